@@ -1,0 +1,139 @@
+"""The exception tree: everything the library raises on purpose.
+
+    MetallizeError            message + hint + exit code
+      ProfileError            bad input, with all its problems and their places   (exit 2)
+      UsageError              a wrong command line                                (exit 2)
+      CommandError            a tool failed: argv, status, tail of its output     (exit 3)
+      EngineError             Docker is missing, stopped, or failed               (exit 3)
+        LayerError            one layer's build failed: dockerfile line and output
+      GeneratorError          a generator failed or produced the wrong thing      (exit 3)
+      HostError               the host lacks something: QEMU, firmware, disk space (exit 3)
+      BootError               the guest never got as far as it should; verify turns it into a failed report (exit 1)
+      VerificationFailed      the image failed its boot assertions                (exit 1)
+
+An assertion that fails is a result and not an exception; `VerificationFailed` is raised once, by the
+pipeline, when the reports are complete.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class ExitCode(IntEnum):
+    """What the process tells its caller (PROFILE.md, Commands)."""
+
+    DONE = 0
+    FAILED_VERIFICATION = 1
+    BAD_INPUT = 2
+    MACHINERY = 3
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """A place in a file that a person can go to; line and column count from 1."""
+
+    path: Path
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong with a profile: where, what, and what to do about it."""
+
+    location: Location
+    message: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        text = f"{self.location}: {self.message}"
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+class MetallizeError(Exception):
+    """Base of all errors raised on purpose: what failed, and the next step as `hint`."""
+
+    exit_code = ExitCode.MACHINERY
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(MetallizeError):
+    """The command line asks for something that does not exist or does not fit."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+class ProfileError(MetallizeError):
+    """A profile (or a suite it names) is wrong; carries every problem found in one run."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+class CommandError(MetallizeError):
+    """A host tool failed: its argv, its status and the tail of what it printed."""
+
+    def __init__(self, argv: Sequence[str], status: int, output_tail: str, *, hint: str | None = None) -> None:
+        tail = f"\n{output_tail.rstrip()}" if output_tail.strip() else ""
+        super().__init__(f"`{' '.join(argv)}` ended with status {status}{tail}", hint=hint)
+        self.argv = tuple(argv)
+        self.status = status
+        self.output_tail = output_tail
+
+
+class EngineError(MetallizeError):
+    """The container engine is missing, does not answer, or refused."""
+
+
+class LayerError(EngineError):
+    """One layer failed to build; the message holds the dockerfile line and the tail of the output."""
+
+
+class GeneratorError(MetallizeError):
+    """A generator failed, or did not produce what its contract promises."""
+
+
+class HostError(MetallizeError):
+    """The host lacks something this needs: a tool, firmware, disk space."""
+
+
+class BootError(MetallizeError):
+    """The guest never got as far as it should: the stage reached, the cause, the last console lines."""
+
+    exit_code = ExitCode.FAILED_VERIFICATION
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        stage: str,
+        hint: str | None = None,
+        console_tail: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.stage = stage
+        self.console_tail = tuple(console_tail)
+
+
+class VerificationFailed(MetallizeError):  # noqa: N818 - it names a verdict, not a fault
+    """At least one machine did not pass; nothing was put in build/."""
+
+    exit_code = ExitCode.FAILED_VERIFICATION

@@ -1,0 +1,104 @@
+"""What happens, as values. The library emits them; only renderers turn them into text or JSON."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class Level(StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+
+
+class Outcome(StrEnum):
+    DONE = "done"
+    CACHED = "cached"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStarted:
+    """A step that takes time begins; `step` is its stable id, `title` what a person reads."""
+
+    step: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOutput:
+    """One line that a tool printed during a step."""
+
+    step: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFinished:
+    step: str
+    title: str
+    outcome: Outcome
+    seconds: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Something a person should know that is no step: a fallback taken, a choice and its reason."""
+
+    text: str
+    level: Level = Level.INFO
+
+
+Event = StepStarted | StepOutput | StepFinished | Note
+
+
+class Events(Protocol):
+    """Where events go; a renderer, a recorder in a test, or nowhere."""
+
+    def emit(self, event: Event, /) -> None: ...
+
+
+class Silent:
+    """Events go nowhere."""
+
+    def emit(self, event: Event, /) -> None:
+        """Drop it."""
+
+
+class StepHandle:
+    """Given to the body of `step()`: say that it was cached, add a detail, pass on output lines."""
+
+    def __init__(self, events: Events, step: str) -> None:
+        self._events = events
+        self._step = step
+        self.outcome = Outcome.DONE
+        self.detail = ""
+
+    def cached(self) -> None:
+        self.outcome = Outcome.CACHED
+
+    def output(self, line: str) -> None:
+        self._events.emit(StepOutput(step=self._step, line=line))
+
+
+@contextmanager
+def step(events: Events, name: str, title: str) -> Iterator[StepHandle]:
+    """Emit the start and the finish of a step around the body, with its time and outcome."""
+    events.emit(StepStarted(step=name, title=title))
+    handle = StepHandle(events, name)
+    begun = time.monotonic()
+    try:
+        yield handle
+    except BaseException:
+        handle.outcome = Outcome.FAILED
+        raise
+    finally:
+        seconds = time.monotonic() - begun
+        events.emit(
+            StepFinished(step=name, title=title, outcome=handle.outcome, seconds=seconds, detail=handle.detail)
+        )

@@ -1,0 +1,214 @@
+"""The profile as a frozen value: what PROFILE.md promises its users, checked and with its units decided.
+
+These pydantic models are the schema too (`metallize schema`): every field's description is what `explain`
+and an editor show. Nothing here reads a file; `metallize.config` makes these values from YAML.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+_SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_TIME_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_size(value: object) -> int:
+    """Bytes from `8G`, `512M`, `1024` (binary units: K, M, G, T; `GiB` and `GB` are read as `G`)."""
+    if isinstance(value, bool):
+        raise ValueError("a size is a number of bytes or a number with K, M, G or T, like 8G")
+    if isinstance(value, int) and value > 0:
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", str(value).strip(), re.IGNORECASE)
+    if match is None or (size := int(float(match[1]) * _SIZE_UNITS[match[2].upper()])) <= 0:
+        raise ValueError("a size is a number of bytes or a number with K, M, G or T, like 8G")
+    return size
+
+
+def parse_duration(value: object) -> timedelta:
+    """A timedelta from `90s`, `5m`, `1h30m`, `250ms` or a plain number of seconds."""
+    problem = "a duration is a number with s, m or h, like 90s or 5m"
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, bool):
+        raise ValueError(problem)
+    if isinstance(value, int | float):
+        seconds = float(value)
+    else:
+        text = str(value).strip()
+        if re.fullmatch(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+", text) is None:
+            raise ValueError(problem)
+        seconds = sum(
+            float(number) * _TIME_UNITS[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
+        )
+    if not 0 < seconds <= 30 * 24 * 3600:
+        raise ValueError(problem)
+    return timedelta(seconds=seconds)
+
+
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[KMGTkmgt]?(i?B)?$"}],
+            "description": "bytes, or a number with K, M, G or T (powers of 1024)",
+        }
+    ),
+]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0},
+                {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h))+$"},
+            ],
+            "description": "seconds, or a number with ms, s, m or h",
+        }
+    ),
+]
+ArgName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+OneLine = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=4096)]
+"""Text that stays on one line and holds no control character."""
+ImageName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,200}$")]
+"""A file's name with no folder in it: it cannot leave the build folder."""
+
+
+class Frozen(BaseModel):
+    """Base of every profile value: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
+
+
+class Platform(StrEnum):
+    """A container platform, in Docker's words."""
+
+    AMD64 = "linux/amd64"
+    ARM64 = "linux/arm64"
+
+
+class ImageFormat(StrEnum):
+    """A container format of a disk image; the suffix of `output.file` chooses it."""
+
+    ISO = "iso"
+    RAW = "raw"
+    QCOW2 = "qcow2"
+    VMDK = "vmdk"
+    VHDX = "vhdx"
+
+
+SUFFIX_FORMATS = {
+    ".iso": ImageFormat.ISO,
+    ".img": ImageFormat.RAW,
+    ".raw": ImageFormat.RAW,
+    ".qcow2": ImageFormat.QCOW2,
+    ".vmdk": ImageFormat.VMDK,
+    ".vhdx": ImageFormat.VHDX,
+}
+
+
+class Output(Frozen):
+    """What is made from the rootfs, and how it boots."""
+
+    generator: Annotated[str, Field(description="a folder of generators/: livecd, ext4, ...")]
+    file: Annotated[FileName, Field(description="the image's file name; its suffix decides the container format")]
+    kernel_boot_params: Annotated[
+        OneLine, Field(description="appended to the kernel's command line; the last console= is /dev/console")
+    ] = "console=tty0 console=ttyS0,115200"
+    options: Annotated[
+        dict[str, str | int | float | bool],
+        Field(description="the generator's own options; `metallize explain GENERATOR` lists them"),
+    ] = {}
+
+
+class Media(StrEnum):
+    """How a machine is handed the image."""
+
+    DISK = "disk"
+    CD = "cd"
+    USB = "usb"
+
+
+class MachineOverrides(Frozen):
+    """What one entry of boot.machines changes for its machine."""
+
+    machine: Annotated[str | None, Field(description="the machine to use, where the entry's name is not one")] = None
+    media: Annotated[Media | None, Field(description="disk, cd or usb; default: cd for .iso, else disk")] = None
+    memory: Size | None = None
+    cpus: Annotated[int | None, Field(ge=1, le=64)] = None
+    disk: Size | None = None
+    timeout: Duration | None = None
+
+
+class Login(Frozen):
+    """A login over the serial console: it must work, and a wrong password must not."""
+
+    user: OneLine
+    password: OneLine = ""
+
+
+class Ssh(Frozen):
+    """A login over SSH with a password or a key."""
+
+    user: OneLine
+    password: OneLine | None = None
+    key: Annotated[
+        str | None, Field(description="`ephemeral` for a key made for this one boot, or the path of a private key")
+    ] = None
+
+
+class ConsoleRules(Frozen):
+    """On top of the built-in failure rules; regular expressions, searched per line."""
+
+    require: tuple[str, ...] = ()
+    forbid: tuple[str, ...] = ()
+    allow: Annotated[tuple[str, ...], Field(description="lines that match are never failures")] = ()
+
+
+class TimeBudgets(Frozen):
+    """Budgets, scaled by the measured slowness of the host."""
+
+    ready: Duration | None = None
+
+
+class Boot(Frozen):
+    """How the image is booted to verify it, and what must hold then.
+
+    `assert` and `suites` are resolved by metallize.config into `Profile.assertions`; the raw mapping is not kept.
+    """
+
+    machines: Annotated[
+        dict[str, MachineOverrides], Field(description="a list of machine names, or a mapping of name to overrides")
+    ] = {}
+    memory: Size = 1 << 30
+    cpus: Annotated[int, Field(ge=1, le=64)] = 2
+    disk: Annotated[
+        Size | None, Field(description="grow the virtual disk past the image, as a real disk would be")
+    ] = None
+    timeout: Annotated[Duration, Field(description="power-on to ready, on a host of normal speed")] = timedelta(minutes=5)
+    login: Login | None = None
+    ssh: Ssh | None = None
+    console: ConsoleRules = ConsoleRules()
+    suites: Annotated[
+        tuple[OneLine, ...], Field(description="names of boot-tests/NAME.yaml, or paths beside the profile")
+    ] = ()
+    reach: Annotated[
+        dict[str, dict[str, Any]],
+        Field(description="seen from the host: tcp:PORT with banner, http://:PORT/PATH with status and body"),
+    ] = {}
+    time: TimeBudgets = TimeBudgets()
+    reboot: Annotated[bool, Field(description="everything must hold again after a clean reboot")] = False
+
+
+class Settings(Frozen):
+    """Where things are; the key `metallize:` of a profile."""
+
+    dockerfile_dir: OneLine | None = None
+    build_dir: OneLine = "build"
