@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from metallize.errors import Location
 from metallize.model.profile import Frozen
 
 
@@ -64,17 +63,3 @@ class Kind(Protocol):
     def judge(self, resource: str, options: Frozen, observation: Observation) -> Iterable[Claim]:
         """Compare what was seen with what the options claim; pure."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assertion:
-    """One resource to check: its kind, its id, its attributes and the place in the profile or suite that says so."""
-
-    kind: str
-    resource: str
-    options: Frozen
-    location: Location
-
-    @property
-    def title(self) -> str:
-        return f"{self.kind} {self.resource}"
