@@ -1,0 +1,278 @@
+"""The one place where a container's rootfs becomes an operating system's.
+
+Each trap is a row of `DROPPED`, `EMPTIED` or a method of `Conversion`, with the reason beside it. What a layer
+put there on purpose (a resolv.conf, hostname or hosts that it COPYs) wins over the defaults made here. The
+conversion works on the tar stream, so nothing is unpacked and nothing needs a privilege; the initrd and fstab,
+which need the rootfs's own tools, are made just before by `seal/`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from metallize_os import tarstream
+from metallize_os.tarstream import Entry
+
+DROPPED: tuple[tuple[str, str], ...] = (
+    (r"\.dockerenv", "says 'container' to software that looks for it (systemd-detect-virt, installers)"),
+    (r"\.dockerinit", "the same, from old engines"),
+    (r"usr/sbin/policy-rc\.d", "stops packages from starting their services; right in a container only"),
+    (r"etc/apt/apt\.conf\.d/docker-[^/]+", "docker's apt settings: no package cache, no compressed lists kept"),
+    (r"etc/dpkg/dpkg\.cfg\.d/docker[^/]*", "docker's dpkg settings: unsafe writes, no documentation"),
+    (r"etc/ssh/ssh_host_[^/]+_key(\.pub)?", "a host key in an image is everyone's key; made on first boot instead"),
+    (r"var/lib/systemd/random-seed", "a seed that every copy shares is no seed"),
+    (r"var/lib/systemd/credential\.secret", "a secret that every copy shares is no secret"),
+    (r"var/lib/dbus/machine-id", "must follow /etc/machine-id"),
+    (r"var/cache/apt/[^/]*\.bin", "apt's index of package lists that are not in the image"),
+    (r"var/cache/apt/archives/[^/]*\.deb", "packages that are installed already"),
+    (r"var/cache/ldconfig/aux-cache", "holds inode numbers of the machine that built it"),
+)
+EMPTIED = ("dev", "proc", "sys", "run", "tmp")
+"""Folders that the running system mounts over; what a build left in them is dropped."""
+
+BINDS = ("etc/resolv.conf", "etc/hostname", "etc/hosts")
+"""Bind mounts during a build's RUN: an empty file is what is left of the mount, a full one is a layer's COPY."""
+
+KERNEL = re.compile(r"boot/vmlinu[xz]-(.+)")
+INITRD = re.compile(r"boot/initrd\.img-(.+)")
+
+_DROPPED = re.compile("|".join(f"(?:{pattern})" for pattern, _ in DROPPED))
+_EMPTIED = re.compile(rf"(?:{'|'.join(EMPTIED)})/.")
+
+HOST_KEYS_UNIT = """\
+[Unit]
+Description=Make the SSH host keys of this machine
+Documentation=man:ssh-keygen(1)
+Before=ssh.service ssh.socket sshd.service
+ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/bin/ssh-keygen -A
+
+[Install]
+WantedBy=multi-user.target ssh.service ssh.socket
+"""
+
+PRESET = """\
+# The layers decided which units are enabled. On a first boot systemd applies its presets, whose default
+# enables every unit; this keeps what the layers decided.
+{verb} *
+"""
+
+
+class ConversionError(Exception):
+    """The rootfs cannot become an operating system; the message says what is missing and what adds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """A file (`data`), link (`symlink`) or folder that the conversion puts in; `weak` yields to an existing one."""
+
+    name: str
+    data: bytes | None = None
+    symlink: str | None = None
+    mode: int | None = None
+    weak: bool = False
+
+
+@dataclass(slots=True)
+class Conversion:
+    """One pass over a rootfs: drops, replaces and adds, and learns what a generator needs to know."""
+
+    epoch: int
+    """Seconds since 1970; no time in the image is later (reproducible-builds.org, SOURCE_DATE_EPOCH)."""
+    hostname: str
+    """Used where no layer sets one."""
+    additions: tuple[Addition, ...] = ()
+    """What the generator puts in on top."""
+    held_back: Callable[[str], BinaryIO | None] = lambda _name: None
+    """Asked for each kernel and initrd: a file to write it to instead of leaving it in the rootfs."""
+
+    kernels: set[str] = field(default_factory=set)
+    initrds: set[str] = field(default_factory=set)
+    os_release: dict[str, str] = field(default_factory=dict)
+    packages: list[dict[str, str]] = field(default_factory=list)
+    entries: int = 0
+    data_bytes: int = 0
+    """Sum of the files' sizes, each rounded up to 4 KiB blocks: what a filesystem needs for data."""
+    paths: set[str] = field(default_factory=set)
+    """Every path of the result, to answer `has()`."""
+    _own: dict[str, bytes] = field(default_factory=dict)
+    _dropped: set[str] = field(default_factory=set)
+
+    def has(self, *candidates: str) -> bool:
+        return any(name in self.paths for name in candidates)
+
+    def run(self, source: BinaryIO, sink: BinaryIO) -> None:
+        """Copy the rootfs from `source` to `sink`, converted; both are tar streams."""
+        replaced = {addition.name for addition in self.additions if not addition.weak}
+        for entry, stream in tarstream.read_entries(source):
+            if not entry.name or entry.name == ".":
+                entry.clamp_mtime(self.epoch)
+                sink.write(entry.raw)
+                continue
+            if _DROPPED.fullmatch(entry.name) or _EMPTIED.match(entry.name) or entry.name in replaced:
+                self._dropped.add(entry.name)
+                tarstream.copy_data(stream, entry)
+                continue
+            if entry.kind == tarstream.HARD_LINK and entry.link.removeprefix("./").strip("/") in self._dropped:
+                raise ConversionError(f"/{entry.name} is a hard link to /{entry.link}, which an image must not keep")
+            if self._held(entry, stream) or self._inspected(entry, stream, sink):
+                continue
+            self._pass(entry, stream, sink)
+        for addition in self._all_additions():
+            self._add(addition, sink)
+        sink.write(tarstream.END)
+
+    def _pass(self, entry: Entry, stream: BinaryIO, sink: BinaryIO) -> None:
+        entry.clamp_mtime(self.epoch)
+        self._count(entry.name, entry.size)
+        sink.write(entry.raw)
+        tarstream.copy_data(stream, entry, sink)
+
+    def _count(self, name: str, size: int) -> None:
+        self.paths.add(name)
+        self.entries += 1
+        self.data_bytes += -(-size // 4096) * 4096
+
+    def _held(self, entry: Entry, stream: BinaryIO) -> bool:
+        """Note kernels and initrds; move one aside where the generator wants it outside the rootfs."""
+        if entry.kind not in tarstream.FILE_TYPES:
+            return False
+        if match := KERNEL.fullmatch(entry.name):
+            self.kernels.add(match[1])
+        elif match := INITRD.fullmatch(entry.name):
+            self.initrds.add(match[1])
+        else:
+            return False
+        target = self.held_back(entry.name)
+        if target is None:
+            return False
+        with target:
+            tarstream.copy_data(stream, entry, target)
+            target.truncate(entry.size)
+        return True
+
+    def _inspected(self, entry: Entry, stream: BinaryIO, sink: BinaryIO) -> bool:
+        """Read the few small files that decide something, and pass them on or keep them back."""
+        if entry.name in BINDS:
+            content = tarstream.read_data(stream, entry) if entry.kind in tarstream.FILE_TYPES else b"link"
+            if not content.strip():
+                return True
+            self._own[entry.name] = content
+        elif entry.name == "etc/machine-id":
+            tarstream.copy_data(stream, entry)
+            return True
+        elif entry.name in ("usr/lib/os-release", "var/lib/dpkg/status") and entry.kind in tarstream.FILE_TYPES:
+            content = tarstream.read_data(stream, entry)
+            if entry.name == "usr/lib/os-release":
+                self.os_release = _os_release(content.decode("utf-8", "replace"))
+            else:
+                self.packages = list(_installed(content.decode("utf-8", "replace")))
+        else:
+            return False
+        entry.clamp_mtime(self.epoch)
+        self._count(entry.name, entry.size)
+        sink.write(entry.raw)
+        if entry.kind in tarstream.FILE_TYPES:
+            sink.write(content + b"\0" * (-len(content) % tarstream.BLOCK))
+        return True
+
+    def _add(self, addition: Addition, sink: BinaryIO) -> None:
+        if addition.name in self.paths and (addition.weak or (addition.data is None and addition.symlink is None)):
+            return
+        for depth in range(1, addition.name.count("/") + 1):
+            parent = "/".join(addition.name.split("/")[:depth])
+            if parent not in self.paths:
+                self._count(parent, 4096)
+                sink.write(tarstream.new_entry(parent, mtime=self.epoch))
+        self._count(addition.name, len(addition.data or b""))
+        sink.write(
+            tarstream.new_entry(
+                addition.name, mtime=self.epoch, data=addition.data, symlink=addition.symlink, mode=addition.mode
+            )
+        )
+
+    def _all_additions(self) -> Iterable[Addition]:
+        if not self.has("usr/lib/systemd/systemd", "lib/systemd/systemd", "sbin/init", "usr/sbin/init"):
+            raise ConversionError(
+                "the rootfs has no init system (no systemd, no /sbin/init): an OS layer such as debian-live.dockerfile "
+                "or debian-disk.dockerfile must be among the profile's images"
+            )
+        yield from (Addition(name, mode=0o1777 if name == "tmp" else 0o755) for name in EMPTIED)
+        yield from self._identity()
+        yield from self._first_boot()
+        if self.has("usr/sbin/sshd"):
+            unit = "etc/systemd/system/metallize-ssh-host-keys.service"
+            yield Addition(unit, HOST_KEYS_UNIT.encode())
+            for wanting in ("multi-user.target", "ssh.service", "ssh.socket"):
+                yield Addition(f"etc/systemd/system/{wanting}.wants/{unit.rpartition('/')[2]}", symlink=f"/{unit}")
+        yield from self.additions
+
+    def _identity(self) -> Iterable[Addition]:
+        """machine-id, hostname, hosts and resolv.conf: each machine's own, or a layer's."""
+        # `uninitialized` makes a first boot (machine-id(5)); an empty file would not, an absent one may prompt.
+        yield Addition("etc/machine-id", b"uninitialized\n", mode=0o444)
+        if self.has("var/lib/dbus"):
+            yield Addition("var/lib/dbus/machine-id", symlink="/etc/machine-id")
+        name = self._own.get("etc/hostname", b"").decode("utf-8", "replace").strip() or self.hostname
+        yield Addition("etc/hostname", f"{name}\n".encode(), weak=True)
+        hosts = f"127.0.0.1\tlocalhost\n127.0.1.1\t{name}\n\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+        yield Addition("etc/hosts", hosts.encode(), weak=True)
+        if self.has("usr/lib/systemd/systemd-resolved", "lib/systemd/systemd-resolved"):
+            yield Addition("etc/resolv.conf", symlink="../run/systemd/resolve/stub-resolv.conf", weak=True)
+        else:
+            yield Addition("etc/resolv.conf", b"", weak=True)
+        yield Addition("etc/mtab", symlink="../proc/self/mounts", weak=True)
+
+    def _first_boot(self) -> Iterable[Addition]:
+        """No prompt for locale, time zone or root's password, and units as the layers left them."""
+        if not self.has("etc/default/locale", "etc/locale.conf"):
+            yield Addition("etc/default/locale", b"LANG=C.UTF-8\n")
+            yield Addition("etc/locale.conf", b"LANG=C.UTF-8\n")
+        yield Addition("etc/systemd/system/systemd-firstboot.service", symlink="/dev/null", weak=True)
+        versions = [int(m[1]) for p in self.paths if (m := re.search(r"/libsystemd-shared-(\d+)[^/]*\.so$", p))]
+        # `ignore` came with systemd 252; `disable` has the same effect on a first boot, which only enables.
+        verb = "ignore" if max(versions, default=0) >= 252 else "disable"
+        yield Addition("etc/systemd/system-preset/00-metallize.preset", PRESET.format(verb=verb).encode(), weak=True)
+
+    def newest_kernel(self) -> str:
+        """The version to boot. Raises ConversionError where there is no kernel, or no initrd beside it."""
+        if not self.kernels:
+            raise ConversionError(
+                "the rootfs has no kernel (no /boot/vmlinuz-*): a layer such as debian-live.dockerfile or "
+                "debian-disk.dockerfile must be among the profile's images"
+            )
+        newest = max(self.kernels, key=version_key)
+        if newest not in self.initrds:
+            raise ConversionError(f"/boot/vmlinuz-{newest} has no /boot/initrd.img-{newest} beside it")
+        return newest
+
+
+def version_key(version: str) -> tuple[tuple[int, int | str], ...]:
+    """Order kernel versions as people do: 6.12.9 before 6.12.10."""
+    return tuple((1, int(part)) if part.isdigit() else (0, part) for part in re.findall(r"\d+|[a-z]+", version))
+
+
+def _os_release(text: str) -> dict[str, str]:
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    return {key.strip(): value.strip().strip("\"'") for key, _, value in pairs}
+
+
+def _installed(status: str) -> Iterable[dict[str, str]]:
+    """Packages that dpkg's status file (deb(5), dpkg-query(1)) calls installed."""
+    for paragraph in status.split("\n\n"):
+        fields = dict(
+            line.split(": ", 1) for line in paragraph.splitlines() if ": " in line and not line.startswith(" ")
+        )
+        if fields.get("Status", "").endswith(" installed"):
+            yield {
+                "name": fields["Package"],
+                "version": fields.get("Version", ""),
+                "architecture": fields.get("Architecture", ""),
+            }

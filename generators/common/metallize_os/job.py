@@ -1,0 +1,106 @@
+"""What a generator is asked to do, and what it answers: the contract's two ends.
+
+The job comes as one JSON argument; the rootfs comes as a tar stream on standard input; the image goes to
+`/out/image` and the answer to `/out/result.json`. SOURCE_DATE_EPOCH bounds every time in the image.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from metallize_os.convert import Conversion, ConversionError
+from metallize_os.tarstream import TarError
+
+OUT = Path("/out")
+_NAMESPACE = uuid.UUID("6d657461-6c6c-5a69-8a65-000000000001")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The profile's wishes, checked against generator.yaml by the caller."""
+
+    name: str
+    """The profile's name: what partition and filesystem ids derive from."""
+    hostname: str
+    format: str
+    kernel_boot_params: str
+    options: dict[str, Any]
+    platform: str
+    epoch: int
+
+    @classmethod
+    def from_argv(cls) -> Job:
+        return cls(**json.loads(sys.argv[1]), epoch=int(os.environ["SOURCE_DATE_EPOCH"]))
+
+    def uuid(self, role: str) -> uuid.UUID:
+        """The id of one part of the image: the same for the same profile and role, RFC 9562 version 5."""
+        return uuid.uuid5(_NAMESPACE, f"{self.name}/{role}")
+
+    def fat_id(self, role: str) -> str:
+        """A FAT volume id, eight hexadecimal digits, from the same source."""
+        return self.uuid(role).hex[:8].upper()
+
+
+def fail(message: str) -> NoReturn:
+    """End with a message for the person who builds; the caller shows it as the cause."""
+    sys.stderr.write(f"metallize: ERROR: {message}\n")
+    raise SystemExit(1)
+
+
+def say(message: str) -> None:
+    """A line of progress."""
+    sys.stderr.write(f"metallize: {message}\n")
+    sys.stderr.flush()
+
+
+def tool(*argv: str | Path, stdin: bytes | None = None, env: dict[str, str] | None = None) -> bytes:
+    """Run a tool to its end and return its standard output; its failure ends the generator with its output."""
+    words = [str(word) for word in argv]
+    done = subprocess.run(words, check=False, capture_output=True, input=stdin, env={**os.environ, **(env or {})})
+    if done.returncode != 0:
+        text = (done.stdout + done.stderr).decode("utf-8", "replace").strip()
+        fail(f"{words[0]} ended with status {done.returncode}: {text[-2000:]}")
+    return done.stdout
+
+
+def answer(conversion: Conversion, *, kernel: str, boots_by: tuple[str, ...]) -> None:
+    """Write result.json: what is in the image and how it boots."""
+    release = conversion.os_release
+    result = {
+        "kernel": kernel,
+        "firmware": list(boots_by),
+        "os": {key: release[key] for key in ("ID", "VERSION_ID", "PRETTY_NAME") if key in release},
+        "entries": conversion.entries,
+        "rootfs_bytes": conversion.data_bytes,
+        "packages": conversion.packages,
+        "tools": _tools(),
+    }
+    (OUT / "result.json").write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
+
+
+def _tools() -> dict[str, str]:
+    """Versions of the packages that made the image, as the generator's own image has them."""
+    wanted = ["squashfs-tools", "xorriso", "e2fsprogs", "grub-pc-bin", "grub-efi-amd64-signed", "shim-signed",
+              "dosfstools", "mtools", "qemu-utils", "fdisk"]  # fmt: skip
+    text = tool("dpkg-query", "--show", "--showformat", "${Package} ${Version} ${db:Status-Status}\n", "*").decode()
+    rows = (line.split() for line in text.splitlines())
+    return {row[0]: row[1] for row in rows if len(row) == 3 and row[2] == "installed" and row[0] in wanted}
+
+
+def guarded(body: Any) -> None:
+    """Run a generator's body; turn what can be wrong with the rootfs into one clear message."""
+    try:
+        body(Job.from_argv())
+    except (ConversionError, TarError) as exc:
+        fail(str(exc))
+    except BrokenPipeError:
+        fail("a tool stopped reading the rootfs; its message is above")
+    except OSError as exc:
+        fail(f"{exc.strerror or exc}: {exc.filename or 'writing the image'}")

@@ -1,0 +1,137 @@
+"""GRUB for BIOS and for UEFI, put in place without a loop device, a mount or a privilege.
+
+BIOS: our own core image, made by grub-mkimage, with the modules it needs to find its configuration. UEFI:
+Debian's signed shim and signed GRUB, so that Secure Boot stays possible.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from metallize_os.job import tool
+
+GRUB = Path("/usr/lib/grub")
+SHIM = Path("/usr/lib/shim/shimx64.efi.signed")
+MOK_MANAGER = Path("/usr/lib/shim/mmx64.efi.signed")
+SECTOR = 512
+
+_COMMON = ["biosdisk", "part_gpt", "part_msdos", "search", "search_fs_uuid", "search_fs_file", "search_label",
+           "normal", "configfile", "linux", "echo", "test", "true", "ls", "cat", "minicmd", "sleep", "halt",
+           "reboot", "serial", "terminal", "terminfo", "gzio", "zstd"]  # fmt: skip
+DISK_MODULES = (*_COMMON, "ext2", "fat")
+CD_MODULES = (*_COMMON, "iso9660")
+
+
+@dataclass(frozen=True, slots=True)
+class MenuEntry:
+    title: str
+    kernel: str
+    initrd: str
+    condition: str = ""
+    """GRUB test expression; the entry is there only where it holds."""
+
+
+def quote(word: str) -> str:
+    """One word for GRUB's shell (GRUB manual, Quoting)."""
+    if re.fullmatch(r"[A-Za-z0-9_.,:/=@%+-]+", word):
+        return word
+    return "'" + word.replace("'", "'\\''") + "'"
+
+
+def serial_setup(params: str) -> str:
+    """GRUB on the same serial port as the kernel's console, where there is one."""
+    match = re.search(r"(?:^|\s)console=ttyS(\d)(?:,(\d+))?", params)
+    if match is None:
+        return ""
+    port = f"--unit={match[1]} --speed={match[2] or 115200}"
+    return f"if serial {port}; then\n  terminal_input console serial\n  terminal_output console serial\nfi\n"
+
+
+def configuration(entries: Sequence[MenuEntry], params: str, *, timeout: int) -> str:
+    """grub.cfg: the first entry whose condition holds is booted after `timeout` seconds."""
+    words = " ".join(quote(word) for word in params.split())
+    lines = ["set default=0", f"set timeout={timeout}", serial_setup(params).rstrip()]
+    for entry in entries:
+        menu = [
+            f"menuentry {quote(entry.title)} {{",
+            f"  linux {quote(entry.kernel)} {words}",
+            f"  initrd {quote(entry.initrd)}",
+            "}",
+        ]
+        if entry.condition:
+            menu = [f"if [ {entry.condition} ]; then", *(f"  {line}" for line in menu), "fi"]
+        lines += menu
+    return "\n".join(line for line in lines if line) + "\n"
+
+
+def core_image(target: Path, *, image_format: str, prefix: str, modules: Sequence[str], embedded: str = "") -> None:
+    """grub-mkimage for BIOS; `embedded` is a configuration that runs before the one at `prefix`."""
+    words: list[str | Path] = ["grub-mkimage", "--directory", GRUB / "i386-pc", "--format", image_format]
+    words += ["--output", target, "--prefix", prefix, "--compression", "xz"]
+    if embedded:
+        early = target.with_suffix(".cfg")
+        early.write_text(embedded)
+        words += ["--config", early]
+    tool(*words, *modules)
+
+
+def install_bios(image: Path, core: Path, *, at_sector: int, sectors: int) -> None:
+    """Put boot.img in the MBR's code area and core.img at the BIOS boot partition.
+
+    Offsets from GRUB's sources: boot.S (kernel_sector at 0x5c, the jump for floppies at 0x66) and diskboot.S
+    (the block list in the last 12 bytes of core's first sector; its first start is at 500).
+    """
+    boot = bytearray((GRUB / "i386-pc" / "boot.img").read_bytes()[:440])
+    code = bytearray(core.read_bytes())
+    if len(code) > sectors * SECTOR:
+        raise ValueError(f"GRUB's core image has {len(code)} bytes; the BIOS boot partition {sectors * SECTOR}")
+    boot[0x5C:0x64] = struct.pack("<Q", at_sector)
+    boot[0x66:0x68] = b"\x90\x90"
+    code[500:508] = struct.pack("<Q", at_sector + 1)
+    with image.open("r+b") as disk:
+        disk.write(boot)
+        disk.seek(at_sector * SECTOR)
+        disk.write(code)
+
+
+def make_esp(
+    image: Path, *, offset: int, size: int, volume_id: str, grub: str, config_path: str, config: str, epoch: int
+) -> None:
+    """A FAT32 ESP inside `image` at `offset` (bytes) with shim, GRUB and GRUB's first configuration.
+
+    `grub` is the signed build: `grubx64` reads /EFI/debian/grub.cfg, `gcdx64` reads /boot/grub/grub.cfg. FAT32
+    needs 65,525 clusters, else EDK2 takes it for FAT16; one sector a cluster makes that 33 MiB.
+    """
+    env = {"SOURCE_DATE_EPOCH": str(epoch), "MTOOLS_SKIP_CHECK": "1", "TZ": "UTC"}
+    with image.open("ab") as disk:
+        disk.truncate(max(disk.tell(), offset + size))
+    tool(
+        "mkfs.vfat", "--invariant", "-F", "32", "-s", "1", "-i", volume_id, "-n", "ESP",
+        "--offset", str(offset // SECTOR), image, str(size // 1024),
+        env=env,
+    )  # fmt: skip
+    drive = f"{image}@@{offset}"
+    folders = {"/EFI", "/EFI/BOOT", *(str(parent) for parent in Path(config_path).parents if str(parent) != "/")}
+    tool("mmd", "-i", drive, *(f"::{folder}" for folder in sorted(folders)), env=env)
+    files = {
+        "/EFI/BOOT/BOOTX64.EFI": SHIM.read_bytes(),
+        "/EFI/BOOT/mmx64.efi": MOK_MANAGER.read_bytes(),
+        "/EFI/BOOT/grubx64.efi": (GRUB / "x86_64-efi-signed" / f"{grub}.efi.signed").read_bytes(),
+        config_path: config.encode(),
+    }
+    for name, content in files.items():
+        tool("mcopy", "-i", drive, "-", f"::{name}", stdin=content, env=env)
+
+
+def find_root(filesystem: uuid.UUID) -> str:
+    """GRUB commands that make the filesystem with this id the root, and go on with its configuration."""
+    return (
+        f"search --no-floppy --fs-uuid --set=root {filesystem}\n"
+        "set prefix=($root)/boot/grub\n"
+        "configfile $prefix/grub.cfg\n"
+    )
