@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,7 +18,6 @@ from metallize_os.convert import Conversion, ConversionError
 from metallize_os.tarstream import TarError
 
 OUT = Path("/out")
-_NAMESPACE = uuid.UUID("6d657461-6c6c-5a69-8a65-000000000001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +25,24 @@ class Job:
     """The profile's wishes, checked against generator.yaml by the caller."""
 
     name: str
-    """The profile's name: what partition and filesystem ids derive from."""
+    """The profile's name."""
     hostname: str
+    """The hostname where no layer sets one."""
     format: str
     kernel_boot_params: str
+    """The whole kernel command line."""
     options: dict[str, Any]
-    platform: str
+    ids: dict[str, str]
+    """Role -> UUID, derived from the profile's name and the role: the same in every build."""
     epoch: int
 
     @classmethod
     def from_argv(cls) -> Job:
         return cls(**json.loads(sys.argv[1]), epoch=int(os.environ["SOURCE_DATE_EPOCH"]))
 
-    def uuid(self, role: str) -> uuid.UUID:
-        """The id of one part of the image: the same for the same profile and role, RFC 9562 version 5."""
-        return uuid.uuid5(_NAMESPACE, f"{self.name}/{role}")
-
     def fat_id(self, role: str) -> str:
-        """A FAT volume id, eight hexadecimal digits, from the same source."""
-        return self.uuid(role).hex[:8].upper()
+        """A FAT volume id, eight hexadecimal digits, from the role's UUID."""
+        return self.ids[role].replace("-", "")[:8].upper()
 
 
 def fail(message: str) -> NoReturn:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import struct
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,10 +127,10 @@ def make_esp(
         tool("mcopy", "-i", drive, "-", f"::{name}", stdin=content, env=env)
 
 
-def find_root(filesystem: uuid.UUID) -> str:
-    """GRUB commands that make the filesystem with this id the root, and go on with its configuration."""
+def find_root(search: str) -> str:
+    """GRUB commands that find the root filesystem (`--fs-uuid ID`, `--file PATH`) and go on with its grub.cfg."""
     return (
-        f"search --no-floppy --fs-uuid --set=root {filesystem}\n"
+        f"search --no-floppy --set=root {search}\n"
         "set prefix=($root)/boot/grub\n"
         "configfile $prefix/grub.cfg\n"
     )
