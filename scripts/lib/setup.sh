@@ -73,7 +73,13 @@ find_python() {
   return 1
 }
 
-apt_has() { apt-cache show --no-all-versions "$1" 2>/dev/null | grep -q '^Package:'; }
+# No pipe into `grep -q` here: with pipefail, the writer that it cuts off would count as a failure.
+apt_has() {
+  case "$(apt-cache show --no-all-versions "$1" 2>/dev/null)" in
+    *Package:*) return 0 ;;
+    *) return 1 ;;
+  esac
+}
 
 # The package that brings a Python this project runs on: the distribution's own where it is new enough.
 python_package() {
@@ -92,6 +98,8 @@ python_package() {
   echo python3.11-venv
 }
 
+has_systemd() { [ -d /run/systemd/system ]; }
+
 # True where a docker command on PATH can build with BuildKit: built in before 23, by the buildx plugin since.
 docker_can_build() {
   local cli major
@@ -106,7 +114,7 @@ docker_can_build() {
 }
 
 # Is docker's own edition installed here, beside which the distribution's must not be put?
-has_docker_ce() { dpkg-query -W -f '${Status}' docker-ce 2>/dev/null | grep -q 'ok installed'; }
+has_docker_ce() { [ "$(dpkg-query -W -f '${db:Status-Status}' docker-ce 2>/dev/null)" = installed ]; }
 
 has_ovmf() {
   local file
@@ -238,17 +246,26 @@ process_runs() {
   return 1
 }
 
+# True when it answers its owner; an engine that is still starting may deny, at first, those whom it will admit.
+engine_answers_root() {
+  case "$(engine_state)" in
+    answers) return 0 ;;
+    silent) return 1 ;;
+    *) as_root 'ask the Docker engine' timeout 30 docker version >/dev/null 2>&1 ;;
+  esac
+}
+
 # engine_comes_up SECONDS [PROCESS]: waits until it answers, or PROCESS is gone
 engine_comes_up() {
   local end=$((SECONDS + $1))
-  while [ "$(engine_state)" = silent ]; do
+  until engine_answers_root; do
     [ "$SECONDS" -lt "$end" ] || return 1
+    [ $# -eq 1 ] || process_runs "$2" || return 1
     sleep 1
-    if [ $# -gt 1 ] && ! process_runs "$2"; then
-      [ "$(engine_state)" != silent ] || return 1
-    fi
   done
 }
+
+has_engine_service() { [ -x /etc/init.d/docker ] && has service; }
 
 show_engine_log() {
   local file
@@ -265,7 +282,7 @@ start_engine() {
   if [ -n "${DOCKER_HOST:-}" ]; then
     die "no Docker engine answers at DOCKER_HOST=$DOCKER_HOST" "start that engine, or unset DOCKER_HOST to use this host's"
   fi
-  if [ -d /run/systemd/system ] && systemctl cat docker.service >/dev/null 2>&1; then
+  if has_systemd && systemctl cat docker.service >/dev/null 2>&1; then
     say "Starting the Docker engine (systemctl start docker)"
     as_root 'start the Docker engine' systemctl start docker ||
       die "systemd could not start the Docker engine" "read: journalctl -u docker -n 50"
@@ -288,7 +305,7 @@ start_engine() {
   else
     as_root 'remove what a killed engine left' rm -f /var/run/docker.pid /var/run/docker-ssd.pid
   fi
-  if [ -x /etc/init.d/docker ] && has service; then
+  if has_engine_service; then
     say "Starting the Docker engine (service docker start)"
     if as_root 'start the Docker engine' service docker start >&2 </dev/null &&
       engine_comes_up 30 dockerd; then
@@ -299,13 +316,12 @@ start_engine() {
     say "Starting the Docker engine (dockerd, detached; its log is $ENGINE_LOG)"
     # shellcheck disable=SC2016  # the inner shell expands
     as_root 'start the Docker engine' \
-      sh -c 'setsid nohup dockerd >"$1" 2>&1 </dev/null &' sh "$ENGINE_LOG"
-    sleep 1
+      sh -c 'setsid nohup dockerd >"$1" 2>&1 </dev/null & sleep 1' sh "$ENGINE_LOG"
   fi
   engine_comes_up "$ENGINE_SECONDS" dockerd && return
   show_engine_log
   die "the Docker engine did not come up" \
-    "mend what its log says above" \
+    "mend what its log says above (where iptables failed: update-alternatives --set iptables /usr/sbin/iptables-legacy)" \
     "inside a container, use the host's engine: mount its $ENGINE_SOCKET, or set DOCKER_HOST"
 }
 
@@ -318,7 +334,7 @@ quoted() {
 
 # Starts SCRIPT anew with the engine's group, which a login from before it was given does not have.
 enter_engine_group() {
-  local user group own
+  local user group own member
   user="$(id -un)"
   group="$(stat -c %G "$ENGINE_SOCKET" 2>/dev/null || echo docker)"
   own="$(id -gn)"
@@ -326,7 +342,11 @@ enter_engine_group() {
     die "$user may not talk to the Docker engine ($ENGINE_SOCKET belongs to group $group)" \
       "log out and in again, or run this as root"
   fi
-  if ! id -nG "$user" | tr ' ' '\n' | grep -qxF "$group"; then
+  case " $(id -nG "$user") " in
+    *" $group "*) member=yes ;;
+    *) member=no ;;
+  esac
+  if [ "$member" = no ]; then
     say "Adding $user to group $group, whose members may use the Docker engine (as good as root on this host)"
     as_root "add you to group $group" usermod -aG "$group" "$user" ||
       die "$user could not be added to group $group" "as root, run: usermod -aG $group $user"
@@ -342,7 +362,11 @@ enter_engine_group() {
 setup_host() {
   [ "${METALLIZE_SKIP_SETUP:-}" != 1 ] || return 0
   setup_packages
-  if [ "$(engine_state)" = silent ]; then
+  # A socket that this user may not open says nothing about the engine behind it: the group comes first.
+  if [ "$(engine_state)" = denied ] && [ -z "${METALLIZE_IN_GROUP:-}" ]; then
+    enter_engine_group "$@"
+  fi
+  if [ "$(engine_state)" != answers ]; then
     start_engine
   fi
   if [ "$(engine_state)" = denied ]; then
