@@ -1,65 +1,48 @@
-"""What an assertion kind is: a frozen value of options, a probe for the guest, and a judgement of what it saw.
-
-Observing and judging are kept apart. A probe is a POSIX sh snippet that only prints; the harness runs the
-probes of all assertions in one round trip, over SSH or over serial, and hands each one's output to its kind's
-judgement, which is a pure function and needs no guest to be tested.
-"""
+"""Assertion kinds made of two functions: one that writes the probe, one that judges what it printed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, TypeVar
 
+from metallize.model.kind import Claim, Kind, Observation, ResourceOptions
 from metallize.model.profile import Frozen
 
+__all__ = ["Claim", "Kind", "Observation", "ResourceKind"]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """What one probe printed in the guest, decoded; `seconds` is its time in the guest."""
+OptionsT = TypeVar("OptionsT", bound=ResourceOptions)
 
-    status: int
-    stdout: str
-    stderr: str
-    seconds: float
+
+def _no_refusal(_resource: str, _options: object) -> None:
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """One attribute of one resource, judged: what was expected, what was seen, and whether it holds."""
+class ResourceKind(Generic[OptionsT]):
+    """A `Kind` whose probe and judgement are plain functions over its own options model."""
 
-    attribute: str
-    expected: str
-    actual: str
-    holds: bool
-    note: str = ""
+    name: str
+    summary: str
+    options: type[OptionsT]
+    example: str
+    observe: Callable[[str, OptionsT], str]
+    compare: Callable[[str, OptionsT, Observation], Iterable[Claim]]
+    refusal: Callable[[str, OptionsT], str | None] = _no_refusal
 
-
-class Kind(Protocol):
-    """One assertion kind: a file of checks/ that ends in `KIND = ...`."""
-
-    @property
-    def name(self) -> str:
-        """The key in a goss file: service, port, file, ..."""
-        ...
-
-    @property
-    def summary(self) -> str: ...
-
-    @property
-    def options(self) -> type[Frozen]:
-        """The model of one resource's attributes; unknown attributes are errors with a place."""
-        ...
-
-    @property
-    def example(self) -> str:
-        """A YAML snippet, a mapping of one resource id to its attributes, that decodes."""
-        ...
+    def refuse(self, resource: str, options: Frozen) -> str | None:
+        """Why this resource can never be observed, or None."""
+        return self.refusal(resource, self._own(options))
 
     def probe(self, resource: str, options: Frozen) -> str:
-        """A POSIX sh snippet that prints what there is to see; every value from outside is quoted with shlex."""
-        ...
+        """The POSIX sh snippet that looks at this resource."""
+        return self.observe(resource, self._own(options))
 
-    def judge(self, resource: str, options: Frozen, observation: Observation) -> Iterable[Claim]:
-        """Compare what was seen with what the options claim; pure."""
-        ...
+    def judge(self, resource: str, options: Frozen, observation: Observation) -> tuple[Claim, ...]:
+        """One claim for each attribute that the options name."""
+        return tuple(self.compare(resource, self._own(options), observation))
+
+    def _own(self, options: Frozen) -> OptionsT:
+        if not isinstance(options, self.options):
+            raise TypeError(f"{self.name} was given {type(options).__name__}, not {self.options.__name__}")
+        return options

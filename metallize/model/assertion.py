@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from metallize.errors import Location
-from metallize.model.profile import Frozen
+from metallize.model.kind import ResourceOptions, Retry, Retrying
+from metallize.model.profile import parse_duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,9 +16,24 @@ class Assertion:
 
     kind: str
     resource: str
-    options: Frozen
+    options: ResourceOptions
     location: Location
 
     @property
     def title(self) -> str:
-        return f"{self.kind} {self.resource}"
+        return self.options.title or f"{self.kind} {self.resource}"
+
+    @property
+    def skip(self) -> bool:
+        """Whether the profile says to leave it out; it is reported as skipped."""
+        return self.options.skip
+
+    @property
+    def retry(self) -> Retry:
+        """How often to observe it again while it does not hold."""
+        if not isinstance(self.options, Retrying):
+            return Retry()
+        delay = self.options.retry_delay
+        if isinstance(delay, str) and not delay.isdigit():
+            return Retry(count=self.options.retry_count, delay=parse_duration(delay))
+        return Retry(count=self.options.retry_count, delay=timedelta(milliseconds=int(delay)))

@@ -7,13 +7,15 @@ and an editor show. Nothing here reads a file; `metallize.config` makes these va
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 _SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_MAX_SIZE = 1 << 60
 _TIME_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -21,12 +23,13 @@ def parse_size(value: object) -> int:
     """Bytes from `8G`, `512M`, `1024` (binary units: K, M, G, T; `GiB` and `GB` are read as `G`)."""
     if isinstance(value, bool):
         raise ValueError("a size is a number of bytes or a number with K, M, G or T, like 8G")
-    if isinstance(value, int) and value > 0:
-        return value
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", str(value).strip(), re.IGNORECASE)
-    if match is None or (size := int(float(match[1]) * _SIZE_UNITS[match[2].upper()])) <= 0:
+    if isinstance(value, int) and 0 < value <= _MAX_SIZE:
+        return int(value)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", str(value).strip(), re.IGNORECASE | re.ASCII)
+    exact = float(match[1]) * _SIZE_UNITS[match[2].upper()] if match else 0.0
+    if not 1 <= exact <= _MAX_SIZE:
         raise ValueError("a size is a number of bytes or a number with K, M, G or T, like 8G")
-    return size
+    return int(exact)
 
 
 def parse_duration(value: object) -> timedelta:
@@ -107,6 +110,7 @@ class ImageFormat(StrEnum):
 SUFFIX_FORMATS = {
     ".iso": ImageFormat.ISO,
     ".img": ImageFormat.RAW,
+    ".ext4": ImageFormat.RAW,  # the original's name for the ext4 generator's disk
     ".raw": ImageFormat.RAW,
     ".qcow2": ImageFormat.QCOW2,
     ".vmdk": ImageFormat.VMDK,
@@ -142,7 +146,7 @@ class MachineOverrides(Frozen):
     machine: Annotated[str | None, Field(description="the machine to use, where the entry's name is not one")] = None
     media: Annotated[Media | None, Field(description="disk, cd or usb; default: cd for .iso, else disk")] = None
     memory: Size | None = None
-    cpus: Annotated[int | None, Field(ge=1, le=64)] = None
+    cpus: Annotated[int | None, Field(strict=True, ge=1, le=64)] = None
     disk: Size | None = None
     timeout: Duration | None = None
 
@@ -172,6 +176,39 @@ class ConsoleRules(Frozen):
     allow: Annotated[tuple[str, ...], Field(description="lines that match are never failures")] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReachTarget:
+    """A guest port that the host reaches through the guest's network, and for http the path asked for."""
+
+    scheme: str
+    port: int
+    path: str = "/"
+
+
+def parse_reach_target(text: str) -> ReachTarget:
+    """Read `tcp:22`, `http://:8080/health` or `https://:443/`; raises ValueError that says what is wrong."""
+    match = re.fullmatch(r"tcp:(\d{1,5})|(https?)://:(\d{1,5})(/[!-~]*)?", text, re.ASCII)
+    if match is None:
+        raise ValueError("a target is tcp:PORT, http://:PORT/PATH or https://:PORT/PATH")
+    port = int(match[1] or match[3])
+    if not 1 <= port <= 65535:
+        raise ValueError("a port is a number from 1 to 65535")
+    return ReachTarget(scheme=match[2] or "tcp", port=port, path=match[4] or "/")
+
+
+class Reach(Frozen):
+    """What the host must see through the guest's network at `tcp:PORT` or `http://:PORT/PATH`."""
+
+    banner: Annotated[
+        OneLine | None, Field(description="tcp: text, or /a regular expression/, in what the server says first")
+    ] = None
+    status: Annotated[int | None, Field(strict=True, ge=100, le=599, description="http: the status code")] = None
+    body: Annotated[
+        tuple[str, ...], Field(description="http: patterns as in a goss file: text, !text, /re/, !/re/")
+    ] = ()
+    timeout: Duration | None = None
+
+
 class TimeBudgets(Frozen):
     """Budgets, scaled by the measured slowness of the host."""
 
@@ -188,7 +225,7 @@ class Boot(Frozen):
         dict[str, MachineOverrides], Field(description="a list of machine names, or a mapping of name to overrides")
     ] = {}
     memory: Size = 1 << 30
-    cpus: Annotated[int, Field(ge=1, le=64)] = 2
+    cpus: Annotated[int, Field(strict=True, ge=1, le=64)] = 2
     disk: Annotated[
         Size | None, Field(description="grow the virtual disk past the image, as a real disk would be")
     ] = None
@@ -200,11 +237,11 @@ class Boot(Frozen):
         tuple[OneLine, ...], Field(description="names of boot-tests/NAME.yaml, or paths beside the profile")
     ] = ()
     reach: Annotated[
-        dict[str, dict[str, Any]],
+        dict[str, Reach],
         Field(description="seen from the host: tcp:PORT with banner, http://:PORT/PATH with status and body"),
     ] = {}
     time: TimeBudgets = TimeBudgets()
-    reboot: Annotated[bool, Field(description="everything must hold again after a clean reboot")] = False
+    reboot: Annotated[bool, Field(strict=True, description="everything must hold again after a clean reboot")] = False
 
 
 class Settings(Frozen):

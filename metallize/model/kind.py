@@ -1,0 +1,110 @@
+"""What an assertion kind is: a frozen value of options, a probe for the guest, and a judgement of what it saw.
+
+Observing and judging are kept apart. A probe is a POSIX sh snippet that only prints; the harness runs the
+probes of all assertions in one round trip, over SSH or over serial, and hands each one's output to its kind's
+judgement, which is a pure function and needs no guest to be tested.
+
+The protocol stands here, below config and catalog, because both speak of kinds and neither may import checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Protocol
+
+from pydantic import Field
+
+from metallize.model.profile import Frozen
+
+
+class ResourceOptions(Frozen):
+    """What every resource of a goss file may say, whatever its kind."""
+
+    title: Annotated[str | None, Field(description="words for the report, in place of kind and name")] = None
+    meta: Annotated[
+        dict[str, object], Field(description="anything you want to keep beside the resource; nothing reads it")
+    ] = {}
+    skip: Annotated[bool, Field(strict=True, description="true: not observed, reported as skipped")] = False
+
+
+class Retrying(ResourceOptions):
+    """A resource that may need a moment: it is observed again while it does not hold."""
+
+    retry_count: Annotated[int, Field(strict=True, ge=0, le=1000, description="observations after the first")] = 0
+    retry_delay: Annotated[
+        int | str,
+        Field(
+            description="before each further observation: milliseconds, or a number with ms, s or m",
+            pattern=r"^(\d+|(\d+(\.\d+)?(ms|s|m|h))+)$",
+            union_mode="left_to_right",
+        ),
+    ] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What one probe printed in the guest, decoded; `seconds` is its time in the guest."""
+
+    status: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One attribute of one resource, judged: what was expected, what was seen, and whether it holds.
+
+    A claim that was `skipped` (the resource does not exist, or the profile says skip) holds, and `note` says why.
+    """
+
+    attribute: str
+    expected: str
+    actual: str
+    holds: bool
+    note: str = ""
+    skipped: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """How often, and how far apart, an observation is repeated while a claim does not hold."""
+
+    count: int = 0
+    delay: timedelta = timedelta()
+
+
+class Kind(Protocol):
+    """One assertion kind: a file of checks/ that ends in `KIND = ...`."""
+
+    @property
+    def name(self) -> str:
+        """The key in a goss file: service, port, file, ..."""
+        ...
+
+    @property
+    def summary(self) -> str: ...
+
+    @property
+    def options(self) -> type[ResourceOptions]:
+        """The model of one resource's attributes; unknown attributes are errors with a place."""
+        ...
+
+    @property
+    def example(self) -> str:
+        """A YAML snippet, a mapping of one resource id to its attributes, that decodes."""
+        ...
+
+    def refuse(self, resource: str, options: Frozen) -> str | None:
+        """Why this resource id can never be observed (`tcp:99999`), or None; asked when the profile is read."""
+        ...
+
+    def probe(self, resource: str, options: Frozen) -> str:
+        """A POSIX sh snippet that prints what there is to see; every value from outside is quoted with shlex."""
+        ...
+
+    def judge(self, resource: str, options: Frozen, observation: Observation) -> Iterable[Claim]:
+        """Compare what was seen with what the options claim; pure."""
+        ...
