@@ -39,7 +39,7 @@ die() {
 
 # Prints the comment at the head of a script, which is its help text.
 show_help() {
-  sed -n -e '2,/^[^#]/{s/^# \{0,1\}//p;}' -e '/^[^#]/q' "$1"
+  sed -n -e 1d -e '/^#/!q' -e 's/^# \{0,1\}//p' "$1"
 }
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -85,7 +85,7 @@ apt_has() {
 python_package() {
   local version name
   version="$(apt-cache policy python3 2>/dev/null | sed -n 's/^  Candidate: //p')"
-  if [ -n "$version" ] && dpkg --compare-versions "$version" ge "$OLDEST_PYTHON"; then
+  if [ "${version:-(none)}" != '(none)' ] && dpkg --compare-versions "$version" ge "$OLDEST_PYTHON"; then
     echo python3-venv
     return
   fi

@@ -1,0 +1,147 @@
+"""The scripts a person and a CI machine start: what they pass on, and how they end."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from metallize.command import Finished, run
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT = timedelta(seconds=60)
+REGISTRY = "deb.{}.org".format("debian")  # put together here, for this file is checked as well
+
+
+def executable(file: Path, body: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"#!/bin/bash\n{body}\n")
+    file.chmod(0o755)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The scripts in a checkout of their own, whose path has a space, with an environment of stand-ins."""
+    root = tmp_path / "check out"
+    shutil.copytree(ROOT / "scripts", root / "scripts")
+    shutil.copytree(ROOT / ".ci", root / ".ci")
+    executable(root / ".venv/bin/python", 'printf "%s\\n" "$PWD" "$@"; exit "${PYTHON_STATUS:-0}"')
+    for tool in ("ruff", "mypy", "lint-imports", "shellcheck"):
+        executable(root / ".venv/bin" / tool, f'echo "{tool} $*"; [ "${{FAILING:-}}" != {tool} ]')
+    run(["git", "init", "--quiet", root])
+    return root
+
+
+def script(root: Path, name: str, *args: str, **env: str) -> Finished:
+    env = {"METALLIZE_SKIP_SETUP": "1", "METALLIZE_VENV": "", **env}
+    return run([root / name, *args], check=False, env=env, cwd=Path("/"), timeout=LIMIT)
+
+
+@pytest.mark.parametrize("name", ["quickstart", "test", "check", "lock"])
+def test_help_says_what_the_script_is_for_and_does_nothing_else(checkout: Path, name: str) -> None:
+    done = script(checkout, f"scripts/{name}", "--help", METALLIZE_SKIP_SETUP="0")
+    assert done.status == 0, done.stderr
+    assert f"usage: scripts/{name}" in done.stdout
+    assert not done.stdout.startswith("#")
+    assert "set -euo" not in done.stdout
+
+
+def test_quickstart_builds_and_verifies_the_live_cd(checkout: Path) -> None:
+    done = script(checkout, "scripts/quickstart", "--set", "args.x=a b")
+    profile = checkout / "profiles/debian13-livecd.yaml"
+    assert done.stdout.splitlines()[1:] == [
+        "-m",
+        "metallize",
+        "build",
+        str(profile),
+        "--verify",
+        "--set",
+        "args.x=a b",
+    ]
+
+
+def test_test_runs_everything_from_the_checkout(checkout: Path) -> None:
+    done = script(checkout, "scripts/test", "-k", "a b")
+    assert done.stdout.splitlines() == [str(checkout), "-m", "pytest", "-k", "a b"]
+
+
+def test_test_fast_leaves_out_docker_and_boots_and_sets_no_host_up(checkout: Path) -> None:
+    done = script(checkout, "scripts/test", "--fast", "-x")
+    assert done.stdout.splitlines() == [str(checkout), "-m", "pytest", "-m", "not docker and not boot", "-x"]
+
+
+@pytest.mark.parametrize("status", [0, 1, 5])
+def test_tests_exit_code_is_pytests(checkout: Path, status: int) -> None:
+    assert script(checkout, "scripts/test", "--fast", PYTHON_STATUS=str(status)).status == status
+
+
+def test_check_runs_every_check_and_names_those_that_failed(checkout: Path) -> None:
+    executable(checkout / "generators/x/build", "true")
+    done = script(checkout, "scripts/check", FAILING="ruff")
+    assert done.status == 1
+    assert "failed: format" in done.stderr
+    assert "failed: lint (" in done.stderr
+    assert "failed: types" not in done.stderr
+    [shellcheck] = [line for line in done.stdout.splitlines() if line.startswith("shellcheck")]
+    for name in ("scripts/quickstart", "scripts/lib/setup.sh", ".ci/run", "generators/x/build"):
+        assert name in shellcheck.split()
+
+
+def test_check_passes_a_clean_tree(checkout: Path) -> None:
+    done = script(checkout, "scripts/check")
+    assert done.status == 0, done.stderr
+    assert "All checks passed" in done.stderr
+
+
+def test_check_refuses_names_that_belong_to_a_machine(checkout: Path) -> None:
+    (checkout / "notes.md").write_text(f"from {REGISTRY}\n")
+    (checkout / "other.md").write_text(f"in {checkout}/build\n")
+    done = script(checkout, "scripts/check")
+    assert done.status == 1
+    assert "notes.md:1" in done.stderr
+    (checkout / "notes.md").unlink()
+    done = script(checkout, "scripts/check")
+    assert done.status == 1
+    assert "other.md:1" in done.stderr
+
+
+@pytest.mark.parametrize(("check", "test", "status"), [(0, 0, 0), (1, 0, 1), (0, 1, 1), (0, 5, 5)])
+def test_ci_fails_when_either_part_does_and_when_no_test_was_run(
+    checkout: Path, check: int, test: int, status: int
+) -> None:
+    executable(checkout / "scripts/check", f"echo check; exit {check}")
+    executable(checkout / "scripts/test", f'echo "test CI=$CI stdin=$(cat)"; exit {test}')
+    done = script(checkout, ".ci/run")
+    assert done.status == status
+    assert ("test CI=true stdin=" in done.stdout.splitlines()) is (check == 0)
+
+
+def test_ci_ends_tests_that_do_not_end_by_themselves(checkout: Path) -> None:
+    executable(checkout / "scripts/check", "true")
+    executable(checkout / "scripts/test", "exec sleep 300")
+    assert script(checkout, ".ci/run", CI_TEST_MINUTES="0.01").status != 0
+
+
+def test_the_lock_pins_and_hashes_everything_and_names_no_place() -> None:
+    lock = (ROOT / "requirements/dev.lock").read_text()
+    assert "://" not in lock
+    assert "find-links" not in lock
+    assert "index" not in lock.replace("--hash", "")
+    entries = re.split(r"\n(?=\S)", re.sub(r"^#.*\n|^ +#.*\n", "", lock, flags=re.MULTILINE).strip())
+    for entry in entries:
+        assert re.match(r"[a-z0-9._-]+==\S+", entry), entry
+        assert "--hash=sha256:" in entry, entry
+    locked = {entry.split("==")[0] for entry in entries}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [
+        *project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"]["dev"],
+        *project["build-system"]["requires"],
+    ]
+    for requirement in wanted:
+        name = re.split(r"[<>=!~\[; ]", requirement)[0].lower().replace("_", "-").replace(".", "-")
+        assert name in locked, f"{requirement}: run scripts/lock"

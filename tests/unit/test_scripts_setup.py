@@ -1,0 +1,372 @@
+"""scripts/lib/setup.sh: what it installs, starts and makes, told by stand-ins for the tools that do it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from metallize.command import Finished, run
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT = timedelta(seconds=60)
+
+
+class Bash:
+    """Runs bash with setup.sh sourced and the system's tools replaced; `log` is what they were called with."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tools = folder / "tools"
+        self.tools.mkdir()
+        self.log_file = folder / "log"
+        self.log_file.touch()
+        self.env: dict[str, str] = {"LOG": str(self.log_file), "METALLIZE_VENV": str(folder / "v env")}
+
+    def tool(self, name: str, body: str = "") -> None:
+        """Put a stand-in first on PATH: it notes its arguments, then runs `body`."""
+        file = self.tools / name
+        file.write_text(f'#!/bin/bash\nprintf "%s\\n" "{name} $*" >>"$LOG"\n{body}\n')
+        file.chmod(0o755)
+
+    def __call__(self, script: str) -> Finished:
+        preamble = f"set -euo pipefail\n. {shlex.quote(str(ROOT / 'scripts/lib/setup.sh'))}\n"
+        env = {**self.env, "PATH": f"{self.tools}:{os.environ['PATH']}"}
+        return run(["bash", "-c", preamble + script, "bash"], check=False, env=env, timeout=LIMIT)
+
+    @property
+    def log(self) -> list[str]:
+        return self.log_file.read_text().splitlines()
+
+
+@pytest.fixture
+def bash(tmp_path: Path) -> Bash:
+    return Bash(tmp_path)
+
+
+ROOT_USER = 'id() { case "$1" in -u) echo 0 ;; -un | -gn) echo root ;; esac; }\n'
+PLAIN_USER = (
+    'id() { case "$1" in -u) echo 1000 ;; -un) echo ann ;; -gn) echo staff ;; '
+    "-nG) echo staff $GROUPS_OF ;; esac; }\n"
+)
+
+
+def lacking(*names: str) -> str:
+    """Make `has` deny these commands, and admit every other one."""
+    return f'has() {{ case "$1" in {"|".join(names)}) return 1 ;; esac; }}\n' if names else "has() { :; }\n"
+
+
+# ---------------------------------------------------------------- packages
+
+
+def test_a_host_that_has_everything_is_not_touched(bash: Bash) -> None:
+    bash.tool("apt-get")
+    bash.tool("apt-cache")
+    bash.tool("sudo")
+    done = bash(
+        "missing_packages() { :; }\nengine_state() { echo answers; }\ndocker_can_build() { :; }\nsetup_host x"
+    )
+    assert done.status == 0, done.stderr
+    assert done.stderr == ""
+    assert bash.log == []
+
+
+def test_a_bare_host_lacks_everything(bash: Bash) -> None:
+    bash.env["DOCKER_HOST"] = ""
+    done = bash(
+        ROOT_USER
+        + lacking(
+            "qemu-system-x86_64", "qemu-img", "mmdebstrap", "docker", "dockerd", "iptables", "newuidmap"
+        )
+        + "find_python() { return 1; }\nhas_ovmf() { return 1; }\nhas_docker_ce() { return 1; }\n"
+        + "docker_can_build() { return 1; }\nENGINE_SOCKET=/nowhere\nmissing_packages"
+    )
+    wanted = done.stdout.split()
+    assert wanted[0] == "python"
+    assert {"qemu-system-x86", "qemu-utils", "ovmf", "mmdebstrap", "docker.io", "iptables"} <= set(wanted)
+    assert {"?docker-cli", "?docker-buildx"} <= set(wanted), "split off by newer distributions"
+    assert "uidmap" not in wanted, "root needs no user namespaces"
+
+
+def test_the_engine_of_docker_itself_is_left_alone(bash: Bash) -> None:
+    done = bash(
+        ROOT_USER
+        + lacking("iptables")
+        + "find_python() { :; }\nhas_ovmf() { :; }\nhas_docker_ce() { :; }\n"
+        + "docker_can_build() { return 1; }\n"
+        + "missing_packages"
+    )
+    assert done.stdout.split() == ["docker-buildx-plugin"]
+
+
+def test_packages_are_installed_without_questions_and_only_those_that_exist(bash: Bash) -> None:
+    bash.tool("apt-cache", '[ "${!#}" = docker-buildx ] || echo "Package: ${!#}"')
+    bash.tool("apt-get", 'echo "frontend $DEBIAN_FRONTEND" >>"$LOG"')
+    done = bash(
+        ROOT_USER
+        + "missing_packages() { printf '%s\\n' ovmf docker.io '?docker-cli' '?docker-buildx'; }\n"
+        + "setup_packages"
+    )
+    assert done.status == 0, done.stderr
+    [install] = [line for line in bash.log if line.startswith("apt-get install")]
+    assert install.split()[-3:] == ["ovmf", "docker.io", "docker-cli"]
+    assert {"-y", "--no-install-recommends", "DPkg::Lock::Timeout=300"} <= set(install.split())
+    assert "frontend noninteractive" in bash.log
+    assert "ovmf docker.io docker-cli" in done.stderr
+
+
+def test_lists_are_refreshed_only_when_a_package_is_unknown(bash: Bash) -> None:
+    bash.tool("apt-cache", '[ ! -e "$LOG.fresh" ] || echo "Package: ${!#}"')
+    bash.tool("apt-get", '[ "$1" != update ] || touch "$LOG.fresh"')
+    script = ROOT_USER + "missing_packages() { printf '%s\\n' ovmf qemu-utils; }\nsetup_packages"
+    assert bash(script).status == 0
+    assert [line.split()[1] for line in bash.log if line.startswith("apt-get")] == ["update", "install"]
+    bash.log_file.write_text("")
+    assert bash(script).status == 0
+    assert [line.split()[1] for line in bash.log if line.startswith("apt-get")] == ["install"]
+
+
+def test_old_lists_are_refreshed_when_the_install_fails(bash: Bash) -> None:
+    bash.tool("apt-cache", 'echo "Package: ${!#}"')
+    bash.tool("apt-get", '[ "$1" != update ] || touch "$LOG.fresh"\n[ -e "$LOG.fresh" ]')
+    done = bash(ROOT_USER + "missing_packages() { echo ovmf; }\nsetup_packages")
+    assert done.status == 0, done.stderr
+    assert [line.split()[1] for line in bash.log if line.startswith("apt-get")] == [
+        "install",
+        "update",
+        "install",
+    ]
+
+
+def test_a_package_that_no_repository_has_is_named(bash: Bash) -> None:
+    bash.tool("apt-cache")
+    bash.tool("apt-get")
+    done = bash(ROOT_USER + "missing_packages() { echo ovmf; }\nsetup_packages")
+    assert done.status == 3
+    assert "no package ovmf" in done.stderr
+    assert "universe" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("python3", "known", "package"),
+    [
+        ("3.13.5-1", "", "python3-venv"),
+        ("3.11.2-1+b1", "", "python3-venv"),
+        ("3.10.6-1~22.04", "python3.11-venv", "python3.11-venv"),
+        ("(none)", "python3.12-venv", "python3.12-venv"),
+    ],
+)
+def test_python_is_the_distributions_own_where_it_is_new_enough(
+    bash: Bash, python3: str, known: str, package: str
+) -> None:
+    bash.tool(
+        "apt-cache",
+        f'case "$1" in policy) echo "  Candidate: {python3}" ;; '
+        f'*) [ "${{!#}}" != "{known}" ] || echo "Package: {known}" ;; esac',
+    )
+    assert bash("python_package").stdout.strip() == package
+
+
+def test_without_root_and_sudo_the_command_to_run_is_named(bash: Bash) -> None:
+    bash.tool("apt-cache", 'echo "Package: ${!#}"')
+    bash.tool("apt-get")
+    done = bash(PLAIN_USER + lacking("sudo") + "missing_packages() { echo ovmf; }\nsetup_packages")
+    assert done.status == 3
+    assert "as root, run:" in done.stderr
+    assert "apt-get install" in done.stderr
+    assert bash.log == ["apt-cache show --no-all-versions ovmf"] * 2
+
+
+def test_another_distribution_is_told_what_to_install(bash: Bash) -> None:
+    done = bash(ROOT_USER + lacking("apt-get") + "missing_packages() { echo '?ovmf'; }\nsetup_packages")
+    assert done.status == 3
+    assert "only apt is known" in done.stderr
+    assert "qemu-system-x86_64" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "buildx", "can"),
+    [("20.10.24+dfsg1", 1, True), ("28.2.2", 1, False), ("28.2.2", 0, True), ("garbled", 0, False)],
+)
+def test_a_docker_command_that_can_build_is_told_from_one_that_cannot(
+    bash: Bash, version: str, buildx: int, can: bool
+) -> None:
+    bash.tool(
+        "docker",
+        f'case "$1" in --version) echo "Docker version {version}, build 0" ;; buildx) exit {buildx} ;; esac',
+    )
+    for name in ("awk", "sed"):
+        (bash.tools / name).symlink_to(shutil.which(name) or name)
+    assert (bash('PATH="${PATH%%:*}"\ndocker_can_build').status == 0) is can
+
+
+# ---------------------------------------------------------------- engine
+
+
+def engine(bash: Bash, *, systemd: bool = False, service: bool = False, after: str = "dockerd") -> str:
+    """An engine that is silent until the stand-in named `after` was called."""
+    bash.tool("docker", f'grep -q "^{after}" "$LOG"')
+    for name in ("systemctl", "service", "dockerd", "setsid", "rm"):
+        bash.tool(name, 'shift; exec "$@"' if name == "setsid" else "")
+    return (
+        ROOT_USER
+        + f"has_systemd() {{ {'true' if systemd else 'false'}; }}\n"
+        + f"has_engine_service() {{ {'true' if service else 'false'}; }}\n"
+        + 'process_runs() { [ "$1" = dockerd ] && grep -q "^dockerd" "$LOG"; }\n'
+        + 'ENGINE_LOG="$LOG.engine"\nunset DOCKER_HOST\n'
+    )
+
+
+def test_an_engine_is_started_by_systemd_where_it_runs(bash: Bash) -> None:
+    done = bash(engine(bash, systemd=True, after="systemctl start docker") + "start_engine")
+    assert done.status == 0, done.stderr
+    assert "systemctl start docker" in bash.log
+    assert not any(line.startswith(("dockerd", "service")) for line in bash.log)
+
+
+def test_an_engine_is_started_detached_where_nothing_else_starts_it(bash: Bash) -> None:
+    done = bash(engine(bash) + "start_engine")
+    assert done.status == 0, done.stderr
+    assert "dockerd " in bash.log
+    assert "metallize" not in done.stdout
+    assert f"its log is {bash.log_file}.engine" in done.stderr
+
+
+def test_what_a_killed_engine_left_behind_is_removed_first(bash: Bash) -> None:
+    assert bash(engine(bash) + "start_engine").status == 0
+    [removal] = [line for line in bash.log if line.startswith("rm ")]
+    assert "/var/run/docker.pid" in removal
+    assert "/var/run/docker/containerd/containerd.pid" in removal
+    assert bash.log.index(removal) < bash.log.index("dockerd ")
+
+
+def test_an_engine_that_dies_shows_its_last_words_at_once(bash: Bash) -> None:
+    script = engine(bash, after="never")
+    bash.tool("dockerd", "echo 'failed to start daemon: no iptables here' >&2")
+    done = bash(script + "process_runs() { false; }\nstart_engine")
+    assert done.status == 3
+    assert "no iptables here" in done.stderr
+    assert "did not come up" in done.stderr
+    assert "next:" in done.stderr
+
+
+def test_an_engine_named_by_docker_host_is_not_started_here(bash: Bash) -> None:
+    done = bash(engine(bash, systemd=True) + "DOCKER_HOST=tcp://192.0.2.1:2375\nstart_engine")
+    assert done.status == 3
+    assert "192.0.2.1" in done.stderr
+    assert not any(line.startswith("systemctl") for line in bash.log)
+
+
+@pytest.mark.parametrize("member", [False, True])
+def test_a_user_outside_the_engines_group_is_let_in_and_goes_on(bash: Bash, member: bool) -> None:
+    bash.env["GROUPS_OF"] = "docker" if member else ""
+    bash.tool("sudo")
+    bash.tool("sg", 'shift 2; exec sh -c "$1"')
+    bash.tool("next", 'printf "<%s>" "$@" >>"$LOG"')
+    done = bash(
+        PLAIN_USER
+        + "missing_packages() { :; }\nengine_state() { echo denied; }\nENGINE_SOCKET=/nowhere\n"
+        + """setup_host next "two words" "it's" '$HOME' ''"""
+    )
+    assert done.status == 0, done.stderr
+    assert ("sudo usermod -aG docker ann" in bash.log) is not member
+    assert "<two words><it's><$HOME><>" in bash.log, "arguments survive the two shells between"
+
+
+def test_a_user_who_is_still_refused_is_not_sent_round_in_circles(bash: Bash) -> None:
+    bash.env |= {"GROUPS_OF": "docker", "METALLIZE_IN_GROUP": "1"}
+    bash.tool("sg")
+    done = bash(
+        PLAIN_USER
+        + "missing_packages() { :; }\nengine_state() { echo denied; }\nstart_engine() { :; }\nsetup_host next"
+    )
+    assert done.status == 3
+    assert "log out and in again" in done.stderr
+    assert bash.log == []
+
+
+# ---------------------------------------------------------------- virtual environment
+
+
+def environment(bash: Bash) -> str:
+    """A checkout of two files, and an environment whose pip only notes what it was asked."""
+    root = bash.log_file.parent / "check out"
+    (root / "requirements").mkdir(parents=True, exist_ok=True)
+    (root / "requirements/dev.lock").touch()
+    (root / "pyproject.toml").touch()
+    return (
+        f"METALLIZE_ROOT={shlex.quote(str(root))}\nfind_python() {{ echo {shlex.quote(sys.executable)}; }}\n"
+        'venv_pip() { echo "pip $*" >>"$LOG"; printf "#!/bin/sh\\n" >"$METALLIZE_VENV/bin/metallize"; '
+        'chmod +x "$METALLIZE_VENV/bin/metallize"; }\n'
+        'make_venv() { echo made >>"$LOG"; '
+        '"$(find_python)" -m venv --clear --without-pip "$METALLIZE_VENV"; }\n'
+    )
+
+
+def test_the_environment_is_made_once(bash: Bash) -> None:
+    script = environment(bash) + "setup_venv"
+    done = bash(script)
+    assert done.status == 0, done.stderr
+    made, locked, editable = bash.log
+    assert made == "made"
+    assert "--require-hashes" in locked
+    assert "--no-build-isolation -e" in editable
+    again = bash(script)
+    assert again.status == 0
+    assert again.stderr == ""
+    assert len(bash.log) == 3
+
+
+def test_a_new_lock_is_installed_into_the_environment_that_is_there(bash: Bash) -> None:
+    script = environment(bash) + "setup_venv"
+    bash(script)
+    (bash.log_file.parent / "check out/requirements/dev.lock").write_text("new\n")
+    assert bash(script).status == 0
+    assert len(bash.log) == 5
+    assert bash.log.count("made") == 1
+
+
+@pytest.mark.parametrize("harm", ["moved", "broken", "half made"])
+def test_an_environment_that_cannot_be_trusted_is_made_anew(bash: Bash, harm: str) -> None:
+    script = environment(bash) + "setup_venv"
+    bash(script)
+    venv = Path(bash.env["METALLIZE_VENV"])
+    if harm == "moved":
+        moved = venv.rename(venv.parent / "elsewhere")
+        bash.env["METALLIZE_VENV"] = str(moved)
+    elif harm == "broken":
+        (venv / "bin/python").unlink()
+    else:
+        (venv / "metallize-setup.stamp").unlink()
+    assert bash(script).status == 0
+    assert bash.log.count("made") == 2
+
+
+def test_a_folder_that_is_no_environment_is_not_cleared(bash: Bash, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").touch()
+    bash.env["METALLIZE_VENV"] = str(precious)
+    done = bash("setup_venv")
+    assert done.status == 3
+    assert "is no virtual environment" in done.stderr
+    assert (precious / "file").exists()
+
+
+def test_no_suitable_python_is_an_error_that_says_what_to_install(bash: Bash) -> None:
+    done = bash("find_python() { return 1; }\nsetup_venv")
+    assert done.status == 3
+    assert "python3-venv" in done.stderr
+
+
+def test_skipping_the_set_up_does_nothing(bash: Bash) -> None:
+    bash.env["METALLIZE_SKIP_SETUP"] = "1"
+    done = bash(
+        "missing_packages() { echo called; exit 9; }\nfind_python() { exit 9; }\nsetup_host x\nsetup_venv"
+    )
+    assert done.status == 0, done.stderr
+    assert not Path(bash.env["METALLIZE_VENV"]).exists()
