@@ -88,8 +88,10 @@ class Conversion:
     """Seconds since 1970; no time in the image is later (reproducible-builds.org, SOURCE_DATE_EPOCH)."""
     hostname: str
     """Used where no layer sets one."""
-    additions: tuple[Addition, ...] = ()
-    """What the generator puts in on top."""
+    additions: Callable[[Conversion], Iterable[Addition]] = lambda _conversion: ()
+    """What the generator puts in on top, decided when everything else has been seen."""
+    replaced: frozenset[str] = frozenset()
+    """Paths that the generator makes itself: a layer's are dropped."""
     held_back: Callable[[str], BinaryIO | None] = lambda _name: None
     """Asked for each kernel and initrd: a file to write it to instead of leaving it in the rootfs."""
 
@@ -110,13 +112,12 @@ class Conversion:
 
     def run(self, source: BinaryIO, sink: BinaryIO) -> None:
         """Copy the rootfs from `source` to `sink`, converted; both are tar streams."""
-        replaced = {addition.name for addition in self.additions if not addition.weak}
         for entry, stream in tarstream.read_entries(source):
             if not entry.name or entry.name == ".":
                 entry.clamp_mtime(self.epoch)
                 sink.write(entry.raw)
                 continue
-            if _DROPPED.fullmatch(entry.name) or _EMPTIED.match(entry.name) or entry.name in replaced:
+            if _DROPPED.fullmatch(entry.name) or _EMPTIED.match(entry.name) or entry.name in self.replaced:
                 self._dropped.add(entry.name)
                 tarstream.copy_data(stream, entry)
                 continue
@@ -212,7 +213,7 @@ class Conversion:
             yield Addition(unit, HOST_KEYS_UNIT.encode())
             for wanting in ("multi-user.target", "ssh.service", "ssh.socket"):
                 yield Addition(f"etc/systemd/system/{wanting}.wants/{unit.rpartition('/')[2]}", symlink=f"/{unit}")
-        yield from self.additions
+        yield from self.additions(self)
 
     def _identity(self) -> Iterable[Addition]:
         """machine-id, hostname, hosts and resolv.conf: each machine's own, or a layer's."""

@@ -1,0 +1,118 @@
+"""Where a base image comes from: what is local, else its registry, else the distribution's own packages."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from metallize.bootstrap import TIME_LIMIT, base_tag, bootstrap_argv, distribution
+from metallize.command import run
+from metallize.engines.engine import Engine, ImageInfo
+from metallize.errors import CommandError, EngineError, HostError
+from metallize.events import Events, Level, Note, step
+from metallize.model.plan import BaseImage
+
+_INSTALL = "install it (apt-get install mmdebstrap), or run scripts/quickstart, which does"
+
+
+class Origin(StrEnum):
+    """How a base image got here; the manifest records it."""
+
+    LOCAL = "local"
+    REGISTRY = "registry"
+    BOOTSTRAP = "bootstrap"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """A base image that is here, and where it came from."""
+
+    reference: str
+    image: ImageInfo
+    origin: Origin
+
+
+def resolve(engine: Engine, base: BaseImage, events: Events) -> Base:
+    """Find, fetch or make the base image.
+
+    Raises EngineError where the registry does not give it and the distribution cannot be bootstrapped; it says both.
+    """
+    own_tag = base_tag(base.reference, base.platform)
+    for reference, origin in ((base.reference, Origin.LOCAL), (own_tag, Origin.BOOTSTRAP)):
+        found = engine.inspect(reference)
+        if found and found.platform in (None, base.platform):
+            return Base(reference=base.reference, image=found, origin=origin)
+    with step(events, f"base {base.reference}", f"fetch {base.reference}") as fetching:
+        try:
+            image = engine.pull(base.reference, base.platform, fetching.output)
+            return Base(reference=base.reference, image=image, origin=Origin.REGISTRY)
+        except EngineError as refusal:
+            fetching.detail = "no registry gave it"
+            reason = refusal
+    if distribution(base.reference) is None:
+        raise EngineError(
+            f"{reason.message}",
+            hint=f"load it (docker load), or name a Debian or Ubuntu image, which can be made from packages "
+            f"({base.reference} cannot)",
+        ) from reason
+    events.emit(
+        Note(
+            text=f"{base.reference} is made from the distribution's own packages, because no registry gave it "
+            f"({_first_line(reason.message)})",
+            level=Level.WARNING,
+        )
+    )
+    return bootstrap(engine, base, events)
+
+
+def bootstrap(engine: Engine, base: BaseImage, events: Events) -> Base:
+    """Make the base with mmdebstrap. Raises HostError where it is missing or fails, EngineError for other images."""
+    wanted = distribution(base.reference)
+    if wanted is None:
+        raise EngineError(
+            f"{base.reference} cannot be made from packages: that works for Debian and Ubuntu",
+            hint="references such as debian:trixie, debian:12, ubuntu:24.04",
+        )
+    tag = base_tag(base.reference, base.platform)
+    with (
+        step(events, f"bootstrap {base.reference}", f"bootstrap {wanted.id} {wanted.suite}") as making,
+        _scratch() as folder,
+    ):
+        archive = folder / "base.tar"
+        try:
+            run(bootstrap_argv(wanted, base.platform, str(archive)), timeout=TIME_LIMIT, hint=_INSTALL)
+        except CommandError as exc:
+            raise HostError(
+                f"{base.reference} could not be made from the distribution's packages:\n{exc.output_tail.strip()[-1500:]}",
+                hint=_bootstrap_hint(exc.output_tail, wanted.id),
+            ) from exc
+        image = engine.load_base(archive, tag, base.platform, making.output)
+    return Base(reference=base.reference, image=image, origin=Origin.BOOTSTRAP)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="metallize-base-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0][:200] if text.strip() else "no reason given"
+
+
+def _bootstrap_hint(output: str, identity: str) -> str:
+    if "keyring" in output or "NO_PUBKEY" in output or "not signed" in output:
+        return f"the distribution's signing keys are missing: install {identity}-keyring or {identity}-archive-keyring"
+    if "resolve" in output or "connect" in output or "Failed to fetch" in output:
+        return "the distribution's package servers cannot be reached from here"
+    if "unshare" in output or "newuidmap" in output:
+        return "without root, mmdebstrap needs user namespaces and uidmap; run as root, or install uidmap"
+    return "the message above is mmdebstrap's"

@@ -1,0 +1,56 @@
+"""Which distribution an image reference means, and the command that makes its base from its own packages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from metallize.model.profile import Platform
+
+_DEBIAN = {"11": "bullseye", "12": "bookworm", "13": "trixie", "14": "forky"}
+_UBUNTU = {"20.04": "focal", "22.04": "jammy", "24.04": "noble", "26.04": "resolute"}
+_ARCHITECTURES = {Platform.AMD64: "amd64", Platform.ARM64: "arm64"}
+TIME_LIMIT = timedelta(minutes=30)
+"""A bootstrap takes 15 s for the host's architecture and some minutes for an emulated one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distribution:
+    """A distribution that can be bootstrapped: `debian` `trixie`."""
+
+    id: str
+    suite: str
+
+
+def distribution(reference: str) -> Distribution | None:
+    """The distribution behind `debian:trixie`, `debian:13-slim`, `ubuntu:24.04`; None for any other reference."""
+    repository, _, tag = reference.removeprefix("docker.io/").removeprefix("library/").partition(":")
+    tag = tag.removesuffix("-slim") or {"debian": "stable", "ubuntu": "24.04"}.get(repository, "")
+    if repository == "debian":
+        major = tag.split(".")[0]
+        suite = _DEBIAN.get(major, {"latest": "stable"}.get(tag, tag))
+    elif repository == "ubuntu":
+        suite = _UBUNTU.get(tag, {"latest": "noble"}.get(tag, tag))
+    else:
+        return None
+    return Distribution(id=repository, suite=suite) if suite.isalnum() else None
+
+
+def bootstrap_argv(wanted: Distribution, platform: Platform, target: str) -> tuple[str, ...]:
+    """mmdebstrap(1) for a minimal base, with its own default mirror and nothing of this host in it."""
+    return (
+        "mmdebstrap",
+        "--variant=minbase",
+        "--format=tar",
+        f"--architectures={_ARCHITECTURES[platform]}",
+        # mmdebstrap copies the host's name and resolver for its own run.
+        '--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf"',
+        wanted.suite,
+        target,
+    )
+
+
+def base_tag(reference: str, platform: Platform) -> str:
+    """The local name of a base that was bootstrapped: never the reference itself, which a registry owns."""
+    name, _, version = reference.partition(":")
+    return f"metallize/base-{name.replace('/', '-')}:{version or 'latest'}-{platform.rpartition('/')[2]}"

@@ -1,0 +1,103 @@
+"""What a build will do, as a value: printed by `plan`, carried out by the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from metallize.dockerfile import Instruction
+from metallize.model.catalogue import OptionValue
+from metallize.model.profile import ImageFormat, Platform
+
+PARENT_LABEL = "io.metallize.parent"
+"""On every image that metallize builds: the id of the image that it was built on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseImage:
+    """An image that is not built from a dockerfile: local, pulled, or bootstrapped from packages."""
+
+    reference: str
+    platform: Platform
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerBuild:
+    """One `docker build` on the image before it; `tag` follows from all that goes into it and into what is below."""
+
+    name: str
+    summary: str
+    dockerfile: Path
+    context: Path
+    build_args: Mapping[str, str]
+    tag: str
+    runtime_only: tuple[Instruction, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageStack:
+    """A base and the layers on it, bottom first; without a base the first layer's own FROM decides."""
+
+    base: BaseImage | None
+    layers: tuple[LayerBuild, ...]
+    platform: Platform
+
+    @property
+    def top(self) -> str:
+        """The tag of the last layer, or the base's reference where there is no layer."""
+        if self.layers:
+            return self.layers[-1].tag
+        return self.base.reference if self.base else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seal:
+    """The last step on the rootfs: fstab and initrd, by the dockerfile that every generator shares."""
+
+    dockerfile: Path
+    context: Path
+    fstab: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What the generator is asked for; `as_json` is its contract."""
+
+    generator: str
+    name: str
+    hostname: str
+    format: ImageFormat
+    kernel_boot_params: str
+    options: Mapping[str, OptionValue]
+    ids: Mapping[str, str]
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "hostname": self.hostname,
+            "format": str(self.format),
+            "kernel_boot_params": self.kernel_boot_params,
+            "options": dict(self.options),
+            "ids": dict(self.ids),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildPlan:
+    """From a profile to an image: the rootfs's stack, the generator's stack, the seal and the job."""
+
+    id: str
+    """Digest of everything below: it changes with every meaningful input and with nothing else."""
+    profile: Path
+    name: str
+    rootfs: ImageStack
+    tools: ImageStack
+    seal: Seal
+    job: Job
+    build_dir: Path
+    file: str
+
+    @property
+    def image(self) -> Path:
+        return self.build_dir / self.file
