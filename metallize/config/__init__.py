@@ -1,0 +1,7 @@
+"""Profiles and suites from YAML to values, with every problem at once; see `load_profile` and `load_suite`."""
+
+from metallize.config.assertions import load_suite
+from metallize.config.profile import load_profile
+from metallize.config.vocabulary import Escape, Layers, Suites, Vocabulary
+
+__all__ = ["Escape", "Layers", "Suites", "Vocabulary", "load_profile", "load_suite"]

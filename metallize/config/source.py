@@ -6,13 +6,13 @@ carry the marks. Sizes, depth and expansion are bounded, so that no file can tak
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import yaml
 
 from metallize.config.suggest import did_you_mean
 from metallize.config.tree import Entry, Mapping, Node, Scalar, ScalarValue, Sequence
+from metallize.config.words import control_character
 from metallize.errors import Location, Problem
 
 MAX_BYTES = 1 << 20
@@ -21,6 +21,8 @@ MAX_VALUES = 20_000
 """A profile of a hundred lines has a few hundred values; aliases can multiply them without end."""
 
 _PREFIX = "tag:yaml.org,2002:"
+
+
 class _Unusable(Exception):  # noqa: N818 - it carries problems out of a recursion and never leaves this module
     def __init__(self, problem: Problem) -> None:
         super().__init__(str(problem))
@@ -48,7 +50,9 @@ def read_text(path: Path, problems: list[Problem]) -> str | None:
         problems.append(Problem(location=start, message=f"the file cannot be read: {reason}"))
     else:
         if len(raw) > MAX_BYTES:
-            problems.append(Problem(location=start, message="the file is larger than 1 MiB; this is no profile"))
+            problems.append(
+                Problem(location=start, message="the file is larger than 1 MiB; this is no profile")
+            )
             return None
         try:
             return raw.decode("utf-8-sig")
@@ -125,7 +129,9 @@ def _syntax_problem(path: Path, exc: yaml.MarkedYAMLError) -> Problem:
     elif "cannot start any token" in what or "%" in what:
         hint = "put text that starts with @, ` or % in quotes"
     return Problem(
-        location=_location(path, exc.problem_mark or exc.context_mark), message=f"this is not YAML: {what}", hint=hint
+        location=_location(path, exc.problem_mark or exc.context_mark),
+        message=f"this is not YAML: {what}",
+        hint=hint,
     )
 
 
@@ -135,7 +141,7 @@ def _refuse_deep(path: Path, text: str) -> None:
     loader = yaml.SafeLoader(text)
     try:
         while loader.check_event():
-            event = loader.get_event()
+            event = loader.get_event()  # type: ignore[no-untyped-call]  # the stubs lack it
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
@@ -160,9 +166,13 @@ class _Builder:
         self._count += 1
         if self._count > MAX_VALUES:
             message = f"the file expands to more than {MAX_VALUES} values"
-            raise _Unusable(Problem(location=place, message=message, hint="do its aliases multiply each other?"))
+            raise _Unusable(
+                Problem(location=place, message=message, hint="do its aliases multiply each other?")
+            )
         if id(source) in self._open:
-            raise _Unusable(Problem(location=place, message="an alias stands inside the very value that it names"))
+            raise _Unusable(
+                Problem(location=place, message="an alias stands inside the very value that it names")
+            )
         if isinstance(source, yaml.ScalarNode):
             return self._scalar(source, place)
         self._open.add(id(source))
@@ -170,6 +180,8 @@ class _Builder:
             if isinstance(source, yaml.SequenceNode):
                 self._check_tag(source, "seq", place)
                 return Sequence(location=place, items=tuple(self.node(item) for item in source.value))
+            if not isinstance(source, yaml.MappingNode):
+                raise TypeError(f"PyYAML composed a {type(source).__name__}")
             self._check_tag(source, "map", place)
             return Mapping(location=place, entries=tuple(self._entries(source)))
         finally:
@@ -195,7 +207,9 @@ class _Builder:
                 except (ValueError, KeyError, OverflowError, IndexError, yaml.YAMLError):
                     value = text
             case _:
-                self._problems.append(Problem(location=place, message=f"the tag {_tag(source)} is not supported"))
+                self._problems.append(
+                    Problem(location=place, message=f"the tag {_tag(source)} is not supported")
+                )
         return Scalar(location=place, value=value, text=text)
 
     def _entries(self, source: yaml.MappingNode) -> list[Entry]:
@@ -204,7 +218,9 @@ class _Builder:
         for key_node, value_node in source.value:
             place = _location(self._path, key_node.start_mark)
             if not isinstance(key_node, yaml.ScalarNode):
-                self._problems.append(Problem(location=place, message="a key must be text, not a list or mapping"))
+                self._problems.append(
+                    Problem(location=place, message="a key must be text, not a list or mapping")
+                )
                 continue
             if key_node.tag == f"{_PREFIX}merge":
                 self._merge(value_node, merged)
@@ -239,12 +255,10 @@ def resolve_scalar(text: str, location: Location) -> Scalar:
     """A value from the command line, with YAML's meaning where a number or a boolean is wanted."""
     loader = yaml.SafeLoader("")
     try:
-        tag = loader.resolve(yaml.ScalarNode, text, (True, False)) if _one_line(text) else f"{_PREFIX}str"
+        tag = f"{_PREFIX}str"
+        if control_character(text) is None:
+            tag = loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]  # as above
         scalar = _Builder(location.path, loader, [])._scalar(yaml.ScalarNode(tag, text), location)  # noqa: SLF001
     finally:
         loader.dispose()
     return Scalar(location=location, value=scalar.value, text=text, verbatim=True)
-
-
-def _one_line(text: str) -> bool:
-    return re.fullmatch(r"[^\x00-\x1f\x7f]*", text) is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-_SHOWN = 12
+_SHOWN = 20
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:

@@ -75,7 +75,9 @@ def shown(node: Node, limit: int = 60) -> str:
         case Sequence():
             text = f"[{', '.join(shown(item, limit) for item in node.items[:8])}]"
         case Mapping():
-            text = f"{{{', '.join(f'{entry.key}: {shown(entry.value, limit)}' for entry in node.entries[:8])}}}"
+            text = (
+                f"{{{', '.join(f'{entry.key}: {shown(entry.value, limit)}' for entry in node.entries[:8])}}}"
+            )
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 

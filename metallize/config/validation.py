@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -21,12 +21,16 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 @dataclass(slots=True)
 class Findings:
-    """Problems as they are found: one for each place, the first that was found."""
+    """Problems as they are found."""
 
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, location: Location, message: str, hint: str | None = None) -> None:
         self.problems.append(Problem(location=location, message=message, hint=hint))
+
+    def at(self, location: Location) -> bool:
+        """Whether something is already said of this place."""
+        return any(item.location == location for item in self.problems)
 
     def sorted(self) -> tuple[Problem, ...]:
         """All of them by place; where a place has several, those that differ."""
@@ -44,12 +48,14 @@ def decode(
     node: Node,
     findings: Findings,
     *,
+    place: Location | None = None,
     context: dict[str, object] | None = None,
-    hints: Callable[[KeyPath], str | None] = lambda _path: None,
+    also: tuple[str, ...] = (),
 ) -> ModelT | None:
     """The model's value, or None after reporting everything that pydantic finds wrong.
 
-    Where text is wanted and a number was written, its text is taken; `hints` may know more than the models.
+    Where text is wanted and a number was written, its text is taken. `place` is that of the node's key, for
+    what is missing in it, and `also` are keys that the section has beside the model's.
     """
     data = plain(node)
     for _attempt in range(3):
@@ -59,7 +65,7 @@ def decode(
             errors = exc.errors(include_url=False)
             if not any(_patched(data, node, error) for error in errors):
                 for error in errors:
-                    _report(model, node, error, findings, hints)
+                    _report(model, node, error, findings, place or node.location, also)
                 return None
     return None
 
@@ -104,15 +110,18 @@ def _report(
     node: Node,
     error: ErrorDetails,
     findings: Findings,
-    hints: Callable[[KeyPath], str | None],
+    start: Location,
+    also: tuple[str, ...],
 ) -> None:
     path = _path(error["loc"], node)
-    found, key_place = find(node, path)
+    found, key_place = find(node, path) if path else (node, start)
     place = found.location if isinstance(found, Scalar | Sequence) else key_place
     name = str(error["loc"][-1]) if error["loc"] else ""
     match error["type"]:
         case "extra_forbidden":
             known = _keys(_model_at(model, error["loc"][:-1]))
+            if len(error["loc"]) == 1:
+                known += [*also]
             findings.add(key_place, f"unknown key `{name}`", did_you_mean(name, known))
         case "missing":
             findings.add(key_place, f"the key `{name}` is missing")
@@ -121,11 +130,12 @@ def _report(
                 inner_found, inner_key = find(found, inner)
                 at = inner_key if isinstance(inner_found, Mapping) and inner else inner_found.location
                 findings.add(at, message, hint)
-        case _:
-            hint = hints(path)
-            message, usual = _words(error, found)
+        case _ if not findings.at(place):
+            message, hint = _words(error, found)
             label = next((str(step) for step in reversed(path) if isinstance(step, str)), "")
-            findings.add(place, f"`{label}`: {message}" if label else message, hint or usual)
+            findings.add(place, f"`{label}`: {message}" if label else message, hint)
+        case _:
+            pass  # a closer check has already said what is wrong with this value
 
 
 _WANTED = {

@@ -1,4 +1,4 @@
-"""The entries of the catalogue as values: a layer, a generator with its options, and what a machine tells of itself."""
+"""The entries of the catalogue as values: layers, generators with their options, what a machine tells."""
 
 from __future__ import annotations
 
@@ -48,12 +48,13 @@ class Generator:
     formats: tuple[ImageFormat, ...]
     default_media: Media
     machines: tuple[str, ...]
+    """Machines that boot what it makes."""
     options: Mapping[str, Option]
     example: str = ""
     platforms: tuple[Platform, ...] = (Platform.AMD64,)
     """What it can make an image from."""
     ids: tuple[str, ...] = ()
-    """Roles that need an id of their own (disk, root, esp, ...); each gets a UUID derived from the profile's name."""
+    """Roles that need an id of their own (disk, root, esp, ...): a UUID derived from the profile's name."""
     kernel_boot_params: str = ""
     """Comes before the profile's own; `{root_uuid}` and `{esp_id}` stand for the ids of these roles."""
     fstab: str = ""

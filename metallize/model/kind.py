@@ -24,7 +24,8 @@ class ResourceOptions(Frozen):
 
     title: Annotated[str | None, Field(description="words for the report, in place of kind and name")] = None
     meta: Annotated[
-        dict[str, object], Field(description="anything you want to keep beside the resource; nothing reads it")
+        dict[str, object],
+        Field(description="anything you want to keep beside the resource; nothing reads it"),
     ] = {}
     skip: Annotated[bool, Field(strict=True, description="true: not observed, reported as skipped")] = False
 
@@ -32,7 +33,9 @@ class ResourceOptions(Frozen):
 class Retrying(ResourceOptions):
     """A resource that may need a moment: it is observed again while it does not hold."""
 
-    retry_count: Annotated[int, Field(strict=True, ge=0, le=1000, description="observations after the first")] = 0
+    retry_count: Annotated[
+        int, Field(strict=True, ge=0, le=1000, description="observations after the first")
+    ] = 0
     retry_delay: Annotated[
         int | str,
         Field(

@@ -46,7 +46,8 @@ def parse_duration(value: object) -> timedelta:
         if re.fullmatch(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+", text) is None:
             raise ValueError(problem)
         seconds = sum(
-            float(number) * _TIME_UNITS[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
+            float(number) * _TIME_UNITS[unit]
+            for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
         )
     if not 0 < seconds <= 30 * 24 * 3600:
         raise ValueError(problem)
@@ -58,7 +59,10 @@ Size = Annotated[
     BeforeValidator(parse_size),
     WithJsonSchema(
         {
-            "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[KMGTkmgt]?(i?B)?$"}],
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[KMGTkmgt]?(i?B)?$"},
+            ],
             "description": "bytes, or a number with K, M, G or T (powers of 1024)",
         }
     ),
@@ -122,7 +126,9 @@ class Output(Frozen):
     """What is made from the rootfs, and how it boots."""
 
     generator: Annotated[str, Field(description="a folder of generators/: livecd, ext4, ...")]
-    file: Annotated[FileName, Field(description="the image's file name; its suffix decides the container format")]
+    file: Annotated[
+        FileName, Field(description="the image's file name; its suffix decides the container format")
+    ]
     kernel_boot_params: Annotated[
         OneLine, Field(description="appended to the kernel's command line; the last console= is /dev/console")
     ] = "console=tty0 console=ttyS0,115200"
@@ -143,8 +149,12 @@ class Media(StrEnum):
 class MachineOverrides(Frozen):
     """What one entry of boot.machines changes for its machine."""
 
-    machine: Annotated[str | None, Field(description="the machine to use, where the entry's name is not one")] = None
-    media: Annotated[Media | None, Field(description="disk, cd or usb; default: cd for .iso, else disk")] = None
+    machine: Annotated[
+        str | None, Field(description="the machine to use, where the entry's name is not one")
+    ] = None
+    media: Annotated[Media | None, Field(description="disk, cd or usb; default: cd for .iso, else disk")] = (
+        None
+    )
     memory: Size | None = None
     cpus: Annotated[int | None, Field(strict=True, ge=1, le=64)] = None
     disk: Size | None = None
@@ -164,7 +174,8 @@ class Ssh(Frozen):
     user: OneLine
     password: OneLine | None = None
     key: Annotated[
-        str | None, Field(description="`ephemeral` for a key made for this one boot, or the path of a private key")
+        str | None,
+        Field(description="`ephemeral` for a key made for this one boot, or the path of a private key"),
     ] = None
 
 
@@ -200,9 +211,12 @@ class Reach(Frozen):
     """What the host must see through the guest's network at `tcp:PORT` or `http://:PORT/PATH`."""
 
     banner: Annotated[
-        OneLine | None, Field(description="tcp: text, or /a regular expression/, in what the server says first")
+        OneLine | None,
+        Field(description="tcp: text, or /a regular expression/, in what the server says first"),
     ] = None
-    status: Annotated[int | None, Field(strict=True, ge=100, le=599, description="http: the status code")] = None
+    status: Annotated[int | None, Field(strict=True, ge=100, le=599, description="http: the status code")] = (
+        None
+    )
     body: Annotated[
         tuple[str, ...], Field(description="http: patterns as in a goss file: text, !text, /re/, !/re/")
     ] = ()
@@ -222,14 +236,17 @@ class Boot(Frozen):
     """
 
     machines: Annotated[
-        dict[str, MachineOverrides], Field(description="a list of machine names, or a mapping of name to overrides")
+        dict[str, MachineOverrides],
+        Field(description="a list of machine names, or a mapping of name to overrides"),
     ] = {}
     memory: Size = 1 << 30
     cpus: Annotated[int, Field(strict=True, ge=1, le=64)] = 2
     disk: Annotated[
         Size | None, Field(description="grow the virtual disk past the image, as a real disk would be")
     ] = None
-    timeout: Annotated[Duration, Field(description="power-on to ready, on a host of normal speed")] = timedelta(minutes=5)
+    timeout: Annotated[Duration, Field(description="power-on to ready, on a host of normal speed")] = (
+        timedelta(minutes=5)
+    )
     login: Login | None = None
     ssh: Ssh | None = None
     console: ConsoleRules = ConsoleRules()
@@ -241,7 +258,9 @@ class Boot(Frozen):
         Field(description="seen from the host: tcp:PORT with banner, http://:PORT/PATH with status and body"),
     ] = {}
     time: TimeBudgets = TimeBudgets()
-    reboot: Annotated[bool, Field(strict=True, description="everything must hold again after a clean reboot")] = False
+    reboot: Annotated[
+        bool, Field(strict=True, description="everything must hold again after a clean reboot")
+    ] = False
 
 
 class Settings(Frozen):

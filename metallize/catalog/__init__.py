@@ -1,0 +1,5 @@
+"""What there is to build with and to verify by: layers, generators, machines, kinds, suites, profiles."""
+
+from metallize.catalog.entries import Catalog, data_folder, host_platform
+
+__all__ = ["Catalog", "data_folder", "host_platform"]
