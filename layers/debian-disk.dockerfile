@@ -1,0 +1,14 @@
+# Debian on a disk of its own: kernel, systemd, and the tools that check and grow its root filesystem.
+# supports: debian:12 debian:13
+ARG METALLIZE_SRC_IMG
+FROM ${METALLIZE_SRC_IMG}
+# The kernel's package: linux-image-amd64, linux-image-cloud-amd64, linux-image-rt-amd64.
+ARG METALLIZE_KERNEL_PACKAGE=linux-image-amd64
+# INITRD=No: the initrd is made once, when every layer is in place.
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
+    rm -f /etc/apt/apt.conf.d/docker-clean \
+ && apt-get update \
+ && INITRD=No DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+      "${METALLIZE_KERNEL_PACKAGE}" initramfs-tools zstd fdisk e2fsprogs dosfstools \
+      systemd-sysv udev dbus kmod procps iproute2 login less
