@@ -18,7 +18,7 @@ LIMIT = timedelta(seconds=60)
 
 
 class Bash:
-    """Runs bash with setup.sh sourced and the system's tools replaced; `log` is what they were called with."""
+    """Runs bash with setup.sh sourced and tools replaced; `log` is what they were called with."""
 
     def __init__(self, folder: Path) -> None:
         self.tools = folder / "tools"
@@ -50,8 +50,7 @@ def bash(tmp_path: Path) -> Bash:
 
 ROOT_USER = 'id() { case "$1" in -u) echo 0 ;; -un | -gn) echo root ;; esac; }\n'
 PLAIN_USER = (
-    'id() { case "$1" in -u) echo 1000 ;; -un) echo ann ;; -gn) echo staff ;; '
-    "-nG) echo staff $GROUPS_OF ;; esac; }\n"
+    'id() { case "$1" in -u) echo 1000 ;; -un) echo ann ;; -gn) echo staff ;; -nG) echo staff $GROUPS_OF ;; esac; }\n'
 )
 
 
@@ -67,9 +66,7 @@ def test_a_host_that_has_everything_is_not_touched(bash: Bash) -> None:
     bash.tool("apt-get")
     bash.tool("apt-cache")
     bash.tool("sudo")
-    done = bash(
-        "missing_packages() { :; }\nengine_state() { echo answers; }\ndocker_can_build() { :; }\nsetup_host x"
-    )
+    done = bash("missing_packages() { :; }\nengine_state() { echo answers; }\ndocker_can_build() { :; }\nsetup_host x")
     assert done.status == 0, done.stderr
     assert done.stderr == ""
     assert bash.log == []
@@ -79,9 +76,7 @@ def test_a_bare_host_lacks_everything(bash: Bash) -> None:
     bash.env["DOCKER_HOST"] = ""
     done = bash(
         ROOT_USER
-        + lacking(
-            "qemu-system-x86_64", "qemu-img", "mmdebstrap", "docker", "dockerd", "iptables", "newuidmap"
-        )
+        + lacking("qemu-system-x86_64", "qemu-img", "mmdebstrap", "docker", "dockerd", "iptables", "newuidmap")
         + "find_python() { return 1; }\nhas_ovmf() { return 1; }\nhas_docker_ce() { return 1; }\n"
         + "docker_can_build() { return 1; }\nENGINE_SOCKET=/nowhere\nmissing_packages"
     )
@@ -365,8 +360,6 @@ def test_no_suitable_python_is_an_error_that_says_what_to_install(bash: Bash) ->
 
 def test_skipping_the_set_up_does_nothing(bash: Bash) -> None:
     bash.env["METALLIZE_SKIP_SETUP"] = "1"
-    done = bash(
-        "missing_packages() { echo called; exit 9; }\nfind_python() { exit 9; }\nsetup_host x\nsetup_venv"
-    )
+    done = bash("missing_packages() { echo called; exit 9; }\nfind_python() { exit 9; }\nsetup_host x\nsetup_venv")
     assert done.status == 0, done.stderr
     assert not Path(bash.env["METALLIZE_VENV"]).exists()
