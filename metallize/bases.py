@@ -87,8 +87,9 @@ def bootstrap(engine: Engine, base: BaseImage, events: Events) -> Base:
         try:
             run(bootstrap_argv(wanted, base.platform, str(archive)), timeout=TIME_LIMIT, hint=_INSTALL)
         except CommandError as exc:
+            tail = exc.output_tail.strip()[-1500:]
             raise HostError(
-                f"{base.reference} could not be made from the distribution's packages:\n{exc.output_tail.strip()[-1500:]}",
+                f"{base.reference} could not be made from the distribution's packages:\n{tail}",
                 hint=_bootstrap_hint(exc.output_tail, wanted.id),
             ) from exc
         image = engine.load_base(archive, tag, base.platform, making.output)

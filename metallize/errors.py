@@ -134,6 +134,10 @@ class BootError(MetallizeError):
 
 
 class VerificationFailed(MetallizeError):  # noqa: N818 - it names a verdict, not a fault
-    """At least one machine did not pass; nothing was put in build/."""
+    """At least one machine did not pass; nothing was put in build/. `reports` are the machines' BootReports."""
 
     exit_code = ExitCode.FAILED_VERIFICATION
+
+    def __init__(self, message: str, *, hint: str | None = None, reports: Sequence[object] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.reports = tuple(reports)

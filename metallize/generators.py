@@ -53,7 +53,8 @@ def make_image(engine: Engine, assembly: Assembly, image_format: ImageFormat, ou
         size = image.stat().st_size
     except (OSError, ValueError) as exc:
         raise GeneratorError(
-            f"the generator ended well but its answer is not whole: {exc}", hint="its contract: /out/image, /out/result.json"
+            f"the generator ended well but its answer is not whole: {exc}",
+            hint="its contract: /out/image, /out/result.json",
         ) from exc
     offset, signature = _SIGNATURES[image_format]
     with image.open("rb") as file:

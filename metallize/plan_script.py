@@ -15,7 +15,7 @@ from metallize.model.plan import PARENT_LABEL, BuildPlan, ImageStack, LayerBuild
 from metallize.model.profile import Platform
 
 GENERATOR_LIMITS = (
-    "--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only", "--tmpfs", "/tmp",
+    "--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only", "--tmpfs", "/tmp",  # noqa: S108 - the container's own
 )  # fmt: skip
 
 _FUNCTIONS = r"""
@@ -57,20 +57,17 @@ def shell_script(plan: BuildPlan, *, cached: Mapping[str, bool] | None = None) -
     """
     lines = [*_header(plan, cached), *_functions(), ""]
     lines += ["# --- The rootfs: a base image and the layers on it, bottom first ---"]
-    top = yield_into(lines, _stack(plan.rootfs, "base", cached))
+    made, top = _stack(plan.rootfs, "base")
+    lines += made
     lines += ["", f"# --- The tools of generator {plan.job.generator} ---"]
-    tools = yield_into(lines, _stack(plan.tools, "tools_base", cached))
+    made, tools = _stack(plan.tools, "tools_base")
+    lines += made
     lines += ["", *_assembly(plan, top, tools)]
     return "\n".join(lines) + "\n"
 
 
-def yield_into(lines: list[str], parts: tuple[list[str], str]) -> str:
-    lines += parts[0]
-    return parts[1]
-
-
 def _functions() -> list[str]:
-    return (_FUNCTIONS % {"label": PARENT_LABEL}).strip("\n").splitlines()
+    return (_FUNCTIONS.replace("%(label)s", PARENT_LABEL)).strip("\n").splitlines()
 
 
 def _comment(text: str) -> list[str]:
@@ -100,7 +97,7 @@ def _header(plan: BuildPlan, cached: Mapping[str, bool] | None) -> list[str]:
     return [*lines, ""]
 
 
-def _stack(stack: ImageStack, variable: str, cached: Mapping[str, bool] | None) -> tuple[list[str], str]:
+def _stack(stack: ImageStack, variable: str) -> tuple[list[str], str]:
     """The lines that make a stack, and the shell word that names its top."""
     lines: list[str] = []
     parent = "''"
@@ -120,13 +117,13 @@ def _base(reference: str, platform: Platform, variable: str) -> list[str]:
     wanted = distribution(reference)
     pull = f'"$docker" pull --quiet --platform {platform} {word} >&2'
     if wanted is None:
-        return [*lines, f"[ -n \"$(id_of {word})\" ] || {pull}"]
+        return [*lines, f'[ -n "$(id_of {word})" ] || {pull}']
     own = base_tag(reference, platform)
     make = shlex.join(bootstrap_argv(wanted, platform, "-"))
     return [
         *lines,
         f'if [ -z "$(id_of {word})" ]; then',
-        f"  if [ -n \"$(id_of {own})\" ] || ! {pull}; then",
+        f'  if [ -n "$(id_of {own})" ] || ! {pull}; then',
         f"    {variable}={own}",
         f'    if [ -z "$(id_of {own})" ]; then',
         f"      say 'no registry gave {reference}: making it from the distribution'\\''s packages'",
@@ -151,18 +148,20 @@ def _layer(layer: LayerBuild, parent: str, platform: Platform) -> list[str]:
 
 def _assembly(plan: BuildPlan, top: str, tools: str) -> Iterable[str]:
     seal = plan.seal
+    created = f'"$docker" image inspect --format \'{{{{.Created}}}}\' {top}'
     job = shlex.quote(json.dumps(plan.job.as_json(), sort_keys=True))
     return [
         "# --- The image: fstab and initrd, then the rootfs as a stream into the generator's container ---",
         "# No time in the image is later than the last layer's.",
-        f'epoch=${{SOURCE_DATE_EPOCH-$(date --date "$("$docker" image inspect --format \'{{{{.Created}}}}\' {top})" +%s)}}',
+        f'epoch=${{SOURCE_DATE_EPOCH-$(date --date "$({created})" +%s)}}',
         f"mkdir -p {shlex.quote(str(plan.build_dir))}",
         f"work=$(mktemp -d {shlex.quote(str(plan.build_dir.absolute() / '.work.XXXXXX'))})",
-        'trap \'rm -rf "$work"\' EXIT',
+        "trap 'rm -rf \"$work\"' EXIT",
         "trap 'exit 130' INT TERM",
-        f'{{ "$docker" build --progress plain --platform {plan.rootfs.platform} --file {shlex.quote(str(seal.dockerfile))} \\',
+        f'{{ "$docker" build --progress plain --platform {plan.rootfs.platform} \\',
+        f"    --file {shlex.quote(str(seal.dockerfile))} \\",
         f"    --build-arg METALLIZE_SRC_IMG={top} --build-arg METALLIZE_FSTAB={shlex.quote(seal.fstab)} \\",
-        f"    --output type=tar,dest=- {shlex.quote(str(seal.context))} || {{ echo failed >\"$work/seal\"; }}; }} |",
+        f'    --output type=tar,dest=- {shlex.quote(str(seal.context))} || {{ echo failed >"$work/seal"; }}; }} |',
         f'  "$docker" run --rm --interactive {shlex.join(GENERATOR_LIMITS)} \\',
         '    --user "$(id -u):$(id -g)" --env SOURCE_DATE_EPOCH="$epoch" --volume "$work:/out" \\',
         f"    {tools} /generator/build {job}",

@@ -1,11 +1,11 @@
 """The build folder: images that appear whole or not at all, their manifests, and one builder at a time.
 
-    build/FILE                      the image, put there by one rename
-    build/FILE.manifest.json        what it is and what it was made from
-    build/FILE.verification.json    what was booted and what held
-    build/.metallize/FILE.lock      held while FILE is being built
-    build/.metallize/FILE.work-*    a build under way; removed with it, or by the next one after a crash
-    build/.metallize/FILE.kept/     an image that was built but has not passed its verification
+build/FILE                      the image, put there by one rename
+build/FILE.manifest.json        what it is and what it was made from
+build/FILE.verification.json    what was booted and what held
+build/.metallize/FILE.lock      held while FILE is being built
+build/.metallize/FILE.work-*    a build under way; removed with it, or by the next one after a crash
+build/.metallize/FILE.kept/     an image that was built but has not passed its verification
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class Store:
         """Put an image in the build folder: one rename, then its papers; papers of another image go first."""
         if image != self.image:
             self.verification.unlink(missing_ok=True)
-            os.chmod(image, 0o644)
+            image.chmod(0o644)
             image.replace(self.image)
         write_json(self.manifest, _stamped(manifest, self.image))
         if verification is not None:
@@ -171,7 +171,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         with os.fdopen(handle, "w") as file:
             json.dump(content, file, indent=1, sort_keys=True)
             file.write("\n")
-        os.chmod(name, 0o644)
+        Path(name).chmod(0o644)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

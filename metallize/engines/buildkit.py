@@ -59,7 +59,9 @@ def find_cli() -> DockerCli:
         else:
             refused.append(f"{path}: Docker {number} has no buildx component, which it needs to build")
     if not refused:
-        raise EngineError("there is no docker command on this host", hint="run scripts/quickstart, or install docker.io")
+        raise EngineError(
+            "there is no docker command on this host", hint="run scripts/quickstart, or install docker.io"
+        )
     raise EngineError(
         "no docker command here can build with BuildKit:\n  " + "\n  ".join(refused),
         hint="install docker-buildx (Debian, Ubuntu) or docker-buildx-plugin (Docker's own packages)",
@@ -110,7 +112,10 @@ def hint_for(output: str) -> str | None:
             "an image that the dockerfile names could not be fetched from its registry",
         ),
         (r"exec format error", "this platform needs emulation: install qemu-user-static and binfmt-support"),
-        (r"Unable to locate package", "the package does not exist in this distribution, or `apt-get update` is missing"),
+        (
+            r"Unable to locate package",
+            "the package does not exist in this distribution, or `apt-get update` is missing",
+        ),
         (r"permission denied.*docker.*sock", "your user may not talk to Docker: add it to the group docker"),
     )
     return next((hint for pattern, hint in rules if re.search(pattern, output)), None)

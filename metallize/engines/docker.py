@@ -14,7 +14,7 @@ from contextlib import ExitStack, suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import docker
 import requests
@@ -40,6 +40,8 @@ class DockerEngine:
 
     def __init__(self) -> None:
         self._client = _connect()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._cancelled = False
 
     @cached_property
     def cli(self) -> buildkit.DockerCli:
@@ -51,6 +53,11 @@ class DockerEngine:
 
     def close(self) -> None:
         self._client.close()
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        for process in tuple(self._running):
+            process.terminate()
 
     def inspect(self, reference: str) -> ImageInfo | None:
         try:
@@ -94,7 +101,9 @@ class DockerEngine:
         argv = ["--platform", str(platform), "--tag", tag, "--file", str(recipe), str(archive.parent)]
         lines = self._build(argv, output)
         if lines is not None:
-            raise EngineError(f"{tag} could not be made from a base archive:\n" + "\n".join(lines[-buildkit.TAIL_LINES :]))
+            raise EngineError(
+                f"{tag} could not be made from a base archive:\n" + "\n".join(lines[-buildkit.TAIL_LINES :])
+            )
         return self._must_have(tag)
 
     def build(
@@ -116,8 +125,13 @@ class DockerEngine:
         """Run a build to its end; the lines it printed where it failed, None where it did not."""
         words = [self.cli.path, "build", "--progress", "plain", *argv]
         with spawn(words, env=buildkit.ENVIRONMENT, stderr=subprocess.STDOUT, stdout=subprocess.PIPE) as process:
+            self._running.add(process)
+            if self._cancelled:
+                process.terminate()
             lines = _follow(process.stdout, output)
-            return None if process.wait() == 0 else lines
+            status = process.wait()
+            self._running.discard(process)
+            return None if status == 0 else lines
 
     def assemble(self, assembly: Assembly, output: Output) -> None:
         with ExitStack() as stack:
@@ -150,9 +164,7 @@ class DockerEngine:
                 )
             )
             seal_lines: list[str] = []
-            progress = threading.Thread(
-                target=lambda: seal_lines.extend(_follow(build.stderr, output)), daemon=True
-            )
+            progress = threading.Thread(target=lambda: seal_lines.extend(_follow(build.stderr, output)), daemon=True)
             progress.start()
             taken = sink.pump(build.stdout)
             if not taken:
@@ -179,7 +191,7 @@ class _Stdin:
         self._raw = container.attach_socket(params={"stdin": 1, "stream": 1})
         self._socket: socket.socket = getattr(self._raw, "_sock", self._raw)
 
-    def __enter__(self) -> _Stdin:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -71,6 +71,10 @@ class Engine(Protocol):
         """Seal the rootfs and stream it through the generator's container."""
         ...
 
+    def cancel(self) -> None:
+        """End builds that run in other threads, because this one has failed or was interrupted."""
+        ...
+
     def remove_leftovers(self, labels: Sequence[str]) -> None:
         """Remove containers that carry one of the labels."""
         ...

@@ -36,6 +36,9 @@ EMPTIED = ("dev", "proc", "sys", "run", "tmp")
 BINDS = ("etc/resolv.conf", "etc/hostname", "etc/hosts")
 """Bind mounts during a build's RUN: an empty file is what is left of the mount, a full one is a layer's COPY."""
 
+SYSTEMD_WITH_IGNORE = 252
+"""The systemd whose presets know `ignore`."""
+
 KERNEL = re.compile(r"boot/vmlinu[xz]-(.+)")
 INITRD = re.compile(r"boot/initrd\.img-(.+)")
 
@@ -239,7 +242,7 @@ class Conversion:
         yield Addition("etc/systemd/system/systemd-firstboot.service", symlink="/dev/null", weak=True)
         versions = [int(m[1]) for p in self.paths if (m := re.search(r"/libsystemd-shared-(\d+)[^/]*\.so$", p))]
         # `ignore` came with systemd 252; `disable` has the same effect on a first boot, which only enables.
-        verb = "ignore" if max(versions, default=0) >= 252 else "disable"
+        verb = "ignore" if max(versions, default=0) >= SYSTEMD_WITH_IGNORE else "disable"
         yield Addition("etc/systemd/system-preset/00-metallize.preset", PRESET.format(verb=verb).encode(), weak=True)
 
     def newest_kernel(self) -> str:

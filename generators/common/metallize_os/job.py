@@ -87,8 +87,9 @@ def _tools() -> dict[str, str]:
     wanted = ["squashfs-tools", "xorriso", "e2fsprogs", "grub-pc-bin", "grub-efi-amd64-signed", "shim-signed",
               "dosfstools", "mtools", "qemu-utils", "fdisk"]  # fmt: skip
     text = tool("dpkg-query", "--show", "--showformat", "${Package} ${Version} ${db:Status-Status}\n", "*").decode()
-    rows = (line.split() for line in text.splitlines())
-    return {row[0]: row[1] for row in rows if len(row) == 3 and row[2] == "installed" and row[0] in wanted}
+    rows = (line.rpartition(" ") for line in text.splitlines() if line.endswith(" installed"))
+    versions = dict(row[0].split(" ", 1) for row in rows)
+    return {name: version for name, version in versions.items() if name in wanted}
 
 
 def guarded(body: Any) -> None:

@@ -129,8 +129,4 @@ def make_esp(
 
 def find_root(search: str) -> str:
     """GRUB commands that find the root filesystem (`--fs-uuid ID`, `--file PATH`) and go on with its grub.cfg."""
-    return (
-        f"search --no-floppy --set=root {search}\n"
-        "set prefix=($root)/boot/grub\n"
-        "configfile $prefix/grub.cfg\n"
-    )
+    return f"search --no-floppy --set=root {search}\nset prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n"

@@ -1,0 +1,7 @@
+"""`python -m metallize`."""
+
+import sys
+
+from metallize.cli import main
+
+sys.exit(main())

@@ -1,0 +1,164 @@
+"""The verbs. The only place that prints a result or chooses an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from metallize import __version__, commands
+from metallize.errors import ExitCode, MetallizeError, UsageError
+
+_DESCRIPTION = "Bootable OS images from Dockerfiles, proven to boot before anyone can publish them."
+_EPILOG = """exit status: 0 done or verified; 1 the image failed its boot assertions; 2 bad input;
+3 the machinery broke (Docker, QEMU, disk); 130 interrupted"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with its errors as ours."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]  # ends by raising
+        raise UsageError(message, hint=f"{self.prog} --help")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line: PROFILE.md, Commands."""
+    top = _Parser(
+        prog="metallize", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    top.add_argument("--version", action="version", version=f"metallize {__version__}")
+    verbs = top.add_subparsers(dest="verb", metavar="COMMAND", required=True)
+    _add_build(verbs)
+    _add_verify(verbs)
+    _add_catalogue(verbs)
+    return top
+
+
+def _add_build(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    build = verbs.add_parser("build", help="build the image; with --verify boot it first")
+    _profile_argument(build)
+    build.add_argument(
+        "--verify", action="store_true", help="only an image that passes its boots reaches the build folder"
+    )
+    build.add_argument("--no-cache", action="store_true", help="build every layer again")
+    _common(build)
+    _booting(build)
+    build.set_defaults(run=commands.build)
+    plan = verbs.add_parser("plan", help="print the build as a shell script that does the same")
+    _profile_argument(plan)
+    _common(plan)
+    plan.set_defaults(run=commands.plan)
+    publish = verbs.add_parser("publish", help="ship a verified image; refuses any other")
+    _profile_argument(publish)
+    publish.add_argument("--to", required=True, type=Path, metavar="DEST", help="the folder to publish to")
+    _common(publish)
+    publish.set_defaults(run=commands.publish)
+
+
+def _add_verify(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    verify = verbs.add_parser("verify", help="boot an image that is already built, and judge it")
+    verify.add_argument("profile", nargs="?", type=Path, metavar="PROFILE")
+    verify.add_argument("--image", type=Path, metavar="FILE", help="verify this image, whoever made it")
+    verify.add_argument("--assert", dest="assertions", type=Path, action="append", default=[], metavar="GOSS.yaml")
+    verify.add_argument("--user", help="log in as this user (with --image)")
+    verify.add_argument("--password", help="its password")
+    _common(verify)
+    _booting(verify)
+    verify.set_defaults(run=commands.verify)
+    boot = verbs.add_parser("boot", help="boot it for a person: serial on the terminal, SSH command printed")
+    boot.add_argument("target", type=Path, metavar="PROFILE or IMAGE")
+    _common(boot)
+    _booting(boot)
+    boot.set_defaults(run=commands.boot)
+
+
+def _add_catalogue(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    listing = verbs.add_parser("list", help="layers, generators, machines, assertion kinds, suites, profiles")
+    _common(listing)
+    listing.set_defaults(run=commands.list_all)
+    explain = verbs.add_parser("explain", help="what one of them is and takes")
+    explain.add_argument("name", metavar="NAME")
+    _common(explain)
+    explain.set_defaults(run=commands.explain)
+    schema = verbs.add_parser("schema", help="JSON Schema of a profile, for editors")
+    _common(schema)
+    schema.set_defaults(run=commands.schema)
+    doctor = verbs.add_parser("doctor", help="what this host has and lacks, each with the command that mends it")
+    _common(doctor)
+    doctor.set_defaults(run=commands.doctor)
+    base = verbs.add_parser("base", help="make a base image from the distribution's own packages")
+    base.add_argument("reference", metavar="REFERENCE", help="debian:trixie, ubuntu:24.04, ...")
+    base.add_argument("--platform", choices=["linux/amd64", "linux/arm64"], help="default: the host's")
+    _common(base)
+    base.set_defaults(run=commands.base)
+
+
+def _profile_argument(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("profile", type=Path, metavar="PROFILE", help="a profile's file, or a shipped profile's name")
+
+
+def _common(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="args.NAME=VALUE, output.file=...",
+    )
+    verb.add_argument("--build-dir", type=Path, metavar="FOLDER", help="default: the profile's, else build")
+    verb.add_argument("--extensions-dir", "--extensions_dir", type=Path, metavar="FOLDER", help="more layers")
+    verb.add_argument("--json", action="store_true", help="events and results as JSON lines on standard output")
+    verb.add_argument("--verbose", "-v", action="store_true", help="every line that the tools print")
+
+
+def _booting(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--machine", dest="machines", action="append", default=[], metavar="NAME", help="only this machine"
+    )
+    verb.add_argument("--accel", choices=["auto", "kvm", "tcg"], default="auto", help="default: probed")
+    verb.add_argument(
+        "--keep-running-on-failure", action="store_true", help="hold a failed guest and print how to reach it"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. SIGTERM and SIGHUP end it as Ctrl-C does, leaving nothing behind."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    as_json = "--json" in (argv or sys.argv)
+    try:
+        options = parser().parse_args(argv)
+        status: int = options.run(options)
+        sys.stdout.flush()
+    except MetallizeError as exc:
+        commands.show_error(exc, as_json=as_json)
+        return exc.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted; nothing was left behind\n")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (`metallize list | head`).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.DONE
+    except OSError as exc:
+        # What no step foresaw: a full disk above all. The words are the system's; the traceback helps nobody.
+        where = f": {exc.filename}" if exc.filename else ""
+        hint = "free some space, or choose another folder with --build-dir" if exc.errno == _NO_SPACE else None
+        commands.show_error(MetallizeError(f"{exc.strerror or exc}{where}", hint=hint), as_json=as_json)
+        return ExitCode.MACHINERY
+    return status
+
+
+_NO_SPACE = 28
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,228 @@
+"""What each verb does: read the profile, call the library, show what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from metallize import bases, describe, pipeline
+from metallize import publish as publishing
+from metallize.catalog import Catalog, host_platform
+from metallize.config import load_profile, profile_schema
+from metallize.doctor import examine
+from metallize.engines.docker import DockerEngine
+from metallize.errors import EngineError, ExitCode, MetallizeError, ProfileError, UsageError, VerificationFailed
+from metallize.model.loaded import Profile
+from metallize.model.plan import BaseImage
+from metallize.model.profile import Platform
+from metallize.plan_script import shell_script
+from metallize.render import JsonLines, Renderer, choose
+from metallize.report import text_lines
+from metallize.store import Store
+
+
+def _out(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _err(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def show_error(exc: MetallizeError, *, as_json: bool) -> None:
+    """What failed, where, and the next step: on standard error, and for --json as an event too."""
+    if as_json:
+        problems = [
+            {"path": str(p.location.path), "line": p.location.line, "column": p.location.column, "message": p.message,
+             "hint": p.hint}
+            for p in (exc.problems if isinstance(exc, ProfileError) else ())
+        ]  # fmt: skip
+        content = {"event": "error", "message": exc.message, "hint": exc.hint, "exit": int(exc.exit_code)}
+        JsonLines(sys.stdout).write({**content, "problems": problems} if problems else dict(content))
+    if isinstance(exc, ProfileError):
+        for problem in exc.problems:
+            _err(f"{problem}")
+        count = len(exc.problems)
+        _err(f"error: {count} problem{'s' if count > 1 else ''}; nothing was built")
+        return
+    _err(f"error: {exc.message}")
+    if exc.hint:
+        _err(f"  next: {exc.hint}")
+
+
+def _catalog(options: argparse.Namespace) -> Catalog:
+    return Catalog(extensions_dir=options.extensions_dir)
+
+
+def _profile(options: argparse.Namespace, catalog: Catalog) -> Profile:
+    """The profile that is named: a file, or a shipped profile by its name."""
+    path: Path = options.profile
+    if not path.exists() and path.name == str(path) and path.suffix in {"", ".yaml"}:
+        path = catalog.profiles.get(path.stem, path)
+    return load_profile(path, vocabulary=catalog.vocabulary(), overrides=_overrides(options))
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, str]:
+    pairs = {}
+    for text in options.overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {text}: it is KEY=VALUE", hint="for example --set args.hostname=web1")
+        pairs[key] = value
+    return pairs
+
+
+def _pipeline_options(options: argparse.Namespace) -> pipeline.Options:
+    return pipeline.Options(
+        build_dir=options.build_dir,
+        machines=tuple(getattr(options, "machines", ())),
+        accel=getattr(options, "accel", "auto"),
+        fresh=getattr(options, "no_cache", False),
+        keep_running=getattr(options, "keep_running_on_failure", False),
+    )
+
+
+@contextmanager
+def _engine() -> Iterator[DockerEngine]:
+    engine = DockerEngine()
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def build(options: argparse.Namespace) -> int:
+    """`metallize build`."""
+    catalog = _catalog(options)
+    profile = _profile(options, catalog)
+    renderer = choose(as_json=options.json, verbose=options.verbose)
+    try:
+        with renderer, _engine() as engine:
+            built = pipeline.build(
+                profile, catalog, engine, renderer, _pipeline_options(options), verified=options.verify
+            )
+    except VerificationFailed as exc:
+        _show_reports(exc.reports, renderer)
+        raise
+    _show_reports(built.reports, renderer)
+    if isinstance(renderer, JsonLines):
+        renderer.write(
+            {"event": "result", "image": str(built.image), "sha256": built.sha256, "built": built.built,
+             "verified": built.verified}
+        )  # fmt: skip
+    else:
+        _out(str(built.image))
+    return ExitCode.DONE
+
+
+def _show_reports(reports: tuple[object, ...], renderer: Renderer) -> None:
+    for report in reports:
+        if isinstance(renderer, JsonLines):
+            renderer.write({"event": "report", **pipeline.to_json(report)})  # type: ignore[arg-type]
+        else:
+            for line in text_lines(report):  # type: ignore[arg-type]
+                _err(line)
+
+
+def plan(options: argparse.Namespace) -> int:
+    """`metallize plan`: works without an engine, which then cannot say what is cached."""
+    catalog = _catalog(options)
+    built = pipeline.plan_of(_profile(options, catalog), catalog, _pipeline_options(options))
+    cached: dict[str, bool] | None
+    try:
+        with _engine() as engine:
+            layers = (*built.rootfs.layers, *built.tools.layers)
+            cached = {layer.tag: engine.inspect(layer.tag) is not None for layer in layers}
+    except EngineError:
+        cached = None
+    sys.stdout.write(shell_script(built, cached=cached))
+    return ExitCode.DONE
+
+
+def verify(options: argparse.Namespace) -> int:
+    """`metallize verify PROFILE` or `metallize verify --image FILE`."""
+    if (options.profile is None) == (options.image is None):
+        raise UsageError("verify takes a PROFILE, or --image FILE", hint="metallize verify --help")
+    catalog = _catalog(options)
+    settings = _pipeline_options(options)
+    renderer = choose(as_json=options.json, verbose=options.verbose)
+    if options.image is not None:
+        login = (options.user, options.password) if options.user else None
+        with renderer:
+            reports = pipeline.verify_image(
+                options.image, catalog, renderer, settings, assertions=options.assertions, login=login
+            )
+    else:
+        profile = _profile(options, catalog)
+        with renderer:
+            reports = pipeline.verify_built(profile, catalog, renderer, settings)
+    _show_reports(reports, renderer)
+    if not all(report.passed for report in reports):
+        raise pipeline.failed(reports)
+    return ExitCode.DONE
+
+
+def boot(options: argparse.Namespace) -> int:
+    """`metallize boot PROFILE or IMAGE`: the serial console on this terminal until the guest is switched off."""
+    catalog = _catalog(options)
+    if options.target.suffix in {".yaml", ".yml"} or not options.target.exists():
+        options.profile = options.target
+        profile = _profile(options, catalog)
+        return pipeline.boot_profile(profile, catalog, _pipeline_options(options))
+    return pipeline.boot_image(options.target, catalog, _pipeline_options(options))
+
+
+def publish(options: argparse.Namespace) -> int:
+    """`metallize publish`."""
+    catalog = _catalog(options)
+    profile = _profile(options, catalog)
+    store = Store(build_dir=options.build_dir or Path(profile.settings.build_dir), file=profile.output.file)
+    verified = publishing.verified_image(store)
+    for path in publishing.publish(verified, options.to):
+        _out(str(path))
+    return ExitCode.DONE
+
+
+def list_all(options: argparse.Namespace) -> int:
+    """`metallize list`."""
+    _out(describe.listing(_catalog(options)))
+    return ExitCode.DONE
+
+
+def explain(options: argparse.Namespace) -> int:
+    """`metallize explain NAME`."""
+    _out(describe.explanation(_catalog(options), options.name))
+    return ExitCode.DONE
+
+
+def schema(options: argparse.Namespace) -> int:
+    """`metallize schema`."""
+    _out(json.dumps(profile_schema(_catalog(options).vocabulary()), indent=2))
+    return ExitCode.DONE
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """`metallize doctor`: status 3 where something that builds or boots need is missing."""
+    findings = examine()
+    if options.json:
+        for finding in findings:
+            JsonLines(sys.stdout).write({"event": "finding", **finding.as_json()})
+    else:
+        for finding in findings:
+            _out(finding.line())
+    return ExitCode.DONE if all(finding.fine or not finding.needed for finding in findings) else ExitCode.MACHINERY
+
+
+def base(options: argparse.Namespace) -> int:
+    """`metallize base REFERENCE`."""
+    platform = Platform(options.platform) if options.platform else host_platform()
+    renderer = choose(as_json=options.json, verbose=options.verbose)
+    with renderer, _engine() as engine:
+        made = bases.bootstrap(engine, BaseImage(reference=options.reference, platform=platform), renderer)
+    if not options.json:
+        _out(f"{made.image.reference} ({made.image.size_bytes >> 20} MiB) stands in for {options.reference}")
+    return ExitCode.DONE

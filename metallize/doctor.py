@@ -1,0 +1,106 @@
+"""What this host has and lacks for building and booting, each with the command that mends it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from metallize.engines import buildkit
+from metallize.engines.docker import DockerEngine
+from metallize.errors import MetallizeError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    subject: str
+    fine: bool
+    detail: str
+    mend: str = ""
+    needed: bool = True
+
+    def line(self) -> str:
+        mark = "ok  " if self.fine else ("MISS" if self.needed else "opt ")
+        text = f"{mark} {self.subject}: {self.detail}"
+        return text if self.fine or not self.mend else f"{text}\n       mend: {self.mend}"
+
+    def as_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+_PROGRAMS = (
+    ("qemu-system-x86_64", "boots guests", "sudo apt-get install qemu-system-x86", True),
+    ("qemu-img", "makes overlays", "sudo apt-get install qemu-utils", True),
+    ("mmdebstrap", "makes base images where no registry is", "sudo apt-get install mmdebstrap", False),
+    ("qemu-system-aarch64", "boots 64-bit ARM guests", "sudo apt-get install qemu-system-arm", False),
+)
+
+
+def examine() -> tuple[Finding, ...]:
+    """Look at everything; never raises for what is missing."""
+    return (*_docker(), *_programs(), *_firmware(), _kvm(), _space())
+
+
+def _docker() -> Iterator[Finding]:
+    try:
+        engine = DockerEngine()
+        detail = f"version {engine.version} answers"
+        engine.close()
+        yield Finding(subject="Docker engine", fine=True, detail=detail)
+    except MetallizeError as exc:
+        yield Finding(subject="Docker engine", fine=False, detail=exc.message, mend=exc.hint or "")
+    try:
+        cli = buildkit.find_cli()
+        yield Finding(subject="docker command", fine=True, detail=f"{cli.path} {cli.version} ({cli.reason})")
+    except MetallizeError as exc:
+        yield Finding(subject="docker command", fine=False, detail=exc.message, mend=exc.hint or "")
+
+
+def _programs() -> Iterator[Finding]:
+    for program, purpose, mend, needed in _PROGRAMS:
+        path = shutil.which(program)
+        yield Finding(
+            subject=program,
+            fine=path is not None,
+            detail=f"{path or 'not installed'} ({purpose})",
+            mend=mend,
+            needed=needed,
+        )
+
+
+def _firmware() -> Iterator[Finding]:
+    found = sorted(Path("/usr/share/qemu/firmware").glob("*.json"))
+    yield Finding(
+        subject="UEFI firmware",
+        fine=bool(found),
+        detail=f"{len(found)} descriptors in /usr/share/qemu/firmware" if found else "no firmware descriptor",
+        mend="sudo apt-get install ovmf",
+    )
+
+
+def _kvm() -> Finding:
+    usable = os.access("/dev/kvm", os.R_OK | os.W_OK)
+    detail = (
+        "/dev/kvm opens; each verification probes whether it really runs guests" if usable else "no /dev/kvm to open"
+    )
+    return Finding(
+        subject="KVM",
+        fine=usable,
+        detail=detail,
+        mend="guests run emulated (slower); for KVM enable virtualisation and join the group kvm",
+        needed=False,
+    )
+
+
+def _space() -> Finding:
+    free = shutil.disk_usage(Path.cwd()).free
+    return Finding(
+        subject="disk space",
+        fine=free > 5 << 30,
+        detail=f"{free >> 30} GiB free here",
+        mend="a build needs about 5 GiB; choose another folder with --build-dir",
+    )

@@ -1,0 +1,287 @@
+"""The whole way, in order: plan, base, layers, image, boots, build folder. Everything else is a part of this."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from metallize import __version__, bases, verify
+from metallize.catalog import Catalog, host_platform
+from metallize.engines.engine import Assembly, Engine, ImageInfo
+from metallize.errors import VerificationFailed
+from metallize.events import Events, step
+from metallize.generators import DiskImage, make_image
+from metallize.model.catalogue import Layer
+from metallize.model.loaded import Profile
+from metallize.model.plan import BuildPlan, ImageStack
+from metallize.model.report import BootReport
+from metallize.planner import plan as make_plan
+from metallize.report import to_json
+from metallize.sources import LayerSource, read_layer
+from metallize.store import Store, Stored, as_disk_image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line says on top of the profile."""
+
+    build_dir: Path | None = None
+    machines: tuple[str, ...] = ()
+    """Only these entries of boot.machines; all where empty."""
+    accel: str = "auto"
+    fresh: bool = False
+    """--no-cache: build every layer again."""
+    keep_running: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What a build ended with: the image in its place, and the reports where it was verified."""
+
+    image: Path
+    sha256: str
+    built: bool
+    """False where the image was there already."""
+    reports: tuple[BootReport, ...] = ()
+    verified: bool = False
+    """True where every machine passed, now or before with the same bytes and assertions."""
+
+
+def plan_of(profile: Profile, catalog: Catalog, options: Options) -> BuildPlan:
+    """The profile's BuildPlan. Raises ProfileError where its layers or its generator do not fit together."""
+    generator = catalog.generators[profile.output.generator]
+    common = generator.folder.parent / "common"
+    parts: list[str | LayerSource] = []
+    for name in profile.images:
+        layer = catalog.layer(name, beside=profile.path.parent, dockerfile_dir=profile.settings.dockerfile_dir)
+        parts.append(name if layer is None else read_layer(layer))
+    return make_plan(
+        profile,
+        generator=generator,
+        rootfs=parts,
+        tools=[read_layer(_folder_layer(folder)) for folder in (common, generator.folder)],
+        seal=read_layer(_folder_layer(common / "seal")),
+        host_platform=host_platform(),
+        build_dir=options.build_dir or Path(profile.settings.build_dir),
+    )
+
+
+def _folder_layer(folder: Path) -> Layer:
+    """A folder with a Dockerfile as a layer of the tools' stack."""
+    return Layer(
+        name=f"generator-{folder.name}", path=folder / "Dockerfile", context=folder, summary="the generator's tools"
+    )
+
+
+def build(
+    profile: Profile, catalog: Catalog, engine: Engine, events: Events, options: Options, *, verified: bool
+) -> Built:
+    """Build the profile's image; with `verified` boot it first, and only then put it in its place.
+
+    Raises VerificationFailed, with the reports in its `reports`, where a machine did not pass.
+    """
+    plan = plan_of(profile, catalog, options)
+    store = Store(build_dir=plan.build_dir, file=plan.file)
+    with store.locked(events):
+        images = _build_images(plan, engine, events, fresh=options.fresh)
+        inputs = _digest(plan.id, *(image.id for image in (images.base, images.tools_base) if image))
+        stored = None if options.fresh else store.current(inputs) or store.kept(inputs)
+        if stored is not None:
+            with step(events, "image", f"image {plan.file}") as done:
+                done.cached()
+                done.detail = "nothing has changed"
+            return _conclude(store, profile, catalog, events, options, stored, verified=verified, built=False)
+        with store.workspace() as work:
+            stored = _make(plan, images, engine, events, work, inputs)
+            return _conclude(store, profile, catalog, events, options, stored, verified=verified, built=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Images:
+    base: ImageInfo | None
+    origin: str
+    rootfs: ImageInfo
+    layers: tuple[ImageInfo, ...]
+    tools_base: ImageInfo | None
+    tools: ImageInfo
+
+
+def _build_images(plan: BuildPlan, engine: Engine, events: Events, *, fresh: bool) -> _Images:
+    """Both stacks, side by side: the rootfs's and the generator's tools."""
+    base = bases.resolve(engine, plan.rootfs.base, events) if plan.rootfs.base else None
+    tools_base = bases.resolve(engine, plan.tools.base, events) if plan.tools.base else None
+    with ThreadPoolExecutor(max_workers=1) as side:
+        tools = side.submit(
+            _build_stack, plan.tools, tools_base.image if tools_base else None, engine, events, fresh=False
+        )
+        try:
+            layers = _build_stack(plan.rootfs, base.image if base else None, engine, events, fresh=fresh)
+            tool_layers = tools.result()
+        except BaseException:
+            engine.cancel()
+            raise
+    return _Images(
+        base=base.image if base else None,
+        origin=str(base.origin) if base else "",
+        rootfs=_top(layers, base),
+        layers=layers,
+        tools_base=tools_base.image if tools_base else None,
+        tools=_top(tool_layers, tools_base),
+    )
+
+
+def _top(layers: Sequence[ImageInfo], base: bases.Base | None) -> ImageInfo:
+    if layers:
+        return layers[-1]
+    assert base is not None  # noqa: S101 - a profile has at least one image
+    return base.image
+
+
+def _build_stack(
+    stack: ImageStack, base: ImageInfo | None, engine: Engine, events: Events, *, fresh: bool
+) -> tuple[ImageInfo, ...]:
+    """Build each layer on the one below it; one that stands there already on this very image is left alone."""
+    parent, built = base, []
+    for layer in stack.layers:
+        with step(events, f"layer {layer.tag}", f"layer {layer.name}") as building:
+            found = None if fresh else engine.inspect(layer.tag)
+            if found is not None and found.parent == (parent.id if parent else ""):
+                building.cached()
+                image = found
+            else:
+                image = engine.build(layer, parent, stack.platform, building.output, fresh=fresh)
+        built.append(image)
+        parent = image
+    return tuple(built)
+
+
+def _make(plan: BuildPlan, images: _Images, engine: Engine, events: Events, work: Path, inputs: str) -> Stored:
+    """Run the generator and write down what came of it."""
+    epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or images.rootfs.created.timestamp())
+    assembly = Assembly(
+        top=images.rootfs,
+        platform=plan.rootfs.platform,
+        seal=plan.seal,
+        tools=images.tools,
+        job=plan.job.as_json(),
+        epoch=epoch,
+        out=work,
+        label=work.name,
+    )
+    with step(events, "image", f"image {plan.file}") as making:
+        image = make_image(engine, assembly, plan.job.format, making.output)
+        making.detail = f"{image.size_bytes / (1 << 20):.0f} MiB, sha256 {image.sha256[:12]}"
+    return Stored(path=image.path, manifest=_manifest(plan, images, image, inputs, epoch))
+
+
+def _manifest(plan: BuildPlan, images: _Images, image: DiskImage, inputs: str, epoch: int) -> dict[str, Any]:
+    return {
+        "metallize": __version__,
+        "inputs": inputs,
+        "plan": plan.id,
+        "profile": plan.name,
+        "sha256": image.sha256,
+        "size": image.size_bytes,
+        "format": str(image.format),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "source_date_epoch": epoch,
+        "platform": str(plan.rootfs.platform),
+        "base": {
+            "reference": plan.rootfs.base.reference if plan.rootfs.base else None,
+            "origin": images.origin,
+            "digest": images.base.id if images.base else None,
+        },
+        "layers": [
+            {"name": layer.name, "tag": layer.tag, "digest": info.id}
+            for layer, info in zip(plan.rootfs.layers, images.layers, strict=True)
+        ],
+        "generator": {"name": plan.job.generator, "options": dict(plan.job.options), "digest": images.tools.id},
+        "kernel_boot_params": plan.job.kernel_boot_params,
+        **{key: image.facts.get(key) for key in ("kernel", "os", "firmware", "packages", "tools", "rootfs_bytes")},
+    }
+
+
+def _conclude(
+    store: Store,
+    profile: Profile,
+    catalog: Catalog,
+    events: Events,
+    options: Options,
+    stored: Stored,
+    *,
+    verified: bool,
+    built: bool,
+) -> Built:
+    """Verify where asked, then put the image in its place; one that fails is kept aside or left where it was."""
+    if not verified:
+        if stored.path != store.image:
+            store.publish(stored.path, stored.manifest, None)
+        return Built(image=store.image, sha256=stored.sha256, built=built)
+    requests = verification_requests(profile, catalog, as_disk_image(stored), options, store.build_dir)
+    identity = verification_id(stored.sha256, requests)
+    if _verified_before(store, identity):
+        with step(events, "verify", "verify") as known:
+            known.cached()
+            known.detail = "these bytes held these assertions before"
+        return Built(image=store.image, sha256=stored.sha256, built=built, verified=True)
+    reports = run_machines(requests, events)
+    record = verification_record(stored.sha256, identity, reports)
+    if all(report.passed for report in reports):
+        store.publish(stored.path, stored.manifest, record)
+        return Built(image=store.image, sha256=stored.sha256, built=built, reports=reports, verified=True)
+    if stored.path != store.image:
+        store.put_aside(stored.path, stored.manifest)
+    raise failed(reports)
+
+
+def failed(reports: Sequence[BootReport]) -> VerificationFailed:
+    names = ", ".join(report.machine for report in reports if not report.passed)
+    return VerificationFailed(f"the image failed its verification on {names}", reports=reports)
+
+
+def run_machines(requests: Sequence[verify.VerifyRequest], events: Events) -> tuple[BootReport, ...]:
+    """One machine after the other: two emulated guests at once share the cores badly."""
+    return tuple(verify.verify_machine(request, events) for request in requests)
+
+
+def verification_requests(
+    profile: Profile, catalog: Catalog, image: DiskImage, options: Options, build_dir: Path
+) -> tuple[verify.VerifyRequest, ...]:
+    """One request for each machine of the profile, or for those that --machine names."""
+    return catalog_requests(profile, catalog, image, options, build_dir)
+
+
+def verification_id(sha256: str, requests: Sequence[verify.VerifyRequest]) -> str:
+    """Digest of what is booted and of everything that is asked of it."""
+    return _digest(__version__, sha256, *(request.fingerprint() for request in requests))
+
+
+def verification_record(sha256: str, identity: str, reports: Sequence[BootReport]) -> dict[str, Any]:
+    """build/FILE.verification.json."""
+    return {
+        "metallize": __version__,
+        "id": identity,
+        "sha256": sha256,
+        "verdict": "passed" if reports and all(report.passed for report in reports) else "failed",
+        "verified": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machines": [to_json(report) for report in reports],
+    }
+
+
+def _verified_before(store: Store, identity: str) -> bool:
+    try:
+        record: Mapping[str, Any] = json.loads(store.verification.read_text())
+    except (OSError, ValueError):
+        return False
+    return record.get("id") == identity and record.get("verdict") == "passed"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
