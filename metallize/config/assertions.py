@@ -71,9 +71,7 @@ def decode_assertions(
         findings.add(place, f"assertions are a mapping of kinds, not {kind_of(node)}: `{shown(node)}`")
         return ()
     if not node.entries:
-        findings.add(
-            place, "no assertions: an empty mapping asserts nothing", "leave it out, or assert something"
-        )
+        findings.add(place, "no assertions: an empty mapping asserts nothing", "leave it out, or assert something")
     if own:
         _refuse_templates(node, findings)
     found: list[Assertion] = []
@@ -113,31 +111,23 @@ def _unknown_kind(entry: Entry, kinds: MappingABC[str, Kind], findings: Findings
 
 def _resources(kind: Kind, entry: Entry, findings: Findings, *, own: bool) -> list[Assertion]:
     if not isinstance(entry.value, Mapping):
-        message = (
-            f"`{kind.name}` takes a mapping of resources, not {kind_of(entry.value)}: `{shown(entry.value)}`"
-        )
+        message = f"`{kind.name}` takes a mapping of resources, not {kind_of(entry.value)}: `{shown(entry.value)}`"
         findings.add(entry.location, message, f"for example {_flow(kind.example)}")
         return []
     if not entry.value.entries:
-        findings.add(
-            entry.location, f"`{kind.name}` names no resource, so it asserts nothing", "leave it out"
-        )
+        findings.add(entry.location, f"`{kind.name}` names no resource, so it asserts nothing", "leave it out")
     found = []
     for resource in entry.value.entries:
         options = _options(kind, resource, findings, own=own)
         if options is not None:
-            found.append(
-                Assertion(kind=kind.name, resource=resource.key, options=options, location=resource.location)
-            )
+            found.append(Assertion(kind=kind.name, resource=resource.key, options=options, location=resource.location))
     return found
 
 
 def _options(kind: Kind, resource: Entry, findings: Findings, *, own: bool) -> ResourceOptions | None:
     if not isinstance(resource.value, Mapping):
         message = f"`{resource.key}` takes a mapping of attributes, not {kind_of(resource.value)}"
-        findings.add(
-            resource.location, f"{message}: `{shown(resource.value)}`", f"for example {_flow(kind.example)}"
-        )
+        findings.add(resource.location, f"{message}: `{shown(resource.value)}`", f"for example {_flow(kind.example)}")
         return None
     if not resource.value.entries:
         findings.add(resource.location, f"`{resource.key}` has no attributes, so it asserts nothing")

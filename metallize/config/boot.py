@@ -48,9 +48,7 @@ def decode_boot(
 class _Machines:
     """boot.machines as a mapping, each entry of which leads to a machine that can boot the image."""
 
-    def __init__(
-        self, vocabulary: Vocabulary, platform: Platform, output: Output | None, findings: Findings
-    ) -> None:
+    def __init__(self, vocabulary: Vocabulary, platform: Platform, output: Output | None, findings: Findings) -> None:
         self._vocabulary = vocabulary
         self._platform = platform
         self._generator = vocabulary.generators.get(output.generator) if output else None
@@ -68,9 +66,7 @@ class _Machines:
         node = entry.value
         match node:
             case Sequence(items=()) | Mapping(entries=()):
-                self._findings.add(
-                    entry.location, "`machines` is empty, so nothing would be booted", "name one"
-                )
+                self._findings.add(entry.location, "`machines` is empty, so nothing would be booted", "name one")
                 return _with(entry, ())
             case Sequence():
                 return _with(entry, self._from_list(node))
@@ -103,15 +99,11 @@ class _Machines:
             message = f"`{item.key[:60]}` is no name: letters, digits and . _ -"
             self._findings.add(item.location, message, "reports and run folders are called by it")
         elif named is None:
-            self._check(
-                item.key, Scalar(location=item.location, value=item.key, text=item.key), own_name=True
-            )
+            self._check(item.key, Scalar(location=item.location, value=item.key, text=item.key), own_name=True)
         elif isinstance(named.value, Scalar):
             self._check(named.value.text, named.value)
         if isinstance(node, Scalar) and node.value is None:
-            return Entry(
-                key=item.key, location=item.location, value=Mapping(location=node.location, entries=())
-            )
+            return Entry(key=item.key, location=item.location, value=Mapping(location=node.location, entries=()))
         return item
 
     def _check(self, name: str, node: Scalar, *, own_name: bool = False) -> None:
@@ -139,9 +131,7 @@ def _items(node: Node | None, *keys: str) -> tuple[Scalar, ...]:
     for key in keys:
         entry = node.get(key) if isinstance(node, Mapping) else None
         node = entry.value if entry else None
-    return (
-        tuple(item for item in node.items if isinstance(item, Scalar)) if isinstance(node, Sequence) else ()
-    )
+    return tuple(item for item in node.items if isinstance(item, Scalar)) if isinstance(node, Sequence) else ()
 
 
 def _check_patterns(node: Mapping, findings: Findings) -> None:
@@ -161,16 +151,12 @@ def _check_reach(node: Mapping, findings: Findings) -> None:
     if entry is None or not isinstance(entry.value, Mapping):
         return
     if not entry.value.entries:
-        findings.add(
-            entry.location, "`reach` is empty, so it asserts nothing", "leave it out, or name a target"
-        )
+        findings.add(entry.location, "`reach` is empty, so it asserts nothing", "leave it out, or name a target")
     for target in entry.value.entries:
         try:
             scheme = parse_reach_target(target.key).scheme
         except ValueError as exc:
-            findings.add(
-                target.location, f"`{target.key[:60]}`: {exc}", "for example tcp:22 or http://:8080/health"
-            )
+            findings.add(target.location, f"`{target.key[:60]}`: {exc}", "for example tcp:22 or http://:8080/health")
             continue
         if not isinstance(target.value, Mapping):
             continue
@@ -222,15 +208,11 @@ def _check_ssh(entry: Entry, node: Mapping, findings: Findings) -> None:
         findings.add(key.value.location, f"`key`: {problem}: `{shown(key.value)}`", hint)
 
 
-def _suites(
-    entry: Entry | None, path: Path, vocabulary: Vocabulary, findings: Findings
-) -> tuple[Assertion, ...]:
+def _suites(entry: Entry | None, path: Path, vocabulary: Vocabulary, findings: Findings) -> tuple[Assertion, ...]:
     if entry is None or not isinstance(entry.value, Sequence):
         return ()
     if not entry.value.items:
-        findings.add(
-            entry.location, "`suites` is empty, so it asserts nothing", "leave it out, or name a suite"
-        )
+        findings.add(entry.location, "`suites` is empty, so it asserts nothing", "leave it out, or name a suite")
     assertions: tuple[Assertion, ...] = ()
     seen: set[Path] = set()
     for item in entry.value.items:

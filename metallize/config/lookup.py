@@ -15,9 +15,7 @@ from metallize.config.words import is_image_reference, layer_name_problem, path_
 FoundT = TypeVar("FoundT")
 
 
-def look_up(
-    item: Scalar, what: str, findings: Findings, find: Callable[[str], FoundT | None]
-) -> FoundT | None:
+def look_up(item: Scalar, what: str, findings: Findings, find: Callable[[str], FoundT | None]) -> FoundT | None:
     """What a name leads to; a name that leaves its folder is reported."""
     problem = path_problem(item.text)
     if problem is None:
@@ -45,9 +43,7 @@ def decode_images(
     names = []
     for index, item in enumerate(node.items):
         if not isinstance(item, Scalar) or isinstance(item.value, bool | None):
-            findings.add(
-                item.location, f"an image's name is wanted here, not {kind_of(item)}: `{shown(item)}`"
-            )
+            findings.add(item.location, f"an image's name is wanted here, not {kind_of(item)}: `{shown(item)}`")
             continue
         names.append(item.text)
         if (problem := layer_name_problem(item.text)) is not None:

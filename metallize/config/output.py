@@ -23,9 +23,7 @@ _ORIGINAL_KEYS = {"output-file": "file"}
 _ORIGINAL_GENERATORS = {"squashfs-and-syslinux.dockerfile": "livecd"}
 
 
-def decode_output(
-    entry: Entry, vocabulary: Vocabulary, platform: Platform, findings: Findings
-) -> Output | None:
+def decode_output(entry: Entry, vocabulary: Vocabulary, platform: Platform, findings: Findings) -> Output | None:
     """The `output` section, or None after reporting what is wrong with it."""
     node = _renamed(entry.value)
     generator = _check_generator(node, vocabulary, platform, findings)
@@ -60,9 +58,7 @@ def _text(node: Node, key: str) -> Scalar | None:
     return entry.value
 
 
-def _check_generator(
-    node: Node, vocabulary: Vocabulary, platform: Platform, findings: Findings
-) -> Generator | None:
+def _check_generator(node: Node, vocabulary: Vocabulary, platform: Platform, findings: Findings) -> Generator | None:
     scalar = _text(node, "generator")
     if scalar is None:
         return None
@@ -112,9 +108,7 @@ def _decode_options(node: Node, generator: Generator | None, findings: Findings)
             continue
         value = _option_value(option, item.value)
         if isinstance(value, _Wrong):
-            findings.add(
-                item.value.location, f"`{item.key}`: {value.message}: `{shown(item.value)}`", value.hint
-            )
+            findings.add(item.value.location, f"`{item.key}`: {value.message}: `{shown(item.value)}`", value.hint)
         else:
             options[item.key] = value
     return options
@@ -176,9 +170,7 @@ def decode_arguments(entry: Entry | None, findings: Findings) -> dict[str, str]:
     if entry is None or (isinstance(entry.value, Scalar) and entry.value.value is None):
         return {}
     if not isinstance(entry.value, Mapping):
-        message = (
-            f"`args` is a mapping of names to values, not {kind_of(entry.value)}: `{shown(entry.value)}`"
-        )
+        message = f"`args` is a mapping of names to values, not {kind_of(entry.value)}: `{shown(entry.value)}`"
         findings.add(entry.location, message)
         return {}
     values: dict[str, str] = {}
@@ -189,9 +181,7 @@ def decode_arguments(entry: Entry | None, findings: Findings) -> dict[str, str]:
             findings.add(item.location, f"argument `{label}`: {problem}")
             continue
         if item.key.upper() in first:
-            message = (
-                f"argument `{item.key}` is METALLIZE_{item.key.upper()}, as `{first[item.key.upper()]}` is"
-            )
+            message = f"argument `{item.key}` is METALLIZE_{item.key.upper()}, as `{first[item.key.upper()]}` is"
             findings.add(item.location, message, "rename one of them")
             continue
         first[item.key.upper()] = item.key

@@ -29,9 +29,7 @@ def apply_overrides(root: Mapping, overrides: MappingABC[str, str], findings: Fi
         try:
             changed = _replaced(root, steps, value, place)
         except _Unsettable as exc:
-            findings.add(
-                place, f"`{key_path}`: {exc}", "--set takes single values; write the rest in the profile"
-            )
+            findings.add(place, f"`{key_path}`: {exc}", "--set takes single values; write the rest in the profile")
             continue
         if isinstance(changed, Mapping):
             root = changed

@@ -25,9 +25,7 @@ KEYS = ("platform", "args", "images", "output", "boot", "metallize")
 _REQUIRED = ("images", "output")
 
 
-def load_profile(
-    path: Path, *, vocabulary: Vocabulary, overrides: MappingABC[str, str] | None = None
-) -> Profile:
+def load_profile(path: Path, *, vocabulary: Vocabulary, overrides: MappingABC[str, str] | None = None) -> Profile:
     """Read a profile and check everything in it that can be checked without a container engine.
 
     `overrides` are the --set options: key path to value. Raises ProfileError with all problems of the profile
@@ -40,17 +38,13 @@ def load_profile(
     return profile
 
 
-def _load(
-    path: Path, vocabulary: Vocabulary, overrides: MappingABC[str, str], findings: Findings
-) -> Profile | None:
+def _load(path: Path, vocabulary: Vocabulary, overrides: MappingABC[str, str], findings: Findings) -> Profile | None:
     start = Location(path=path, line=1, column=1)
     root = read_tree(path, findings.problems)
     if root is None:
         return None
     if not isinstance(root, Mapping):
-        message = (
-            f"a profile is a mapping with the keys {', '.join(KEYS)}, not {kind_of(root)}: `{shown(root)}`"
-        )
+        message = f"a profile is a mapping with the keys {', '.join(KEYS)}, not {kind_of(root)}: `{shown(root)}`"
         findings.add(root.location, message)
         return None
     root = apply_overrides(root, overrides, findings)
@@ -67,9 +61,7 @@ def _load(
     images_entry, output_entry, boot_entry = root.get("images"), root.get("output"), root.get("boot")
     images: tuple[str, ...] = ()
     if images_entry is not None:
-        images = decode_images(
-            images_entry, vocabulary.layers, path.parent, settings.dockerfile_dir, findings
-        )
+        images = decode_images(images_entry, vocabulary.layers, path.parent, settings.dockerfile_dir, findings)
     output = decode_output(output_entry, vocabulary, platform, findings) if output_entry is not None else None
     boot: Boot | None = None
     assertions: tuple[Assertion, ...] = ()

@@ -50,17 +50,13 @@ def read_text(path: Path, problems: list[Problem]) -> str | None:
         problems.append(Problem(location=start, message=f"the file cannot be read: {reason}"))
     else:
         if len(raw) > MAX_BYTES:
-            problems.append(
-                Problem(location=start, message="the file is larger than 1 MiB; this is no profile")
-            )
+            problems.append(Problem(location=start, message="the file is larger than 1 MiB; this is no profile"))
             return None
         try:
             return raw.decode("utf-8-sig")
         except UnicodeDecodeError as exc:
             before = raw[: exc.start]
-            place = Location(
-                path=path, line=before.count(b"\n") + 1, column=exc.start - (before.rfind(b"\n") + 1) + 1
-            )
+            place = Location(path=path, line=before.count(b"\n") + 1, column=exc.start - (before.rfind(b"\n") + 1) + 1)
             message = f"the file is not UTF-8 text: byte 0x{raw[exc.start]:02x}"
             problems.append(Problem(location=place, message=message, hint="save it as UTF-8"))
     return None
@@ -166,13 +162,9 @@ class _Builder:
         self._count += 1
         if self._count > MAX_VALUES:
             message = f"the file expands to more than {MAX_VALUES} values"
-            raise _Unusable(
-                Problem(location=place, message=message, hint="do its aliases multiply each other?")
-            )
+            raise _Unusable(Problem(location=place, message=message, hint="do its aliases multiply each other?"))
         if id(source) in self._open:
-            raise _Unusable(
-                Problem(location=place, message="an alias stands inside the very value that it names")
-            )
+            raise _Unusable(Problem(location=place, message="an alias stands inside the very value that it names"))
         if isinstance(source, yaml.ScalarNode):
             return self._scalar(source, place)
         self._open.add(id(source))
@@ -207,9 +199,7 @@ class _Builder:
                 except (ValueError, KeyError, OverflowError, IndexError, yaml.YAMLError):
                     value = text
             case _:
-                self._problems.append(
-                    Problem(location=place, message=f"the tag {_tag(source)} is not supported")
-                )
+                self._problems.append(Problem(location=place, message=f"the tag {_tag(source)} is not supported"))
         return Scalar(location=place, value=value, text=text)
 
     def _entries(self, source: yaml.MappingNode) -> list[Entry]:
@@ -218,9 +208,7 @@ class _Builder:
         for key_node, value_node in source.value:
             place = _location(self._path, key_node.start_mark)
             if not isinstance(key_node, yaml.ScalarNode):
-                self._problems.append(
-                    Problem(location=place, message="a key must be text, not a list or mapping")
-                )
+                self._problems.append(Problem(location=place, message="a key must be text, not a list or mapping"))
                 continue
             if key_node.tag == f"{_PREFIX}merge":
                 self._merge(value_node, merged)

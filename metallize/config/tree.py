@@ -13,6 +13,7 @@ from typing import Union
 
 from metallize.errors import Location
 from metallize.model.loaded import KeyPath
+from metallize.model.written import WrittenFloat, WrittenInt
 
 ScalarValue = str | int | float | bool | None
 
@@ -57,8 +58,14 @@ Plain = ScalarValue | list["Plain"] | dict[str, "Plain"]
 
 
 def plain(node: Node) -> Plain:
-    """The tree without its places, as pydantic reads it."""
+    """The tree without its places, as pydantic reads it; a number keeps its text."""
     match node:
+        case Scalar(value=bool()):
+            return node.value
+        case Scalar(value=int() as number):
+            return WrittenInt(number, node.text)
+        case Scalar(value=float() as number):
+            return WrittenFloat(number, node.text)
         case Scalar():
             return node.value
         case Sequence():
@@ -75,9 +82,7 @@ def shown(node: Node, limit: int = 60) -> str:
         case Sequence():
             text = f"[{', '.join(shown(item, limit) for item in node.items[:8])}]"
         case Mapping():
-            text = (
-                f"{{{', '.join(f'{entry.key}: {shown(entry.value, limit)}' for entry in node.entries[:8])}}}"
-            )
+            text = f"{{{', '.join(f'{entry.key}: {shown(entry.value, limit)}' for entry in node.entries[:8])}}}"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 

@@ -196,9 +196,7 @@ def _model_at(model: type[BaseModel], loc: Iterable[str | int]) -> type[BaseMode
     for step in loc:
         current = _unwrapped(current)
         if isinstance(current, type) and issubclass(current, BaseModel):
-            info = next(
-                (info for name, info in current.model_fields.items() if step in {name, info.alias}), None
-            )
+            info = next((info for name, info in current.model_fields.items() if step in {name, info.alias}), None)
             if info is None:
                 return None
             current = info.annotation

@@ -1,0 +1,266 @@
+"""From the YAML of an attribute to its matcher, with every mistake at its place.
+
+A mistake is raised as a pydantic error of the type `several`, whose context lists (path, message, hint): the
+reading of profiles turns each into a problem with file, line and column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from metallize.checks.gjson import parse_path
+from metallize.checks.matchers import (
+    And,
+    AssertsNothing,
+    Compare,
+    Elements,
+    Equal,
+    EqualBool,
+    EqualNumber,
+    EqualText,
+    Gjson,
+    HaveKey,
+    HaveLen,
+    Matcher,
+    MatchRegexp,
+    Not,
+    Or,
+    Patterns,
+    SemverConstraint,
+    Text,
+)
+from metallize.checks.semver import parse_constraint
+from metallize.config.suggest import did_you_mean
+from metallize.model.pattern import LinePattern, compile_go_regex, parse_line_pattern
+from metallize.model.written import written
+
+Path = tuple[str | int, ...]
+_NESTING = 30
+
+
+class _Mistake(Exception):  # noqa: N818 - it carries a message out of a recursion and never leaves this module
+    def __init__(self, message: str, hint: str | None = None, path: Path = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.path = path
+
+
+class _Decoder:
+    """Decodes one attribute's matcher and collects the mistakes in it."""
+
+    def __init__(self) -> None:
+        self.mistakes: list[tuple[Path, str, str | None]] = []
+
+    def matcher(self, raw: object, path: Path = ()) -> Matcher:
+        """The matcher; in place of a wrong one stands AssertsNothing, which never leaves this module."""
+        try:
+            return self._matcher(raw, path)
+        except (_Mistake, ValueError) as exc:
+            inner = exc if isinstance(exc, _Mistake) else _Mistake(str(exc))
+            self.mistakes.append(((*path, *inner.path), inner.message, inner.hint))
+            return AssertsNothing()
+
+    def _matcher(self, raw: object, path: Path) -> Matcher:
+        if len(path) > _NESTING:
+            raise _Mistake("matchers are nested too deeply")
+        match raw:
+            case bool():
+                return EqualBool(raw)
+            case int() | float():
+                return EqualNumber(raw, written(raw))
+            case str():
+                return EqualText(raw)
+            case list():
+                return Elements("contains", self._each(raw, path), split=False)
+            case dict():
+                return self._named(raw, path)
+            case _:
+                raise _Mistake("there is nothing to compare with", 'write "" for empty text')
+
+    def _each(self, raw: object, path: Path) -> tuple[Matcher, ...]:
+        if not isinstance(raw, list):
+            raise _Mistake(f"a list is wanted here, not `{raw}`")
+        if not raw:
+            raise _Mistake("an empty list asserts nothing", "leave it out, or name what is expected")
+        return tuple(self.matcher(item, (*path, index)) for index, item in enumerate(raw))
+
+    def _named(self, raw: dict[str, Any], path: Path) -> Matcher:
+        if len(raw) != 1:
+            names = ", ".join(raw)
+            raise _Mistake(
+                f"one matcher is wanted here, not {len(raw)}" + (f": {names}" if names else ""),
+                "join several with `and: [...]`" if raw else "name what is expected",
+            )
+        name, value = next(iter(raw.items()))
+        decode = MATCHERS.get(name)
+        if decode is None:
+            if name == "xml":
+                raise _Mistake("goss's `xml` matcher is not supported", path=(name,))
+            raise _Mistake(f"unknown matcher `{name}`", did_you_mean(name, MATCHERS), path=(name,))
+        try:
+            return decode(self, value, (*path, name))
+        except ValueError as exc:
+            raise _Mistake(f"`{name}`: {exc}", path=(name,)) from exc
+        except _Mistake as exc:
+            raise _Mistake(f"`{name}`: {exc.message}", exc.hint, (name, *exc.path)) from exc
+
+    def patterns(self, raw: list[Any], path: Path = ()) -> Patterns:
+        """A list of line patterns."""
+        found: list[LinePattern] = []
+        for index, item in enumerate(raw):
+            try:
+                found.append(parse_line_pattern(text_of(item)))
+            except (_Mistake, ValueError) as exc:
+                hint = exc.hint if isinstance(exc, _Mistake) else None
+                self.mistakes.append(((*path, index), str(exc), hint))
+        return Patterns(tuple(found))
+
+    def finish(self, matcher: Matcher) -> Matcher:
+        """The matcher, or all mistakes as one pydantic error."""
+        if self.mistakes:
+            raise PydanticCustomError("several", "the matcher is wrong", {"problems": tuple(self.mistakes)})
+        return matcher
+
+
+def text_of(raw: object) -> str:
+    """Text, or the text of a number; raises for what YAML reads as something else."""
+    if isinstance(raw, str):
+        return raw
+    if isinstance(raw, int | float) and not isinstance(raw, bool):
+        return written(raw)
+    if isinstance(raw, bool):
+        raise _Mistake(f"text is wanted here, not {str(raw).lower()}", "put it in quotes")
+    raise _Mistake("text is wanted here" + ("" if raw is None else f", not `{raw}`"))
+
+
+def _number_of(raw: object) -> float:
+    if isinstance(raw, int | float) and not isinstance(raw, bool):
+        return raw
+    raise _Mistake(f"a number is wanted here, not `{raw}`")
+
+
+def _length(raw: object) -> int:
+    number = _number_of(raw)
+    if number < 0 or number != int(number):
+        raise _Mistake(f"a length is a whole number from 0 on, not `{raw}`")
+    return int(number)
+
+
+def _element(decoder: _Decoder, raw: object, path: Path) -> Matcher:
+    if isinstance(raw, bool | list) or raw is None:
+        raise _Mistake(f"a text, a number or a matcher is wanted here, not `{raw}`")
+    return Elements("contains", (decoder.matcher(raw, path),))
+
+
+def _gjson(decoder: _Decoder, raw: object, path: Path) -> Matcher:
+    if not isinstance(raw, dict) or not raw:
+        raise _Mistake("a mapping of gjson paths to matchers is wanted here")
+    parts: list[Matcher] = []
+    for source, inner in raw.items():
+        try:
+            parts.append(Gjson(parse_path(source), decoder.matcher(inner, (*path, source))))
+        except ValueError as exc:
+            decoder.mistakes.append(((*path, source), str(exc), None))
+    return parts[0] if len(parts) == 1 else And(tuple(parts))
+
+
+def _compare(symbol: str) -> Callable[[_Decoder, object, Path], Matcher]:
+    return lambda _decoder, raw, _path: Compare(symbol, _number_of(raw), written(_number_of(raw)))
+
+
+def _text(what: str) -> Callable[[_Decoder, object, Path], Matcher]:
+    return lambda _decoder, raw, _path: Text(what, text_of(raw))
+
+
+MATCHERS: dict[str, Callable[[_Decoder, Any, Path], Matcher]] = {
+    "equal": lambda _decoder, raw, _path: Equal(raw),
+    "have-prefix": _text("starts with"),
+    "have-suffix": _text("ends in"),
+    "contain-substring": _text("contains"),
+    "match-regexp": lambda _decoder, raw, _path: MatchRegexp(text_of(raw), compile_go_regex(text_of(raw))),
+    "contain-element": _element,
+    "contain-elements": lambda decoder, raw, path: Elements("contains", decoder._each(raw, path)),  # noqa: SLF001
+    "consist-of": lambda decoder, raw, path: Elements("is made of", decoder._each(raw, path), exact=True),  # noqa: SLF001
+    "have-len": lambda _decoder, raw, _path: HaveLen(_length(raw)),
+    "have-key": lambda decoder, raw, path: HaveKey(decoder.matcher(raw, path)),
+    "have-patterns": lambda decoder, raw, path: decoder.patterns(raw if isinstance(raw, list) else [raw], path),
+    "gt": _compare(">"),
+    "ge": _compare(">="),
+    "lt": _compare("<"),
+    "le": _compare("<="),
+    "semver-constraint": lambda _decoder, raw, _path: SemverConstraint(text_of(raw), parse_constraint(text_of(raw))),
+    "gjson": _gjson,
+    "not": lambda decoder, raw, path: Not(decoder.matcher(raw, path)),
+    "and": lambda decoder, raw, path: And(decoder._each(raw, path)),  # noqa: SLF001
+    "or": lambda decoder, raw, path: Or(decoder._each(raw, path)),  # noqa: SLF001
+}
+"""goss's matchers by their names; a new one is one entry here and one value in `matchers`."""
+
+
+def _top(raw: object, info: ValidationInfo, decode: Callable[[_Decoder], Matcher]) -> Matcher:
+    """Decode one attribute; an empty list passes in a goss file, and is a mistake in a profile."""
+    decoder = _Decoder()
+    if raw == []:
+        if info.context and info.context.get("empty_lists"):
+            return AssertsNothing()
+        decoder.mistakes.append(((), "an empty list asserts nothing", 'write "" for "it is empty"'))
+        return decoder.finish(AssertsNothing())
+    return decoder.finish(decode(decoder))
+
+
+def _decode_value(raw: object, info: ValidationInfo) -> Matcher:
+    return _top(raw, info, lambda decoder: decoder.matcher(raw))
+
+
+def _decode_lines(raw: object, info: ValidationInfo) -> Matcher:
+    if isinstance(raw, list):
+        return _top(raw, info, lambda decoder: decoder.patterns(raw))
+    return _decode_value(raw, info)
+
+
+def _decode_number(raw: object, info: ValidationInfo) -> Matcher:
+    """goss reads the text "1000" of a uid, gid or exit status as a number."""
+    is_number = isinstance(raw, str) and raw.strip().isdecimal()
+    return _decode_value(int(str(raw)) if is_number else raw, info)
+
+
+def _decode_mode(raw: object, info: ValidationInfo) -> Matcher:
+    """`0644`, `644` and "644" all mean the mode "0644"."""
+    if isinstance(raw, int | str) and not isinstance(raw, bool):
+        text = (written(raw) if isinstance(raw, int) else raw).removeprefix("0o")
+        if text.isdecimal() and len(text) <= 5:  # noqa: PLR2004 - 04755 with a leading zero
+            return EqualText(text.lstrip("0").rjust(4, "0"))
+    return _decode_value(raw, info)
+
+
+_NAMED_SCHEMA = {
+    "type": "object",
+    "minProperties": 1,
+    "maxProperties": 1,
+    "propertyNames": {"enum": sorted(MATCHERS)},
+    "description": "one matcher; join several with and",
+}
+
+
+def _schema(description: str, *types: str) -> WithJsonSchema:
+    plain: list[dict[str, object]] = [{"type": kind} for kind in types]
+    return WithJsonSchema({"anyOf": [*plain, _NAMED_SCHEMA], "description": description})
+
+
+_ANY = ("string", "number", "boolean", "array")
+Expected = Annotated[Matcher, PlainValidator(_decode_value), _schema("a value, a list, or a matcher", *_ANY)]
+ExpectedBool = Annotated[Matcher, PlainValidator(_decode_value), _schema("true or false", "boolean")]
+ExpectedNumber = Annotated[
+    Matcher, PlainValidator(_decode_number), _schema("a number, or a matcher", "number", "string")
+]
+ExpectedLines = Annotated[
+    Matcher,
+    PlainValidator(_decode_lines),
+    _schema("a list of patterns: text, !text, /re/, !/re/; or the whole text; or a matcher", *_ANY),
+]
+ExpectedMode = Annotated[Matcher, PlainValidator(_decode_mode), _schema('a mode, like "0644"', "string", "integer")]

@@ -1,0 +1,112 @@
+"""mount: what is mounted where, with which options, and how full it is, from /proc/self/mountinfo."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from shlex import quote
+from typing import Annotated
+
+from pydantic import Field
+
+from metallize.checks.claims import Attribute, Unseen, judge_existing
+from metallize.checks.decoding import Expected, ExpectedBool, ExpectedNumber
+from metallize.checks.kind import Claim, Observation, ResourceKind
+from metallize.model.kind import ResourceOptions
+
+
+class MountOptions(ResourceOptions):
+    """The attributes of one mount; its key is the mount point."""
+
+    mountpoint: Annotated[str | None, Field(description="the mount point, where the key is only a label")] = None
+    exists: Annotated[ExpectedBool, Field(description="something is mounted there")]
+    opts: Annotated[Expected | None, Field(description="options of the mount, like rw and noatime")] = None
+    vfs_opts: Annotated[Expected | None, Field(alias="vfs-opts", description="options of the filesystem")] = None
+    source: Annotated[Expected | None, Field(description="the device")] = None
+    filesystem: Annotated[Expected | None, Field(description="its type: ext4, overlay, ...")] = None
+    usage: Annotated[ExpectedNumber | None, Field(description="blocks in use, in percent")] = None
+    timeout: Annotated[int, Field(strict=True, gt=0, le=3_600_000, description="milliseconds")] = 1000
+
+
+def _refuse(resource: str, options: MountOptions) -> str | None:
+    point = options.mountpoint or resource
+    if not point.startswith("/"):
+        return "a mount point is an absolute path"
+    return "a path holds no NUL byte" if "\0" in point else None
+
+
+def _point(resource: str, options: MountOptions) -> str:
+    point = options.mountpoint or resource
+    return point.rstrip("/") or "/"
+
+
+def _escaped(path: str) -> str:
+    """proc(5): space, tab, line break and backslash are octal in mountinfo."""
+    return re.sub(r"[ \t\n\\]", lambda match: f"\\{ord(match[0]):03o}", path)
+
+
+def _observe(resource: str, options: MountOptions) -> str:
+    point = _point(resource, options)
+    usage = f"stat -f -c 'blocks %b %f' {quote(point)}\n" if options.usage is not None else ""
+    return f"grep -F -e {quote(f' {_escaped(point)} ')} /proc/self/mountinfo\n{usage}echo done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Mounted:
+    options: tuple[str, ...]
+    filesystem: str
+    source: str
+    super_options: tuple[str, ...]
+
+
+def _mounted(stdout: str, point: str) -> _Mounted | None:
+    """The mount that is seen at a point: the last one, which lies on top of the others."""
+    found = None
+    for line in stdout.splitlines():
+        head, dash, tail = line.partition(" - ")
+        left, right = head.split(" "), tail.split(" ")
+        if dash and len(left) > 5 and len(right) > 2 and left[4] == _escaped(point):  # noqa: PLR2004 - proc(5)'s columns
+            found = _Mounted(
+                options=tuple(dict.fromkeys(left[5].split(","))),
+                filesystem=right[0],
+                source=re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), right[1]),
+                super_options=tuple(right[2].split(",")),
+            )
+    return found
+
+
+def _usage(stdout: str) -> int | Unseen:
+    """goss: the share of blocks that are not free, rounded to whole percent."""
+    match = re.search(r"^blocks (\d+) (\d+)", stdout, re.MULTILINE)
+    if match is None:
+        return Unseen(reason="stat -f told no number of blocks")
+    total, free = int(match[1]), int(match[2])
+    return int((1 - free / total) * 100 + 0.5) if total else Unseen(reason="the filesystem has no blocks")
+
+
+def _compare(resource: str, options: MountOptions, observation: Observation) -> Iterator[Claim]:
+    found = _mounted(observation.stdout, _point(resource, options))
+    finished = "done" in observation.stdout.splitlines()
+    unseen = Unseen(reason=observation.stderr.strip() or "the probe did not finish")
+    yield from judge_existing(
+        Attribute(name="exists", expected=options.exists, actual=found is not None if finished else unseen),
+        (
+            Attribute(name="opts", expected=options.opts, actual=found.options if found else ()),
+            Attribute(name="vfs-opts", expected=options.vfs_opts, actual=found.super_options if found else ()),
+            Attribute(name="source", expected=options.source, actual=found.source if found else ""),
+            Attribute(name="filesystem", expected=options.filesystem, actual=found.filesystem if found else ""),
+            Attribute(name="usage", expected=options.usage, actual=_usage(observation.stdout)),
+        ),
+    )
+
+
+KIND = ResourceKind(
+    name="mount",
+    summary="what is mounted at a folder: filesystem, source, options, usage",
+    options=MountOptions,
+    example="/:\n  exists: true\n  opts: [rw]\n  usage: {lt: 95}\n",
+    observe=_observe,
+    compare=_compare,
+    refusal=_refuse,
+)

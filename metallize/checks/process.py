@@ -1,0 +1,60 @@
+"""process: whether a program runs, by the name in /proc/PID/comm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from shlex import quote
+from typing import Annotated
+
+from pydantic import Field
+
+from metallize.checks.claims import Attribute, Unseen, judge_all
+from metallize.checks.decoding import ExpectedBool
+from metallize.checks.kind import Claim, Observation, ResourceKind
+from metallize.model.kind import ResourceOptions
+
+_COMM_LENGTH = 15
+"""proc(5): comm is cut to TASK_COMM_LEN - 1 bytes."""
+
+
+class ProcessOptions(ResourceOptions):
+    """The attributes of one process; its key is the program's name."""
+
+    comm: Annotated[str | None, Field(description="the program, where the key is only a label")] = None
+    running: Annotated[ExpectedBool, Field(description="at least one is running")]
+
+
+def _refuse(resource: str, options: ProcessOptions) -> str | None:
+    name = options.comm or resource
+    return "a program's name is one line" if not name or "\n" in name or "\0" in name else None
+
+
+def _observe(resource: str, options: ProcessOptions) -> str:
+    name = (options.comm or resource).encode()[:_COMM_LENGTH].decode("utf-8", "ignore")
+    # `read` is the shell's own, so that the probe starts no process that it would then find.
+    return f"""n={quote(name)}
+for d in /proc/[0-9]*; do
+  c=; IFS= read -r c 2>/dev/null <"$d/comm" || continue
+  [ "$c" = "$n" ] && [ "${{d#/proc/}}" != "$$" ] && echo "pid ${{d#/proc/}}"
+done 2>/dev/null
+echo done"""
+
+
+def _compare(_resource: str, options: ProcessOptions, observation: Observation) -> Iterator[Claim]:
+    lines = observation.stdout.splitlines()
+    found = any(line.startswith("pid ") for line in lines)
+    unseen = Unseen(reason=observation.stderr.strip() or "the probe did not finish")
+    yield from judge_all(
+        (Attribute(name="running", expected=options.running, actual=found if "done" in lines else unseen),)
+    )
+
+
+KIND = ResourceKind(
+    name="process",
+    summary="a program is running",
+    options=ProcessOptions,
+    example="systemd-journald:\n  running: true\n",
+    observe=_observe,
+    compare=_compare,
+    refusal=_refuse,
+)

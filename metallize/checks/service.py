@@ -1,0 +1,122 @@
+"""service: whether a unit is enabled and running, as systemd, OpenRC or System V init see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from shlex import quote
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from metallize.checks.claims import Attribute, Fields, judge_all, read_fields
+from metallize.checks.decoding import Expected, ExpectedBool
+from metallize.checks.kind import Claim, Observation, ResourceKind
+from metallize.model.kind import ResourceOptions
+
+
+class ServiceOptions(ResourceOptions):
+    """The attributes of one service."""
+
+    name: Annotated[str | None, Field(description="the service, where the key is only a label")] = None
+    enabled: Annotated[ExpectedBool | None, Field(description="starts at boot")] = None
+    running: Annotated[ExpectedBool | None, Field(description="is active now")] = None
+    runlevels: Annotated[Expected | None, Field(description="runlevels it starts in; OpenRC and System V only")] = None
+
+    @model_validator(mode="after")
+    def _asserts_something(self) -> Self:
+        if self.enabled is None and self.running is None and self.runlevels is None:
+            raise ValueError("nothing is asserted: say enabled or running")
+        return self
+
+
+def _name(resource: str, options: ServiceOptions) -> str:
+    return options.name or resource
+
+
+def _refuse(resource: str, options: ServiceOptions) -> str | None:
+    name = _name(resource, options)
+    if "/" in name or name.startswith("-") or not name.strip():
+        return f"`{name}` is no name of a service"
+    return None
+
+
+def _observe(resource: str, options: ServiceOptions) -> str:
+    name = quote(_name(resource, options))
+    # One call tells all of a unit's state; only is-enabled knows of System V scripts behind systemd.
+    return f"""n={name}
+if [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then
+  echo "init systemd"
+  systemctl show -p LoadState -p ActiveState -p SubState -p Result -- "$n" | tr = ' '
+  enabled=$(systemctl is-enabled -- "$n" 2>/dev/null); echo "enabled_status $?"; echo "enabled $enabled"
+elif [ -d /etc/runlevels ]; then
+  echo "init openrc"
+  for f in /etc/runlevels/*/"$n"; do [ -e "$f" ] && f=${{f%/*}} && echo "level.${{f##*/}} ${{f##*/}}"; done
+  if rc-service "$n" status >/dev/null 2>&1; then echo "running yes"; else echo "running no"; fi
+else
+  echo "init sysv"
+  for f in /etc/rc*.d/S[0-9][0-9]"$n"; do
+    [ -e "$f" ] && f=${{f#/etc/rc}} && echo "level.${{f%%.d/*}} ${{f%%.d/*}}"
+  done
+  if [ -x "/etc/init.d/$n" ] && "/etc/init.d/$n" status >/dev/null 2>&1
+  then echo "running yes"; else echo "running no"; fi
+fi
+:"""
+
+
+def _compare(_resource: str, options: ServiceOptions, observation: Observation) -> Iterator[Claim]:
+    fields = read_fields(observation)
+    levels = tuple(value for name, value in fields.values.items() if name.startswith("level."))
+    if fields.values.get("init") == "systemd":
+        yield from _systemd(options, fields)
+        return
+    enabled = fields.text("init") if "init" not in fields.values else bool(levels)
+    yield from judge_all(
+        (
+            Attribute(name="enabled", expected=options.enabled, actual=enabled),
+            Attribute(name="running", expected=options.running, actual=fields.truth("running")),
+            Attribute(name="runlevels", expected=options.runlevels, actual=levels),
+        )
+    )
+
+
+def _systemd(options: ServiceOptions, fields: Fields) -> Iterator[Claim]:
+    state = fields.values.get("ActiveState", "unknown")
+    unknown = fields.values.get("LoadState") == "not-found"
+    details = [f"its state is {state} ({fields.values.get('SubState', 'unknown')})"]
+    if (result := fields.values.get("Result", "success")) not in {"success", ""}:
+        details.append(f"result {result}")
+    if unknown:
+        details = ["there is no such unit"]
+    enabled = fields.number("enabled_status")
+    yield from judge_all(
+        (
+            Attribute(
+                name="enabled",
+                expected=options.enabled,
+                actual=enabled == 0 if isinstance(enabled, int) else enabled,
+                note="there is no such unit"
+                if unknown
+                else f"systemctl is-enabled says {fields.values.get('enabled')}",
+            ),
+            Attribute(
+                name="running",
+                expected=options.running,
+                actual=state in {"active", "reloading", "refreshing"}
+                if "ActiveState" in fields.values
+                else fields.text("ActiveState"),
+                note=", ".join(details),
+            ),
+            Attribute(name="runlevels", expected=options.runlevels, actual=(), note="systemd has no runlevels"),
+        )
+    )
+
+
+KIND = ResourceKind(
+    name="service",
+    summary="a service is enabled at boot, or running",
+    options=ServiceOptions,
+    example="ssh:\n  enabled: true\n  running: true\n",
+    observe=_observe,
+    compare=_compare,
+    refusal=_refuse,
+)
