@@ -1,5 +1,6 @@
 """What there is to build with and to verify by: layers, generators, machines, kinds, suites, profiles."""
 
+from metallize.catalog.describe import render_explain, render_list
 from metallize.catalog.entries import Catalog, data_folder, host_platform
 
-__all__ = ["Catalog", "data_folder", "host_platform"]
+__all__ = ["Catalog", "data_folder", "host_platform", "render_explain", "render_list"]

@@ -158,7 +158,8 @@ class _CatalogSuites:
 def _spellings(name: str) -> Sequence[str]:
     """The files that a layer's name can mean: itself, with the suffix, or a folder with a Dockerfile."""
     stem = name.removesuffix(_SUFFIX)
-    return (name, f"{stem}{_SUFFIX}", f"{stem}/Dockerfile")
+    itself = (name,) if name.endswith(_SUFFIX) or Path(name).name.startswith("Dockerfile") else ()
+    return (*itself, f"{stem}{_SUFFIX}", f"{stem}/Dockerfile")
 
 
 def _dockerfiles(root: Path) -> Iterator[tuple[str, Path]]:

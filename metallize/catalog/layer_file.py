@@ -69,9 +69,7 @@ def _arguments(lines: list[str]) -> tuple[LayerArgument, ...]:
     for line in lines:
         if (match := _ARGUMENT.match(line.strip())) and match[1] != _RESERVED:
             default = None if match[2] is None else match[2].strip().strip("\"'")
-            found.setdefault(
-                match[1], LayerArgument(name=match[1], default=default, description=" ".join(above))
-            )
+            found.setdefault(match[1], LayerArgument(name=match[1], default=default, description=" ".join(above)))
         text = _comment(line)
         above = [*above, text] if text else []
     return tuple(found.values())

@@ -2,6 +2,7 @@
 
 from metallize.config.assertions import load_suite
 from metallize.config.profile import load_profile
+from metallize.config.schema import profile_schema
 from metallize.config.vocabulary import Escape, Layers, Suites, Vocabulary
 
-__all__ = ["Escape", "Layers", "Suites", "Vocabulary", "load_profile", "load_suite"]
+__all__ = ["Escape", "Layers", "Suites", "Vocabulary", "load_profile", "load_suite", "profile_schema"]

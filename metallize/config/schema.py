@@ -1,0 +1,144 @@
+"""The JSON Schema of a profile (draft 2020-12), made from the models, the generators and the assertion kinds."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from metallize.config.vocabulary import Vocabulary
+from metallize.model.catalogue import Generator, Option, OptionType
+from metallize.model.profile import Boot, MachineOverrides, Output, Platform, Settings
+
+Schema = dict[str, Any]
+_SIZE: Schema = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1},
+        {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[KMGTkmgt]?(i?B)?$"},
+    ]
+}
+
+
+def profile_schema(vocabulary: Vocabulary) -> Schema:
+    """The schema that editors use; `metallize schema` prints it."""
+    kinds = sorted(vocabulary.kinds.values(), key=lambda kind: kind.name)
+    models: list[type[BaseModel]] = [Output, Boot, Settings, MachineOverrides, *(kind.options for kind in kinds)]
+    _, made = models_json_schema([(model, "validation") for model in models], ref_template="#/$defs/{model}")
+    definitions: Schema = _readable(made["$defs"])
+    _extend_output(definitions["Output"], vocabulary)
+    _extend_boot(definitions["Boot"], vocabulary)
+    definitions["Assertions"] = {
+        "type": "object",
+        "description": "goss's vocabulary: kind, resource, attributes",
+        "minProperties": 1,
+        "additionalProperties": False,
+        "properties": {
+            kind.name: {
+                "type": "object",
+                "description": kind.summary,
+                "minProperties": 1,
+                "additionalProperties": {"$ref": f"#/$defs/{kind.options.__name__}"},
+            }
+            for kind in kinds
+        },
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "metallize profile",
+        "description": "An OS image: the dockerfiles it is made of, what is made of them, and how it must boot.",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["images", "output"],
+        "properties": {
+            "platform": {
+                "enum": [str(platform) for platform in Platform],
+                "description": "what the image runs on; default: the host's",
+            },
+            "args": {
+                "type": ["object", "null"],
+                "description": "every layer gets them as --build-arg METALLIZE_<NAME>",
+                "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,63}$"},
+                "additionalProperties": {"type": ["string", "number", "boolean"]},
+            },
+            "images": {
+                "type": "array",
+                "description": "stacked with FROM, bottom first; the first may be an image reference",
+                "minItems": 1,
+                "items": {"type": "string"},
+            },
+            "output": {"$ref": "#/$defs/Output"},
+            "boot": {"$ref": "#/$defs/Boot"},
+            "metallize": {"anyOf": [{"$ref": "#/$defs/Settings"}, {"type": "null"}]},
+        },
+        "$defs": definitions,
+    }
+
+
+def _extend_output(output: Schema, vocabulary: Vocabulary) -> None:
+    """Name the generators, tie each one's options to it, and allow the original's spelling of `file`."""
+    generators = sorted(vocabulary.generators.values(), key=lambda generator: generator.name)
+    output["properties"]["generator"] |= {"enum": [generator.name for generator in generators]}
+    output["properties"]["output-file"] = {"type": "string", "description": "the original's name of `file`"}
+    output["required"] = ["generator"]
+    output["anyOf"] = [{"required": ["file"]}, {"required": ["output-file"]}]
+    output["allOf"] = [
+        {
+            "if": {"properties": {"generator": {"const": generator.name}}},
+            "then": {"properties": {"options": _options(generator)}},
+        }
+        for generator in generators
+    ]
+
+
+def _options(generator: Generator) -> Schema:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {option.name: _option(option) for option in generator.options.values()},
+    }
+
+
+def _option(option: Option) -> Schema:
+    schema: Schema = dict(_SIZE) if option.type is OptionType.SIZE else {"type": str(option.type)}
+    schema["description"] = option.description
+    if option.default is not None:
+        schema["default"] = option.default
+    if option.choices:
+        schema["enum"] = list(option.choices)
+    if option.type in {OptionType.INTEGER, OptionType.NUMBER}:
+        bounds = {"minimum": option.minimum, "maximum": option.maximum}
+        schema |= {name: bound for name, bound in bounds.items() if bound is not None}
+    if option.pattern is not None:
+        schema["pattern"] = option.pattern
+    return schema
+
+
+def _extend_boot(boot: Schema, vocabulary: Vocabulary) -> None:
+    """Allow machines as a list, and add `assert`, which the model does not keep."""
+    names = sorted(vocabulary.machines)
+    properties = boot["properties"]
+    overrides = {"anyOf": [{"$ref": "#/$defs/MachineOverrides"}, {"type": "null"}]}
+    properties["machines"] = {
+        "description": properties["machines"].get("description", ""),
+        "anyOf": [
+            {"type": "array", "minItems": 1, "uniqueItems": True, "items": {"enum": names}},
+            {"type": "object", "minProperties": 1, "additionalProperties": overrides},
+        ],
+    }
+    properties["suites"]["minItems"] = 1
+    properties["reach"]["minProperties"] = 1
+    properties["assert"] = {"$ref": "#/$defs/Assertions"}
+
+
+def _readable(schema: Any) -> Any:
+    """Durations among the defaults as a profile writes them: PT5M is 5m."""
+    if isinstance(schema, dict):
+        return {
+            key: value[2:].lower()
+            if key == "default" and isinstance(value, str) and re.fullmatch(r"PT[0-9HMS]+", value)
+            else _readable(value)
+            for key, value in schema.items()
+        }
+    return [_readable(item) for item in schema] if isinstance(schema, list) else schema
