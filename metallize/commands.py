@@ -5,23 +5,24 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from metallize import bases, describe, pipeline
+from metallize import bases, pipeline, verification
 from metallize import publish as publishing
-from metallize.catalog import Catalog, host_platform
+from metallize.catalog import Catalog, host_platform, render_explain, render_list
 from metallize.config import load_profile, profile_schema
 from metallize.doctor import examine
 from metallize.engines.docker import DockerEngine
 from metallize.errors import EngineError, ExitCode, MetallizeError, ProfileError, UsageError, VerificationFailed
 from metallize.model.loaded import Profile
 from metallize.model.plan import BaseImage
-from metallize.model.profile import Platform
+from metallize.model.profile import Boot, Login, Platform, Ssh
+from metallize.model.report import BootReport
 from metallize.plan_script import shell_script
 from metallize.render import JsonLines, Renderer, choose
-from metallize.report import text_lines
+from metallize.report import text_lines, to_json
 from metallize.store import Store
 
 
@@ -106,7 +107,7 @@ def build(options: argparse.Namespace) -> int:
                 profile, catalog, engine, renderer, _pipeline_options(options), verified=options.verify
             )
     except VerificationFailed as exc:
-        _show_reports(exc.reports, renderer)
+        _show_reports([each for each in exc.reports if isinstance(each, BootReport)], renderer)
         raise
     _show_reports(built.reports, renderer)
     if isinstance(renderer, JsonLines):
@@ -119,12 +120,12 @@ def build(options: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-def _show_reports(reports: tuple[object, ...], renderer: Renderer) -> None:
+def _show_reports(reports: Sequence[BootReport], renderer: Renderer) -> None:
     for report in reports:
         if isinstance(renderer, JsonLines):
-            renderer.write({"event": "report", **pipeline.to_json(report)})  # type: ignore[arg-type]
+            renderer.write({"event": "report", **to_json(report)})
         else:
-            for line in text_lines(report):  # type: ignore[arg-type]
+            for line in text_lines(report):
                 _err(line)
 
 
@@ -151,10 +152,13 @@ def verify(options: argparse.Namespace) -> int:
     settings = _pipeline_options(options)
     renderer = choose(as_json=options.json, verbose=options.verbose)
     if options.image is not None:
-        login = (options.user, options.password) if options.user else None
+        boot = Boot()
+        if options.user:
+            login = Login(user=options.user, password=options.password or "")
+            boot = Boot(login=login, ssh=Ssh(user=options.user, password=options.password))
         with renderer:
             reports = pipeline.verify_image(
-                options.image, catalog, renderer, settings, assertions=options.assertions, login=login
+                options.image, catalog, renderer, settings, boot=boot, suites=options.assertions
             )
     else:
         profile = _profile(options, catalog)
@@ -162,7 +166,7 @@ def verify(options: argparse.Namespace) -> int:
             reports = pipeline.verify_built(profile, catalog, renderer, settings)
     _show_reports(reports, renderer)
     if not all(report.passed for report in reports):
-        raise pipeline.failed(reports)
+        raise verification.failed(reports)
     return ExitCode.DONE
 
 
@@ -189,13 +193,13 @@ def publish(options: argparse.Namespace) -> int:
 
 def list_all(options: argparse.Namespace) -> int:
     """`metallize list`."""
-    _out(describe.listing(_catalog(options)))
+    _out(render_list(_catalog(options)))
     return ExitCode.DONE
 
 
 def explain(options: argparse.Namespace) -> int:
     """`metallize explain NAME`."""
-    _out(describe.explanation(_catalog(options), options.name))
+    _out(render_explain(_catalog(options), options.name))
     return ExitCode.DONE
 
 

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from metallize import __version__, bases, verify
+from metallize import __version__, bases, verification
 from metallize.catalog import Catalog, host_platform
+from metallize.config import load_suite
 from metallize.engines.engine import Assembly, Engine, ImageInfo
-from metallize.errors import VerificationFailed
+from metallize.errors import UsageError
 from metallize.events import Events, step
 from metallize.generators import DiskImage, make_image
 from metallize.model.catalogue import Layer
 from metallize.model.loaded import Profile
 from metallize.model.plan import BuildPlan, ImageStack
+from metallize.model.profile import Boot, ImageFormat
 from metallize.model.report import BootReport
 from metallize.planner import plan as make_plan
-from metallize.report import to_json
 from metallize.sources import LayerSource, read_layer
-from metallize.store import Store, Stored, as_disk_image
+from metallize.store import Store, Stored, write_json
+from metallize.verify import VerifyRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,63 +225,105 @@ def _conclude(
         if stored.path != store.image:
             store.publish(stored.path, stored.manifest, None)
         return Built(image=store.image, sha256=stored.sha256, built=built)
-    requests = verification_requests(profile, catalog, as_disk_image(stored), options, store.build_dir)
-    identity = verification_id(stored.sha256, requests)
-    if _verified_before(store, identity):
+    requests = _requests(profile, catalog, stored, options, store.build_dir)
+    identity = verification.identity(stored.sha256, requests)
+    if stored.path == store.image and verification.passed_before(store, identity):
         with step(events, "verify", "verify") as known:
             known.cached()
             known.detail = "these bytes held these assertions before"
         return Built(image=store.image, sha256=stored.sha256, built=built, verified=True)
-    reports = run_machines(requests, events)
-    record = verification_record(stored.sha256, identity, reports)
-    if all(report.passed for report in reports):
-        store.publish(stored.path, stored.manifest, record)
-        return Built(image=store.image, sha256=stored.sha256, built=built, reports=reports, verified=True)
-    if stored.path != store.image:
-        store.put_aside(stored.path, stored.manifest)
-    raise failed(reports)
+    if built:
+        stored = store.put_aside(stored.path, stored.manifest)
+    reports = verification.run_all(requests_at(requests, stored.path), events)
+    record = verification.record(stored.sha256, identity, reports)
+    if not all(report.passed for report in reports):
+        if stored.path == store.image:
+            write_json(store.verification, record)
+        raise verification.failed(reports)
+    store.publish(stored.path, stored.manifest, record)
+    return Built(image=store.image, sha256=stored.sha256, built=built, reports=reports, verified=True)
 
 
-def failed(reports: Sequence[BootReport]) -> VerificationFailed:
-    names = ", ".join(report.machine for report in reports if not report.passed)
-    return VerificationFailed(f"the image failed its verification on {names}", reports=reports)
+def requests_at(requests: Sequence[VerifyRequest], image: Path) -> tuple[VerifyRequest, ...]:
+    """The same requests for an image that has moved."""
+    return tuple(replace(request, image=image) for request in requests)
 
 
-def run_machines(requests: Sequence[verify.VerifyRequest], events: Events) -> tuple[BootReport, ...]:
-    """One machine after the other: two emulated guests at once share the cores badly."""
-    return tuple(verify.verify_machine(request, events) for request in requests)
+def _requests(
+    profile: Profile, catalog: Catalog, stored: Stored, options: Options, build_dir: Path
+) -> tuple[VerifyRequest, ...]:
+    return verification.requests_for(
+        profile,
+        catalog,
+        stored.path,
+        ImageFormat(stored.manifest["format"]),
+        machines=options.machines,
+        build_dir=build_dir,
+        accel=options.accel,
+        keep_running=options.keep_running,
+    )
 
 
-def verification_requests(
-    profile: Profile, catalog: Catalog, image: DiskImage, options: Options, build_dir: Path
-) -> tuple[verify.VerifyRequest, ...]:
-    """One request for each machine of the profile, or for those that --machine names."""
-    return catalog_requests(profile, catalog, image, options, build_dir)
+def _store_of(profile: Profile, options: Options) -> Store:
+    return Store(build_dir=options.build_dir or Path(profile.settings.build_dir), file=profile.output.file)
 
 
-def verification_id(sha256: str, requests: Sequence[verify.VerifyRequest]) -> str:
-    """Digest of what is booted and of everything that is asked of it."""
-    return _digest(__version__, sha256, *(request.fingerprint() for request in requests))
+def _built_image(profile: Profile, options: Options) -> tuple[Store, Stored]:
+    store = _store_of(profile, options)
+    stored = store.any()
+    if stored is None:
+        raise UsageError(
+            f"there is no {store.image} that its manifest tells of", hint=f"metallize build {profile.path}"
+        )
+    return store, stored
 
 
-def verification_record(sha256: str, identity: str, reports: Sequence[BootReport]) -> dict[str, Any]:
-    """build/FILE.verification.json."""
-    return {
-        "metallize": __version__,
-        "id": identity,
-        "sha256": sha256,
-        "verdict": "passed" if reports and all(report.passed for report in reports) else "failed",
-        "verified": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machines": [to_json(report) for report in reports],
-    }
+def verify_built(profile: Profile, catalog: Catalog, events: Events, options: Options) -> tuple[BootReport, ...]:
+    """Verify the image in the build folder and record the verdict beside it.
+
+    Raises UsageError where there is no such image.
+    """
+    store, _ = _built_image(profile, options)
+    with store.locked(events):
+        _, stored = _built_image(profile, options)
+        requests = _requests(profile, catalog, stored, options, store.build_dir)
+        reports = verification.run_all(requests, events)
+        identity = verification.identity(stored.sha256, requests)
+        write_json(store.verification, verification.record(stored.sha256, identity, reports))
+    return reports
 
 
-def _verified_before(store: Store, identity: str) -> bool:
-    try:
-        record: Mapping[str, Any] = json.loads(store.verification.read_text())
-    except (OSError, ValueError):
-        return False
-    return record.get("id") == identity and record.get("verdict") == "passed"
+def verify_image(
+    image: Path,
+    catalog: Catalog,
+    events: Events,
+    options: Options,
+    *,
+    boot: Boot,
+    suites: Sequence[Path],
+) -> tuple[BootReport, ...]:
+    """Verify an image that anybody made, with the assertions of goss files."""
+    assertions = [each for suite in suites for each in load_suite(suite, vocabulary=catalog.vocabulary())]
+    requests = [
+        verification.foreign_request(
+            image,
+            catalog,
+            machine=machine,
+            boot=boot,
+            assertions=assertions,
+            runs_dir=(options.build_dir or Path("build")) / "runs" / (image.stem or "image"),
+            accel=options.accel,
+            keep_running=options.keep_running,
+        )
+        for machine in options.machines or ("seabios",)
+    ]
+    return verification.run_all(requests, events)
+
+
+def bootable(profile: Profile, catalog: Catalog, options: Options) -> VerifyRequest:
+    """The profile's built image on its first machine (or --machine), to be booted for a person."""
+    store, stored = _built_image(profile, options)
+    return _requests(profile, catalog, stored, options, store.build_dir)[0]
 
 
 def _digest(*parts: str) -> str:

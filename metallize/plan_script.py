@@ -87,7 +87,7 @@ def _header(plan: BuildPlan, cached: Mapping[str, bool] | None) -> list[str]:
     for layer in plan.rootfs.layers:
         state = "" if cached is None else (" [cached]" if cached.get(layer.tag) else " [to build]")
         lines.append(f"#   {layer.name}{state}: {layer.summary}")
-    lines.append("#   fstab, the initrd, and what makes a container's rootfs an OS: `metallize explain conversion`")
+    lines.append("#   fstab, the initrd, and what makes a container's rootfs an OS (generators/common)")
     if cached is None:
         lines.append("# No container engine answered, so what is cached is not known.")
     for layer in plan.rootfs.layers:

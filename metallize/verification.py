@@ -1,0 +1,165 @@
+"""From a profile and an image to boots on its machines, and the record of what they showed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from metallize import __version__
+from metallize.catalog import Catalog
+from metallize.errors import UsageError, VerificationFailed
+from metallize.events import Events
+from metallize.model.assertion import Assertion
+from metallize.model.loaded import Profile
+from metallize.model.machine import Machine
+from metallize.model.profile import Boot, ImageFormat, MachineOverrides
+from metallize.model.report import BootReport
+from metallize.report import to_json
+from metallize.store import Store
+from metallize.verify import VerifyRequest, verify_machine
+
+
+def requests_for(
+    profile: Profile,
+    catalog: Catalog,
+    image: Path,
+    image_format: ImageFormat,
+    *,
+    machines: Sequence[str],
+    build_dir: Path,
+    accel: str,
+    keep_running: bool,
+) -> tuple[VerifyRequest, ...]:
+    """One request for each entry of boot.machines, or for those named in `machines`.
+
+    An entry that `machines` names and the profile does not is taken from the catalogue. Raises UsageError for a
+    machine that does not exist, or where there is nothing to boot on.
+    """
+    boot = profile.boot or Boot()
+    entries: Mapping[str, MachineOverrides] = boot.machines
+    if machines:
+        entries = {name: boot.machines.get(name, MachineOverrides()) for name in machines}
+    if not entries:
+        entries = {name: MachineOverrides() for name in catalog.generators[profile.output.generator].machines}
+    return tuple(
+        VerifyRequest(
+            image=image,
+            image_format=image_format,
+            boot=boot,
+            assertions=profile.assertions,
+            machine_entry=name,
+            machine=machine_named(catalog, overrides.machine or name),
+            kinds=catalog.kinds,
+            runs_dir=build_dir / "runs" / profile.name,
+            overrides=overrides,
+            accel=accel,
+            keep_running=keep_running,
+        )
+        for name, overrides in entries.items()
+    )
+
+
+def machine_named(catalog: Catalog, name: str) -> Machine:
+    """The machine of the catalogue. Raises UsageError with those there are."""
+    machine = catalog.machines.get(name)
+    if not isinstance(machine, Machine):
+        raise UsageError(f"there is no machine {name}", hint=f"there are: {', '.join(catalog.machines)}")
+    return machine
+
+
+def foreign_request(
+    image: Path,
+    catalog: Catalog,
+    *,
+    machine: str,
+    boot: Boot,
+    assertions: Sequence[Assertion],
+    runs_dir: Path,
+    accel: str,
+    keep_running: bool,
+) -> VerifyRequest:
+    """A request for an image that no profile made."""
+    return VerifyRequest(
+        image=image,
+        image_format=format_of(image),
+        boot=boot,
+        assertions=tuple(assertions),
+        machine_entry=machine,
+        machine=machine_named(catalog, machine),
+        kinds=catalog.kinds,
+        runs_dir=runs_dir,
+        accel=accel,
+        keep_running=keep_running,
+    )
+
+
+def format_of(image: Path) -> ImageFormat:
+    """What an image is, by its content. Raises UsageError where it cannot be read or is empty."""
+    try:
+        with image.open("rb") as file:
+            head = file.read(0x8006)
+    except OSError as exc:
+        raise UsageError(f"{image}: {exc.strerror}", hint="an image file to boot is wanted") from exc
+    if not head:
+        raise UsageError(f"{image} is empty", hint="an image file to boot is wanted")
+    for signature, found in (
+        (b"QFI\xfb", ImageFormat.QCOW2),
+        (b"KDMV", ImageFormat.VMDK),
+        (b"vhdxfile", ImageFormat.VHDX),
+    ):
+        if head.startswith(signature):
+            return found
+    return ImageFormat.ISO if head[0x8001:0x8006] == b"CD001" else ImageFormat.RAW
+
+
+def run_all(requests: Sequence[VerifyRequest], events: Events) -> tuple[BootReport, ...]:
+    """One machine after the other: two emulated guests at once share the cores badly."""
+    return tuple(verify_machine(request, events) for request in requests)
+
+
+def identity(sha256: str, requests: Sequence[VerifyRequest]) -> str:
+    """Digest of the bytes that are booted and of everything that is asked of them."""
+    asked = [
+        [
+            request.machine_entry,
+            asdict(request.machine),
+            request.overrides.model_dump(mode="json"),
+            request.boot.model_dump(mode="json"),
+            [[each.kind, each.resource, repr(each.options)] for each in request.assertions],
+        ]
+        for request in requests
+    ]
+    text = json.dumps([__version__, sha256, asked], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def record(sha256: str, verification: str, reports: Sequence[BootReport]) -> dict[str, Any]:
+    """build/FILE.verification.json."""
+    return {
+        "metallize": __version__,
+        "id": verification,
+        "sha256": sha256,
+        "verdict": "passed" if reports and all(report.passed for report in reports) else "failed",
+        "verified": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machines": [to_json(report) for report in reports],
+    }
+
+
+def passed_before(store: Store, verification: str) -> bool:
+    """Whether the same bytes have held the same assertions on the same machines."""
+    try:
+        content = json.loads(store.verification.read_text())
+    except (OSError, ValueError):
+        return False
+    return bool(content.get("id") == verification and content.get("verdict") == "passed")
+
+
+def failed(reports: Sequence[BootReport]) -> VerificationFailed:
+    """The error for reports of which at least one did not pass."""
+    names = ", ".join(report.machine for report in reports if not report.passed)
+    return VerificationFailed(f"the image failed its verification on {names}", reports=reports)
