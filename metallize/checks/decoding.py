@@ -1,7 +1,7 @@
 """From the YAML of an attribute to its matcher, with every mistake at its place.
 
-A mistake is raised as a pydantic error of the type `several`, whose context lists (path, message, hint): the
-reading of profiles turns each into a problem with file, line and column.
+A mistake is raised as a pydantic error of the type `several`, whose context lists (path, message, hint, at_key):
+the reading of profiles turns each into a problem with file, line and column.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ _NESTING = 30
 
 
 class _Mistake(Exception):  # noqa: N818 - it carries a message out of a recursion and never leaves this module
-    def __init__(self, message: str, hint: str | None = None, path: Path = ()) -> None:
+    def __init__(self, message: str, hint: str | None = None, path: Path = (), *, at_key: bool = False) -> None:
         super().__init__(message)
+        self.at_key = at_key
         self.message = message
         self.hint = hint
         self.path = path
@@ -54,7 +55,7 @@ class _Decoder:
     """Decodes one attribute's matcher and collects the mistakes in it."""
 
     def __init__(self) -> None:
-        self.mistakes: list[tuple[Path, str, str | None]] = []
+        self.mistakes: list[tuple[Path, str, str | None, bool]] = []
 
     def matcher(self, raw: object, path: Path = ()) -> Matcher:
         """The matcher; in place of a wrong one stands AssertsNothing, which never leaves this module."""
@@ -62,7 +63,7 @@ class _Decoder:
             return self._matcher(raw, path)
         except (_Mistake, ValueError) as exc:
             inner = exc if isinstance(exc, _Mistake) else _Mistake(str(exc))
-            self.mistakes.append(((*path, *inner.path), inner.message, inner.hint))
+            self.mistakes.append(((*path, *inner.path), inner.message, inner.hint, inner.at_key))
             return AssertsNothing()
 
     def _matcher(self, raw: object, path: Path) -> Matcher:
@@ -100,14 +101,14 @@ class _Decoder:
         decode = MATCHERS.get(name)
         if decode is None:
             if name == "xml":
-                raise _Mistake("goss's `xml` matcher is not supported", path=(name,))
-            raise _Mistake(f"unknown matcher `{name}`", did_you_mean(name, MATCHERS), path=(name,))
+                raise _Mistake("goss's `xml` matcher is not supported", path=(name,), at_key=True)
+            raise _Mistake(f"unknown matcher `{name}`", did_you_mean(name, MATCHERS), (name,), at_key=True)
         try:
             return decode(self, value, (*path, name))
         except ValueError as exc:
             raise _Mistake(f"`{name}`: {exc}", path=(name,)) from exc
         except _Mistake as exc:
-            raise _Mistake(f"`{name}`: {exc.message}", exc.hint, (name, *exc.path)) from exc
+            raise _Mistake(f"`{name}`: {exc.message}", exc.hint, (name, *exc.path), at_key=exc.at_key) from exc
 
     def patterns(self, raw: list[Any], path: Path = ()) -> Patterns:
         """A list of line patterns."""
@@ -117,7 +118,7 @@ class _Decoder:
                 found.append(parse_line_pattern(text_of(item)))
             except (_Mistake, ValueError) as exc:
                 hint = exc.hint if isinstance(exc, _Mistake) else None
-                self.mistakes.append(((*path, index), str(exc), hint))
+                self.mistakes.append(((*path, index), str(exc), hint, False))
         return Patterns(tuple(found))
 
     def finish(self, matcher: Matcher) -> Matcher:
@@ -165,7 +166,7 @@ def _gjson(decoder: _Decoder, raw: object, path: Path) -> Matcher:
         try:
             parts.append(Gjson(parse_path(source), decoder.matcher(inner, (*path, source))))
         except ValueError as exc:
-            decoder.mistakes.append(((*path, source), str(exc), None))
+            decoder.mistakes.append(((*path, source), str(exc), None, True))
     return parts[0] if len(parts) == 1 else And(tuple(parts))
 
 
@@ -208,7 +209,7 @@ def _top(raw: object, info: ValidationInfo, decode: Callable[[_Decoder], Matcher
     if raw == []:
         if info.context and info.context.get("empty_lists"):
             return AssertsNothing()
-        decoder.mistakes.append(((), "an empty list asserts nothing", 'write "" for "it is empty"'))
+        decoder.mistakes.append(((), "an empty list asserts nothing", 'write "" for "it is empty"', False))
         return decoder.finish(AssertsNothing())
     return decoder.finish(decode(decoder))
 

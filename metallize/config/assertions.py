@@ -132,6 +132,10 @@ def _options(kind: Kind, resource: Entry, findings: Findings, *, own: bool) -> R
     if not resource.value.entries:
         findings.add(resource.location, f"`{resource.key}` has no attributes, so it asserts nothing")
         return None
+    before = len(findings.problems)
+    for entry in resource.value.entries:
+        if isinstance(entry.value, Scalar) and entry.value.value is None:
+            findings.add(entry.location, f"`{entry.key}` has no value", 'write "" for empty text')
     options = decode(
         kind.options,
         resource.value,
@@ -139,7 +143,7 @@ def _options(kind: Kind, resource: Entry, findings: Findings, *, own: bool) -> R
         context={"empty_lists": not own},
         place=resource.location,
     )
-    if options is None:
+    if options is None or len(findings.problems) > before:
         return None
     if (refusal := kind.refuse(resource.key, options)) is not None:
         findings.add(resource.location, f"{kind.name} `{resource.key}`: {refusal}")

@@ -86,7 +86,7 @@ def parse_tree(path: Path, text: str, problems: list[Problem]) -> Node | None:
         problems.append(exc.problem)
     except yaml.reader.ReaderError as exc:
         place = _place_of(path, text, exc.position)
-        message = f"the file holds a character that YAML does not allow: U+{ord(exc.character):04X}"
+        message = f"the file holds a character that YAML does not allow: U+{_code(exc.character):04X}"
         problems.append(Problem(location=place, message=message, hint="is it a binary file?"))
     except yaml.MarkedYAMLError as exc:
         problems.append(_syntax_problem(path, exc))
@@ -98,6 +98,10 @@ def parse_tree(path: Path, text: str, problems: list[Problem]) -> Node | None:
         if loader is not None:
             loader.dispose()
     return None
+
+
+def _code(character: str | int) -> int:
+    return character if isinstance(character, int) else ord(character)
 
 
 def _place_of(path: Path, text: str, position: int) -> Location:

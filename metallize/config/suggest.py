@@ -6,13 +6,15 @@ import difflib
 from collections.abc import Iterable
 
 _SHOWN = 20
+_SHORT = 5
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
     """A hint that names the nearest candidate, or all of them where none is near and they are few."""
     known = sorted(set(candidates))
     folded = {candidate.casefold(): candidate for candidate in known}
-    near = difflib.get_close_matches(word[:200].casefold(), folded, n=1, cutoff=0.6)
+    cutoff = 0.5 if len(word) <= _SHORT else 0.6  # two letters of a short word that changed places
+    near = difflib.get_close_matches(word[:200].casefold(), folded, n=1, cutoff=cutoff)
     if near:
         return f"did you mean `{folded[near[0]]}`?"
     inside = [candidate for candidate in known if word and word.casefold() in candidate.casefold()]

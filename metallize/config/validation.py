@@ -126,9 +126,9 @@ def _report(
         case "missing":
             findings.add(key_place, f"the key `{name}` is missing")
         case "several":
-            for inner, message, hint in error["ctx"]["problems"]:
+            for inner, message, hint, at_key in error["ctx"]["problems"]:
                 inner_found, inner_key = find(found, inner)
-                at = inner_key if isinstance(inner_found, Mapping) and inner else inner_found.location
+                at = inner_key if at_key else inner_found.location
                 findings.add(at, message, hint)
         case _ if not findings.at(place):
             message, hint = _words(error, found)
