@@ -1,0 +1,170 @@
+"""QEMU's command line as a pure function of what is to run (qemu-system-x86_64(1), docs/system/invocation)."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from metallize.model.machine import Machine
+from metallize.model.profile import ImageFormat, Media
+from metallize.qemu.firmware import FirmwarePair
+
+QEMU_FORMATS = {
+    ImageFormat.ISO: "raw",
+    ImageFormat.RAW: "raw",
+    ImageFormat.QCOW2: "qcow2",
+    ImageFormat.VMDK: "vmdk",
+    ImageFormat.VHDX: "vhdx",
+}
+"""What QEMU's block layer calls our container formats."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestPlan:
+    """Everything that QEMU is told of one guest."""
+
+    machine: Machine
+    accelerator: str
+    cpu: str
+    memory_bytes: int
+    cpus: int
+    media: Media
+    image: Path
+    image_format: ImageFormat
+    disk_bytes: int | None = None
+    """The overlay's virtual size, where it is larger than the image."""
+    overlay: Path | None = None
+    """A qcow2 file over the image; None for a CD, which nobody can write."""
+    firmware: FirmwarePair | None = None
+    firmware_variables: Path | None = None
+    """This run's own copy."""
+    forwards: tuple[int, ...] = (22,)
+    """TCP ports of the guest that the host reaches, each at a port of 127.0.0.1 that QEMU chooses."""
+    credentials: tuple[str, ...] = ()
+    """Strings of SMBIOS type 11, in which systemd looks for credentials."""
+    display: bool = False
+    """A VGA adapter, for those who take screenshots."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """The backends of the serial port and of the monitor, as -chardev spells them (without their id)."""
+
+    serial: str
+    monitor: str
+    monitor_mode: str = "control"
+
+
+def value(text: str | Path) -> str:
+    """A value inside an option: QEMU reads a comma as the next key, and two as one."""
+    return str(text).replace(",", ",,")
+
+
+def guest_argv(plan: GuestPlan, ports: Ports, *, paused: bool) -> tuple[str, ...]:
+    """The argv of QEMU itself; an option and its value follow each other."""
+    machine = plan.machine
+    accel = "tcg,thread=multi" if plan.accelerator == "tcg" else plan.accelerator
+    options: list[tuple[str, ...]] = [
+        ("-name", f"metallize-{machine.name}"),
+        ("-no-user-config",),
+        ("-nodefaults",),
+        ("-display", "none"),
+        ("-machine", machine.qemu_machine),
+        ("-accel", accel),
+        ("-cpu", plan.cpu),
+        ("-smp", str(plan.cpus)),
+        ("-m", f"{plan.memory_bytes >> 20}M"),
+        ("-action", "panic=none"),
+    ]
+    if paused:
+        options.append(("-S",))
+    if plan.firmware is not None and plan.firmware_variables is not None:
+        code, variables = plan.firmware, plan.firmware_variables
+        options += [
+            ("-drive", f"if=pflash,unit=0,format={code.code_format},readonly=on,file={value(code.code)}"),
+            ("-drive", f"if=pflash,unit=1,format={code.variables_format},file={value(variables)}"),
+        ]
+    options += [
+        ("-chardev", f"{ports.serial},id=serial0"),
+        ("-serial", "chardev:serial0"),
+    ]
+    if ports.monitor:
+        options.append(("-chardev", f"{ports.monitor},id=monitor0"))
+    monitor = "monitor0" if ports.monitor else "serial0"
+    options.append(("-mon", f"chardev={monitor},mode={ports.monitor_mode}"))
+    options += _media(plan)
+    forwards = "".join(f",hostfwd=tcp:127.0.0.1:0-:{port}" for port in plan.forwards)
+    options += [
+        ("-netdev", f"user,id=net0{forwards}"),
+        # no boot ROM: nobody boots from the network, and looking for it takes seconds
+        ("-device", f"{machine.nic_device},netdev=net0,romfile="),
+    ]
+    options += [("-device", device) for device in machine.devices]
+    if plan.display:
+        options.append(("-device", "VGA"))
+    options += [("-smbios", f"type=11,value={value(credential)}") for credential in plan.credentials]
+    return (machine.qemu, *(word for option in options for word in option))
+
+
+def _media(plan: GuestPlan) -> list[tuple[str, ...]]:
+    if plan.overlay is None:
+        drive = f"format={QEMU_FORMATS[plan.image_format]},readonly=on,file={value(plan.image)}"
+    else:
+        # the overlay lives as long as its guest: nothing need reach the disk
+        drive = f"format=qcow2,cache=unsafe,discard=unmap,file={value(plan.overlay)}"
+    match plan.media:
+        case Media.CD:
+            return [
+                ("-drive", f"if=none,id=image0,media=cdrom,{drive}"),
+                ("-device", "ide-cd,drive=image0,bootindex=0"),
+            ]
+        case Media.USB:
+            return [
+                ("-device", "qemu-xhci"),
+                ("-drive", f"if=none,id=image0,{drive}"),
+                ("-device", "usb-storage,drive=image0,bootindex=0"),
+            ]
+        case Media.DISK:
+            return [
+                ("-drive", f"if=none,id=image0,{drive}"),
+                ("-device", f"{plan.machine.disk_device},drive=image0,bootindex=0"),
+            ]
+
+
+def overlay_argv(plan: GuestPlan, overlay: Path) -> tuple[str, ...]:
+    """The `qemu-img` call that makes the overlay over the image."""
+    size = () if plan.disk_bytes is None else (str(plan.disk_bytes),)
+    backing = QEMU_FORMATS[plan.image_format]
+    image = plan.image.resolve()
+    return ("qemu-img", "create", "-q", "-f", "qcow2", "-F", backing, "-b", str(image), str(overlay), *size)
+
+
+def repro_script(plan: GuestPlan) -> str:
+    """A shell script that boots the same machine by hand, serial port on the terminal, image untouched."""
+    folder = Path("@FOLDER@")
+    mine = plan
+    steps = []
+    if plan.overlay is not None:
+        mine = replace(mine, overlay=folder / "overlay.qcow2")
+        steps.append(_quoted(overlay_argv(plan, folder / "overlay.qcow2")))
+    if plan.firmware is not None:
+        mine = replace(mine, firmware_variables=folder / "vars.fd")
+        steps.append(_quoted(("cp", str(plan.firmware.variables), str(folder / "vars.fd"))))
+    ports = Ports(serial="stdio,mux=on,signal=off", monitor="", monitor_mode="readline")
+    steps.append(_quoted(guest_argv(mine, ports, paused=False)))
+    return (
+        "#!/bin/sh\n"
+        "# Boots this run's machine by hand: serial port on the terminal, Ctrl-A X ends it, Ctrl-A C is QEMU's monitor\n"
+        "# (`info usernet` there tells the ports). The image is not changed.\n"
+        "set -eu\n"
+        "folder=$(mktemp -d)\ntrap 'rm -rf \"$folder\"' EXIT\n" + "\n".join(steps) + "\n"
+    )
+
+
+def _quoted(argv: tuple[str, ...]) -> str:
+    words = []
+    for word in argv:
+        pieces = [shlex.quote(piece) if piece else "" for piece in word.split("@FOLDER@")]
+        words.append('"$folder"'.join(pieces) or "''")
+    return " ".join(words)

@@ -1,0 +1,90 @@
+"""UEFI firmware for QEMU, chosen by the descriptors that come with it (docs/interop/firmware.json in QEMU).
+
+Code and variables belong together: a wrong pair hangs without a word, so they are only ever taken as one
+descriptor names them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from metallize.errors import HostError
+
+DESCRIPTOR_FOLDERS = (Path("/etc/qemu/firmware"), Path("/usr/share/qemu/firmware"))
+"""In the order of precedence: a file hides one of the same name in a later folder."""
+
+_UNWANTED = {
+    "requires-smm": "it needs SMM",
+    "enrolled-keys": "it comes with Secure Boot keys",
+    "amd-sev-es": "it is made for SEV-ES",
+    "intel-tdx": "it is made for TDX",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirmwarePair:
+    """A firmware's code, and the template of its variables, of which each run gets a copy."""
+
+    code: Path
+    code_format: str
+    variables: Path
+    variables_format: str
+    description: str
+
+
+def find_firmware(architecture: str, machine: str, *, folders: Sequence[Path] = DESCRIPTOR_FOLDERS) -> FirmwarePair:
+    """The first UEFI firmware without Secure Boot for an architecture and a machine type (`pc-q35-`).
+
+    Raises HostError, with the reason why each descriptor was passed over.
+    """
+    skipped: list[str] = []
+    for path in _descriptors(folders):
+        try:
+            chosen = _read(path, architecture, machine)
+        except (OSError, ValueError, LookupError, TypeError) as exc:
+            chosen = f"it cannot be read: {exc}"
+        if isinstance(chosen, FirmwarePair):
+            return chosen
+        skipped.append(f"{path}: {chosen}")
+    looked = "; ".join(skipped) or f"no descriptor in {' or '.join(map(str, folders))}"
+    raise HostError(
+        f"no UEFI firmware for QEMU's {machine}* on {architecture} ({looked})",
+        hint="install it: apt-get install ovmf",
+    )
+
+
+def _descriptors(folders: Sequence[Path]) -> list[Path]:
+    by_name: dict[str, Path] = {}
+    for folder in reversed(folders):
+        by_name.update({path.name: path for path in folder.glob("*.json")} if folder.is_dir() else {})
+    return [by_name[name] for name in sorted(by_name) if by_name[name].stat().st_size > 0]
+
+
+def _read(path: Path, architecture: str, machine: str) -> FirmwarePair | str:
+    descriptor = json.loads(path.read_text(encoding="utf-8"))
+    if "uefi" not in descriptor["interface-types"]:
+        return "it is no UEFI firmware"
+    if descriptor["mapping"]["device"] != "flash":
+        return "it is not mapped as flash"
+    if not any(
+        target["architecture"] == architecture and any(name.startswith(machine) for name in target["machines"])
+        for target in descriptor["targets"]
+    ):
+        return f"it is not for {machine}* on {architecture}"
+    for feature in descriptor["features"]:
+        if feature in _UNWANTED:
+            return _UNWANTED[feature]
+    mapping = descriptor["mapping"]
+    code, variables = mapping["executable"], mapping["nvram-template"]
+    pair = FirmwarePair(
+        code=Path(code["filename"]),
+        code_format=str(code["format"]),
+        variables=Path(variables["filename"]),
+        variables_format=str(variables["format"]),
+        description=str(descriptor["description"]),
+    )
+    missing = [str(file) for file in (pair.code, pair.variables) if not file.is_file()]
+    return f"{' and '.join(missing)} is missing" if missing else pair

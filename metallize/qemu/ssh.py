@@ -1,0 +1,245 @@
+"""SSH into a guest: nothing is trusted to answer, so that every step has its deadline."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import selectors
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import paramiko
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from metallize.deadline import Deadline
+from metallize.guest import ShellError, ShellOutput, Watch
+from metallize.model.profile import Ssh
+from metallize.model.report import Stage
+
+EPHEMERAL = "ephemeral"
+BANNER = b"SSH-"
+_RETRY_SECONDS = 0.25
+_NEXT_ATTEMPT_SECONDS = 2.0
+"""A connection that waits may be one whose packets were lost before the network was up: another is begun beside it."""
+_GIVE_UP_SECONDS = 20.0
+REFUSALS = 3
+"""So often a login must be refused to count as such; pam_faillock locks an account at the fourth."""
+
+
+class SshRefused(ShellError):
+    """The server answered and did not let us in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SshAccess:
+    """How to log in: a user with a password, or with a key."""
+
+    user: str
+    password: str | None
+    key: paramiko.PKey | None
+
+
+def ssh_access(ssh: Ssh) -> SshAccess:
+    """The declared access with its key made or read. Raises ShellError for a key that cannot be read."""
+    key: paramiko.PKey | None = None
+    if ssh.key == EPHEMERAL:
+        key = ephemeral_key()
+    elif ssh.key is not None:
+        try:
+            key = paramiko.PKey.from_path(Path(ssh.key).expanduser())
+        except (OSError, ValueError, paramiko.SSHException, paramiko.UnknownKeyType) as exc:
+            raise ShellError(f"the SSH key {ssh.key} cannot be read: {exc}") from exc
+    return SshAccess(user=ssh.user, password=ssh.password, key=key)
+
+
+def ephemeral_key() -> paramiko.PKey:
+    """A fresh ed25519 key that exists in this process alone."""
+    private = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+    )
+    return paramiko.Ed25519Key.from_private_key(io.StringIO(private.decode()))
+
+
+def key_credentials(access: SshAccess) -> tuple[str, ...]:
+    """SMBIOS strings that hand a key to one boot of an unmodified image (systemd.system-credentials(7)).
+
+    `tmpfiles.extra`, read by systemd-tmpfiles since 252, writes the user's authorized_keys; the home is root's or
+    the one of the same name in /home.
+    """
+    if access.key is None:
+        return ()
+    user = access.user
+    home = "/root" if user == "root" else f"/home/{user}"
+    line = base64.b64encode(f"{access.key.get_name()} {access.key.get_base64()} metallize\n".encode()).decode()
+    rules = f"d {home}/.ssh 0700 {user} {user} -\nf+~ {home}/.ssh/authorized_keys 0600 {user} {user} - {line}\n"
+    encoded = base64.b64encode(rules.encode()).decode()
+    return (f"io.systemd.credential.binary:tmpfiles.extra={encoded}",)
+
+
+class SshShell:
+    """A connection that is logged in; each script gets a channel of its own."""
+
+    name = "ssh"
+
+    def __init__(self, transport: paramiko.Transport, watch: Watch) -> None:
+        self._transport = transport
+        self._watch = watch
+
+    def run(self, script: str, deadline: Deadline) -> ShellOutput:
+        try:
+            channel = self._transport.open_session(timeout=max(1.0, deadline.remaining))
+            with contextlib.closing(channel):
+                channel.exec_command("sh")
+                channel.settimeout(max(1.0, deadline.remaining))
+                channel.sendall(script.encode())
+                channel.shutdown_write()
+                return self._collect(channel, deadline)
+        except (paramiko.SSHException, OSError, EOFError) as exc:
+            raise ShellError(f"SSH was lost: {exc or type(exc).__name__}") from exc
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def _collect(self, channel: paramiko.Channel, deadline: Deadline) -> ShellOutput:
+        channel.settimeout(0.2)
+        out, err = bytearray(), bytearray()
+        while True:
+            self._watch.check()
+            with contextlib.suppress(TimeoutError):
+                data = channel.recv(65_536)
+                out += data
+                while channel.recv_stderr_ready():
+                    err += channel.recv_stderr(65_536)
+                if not data:
+                    break
+            if deadline.expired:
+                raise ShellError(f"no end of the script within the time for {deadline.purpose}")
+        while chunk := channel.recv_stderr(65_536):
+            err += chunk
+        while not channel.exit_status_ready():
+            if deadline.expired or not self._transport.is_active():
+                raise ShellError("SSH ended without the script's exit status")
+            channel.status_event.wait(0.1)
+        return ShellOutput(status=channel.recv_exit_status(), stdout=bytes(out), stderr=bytes(err))
+
+
+def connect(
+    port: int,
+    access: SshAccess,
+    watch: Watch,
+    deadline: Deadline,
+    *,
+    given_up: Callable[[], bool] = lambda: False,
+) -> SshShell:
+    """Log in at a port of 127.0.0.1, as soon as a server answers there, unless it is `given_up` before.
+
+    Raises SshRefused when it answers and refuses, ShellError when nothing answers in time, GuestFailed.
+    """
+    watch.wait(lambda: True if watch.stage.rank >= Stage.KERNEL.rank or given_up() else None, deadline)
+    problem = "no SSH server answered"
+    refusals = 0
+    while not deadline.expired and not given_up():
+        server = wait_for_banner(port, watch, deadline, given_up=given_up)
+        if server is None:
+            break
+        try:
+            return _log_in(server, access, watch, deadline)
+        except SshRefused:
+            # before user sessions are allowed (pam_nologin) a right password is refused too
+            refusals += 1
+            if refusals == REFUSALS:
+                raise
+            watch.wait(lambda: None, deadline.sooner(1.5, "another attempt"))
+        except (paramiko.SSHException, OSError, EOFError) as exc:
+            # sshd answers before user sessions are allowed (pam_nologin), and may restart while the system settles
+            problem = f"the SSH server answered, but the handshake failed: {exc or type(exc).__name__}"
+            watch.wait(lambda: None, deadline.sooner(0.5, "another attempt"))
+    raise ShellError(f"{problem} within {watch.seconds:.0f} s of power-on")
+
+
+def wait_for_banner(
+    port: int, watch: Watch, deadline: Deadline, *, given_up: Callable[[], bool] = lambda: False
+) -> socket.socket | None:
+    """A connection on which the server has begun to speak; None when the time is over.
+
+    The host's side of a forwarded port accepts before anything listens in the guest.
+    """
+    waiting: dict[socket.socket, float] = {}
+    with selectors.DefaultSelector() as selector:
+        try:
+            next_attempt = 0.0
+            while not deadline.expired and not given_up():
+                watch.check()
+                now = time.monotonic()
+                if now >= next_attempt:
+                    client = socket.create_connection(("127.0.0.1", port), timeout=2)
+                    client.setblocking(False)
+                    selector.register(client, selectors.EVENT_READ)
+                    waiting[client] = now
+                    next_attempt = now + _NEXT_ATTEMPT_SECONDS
+                for key, _ in selector.select(0.1):
+                    client = key.fileobj  # type: ignore[assignment]  # only sockets are registered
+                    if _speaks(client):
+                        del waiting[client]
+                        return client
+                    if _closed(client):
+                        _drop(client, selector, waiting)
+                        next_attempt = min(next_attempt, now + _RETRY_SECONDS)
+                for client in [one for one, since in waiting.items() if now - since > _GIVE_UP_SECONDS]:
+                    _drop(client, selector, waiting)
+            return None
+        finally:
+            for client in waiting:
+                client.close()
+
+
+def _drop(client: socket.socket, selector: selectors.BaseSelector, waiting: dict[socket.socket, float]) -> None:
+    selector.unregister(client)
+    client.close()
+    del waiting[client]
+
+
+def _speaks(client: socket.socket) -> bool:
+    try:
+        return client.recv(255, socket.MSG_PEEK).startswith(BANNER)
+    except OSError:
+        return False
+
+
+def _closed(client: socket.socket) -> bool:
+    try:
+        return client.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def _log_in(server: socket.socket, access: SshAccess, watch: Watch, deadline: Deadline) -> SshShell:
+    server.settimeout(None)
+    transport = paramiko.Transport(server)
+    transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = max(5.0, deadline.remaining)
+    try:
+        transport.start_client(timeout=max(1.0, deadline.remaining))
+        if access.key is not None:
+            transport.auth_publickey(access.user, access.key)
+        else:
+            transport.auth_password(access.user, access.password or "")
+        transport.set_keepalive(15)
+    except paramiko.BadAuthenticationType as exc:
+        transport.close()
+        allowed = ", ".join(exc.allowed_types)
+        raise SshRefused(f"the SSH server does not take a password: it allows {allowed}") from exc
+    except paramiko.AuthenticationException as exc:
+        transport.close()
+        how = "key" if access.key is not None else "password"
+        raise SshRefused(f"the SSH server refused the {how} of {access.user}: {exc}") from exc
+    except BaseException:
+        transport.close()
+        raise
+    return SshShell(transport, watch)

@@ -1,0 +1,194 @@
+"""The life of one virtual machine: everything it needs is acquired here, and released in reverse.
+
+QEMU gets its ends of the serial port and of the monitor as open sockets, and its disk files lose their names as
+soon as it has opened them: whatever ends this process, nothing of the guest remains. QEMU itself is killed by the
+kernel when the thread that started it ends (prctl(2), PR_SET_PDEATHSIG).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO
+
+from metallize.command import run, spawn
+from metallize.errors import CommandError, HostError
+from metallize.qemu.argv import GuestPlan, Ports, guest_argv, overlay_argv, repro_script
+from metallize.qemu.console import SerialConsole
+from metallize.qemu.qmp import QmpMonitor
+from metallize.qemu.watch import BootWatch
+
+LAUNCHER = ("setpriv", "--pdeathsig", "KILL", "--")
+"""util-linux's way to say: whoever is started ends with us."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningGuest:
+    """A machine that is switched on; it satisfies `metallize.guest.Guest`."""
+
+    plan: GuestPlan
+    folder: Path
+    console: SerialConsole
+    monitor: QmpMonitor
+    watch: BootWatch
+    forwards: dict[int, int]
+
+    def host_port(self, guest_port: int) -> int:
+        return self.forwards[guest_port]
+
+
+def make_run_folder(runs: Path, now: datetime | None = None) -> Path:
+    """A new folder named by the time in UTC; two runs in one second get two folders."""
+    stamp = f"{now or datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    runs.mkdir(parents=True, exist_ok=True)
+    for number in range(1, 1000):
+        folder = runs / (stamp if number == 1 else f"{stamp}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise HostError(f"too many runs began at {stamp} in {runs}")
+
+
+@contextmanager
+def prepared_files(plan: GuestPlan, folder: Path, *, writable: bool) -> Iterator[GuestPlan]:
+    """The plan with its overlay and its copy of the firmware's variables; both are gone afterwards."""
+    overlay, variables = folder / "overlay.qcow2", folder / "vars.fd"
+    with ExitStack() as stack:
+        if writable:
+            stack.callback(overlay.unlink, missing_ok=True)
+            run(overlay_argv(plan, overlay.absolute()), hint="is the image what its suffix says?")
+            plan = replace(plan, overlay=overlay.absolute())
+        if plan.firmware is not None:
+            stack.callback(variables.unlink, missing_ok=True)
+            shutil.copyfile(plan.firmware.variables, variables)
+            plan = replace(plan, firmware_variables=variables.absolute())
+        yield plan
+
+
+@contextmanager
+def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch, *, writable: bool) -> Iterator[RunningGuest]:
+    """Switch a machine on, and off again on leaving.
+
+    Raises HostError or CommandError when QEMU is missing, refuses its arguments or the disk is full.
+    """
+    with ExitStack() as stack:
+        plan = stack.enter_context(prepared_files(plan, folder, writable=writable))
+        serial, serial_far = _socket_pair(stack)
+        control, control_far = _socket_pair(stack)
+        ports = Ports(serial=f"socket,fd={serial_far.fileno()}", monitor=f"socket,fd={control_far.fileno()}")
+        argv = guest_argv(plan, ports, paused=True)
+        (folder / "argv.txt").write_text("\n".join(argv) + "\n", encoding="utf-8")
+        script = folder / "repro.sh"
+        script.write_text(repro_script(plan), encoding="utf-8")
+        script.chmod(0o755)
+        console = SerialConsole(serial, folder, watch)
+        stack.callback(console.close)
+        messages = _Messages(folder / "qemu.log", watch)
+        stack.callback(messages.close)
+        process = stack.enter_context(
+            spawn(
+                (*LAUNCHER, *argv),
+                stderr=subprocess.PIPE,
+                pass_fds=(serial_far.fileno(), control_far.fileno()),
+                grace=timedelta(seconds=3),
+            )
+        )
+        stack.callback(_kill, process, watch)
+        serial_far.close()
+        control_far.close()
+        messages.start(process)
+        monitor = QmpMonitor(folder / "qmp.log", watch.event)
+        stack.callback(monitor.close)
+        try:
+            monitor.connect(control)
+        except HostError as exc:
+            raise _refused(argv, process, messages) or exc from exc
+        for path in (plan.overlay, plan.firmware_variables):
+            if path is not None:
+                path.unlink(missing_ok=True)
+        forwards = monitor.forwards() if plan.forwards else {}
+        console.start()
+        watch.switched_on()
+        monitor.execute("cont")
+        yield RunningGuest(plan=plan, folder=folder, console=console, monitor=monitor, watch=watch, forwards=forwards)
+
+
+def _socket_pair(stack: ExitStack) -> tuple[socket.socket, socket.socket]:
+    near, far = socket.socketpair()
+    stack.callback(far.close)
+    stack.callback(near.close)
+    return near, far
+
+
+def _kill(process: subprocess.Popen[bytes], watch: BootWatch) -> None:
+    """Pull the plug: the overlay is thrown away, so there is nothing to save."""
+    watch.ending()
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    process.wait()
+
+
+def _refused(
+    argv: tuple[str, ...], process: subprocess.Popen[bytes], messages: _Messages
+) -> HostError | CommandError | None:
+    """Why QEMU ended before it greeted us; None when it still runs."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(2)
+    if process.returncode is None:
+        return None
+    messages.close()
+    text = messages.text()
+    if "No such file or directory" in text and shutil.which(argv[0]) is None:
+        return HostError(f"`{argv[0]}` is not installed", hint="install QEMU: apt-get install qemu-system-x86")
+    return CommandError(argv, process.returncode, text, hint="QEMU refused to start: see its message")
+
+
+class _Messages:
+    """Reads QEMU's standard error to its end: into qemu.log, and line by line to the watch."""
+
+    def __init__(self, path: Path, watch: BootWatch) -> None:
+        self._path = path
+        self._watch = watch
+        self._thread: threading.Thread | None = None
+
+    def start(self, process: subprocess.Popen[bytes]) -> None:
+        if process.stderr is None:
+            raise AssertionError("QEMU was started without a pipe for its messages")
+        self._thread = threading.Thread(target=self._read, args=(process, process.stderr), name="qemu", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._thread.join(5)
+
+    def text(self) -> str:
+        return self._path.read_text(encoding="utf-8", errors="replace")[-4000:] if self._path.exists() else ""
+
+    def _read(self, process: subprocess.Popen[bytes], pipe: IO[bytes]) -> None:
+        last = ""
+        with self._path.open("wb") as log, contextlib.suppress(ValueError, OSError):
+            while data := os.read(pipe.fileno(), 65536):
+                log.write(data)
+                log.flush()
+                for line in data.decode(errors="replace").splitlines():
+                    self._watch.qemu_line(line)
+                    last = line.strip() or last
+        status = process.wait()
+        self._watch.fail(
+            "qemu-ended",
+            f"QEMU ended by itself with status {status}" if status >= 0 else f"QEMU was killed by signal {-status}",
+            line=last,
+            remedy="see qemu.log in the run folder",
+        )

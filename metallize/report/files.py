@@ -1,0 +1,23 @@
+"""The reports that a run leaves in its folder, each whole or not there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from metallize.model.report import BootReport
+from metallize.report.as_json import report_to_json
+from metallize.report.junit import junit_xml
+
+
+def write_report(report: BootReport, folder: Path) -> None:
+    """report.json and junit.xml."""
+    write_whole(folder / "report.json", json.dumps(report_to_json(report), indent=2) + "\n")
+    write_whole(folder / "junit.xml", junit_xml([report]))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write beside the file and rename, so that nobody reads half of it."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

@@ -1,0 +1,70 @@
+"""A boot's report as lines for a terminal: what failed first, then why, then where to look."""
+
+from __future__ import annotations
+
+from metallize.model.report import BootReport, Finding, Result, Severity
+
+
+def report_lines(report: BootReport) -> list[str]:
+    """The whole summary of one machine; a report that passed is short."""
+    held = sum(result.holds for result in report.results)
+    stages = "  ".join(f"{item.stage} {item.seconds:.1f}" for item in report.stages[1:])
+    accelerator = report.accelerator
+    lines = [
+        f"{report.machine}: {report.verdict.upper()} after {report.seconds:.1f} s, "
+        f"{held} of {len(report.results)} assertions hold ({accelerator.name}, {report.media})",
+        f"  stages (s): {stages}",
+    ]
+    if not report.passed:
+        lines += [f"  {line}" for line in failure_lines(report)]
+    lines += [f"  note: {note}" for note in report.notes]
+    lines += [f"  note: {result.title} {result.note}" for result in report.results if result.holds and result.note]
+    lines += [
+        f"  warning: {finding.cause} ({finding.line.strip()})"
+        for finding in report.findings
+        if finding.severity is not Severity.FAULT
+    ]
+    if not report.passed:
+        lines += ["  last lines of the console:", *(f"    | {line}" for line in report.console_tail)]
+    lines.append(f"  run folder: {report.run_folder}")
+    return lines
+
+
+def failure_lines(report: BootReport) -> list[str]:
+    """What failed, expected against actual; empty for a report that passed."""
+    lines: list[str] = []
+    if report.failure is not None:
+        lines += finding_lines(report.failure)
+    for finding in report.findings:
+        if finding.severity is Severity.FAULT:
+            lines += finding_lines(finding)
+    for result in report.failed_results:
+        where = f"  [{result.location}]" if result.location else ""
+        lines.append(f"FAILED {result.title}{where}")
+        lines += [f"    {line}" for line in claim_lines(result)]
+        lines += [f"    {line}" for line in result.note.splitlines()]
+    if report.diagnosis:
+        lines += ["seen in the guest:", *(f"  {line}" for line in report.diagnosis)]
+    if lines:
+        lines.insert(0, f"the boot reached stage {report.stage}")
+    return lines
+
+
+def finding_lines(finding: Finding) -> list[str]:
+    """One finding: the cause, the remedy, and the lines around it with its own marked."""
+    lines = [f"FAILED in stage {finding.stage} after {finding.seconds:.1f} s: {finding.cause}"]
+    if finding.remedy:
+        lines.append(f"    {finding.remedy}")
+    around = finding.context or ((finding.line,) if finding.line else ())
+    lines += [f"    {'>' if line == finding.line else '|'} {line}" for line in around]
+    return lines
+
+
+def claim_lines(result: Result) -> list[str]:
+    """The claims that do not hold: expected against actual."""
+    return [
+        f"{claim.attribute}: expected {claim.expected}, found {claim.actual}"
+        + (f" ({claim.note})" if claim.note else "")
+        for claim in result.claims
+        if not claim.holds
+    ]

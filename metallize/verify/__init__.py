@@ -1,0 +1,6 @@
+"""Verification: boot an image on a machine, look at it from every side, and report what holds."""
+
+from metallize.verify.machine import verify_machine
+from metallize.verify.request import VerifyRequest
+
+__all__ = ["VerifyRequest", "verify_machine"]

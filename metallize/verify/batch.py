@@ -1,0 +1,147 @@
+"""All probes of a boot in one script: one round trip, as root where that is possible, each bounded in time.
+
+The script is handed to whatever shell is logged in. It turns into root (being it, `sudo -n`, or sudo with the
+login's password), waits until the system has settled, runs each probe in a subshell and frames what it printed with
+a boundary that nobody in the guest knows.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import secrets
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from metallize.model.kind import Observation
+
+PROBE_SECONDS = 60
+"""After so long in the guest a probe is killed, with what it started."""
+
+_SETTLE = """\
+if [ -d /run/systemd/system ]; then
+  timeout {seconds} systemctl is-system-running --wait >/dev/null 2>&1
+  n=0
+  while [ $n -lt {seconds} ]; do
+    case $(systemctl is-system-running 2>/dev/null) in starting|initializing) sleep 1 ;; *) break ;; esac
+    read -r now rest </proc/uptime
+    n=$((${{now%%.*}} - begun))
+  done
+fi
+"""
+
+_SCRIPT = """\
+umask 077
+export LC_ALL=C SYSTEMD_COLORS=0 SYSTEMD_PAGER= PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+for d in /run /dev/shm /tmp; do [ -w $d ] && break; done
+d=$d/.metallize.$$
+mkdir $d || exit 9
+trap 'rm -rf $d' EXIT
+read -r begun rest </proc/uptime
+echo "{boundary} start $begun $(id -u)"
+begun=${{begun%%.*}}
+{settle}
+read -r now rest </proc/uptime
+echo "{boundary} settled $now"
+kin() {{ for c in $(cat /proc/$1/task/$1/children 2>/dev/null); do echo $c; kin $c; done; }}
+: >$d/now
+( last=; n=0
+  while sleep 1; do
+    read -r i p <$d/now || [ -d $d ] || exit
+    if [ "$i" = "$last" ]; then n=$((n + 1)); else last=$i; n=0; fi
+    if [ $n -ge {limit} ] && [ -n "$p" ]; then kill -9 $(kin $p) $p; n=0; fi
+  done ) >/dev/null 2>&1 &
+watchdog=$!
+probe() {{
+  read -r u0 rest </proc/uptime
+  ( eval "$2" ) </dev/null 2>$d/e &
+  p=$!
+  echo "$1 $p" >$d/now
+  wait $p
+  s=$?
+  read -r u1 rest </proc/uptime
+  printf '\\n%s out %s %s %s %s\\n' {boundary} "$1" $s $u0 $u1
+  [ -s $d/e ] && cat $d/e
+  printf '\\n%s err %s\\n' {boundary} "$1"
+}}
+exec 2>/dev/null
+{probes}
+: >$d/now
+kill $watchdog
+echo "{boundary} end"
+"""
+
+_AS_ROOT = """\
+body={body}
+secret={secret}
+if [ "$(id -u)" = 0 ]; then printf %s "$body" | base64 -d | sh
+elif sudo -n true 2>/dev/null; then printf %s "$body" | base64 -d | sudo -n sh
+elif [ -n "$secret" ] && printf %s "$secret" | base64 -d | sudo -S -p '' true 2>/dev/null
+then {{ printf %s "$secret" | base64 -d; printf %s "$body" | base64 -d; }} | sudo -S -p '' sh
+else printf %s "$body" | base64 -d | sh
+fi
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """A script, and what is needed to read its output."""
+
+    script: str
+    boundary: str
+    probes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchResult:
+    """What the probes printed, None for those that never answered, and how the system stood."""
+
+    observations: tuple[Observation | None, ...]
+    as_root: bool
+    settle_seconds: float
+    """How long it took from the script's start until the system had settled."""
+    complete: bool
+
+
+def make_batch(
+    probes: Sequence[str], *, password: str | None, settle_seconds: float = 0, limit: int = PROBE_SECONDS
+) -> Batch:
+    """The script that runs these snippets; pure but for the boundary, which is random."""
+    boundary = f"mz-{secrets.token_hex(16)}"
+    body = _SCRIPT.format(
+        boundary=boundary,
+        settle=_SETTLE.format(seconds=max(1, round(settle_seconds))) if settle_seconds else "",
+        limit=limit,
+        probes="\n".join(f"probe {number} {shlex.quote(text)}" for number, text in enumerate(probes)),
+    )
+    encoded = base64.b64encode(body.encode()).decode()
+    secret = base64.b64encode(f"{password}\n".encode()).decode() if password is not None else "''"
+    return Batch(script=_AS_ROOT.format(body=encoded, secret=secret), boundary=boundary, probes=len(probes))
+
+
+def read_batch(batch: Batch, stdout: bytes) -> BatchResult:
+    """Take a batch's output apart; pure."""
+    mark = re.escape(batch.boundary.encode())
+    start = re.search(rb"^%b start ([\d.]+) (\d+)\n" % mark, stdout, re.MULTILINE)
+    settled = re.search(rb"^%b settled ([\d.]+)\n" % mark, stdout, re.MULTILINE)
+    found: dict[int, Observation] = {}
+    position = settled.end() if settled else 0
+    for match in re.finditer(rb"\n%b out (\d+) (\d+) ([\d.]+) ([\d.]+)\n" % mark, stdout):
+        number = int(match[1])
+        end = stdout.find(b"\n%b err %d\n" % (batch.boundary.encode(), number), match.end() - 1)
+        if end == -1:
+            break
+        found[number] = Observation(
+            status=int(match[2]),
+            stdout=stdout[position : match.start()].decode(errors="replace"),
+            stderr=stdout[match.end() : max(end, match.end())].decode(errors="replace"),
+            seconds=round(float(match[4]) - float(match[3]), 3),
+        )
+        position = stdout.index(b"\n", end + 1) + 1
+    return BatchResult(
+        observations=tuple(found.get(number) for number in range(batch.probes)),
+        as_root=start is not None and start[2] == b"0",
+        settle_seconds=float(settled[1]) - float(start[1]) if settled and start else 0.0,
+        complete=re.search(rb"^%b end$" % mark, stdout, re.MULTILINE) is not None,
+    )

@@ -1,0 +1,289 @@
+"""Boot one image on one machine and judge it: the report, whatever happens to the guest."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from metallize.command import run
+from metallize.deadline import Deadline
+from metallize.errors import HostError
+from metallize.events import Events, Level, Note, Outcome, step
+from metallize.guest import GuestFailed, Shell, ShellError
+from metallize.model.kind import Claim
+from metallize.model.machine import Firmware
+from metallize.model.profile import ImageFormat, Media, parse_reach_target
+from metallize.model.report import AcceleratorUse, BootReport, Finding, Result, Severity, Stage, Verdict
+from metallize.qemu import accelerator
+from metallize.qemu.argv import QEMU_FORMATS, GuestPlan
+from metallize.qemu.firmware import find_firmware
+from metallize.qemu.rules import Scanner
+from metallize.qemu.ssh import SshAccess, key_credentials, ssh_access
+from metallize.qemu.vm import RunningGuest, make_run_folder, running_guest
+from metallize.qemu.watch import BootWatch
+from metallize.report.files import write_report
+from metallize.verify.batch import make_batch, read_batch
+from metallize.verify.request import VerifyRequest
+from metallize.verify.session import BootSession, time_budget
+
+EVIDENCE_SECONDS = 20.0
+REBOOT_SECONDS = 60.0
+TAIL_LINES = 20
+
+
+def verify_machine(request: VerifyRequest, events: Events) -> BootReport:
+    """Boot and judge one machine; a boot that fails is a report, not an exception.
+
+    Raises HostError or CommandError when the machinery breaks: QEMU missing, KVM forced and broken, disk full.
+    """
+    with ended_by_signals():
+        use = accelerator.choose(request.machine, request.accel)
+        slow = "" if use.slowness == 1.0 else f", {use.slowness:.1f} times slower than a host of normal speed"
+        events.emit(Note(text=f"{request.machine_entry}: {use.name.upper()} ({use.reason}){slow}"))
+        report = _boot(request, use, events)
+        if (
+            report.failure is not None
+            and report.failure.rule == "qemu-kvm"
+            and request.accel == accelerator.Choice.AUTO
+        ):
+            accelerator.forget(request.machine, request.accel)
+            why = f"KVM gave up on the guest ({report.failure.line}): once more with TCG"
+            events.emit(Note(text=f"{request.machine_entry}: {why}", level=Level.WARNING))
+            report = _boot(request, accelerator.choose(request.machine, accelerator.Choice.TCG), events)
+        return report
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the wait as Ctrl-C does, so that everything is released; main thread only."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    changed = {
+        number: signal.signal(number, interrupt)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is signal.SIG_DFL
+    }
+    try:
+        yield
+    finally:
+        for number, before in changed.items():
+            signal.signal(number, before)
+
+
+def make_plan(request: VerifyRequest, use: AcceleratorUse, access: SshAccess | None) -> GuestPlan:
+    """What QEMU is told, from the profile, the machine's overrides and the host."""
+    boot, overrides, machine = request.boot, request.overrides, request.machine
+    media = overrides.media or (Media.CD if request.image_format is ImageFormat.ISO else Media.DISK)
+    ports = {parse_reach_target(target).port for target in boot.reach}
+    ports |= {22} if boot.ssh is not None else set()
+    firmware = None
+    if machine.firmware is Firmware.UEFI:
+        firmware = find_firmware(machine.qemu.removeprefix("qemu-system-"), machine.firmware_machine)
+    if not request.image.is_file():
+        raise HostError(f"there is no image {request.image}", hint="build it first: metallize build PROFILE")
+    disk = overrides.disk or boot.disk
+    return GuestPlan(
+        machine=machine,
+        accelerator=use.name,
+        cpu=use.cpu,
+        memory_bytes=overrides.memory or boot.memory,
+        cpus=overrides.cpus or boot.cpus,
+        media=media,
+        image=request.image.resolve(),
+        image_format=request.image_format,
+        disk_bytes=_grown(request.image, request.image_format, disk) if media is not Media.CD else None,
+        firmware=firmware,
+        forwards=tuple(sorted(ports)),
+        credentials=key_credentials(access) if access is not None else (),
+    )
+
+
+def _grown(image: Path, image_format: ImageFormat, wanted: int | None) -> int | None:
+    """The size to grow to; never smaller than the image, and a whole number of sectors."""
+    if wanted is None:
+        return None
+    argv = ("qemu-img", "info", "--output=json", "-f", QEMU_FORMATS[image_format], image)
+    size = int(json.loads(run(argv, hint="is the image what its suffix says?").stdout)["virtual-size"])
+    return max(size, -(-wanted // 512) * 512)
+
+
+def _boot(request: VerifyRequest, use: AcceleratorUse, events: Events) -> BootReport:
+    try:
+        access = ssh_access(request.boot.ssh) if request.boot.ssh is not None else None
+    except ShellError as exc:
+        raise HostError(str(exc)) from exc
+    plan = make_plan(request, use, access)
+    folder = make_run_folder(request.runs_dir / request.machine_entry)
+    name = request.machine_entry
+    with step(events, f"verify {name}", f"Boot {request.image.name} on {name} and verify it") as handle:
+        watch = BootWatch(
+            Scanner(request.boot.console),
+            console_name=request.machine.console,
+            slowness=use.slowness,
+            on_stage=lambda reached: handle.output(f"{reached.seconds:6.1f} s  {reached.stage}"),
+        )
+        with running_guest(plan, folder, watch, writable=plan.media is not Media.CD) as guest:
+            report = _judge(request, use, access, guest)
+            write_report(report, folder)
+            if request.keep_running and not report.passed:
+                from metallize.qemu.hold import hold  # noqa: PLC0415 - seldom needed
+
+                hold(guest, folder, request.boot.ssh, events)
+        handle.detail = f"{report.verdict} after {report.seconds:.1f} s"
+        if not report.passed:
+            handle.outcome = Outcome.FAILED
+    return report
+
+
+def _judge(request: VerifyRequest, use: AcceleratorUse, access: SshAccess | None, guest: RunningGuest) -> BootReport:
+    watch = guest.watch
+    limit = (request.overrides.timeout or request.boot.timeout).total_seconds() * use.slowness
+    session = BootSession(
+        request=request,
+        guest=guest,
+        slowness=use.slowness,
+        deadline=Deadline.after(limit, "the guest to be ready"),
+        ssh_access=access,
+    )
+    failure: Finding | None = None
+    results: list[Result] = []
+    stages = watch.stages
+    try:
+        session.run()
+        if request.boot.reboot:
+            stages = watch.stages
+            results, session.results = session.results, []
+            session = _reboot(session, limit)
+        watch.check()
+    except GuestFailed as failed:
+        failure = failed.finding
+    if failure is not None and failure.rule == "host-disk-full":
+        raise HostError(failure.cause, hint=f"make room where {guest.folder} is")
+    seconds = watch.seconds
+    findings = watch.findings
+    faults = [finding for finding in findings if finding.severity is Severity.FAULT]
+    results += session.results
+    if failure is None:
+        results += _console_results(request, watch)
+    budget = time_budget(session)
+    if budget is not None:
+        results.append(budget)
+    holds = failure is None and not faults and all(result.holds for result in results)
+    if session.ready_seconds is None and failure is None:
+        holds = False
+    stage = watch.stage
+    shell = session.best_shell() if failure is None or stage.rank >= Stage.LOGIN.rank else None
+    if shell is not None and (failure is None or failure.stage is not Stage.QEMU):
+        _collect(shell, guest.folder, request)
+    return BootReport(
+        machine=request.machine_entry,
+        image=request.image,
+        media=guest.plan.media,
+        verdict=Verdict.PASSED if holds else Verdict.FAILED,
+        stage=stage,
+        seconds=round(seconds, 3),
+        accelerator=use,
+        stages=stages if request.boot.reboot and failure is None else watch.stages,
+        results=tuple(results),
+        failure=failure,
+        findings=findings,
+        console_tail=guest.console.tail(TAIL_LINES),
+        run_folder=guest.folder,
+        ssh_port=guest.forwards.get(22),
+        notes=tuple(dict.fromkeys(session.notes)),
+        diagnosis=tuple(session.diagnosis),
+    )
+
+
+def _console_results(request: VerifyRequest, watch: BootWatch) -> list[Result]:
+    missing = watch.missing
+    return [
+        Result(
+            title=f"console shows /{pattern}/",
+            kind="console",
+            holds=pattern not in missing,
+            claims=(
+                Claim(
+                    attribute="line",
+                    expected=f"/{pattern}/",
+                    actual="no such line" if pattern in missing else "seen",
+                    holds=pattern not in missing,
+                ),
+            ),
+            observed="console",
+        )
+        for pattern in request.boot.console.require
+    ]
+
+
+def _reboot(before: BootSession, limit: float) -> BootSession:
+    """A clean reboot through the shell, and everything once more. Raises GuestFailed."""
+    guest, watch = before.guest, before.guest.watch
+    shell = before.best_shell()
+    after = BootSession(
+        request=before.request,
+        guest=guest,
+        slowness=before.slowness,
+        deadline=Deadline.after(limit, "the guest to be ready again"),
+        ssh_access=before.ssh_access,
+        suffix=" after a reboot",
+    )
+    if shell is None:
+        after.results.append(_reboot_result("a shell to ask for it", "none", holds=False))
+        return after
+    resets = watch.resets
+    watch.expect_reset()
+    position = guest.console.position
+    login = before.request.boot.ssh or before.request.boot.login
+    command = "(sleep 1; systemctl reboot || reboot) >/dev/null 2>&1 &"
+    batch = make_batch([command], password=login.password if login else None)
+    try:
+        shell.run(batch.script, Deadline.after(30 * before.slowness, "the reboot to be asked for"))
+    except ShellError:
+        pass  # the line may go down before the answer
+    shell.close()
+    done = watch.wait(
+        lambda: True if watch.resets > resets else None,
+        Deadline.after(REBOOT_SECONDS * before.slowness, "the guest to reboot"),
+    )
+    if done is None:
+        after.results.append(
+            _reboot_result("a reset", f"none within {REBOOT_SECONDS * before.slowness:.0f} s", holds=False)
+        )
+        return after
+    after.from_position = max(position, guest.console.position)
+    after.run()
+    renewed = bool(after.boot_id) and after.boot_id != before.boot_id
+    after.results.append(_reboot_result(f"a boot_id other than {before.boot_id}", after.boot_id, holds=renewed))
+    return after
+
+
+def _reboot_result(expected: str, actual: str, *, holds: bool) -> Result:
+    claim = Claim(attribute="reboot", expected=expected, actual=actual, holds=holds)
+    return Result(title="clean reboot", kind="reboot", holds=holds, claims=(claim,), observed="host")
+
+
+def _collect(shell: Shell, folder: Path, request: VerifyRequest) -> None:
+    """The guest's own logs, into the run folder; a courtesy that never changes the verdict."""
+    login = request.boot.ssh if shell.name == "ssh" else request.boot.login
+    probes = ("dmesg", "journalctl -b --no-pager -o short-monotonic 2>/dev/null | tail -c 2000000")
+    if shell.name == "serial":
+        probes = ("dmesg | tail -n 500", "journalctl -b -p warning -n 200 --no-pager -o short-monotonic 2>/dev/null")
+    batch = make_batch(probes, password=login.password if login else None)
+    try:
+        answer = read_batch(batch, shell.run(batch.script, Deadline.after(EVIDENCE_SECONDS, "the guest's logs")).stdout)
+    except (ShellError, GuestFailed):
+        return
+    for name, observation in zip(("dmesg.txt", "journal.txt"), answer.observations, strict=True):
+        if observation is not None and observation.stdout:
+            (folder / name).write_text(observation.stdout, encoding="utf-8")

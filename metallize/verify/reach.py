@@ -1,0 +1,119 @@
+"""What the host sees of the guest through its network: open ports, what a server says first, HTTP answers."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+
+from metallize.deadline import Deadline
+from metallize.guest import Guest
+from metallize.model.kind import Claim
+from metallize.model.pattern import parse_line_pattern
+from metallize.model.profile import Reach, ReachTarget, parse_reach_target
+from metallize.model.report import Result
+
+DEFAULT_SECONDS = 10.0
+_BODY_BYTES = 1 << 20
+_HELD_SECONDS = 1.5
+"""The host's side of a forwarded port accepts before the guest does, and hangs up when nothing listens there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """One attempt: what came back, or what went wrong."""
+
+    problem: str = ""
+    text: str = ""
+    status: int = 0
+
+
+def check_reach(guest: Guest, target_text: str, wanted: Reach, slowness: float) -> Result:
+    """Try until everything that is wanted of a target holds, or its time is over. Raises GuestFailed."""
+    target = parse_reach_target(target_text)
+    begun = time.monotonic()
+    limit = wanted.timeout.total_seconds() if wanted.timeout else DEFAULT_SECONDS
+    deadline = Deadline.after(limit * slowness, f"reach {target_text}")
+    attempts = 0
+    while True:
+        attempts += 1
+        seen = _look(guest.host_port(target.port), target, deadline, wants_text=wanted.banner is not None)
+        claims = judge_reach(target, wanted, seen)
+        holds = all(claim.holds for claim in claims)
+        if holds or deadline.expired:
+            break
+        guest.watch.wait(lambda: None, deadline.sooner(0.5, "another attempt"))
+    return Result(
+        title=f"reach {target_text}",
+        kind="reach",
+        holds=holds,
+        claims=claims,
+        observed="host",
+        seconds=round(time.monotonic() - begun, 3),
+        note=f"at attempt {attempts}" if attempts > 1 else "",
+    )
+
+
+def judge_reach(target: ReachTarget, wanted: Reach, seen: _Seen) -> tuple[Claim, ...]:
+    """What was wanted against what was seen; pure."""
+    claims = [
+        Claim(attribute="reached", expected="an answer", actual=seen.problem or "an answer", holds=not seen.problem)
+    ]
+    if seen.problem:
+        return tuple(claims)
+    if wanted.banner is not None:
+        pattern = parse_line_pattern(wanted.banner)
+        holds = any(pattern.found_in(line) for line in seen.text.splitlines() or [""]) != pattern.inverse
+        claims.append(_claim("banner", wanted.banner, seen.text.strip()[:200], holds))
+    if target.scheme != "tcp" and wanted.status is not None:
+        claims.append(_claim("status", str(wanted.status), str(seen.status), wanted.status == seen.status))
+    for source in wanted.body:
+        pattern = parse_line_pattern(source)
+        holds = any(pattern.found_in(line) for line in seen.text.splitlines()) != pattern.inverse
+        claims.append(_claim("body", source, seen.text.strip()[:200], holds))
+    return tuple(claims)
+
+
+def _claim(attribute: str, expected: str, actual: str, holds: bool) -> Claim:
+    return Claim(attribute=attribute, expected=expected, actual=actual, holds=holds)
+
+
+def _look(port: int, target: ReachTarget, deadline: Deadline, *, wants_text: bool) -> _Seen:
+    seconds = max(1.0, min(10.0, deadline.remaining))
+    try:
+        if target.scheme == "tcp":
+            return _tcp(port, seconds, wants_text=wants_text)
+        return _http(port, target, seconds)
+    except (OSError, http.client.HTTPException) as exc:
+        return _Seen(problem=f"{exc or type(exc).__name__}")
+
+
+def _tcp(port: int, seconds: float, *, wants_text: bool) -> _Seen:
+    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as client:
+        client.settimeout(seconds if wants_text else _HELD_SECONDS)
+        data = b""
+        with contextlib.suppress(TimeoutError):
+            data = client.recv(4096)
+            if not data:
+                return _Seen(problem="the connection was closed: nothing listens there")
+        if not data and wants_text:
+            return _Seen(problem=f"connected, but nothing was said within {seconds:.0f} s")
+    return _Seen(text=data.decode(errors="replace"))
+
+
+def _http(port: int, target: ReachTarget, seconds: float) -> _Seen:
+    connection: http.client.HTTPConnection
+    if target.scheme == "https":
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # the guest's certificate is its own: what is asked is whether it serves
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=seconds, context=context)
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
+    with contextlib.closing(connection):
+        connection.request("GET", target.path, headers={"Host": f"localhost:{target.port}", "Connection": "close"})
+        answer = connection.getresponse()
+        return _Seen(text=answer.read(_BODY_BYTES).decode(errors="replace"), status=answer.status)

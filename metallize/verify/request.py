@@ -1,0 +1,31 @@
+"""What is to be verified: one image on one machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from metallize.model.assertion import Assertion
+from metallize.model.kind import Kind
+from metallize.model.machine import Machine
+from metallize.model.profile import Boot, ImageFormat, MachineOverrides
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyRequest:
+    """One boot to be made and judged; `kinds` are the catalogue's assertion kinds by name."""
+
+    image: Path
+    image_format: ImageFormat
+    boot: Boot
+    assertions: tuple[Assertion, ...]
+    machine_entry: str
+    """The name under boot.machines; it names the run folder and the report."""
+    machine: Machine
+    kinds: Mapping[str, Kind]
+    runs_dir: Path
+    """build/runs/<profile>"""
+    overrides: MachineOverrides = MachineOverrides()
+    accel: str = "auto"
+    keep_running: bool = False

@@ -1,0 +1,353 @@
+"""One boot from power-on to the last judgement, everything that can go on at once going on at once.
+
+The serial login (a wrong password first: its delay passes while the system settles) and the SSH login run beside each
+other; the first good shell runs all probes in one round trip; the host looks at the guest's ports meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from metallize.deadline import Deadline
+from metallize.guest import GuestFailed, Shell, ShellError
+from metallize.model.kind import Claim
+from metallize.model.report import Finding, Result, Severity, Stage
+from metallize.qemu.serial import LoginOutcome, SerialLogin, SerialShell
+from metallize.qemu.ssh import SshAccess, SshRefused, SshShell, connect
+from metallize.qemu.vm import RunningGuest
+from metallize.verify.batch import BatchResult, make_batch, read_batch
+from metallize.verify.diagnose import PROBES, explain_ssh
+from metallize.verify.judge import SYSTEM_PROBES, is_skipped, judge_assertion, judge_system, login_result
+from metallize.verify.reach import check_reach
+from metallize.verify.request import VerifyRequest
+from metallize.verify.task import Task
+
+WRONG_PASSWORD_SUFFIX = "-but-wrong"  # noqa: S105 - what makes a password wrong
+PATIENCE_SECONDS = 20.0
+"""How long the other way in may still take, on a host of normal speed, when one way in has shown all."""
+SETTLE_SECONDS = 90.0
+RETRY_SECONDS = 8.0
+SEEN_SECONDS = 3.0
+"""With no login declared: how long to look on after the login prompt."""
+
+
+@dataclass(slots=True)
+class BootSession:
+    """The state of one verification; `results` grows, and `ready_seconds` is set when the guest is ready."""
+
+    request: VerifyRequest
+    guest: RunningGuest
+    slowness: float
+    deadline: Deadline
+    ssh_access: SshAccess | None
+    suffix: str = ""
+    from_position: int = 0
+    results: list[Result] = field(default_factory=list)
+    diagnosis: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    ready_seconds: float | None = None
+    boot_id: str = ""
+    ssh: Task[SshShell] | None = None
+    serial: Task[SerialShell | None] | None = None
+    _patience: Deadline | None = None
+    _serial_results: list[Result] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Go through the whole boot. Raises GuestFailed when the guest fails on the way."""
+        boot = self.request.boot
+        watch = self.guest.watch
+        access = self.ssh_access
+        if access is not None:
+            begun = watch.seconds
+            port = self.guest.host_port(22)
+            self.ssh = Task(
+                "ssh", lambda: connect(port, access, watch, self.deadline, given_up=self._out_of_patience), watch
+            )
+        if boot.login is not None:
+            self.serial = Task("serial", self._log_in_on_serial, watch)
+        if self.ssh is None and self.serial is None:
+            self._look_on()
+            return
+        shell = self._first_shell()
+        if shell is not None:
+            self._observe(shell)
+        self._patience = Deadline.after(PATIENCE_SECONDS * self.slowness, "the other way in")
+        tasks = [task for task in (self.serial, self.ssh) if task is not None]
+        watch.wait(lambda: all(task.done for task in tasks) or None, self.deadline)
+        self._serial_done()
+        if access is not None:
+            self._ssh_done(access, begun)
+        if shell is None:
+            self._nothing_answered()
+        elif self.ready_seconds is None:
+            self.ready_seconds = watch.seconds
+        self._reach()
+
+    def best_shell(self) -> Shell | None:
+        """A shell that is logged in, if there is one."""
+        for task in (self.ssh, self.serial):
+            if task is not None and task.done:
+                try:
+                    shell: Shell | None = task.value()
+                except (ShellError, GuestFailed):
+                    continue
+                if shell is not None:
+                    return shell
+        return None
+
+    # --- ways in -------------------------------------------------------------------------------------------------
+
+    def _out_of_patience(self) -> bool:
+        return self._patience is not None and self._patience.expired
+
+    def _log_in_on_serial(self) -> SerialShell | None:
+        login = self.request.boot.login
+        if login is None:
+            return None
+        watch, console = self.guest.watch, self.guest.console
+        way_in = SerialLogin(console, watch, position=self.from_position, given_up=self._out_of_patience)
+        wrong = way_in.attempt(login.user, login.password + WRONG_PASSWORD_SUFFIX, self.deadline)
+        begun = watch.seconds
+        title = f"serial login as {login.user}{self.suffix}"
+        if wrong.outcome is LoginOutcome.ACCEPTED and login.password:
+            self._serial_results.append(
+                login_result(
+                    f"{title} with a wrong password",
+                    "login",
+                    expected="refused",
+                    actual="accepted",
+                    holds=False,
+                    seconds=0,
+                )
+            )
+            right = wrong
+        elif wrong.outcome in (LoginOutcome.NO_PROMPT, LoginOutcome.NO_ANSWER):
+            right = wrong
+        else:
+            refused = wrong.outcome is LoginOutcome.REFUSED
+            if login.password:
+                self._serial_results.append(
+                    login_result(
+                        f"{title} with a wrong password",
+                        "login",
+                        expected="refused",
+                        actual=wrong.outcome,
+                        holds=refused,
+                        seconds=0,
+                    )
+                )
+            right = wrong
+            if not (wrong.outcome is LoginOutcome.ACCEPTED):
+                right = way_in.attempt(login.user, login.password, self.deadline)
+            if right.outcome is LoginOutcome.REFUSED:
+                right = way_in.attempt(login.user, login.password, self.deadline)
+        holds = right.outcome is LoginOutcome.ACCEPTED
+        self._serial_results.append(
+            login_result(
+                title,
+                "login",
+                expected="accepted",
+                actual=right.outcome,
+                holds=holds,
+                seconds=watch.seconds - begun,
+                note="" if holds else right.seen,
+            )
+        )
+        if not holds:
+            return None
+        shell = SerialShell(console, watch)
+        shell.start(self.deadline)
+        return shell
+
+    def _first_shell(self) -> Shell | None:
+        """The shell that observes: SSH where it comes in time, because it is faster; else serial."""
+        serial_since: float | None = None
+
+        def look() -> Shell | str | None:
+            nonlocal serial_since
+            best = self.best_shell()
+            if best is not None and (self.ssh is None or self.ssh.done):
+                return best
+            if all(task.done for task in (self.ssh, self.serial) if task is not None):
+                return best or "none"
+            if self.serial is not None and self.serial.done and best is not None:
+                serial_since = serial_since or time.monotonic()
+                if time.monotonic() - serial_since > PATIENCE_SECONDS / 2 * self.slowness:
+                    return best
+            return None
+
+        found = self.guest.watch.wait(look, self.deadline)
+        return None if found is None or isinstance(found, str) else found
+
+    def _look_on(self) -> None:
+        watch = self.guest.watch
+        prompt = watch.wait(lambda: True if watch.stage.rank >= Stage.LOGIN.rank else None, self.deadline)
+        if prompt is None:
+            self._time_is_over("no login prompt was seen")
+        quiet = Deadline.after(SEEN_SECONDS * self.slowness, "what follows the login prompt")
+        watch.wait(lambda: None, quiet)
+        self.ready_seconds = watch.seconds
+        watch.reached(Stage.READY)
+        self._reach()
+
+    # --- what was seen -------------------------------------------------------------------------------------------
+
+    def _observe(self, shell: Shell) -> None:
+        """Run all probes and judge them; those that do not hold are looked at again for a short time."""
+        assertions = self.request.assertions
+        wanted = [item for item in assertions if not is_skipped(item)]
+        kinds = self.request.kinds
+        probes = [*SYSTEM_PROBES, *(kinds[item.kind].probe(item.resource, item.options) for item in wanted)]
+        settle = max(10.0, min(SETTLE_SECONDS * self.slowness, self.deadline.remaining))
+        begun = self.guest.watch.seconds
+        answer = self._run(shell, probes, settle_seconds=settle)
+        self.ready_seconds = begun + answer.settle_seconds
+        self.guest.watch.reached(Stage.READY)
+        system = answer.observations[: len(SYSTEM_PROBES)]
+        if system[0] is not None:
+            self.boot_id = system[0].stdout.strip()
+        failed = system[2].stdout.split() if system[2] else []
+        allowed = {name: self.guest.watch.allows(name) for name in failed}
+        self.results += judge_system(
+            system, self.request.boot, observed=shell.name, allowed=allowed, suffix=self.suffix
+        )
+        if not answer.as_root:
+            self.notes.append(f"assertions were observed over {shell.name} without root's rights")
+        seen = dict(zip(map(id, wanted), answer.observations[len(SYSTEM_PROBES) :], strict=True))
+        judged = [
+            judge_assertion(item, kinds[item.kind], seen.get(id(item)), observed=shell.name, suffix=self.suffix)
+            for item in assertions
+        ]
+        self.results += self._look_again(shell, judged)
+
+    def _look_again(self, shell: Shell, judged: list[Result]) -> list[Result]:
+        """A service that has just been started may need a moment: what does not hold is observed again."""
+        kinds = self.request.kinds
+        end = Deadline.after(RETRY_SECONDS * self.slowness, "assertions that do not hold yet")
+        begun = time.monotonic()
+        while not end.expired and not self.deadline.expired:
+            again = [number for number, result in enumerate(judged) if not result.holds]
+            if not again:
+                break
+            self.guest.watch.wait(lambda: None, Deadline.after(1.0, "a moment"))
+            items = [self.request.assertions[number] for number in again]
+            answer = self._run(shell, [kinds[item.kind].probe(item.resource, item.options) for item in items])
+            for number, item, observation in zip(again, items, answer.observations, strict=True):
+                result = judge_assertion(item, kinds[item.kind], observation, observed=shell.name, suffix=self.suffix)
+                if result.holds:
+                    note = f"held only {time.monotonic() - begun:.0f} s after the system had settled"
+                    result = replace(result, note=note)
+                judged[number] = result
+        return judged
+
+    def _run(self, shell: Shell, probes: Sequence[str], *, settle_seconds: float = 0) -> BatchResult:
+        boot = self.request.boot
+        password = boot.login.password if boot.login else None
+        if shell.name == "ssh" and boot.ssh and boot.ssh.password:
+            password = boot.ssh.password
+        batch = make_batch(probes, password=password, settle_seconds=settle_seconds)
+        limit = Deadline.after(
+            timedelta(seconds=settle_seconds + 60 * self.slowness + self.deadline.remaining), "the assertions' probes"
+        )
+        try:
+            return read_batch(batch, shell.run(batch.script, limit).stdout)
+        except ShellError as exc:
+            self.notes.append(f"the assertions' probes were cut short: {exc}")
+            return read_batch(batch, b"")
+
+    def _serial_done(self) -> None:
+        if self.serial is None:
+            return
+        try:
+            self.serial.value()
+        except ShellError as exc:
+            self._serial_results.append(
+                login_result(
+                    f"serial shell{self.suffix}", "login", expected="a shell", actual=str(exc), holds=False, seconds=0
+                )
+            )
+        self.results += self._serial_results
+
+    def _ssh_done(self, access: SshAccess, begun: float) -> None:
+        if self.ssh is None:
+            return
+        title = f"ssh login as {access.user}{self.suffix}"
+        try:
+            self.ssh.value()
+        except ShellError as exc:
+            actual = "refused" if isinstance(exc, SshRefused) else "no login"
+            note = self._explain_ssh(str(exc))
+            self.results.append(
+                login_result(title, "ssh", expected="accepted", actual=actual, holds=False, seconds=0, note=note)
+            )
+        else:
+            seconds = self.guest.watch.seconds - begun
+            self.results.append(
+                login_result(title, "ssh", expected="accepted", actual="accepted", holds=True, seconds=seconds)
+            )
+
+    def _explain_ssh(self, problem: str) -> str:
+        shell = self.best_shell()
+        if shell is None:
+            return problem
+        answer = self._run(shell, tuple(PROBES.values()))
+        seen = dict(zip(PROBES, answer.observations, strict=True))
+        for name, observation in seen.items():
+            if observation is not None and observation.stdout.strip():
+                self.diagnosis += [f"{name}:", *(f"  {line}" for line in observation.stdout.strip().splitlines()[:40])]
+        return explain_ssh(seen, problem)
+
+    def _reach(self) -> None:
+        watch = self.guest.watch
+        tasks = [
+            Task("reach", lambda t=target, w=wanted: check_reach(self.guest, t, w, self.slowness), watch)
+            for target, wanted in self.request.boot.reach.items()
+        ]
+        watch.wait(lambda: all(task.done for task in tasks) or None, Deadline.after(3600, "the guest's ports"))
+        for task in tasks:
+            result = task.value()
+            self.results.append(replace(result, title=f"{result.title}{self.suffix}"))
+
+    def _nothing_answered(self) -> None:
+        if self.deadline.expired:
+            self._time_is_over("no way in was found")
+
+    def _time_is_over(self, what: str) -> None:
+        watch = self.guest.watch
+        raise GuestFailed(
+            Finding(
+                rule="timeout",
+                stage=watch.stage,
+                severity=Severity.FATAL,
+                cause=f"{what} within {watch.seconds:.0f} s: the boot got as far as stage {watch.stage}",
+                remedy="see the last lines; boot.timeout sets the limit, scaled by the host's measured slowness",
+                context=self.guest.console.tail(10),
+                seconds=watch.seconds,
+            )
+        )
+
+
+def time_budget(session: BootSession) -> Result | None:
+    """boot.time.ready against the time that the guest needed, scaled by the host's slowness."""
+    budget = session.request.boot.time.ready
+    if budget is None or session.ready_seconds is None:
+        return None
+    limit = budget.total_seconds() * session.slowness
+    holds = session.ready_seconds <= limit
+    claim = Claim(
+        attribute="ready",
+        expected=f"within {limit:.1f} s ({budget.total_seconds():g} s on a host of normal speed)",
+        actual=f"{session.ready_seconds:.1f} s",
+        holds=holds,
+    )
+    return Result(
+        title=f"time ready{session.suffix}",
+        kind="time",
+        holds=holds,
+        claims=(claim,),
+        observed="host",
+        seconds=round(session.ready_seconds, 3),
+    )

@@ -1,0 +1,48 @@
+"""Something that goes on beside the main thread, and whose outcome the main thread waits for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from metallize.qemu.watch import BootWatch
+
+T = TypeVar("T")
+
+
+class Task(Generic[T]):
+    """Runs a function in a thread; `value` raises what the function raised."""
+
+    def __init__(self, name: str, work: Callable[[], T], watch: BootWatch) -> None:
+        self._work = work
+        self._watch = watch
+        self._value: T | None = None
+        self._error: BaseException | None = None
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        return self._done.is_set()
+
+    def value(self) -> T:
+        """What the function returned; only once it is done."""
+        if self._error is not None:
+            raise self._error
+        if not self.done:
+            raise AssertionError("the task has not ended")
+        return self._value  # type: ignore[return-value]  # None is a T where the function returns None
+
+    def join(self, seconds: float) -> None:
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        try:
+            self._value = self._work()
+        except BaseException as exc:  # noqa: BLE001 - handed to whoever asks for the value
+            self._error = exc
+        finally:
+            self._done.set()
+            self._watch.wake()
