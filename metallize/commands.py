@@ -22,7 +22,8 @@ from metallize.model.profile import Boot, Login, Platform, Ssh
 from metallize.model.report import BootReport
 from metallize.plan_script import shell_script
 from metallize.render import JsonLines, Renderer, choose
-from metallize.report import text_lines, to_json
+from metallize.report.as_json import report_to_json
+from metallize.report.text import report_lines
 from metallize.store import Store
 
 
@@ -123,9 +124,9 @@ def build(options: argparse.Namespace) -> int:
 def _show_reports(reports: Sequence[BootReport], renderer: Renderer) -> None:
     for report in reports:
         if isinstance(renderer, JsonLines):
-            renderer.write({"event": "report", **to_json(report)})
+            renderer.write({"event": "report", **report_to_json(report)})
         else:
-            for line in text_lines(report):
+            for line in report_lines(report):
                 _err(line)
 
 

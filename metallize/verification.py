@@ -19,7 +19,7 @@ from metallize.model.loaded import Profile
 from metallize.model.machine import Machine
 from metallize.model.profile import Boot, ImageFormat, MachineOverrides
 from metallize.model.report import BootReport
-from metallize.report import to_json
+from metallize.report.as_json import report_to_json
 from metallize.store import Store
 from metallize.verify import VerifyRequest, verify_machine
 
@@ -146,7 +146,7 @@ def record(sha256: str, verification: str, reports: Sequence[BootReport]) -> dic
         "sha256": sha256,
         "verdict": "passed" if reports and all(report.passed for report in reports) else "failed",
         "verified": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machines": [to_json(report) for report in reports],
+        "machines": [report_to_json(report) for report in reports],
     }
 
 

@@ -1,0 +1,89 @@
+"""The shipped profiles, built and booted on each of their machines, as a user does it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT, Cli
+
+pytestmark = [pytest.mark.docker, pytest.mark.boot]
+
+SHIPPED = ("debian13-livecd", "debian13-ext4", "debian12-livecd", "debian12-ext4")
+
+
+def verification(build_dir: Path, file: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((build_dir / f"{file}.verification.json").read_text())
+    return content
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_profile_is_built_and_boots_on_bios_and_uefi(name: str, cli: Cli, build_dir: Path) -> None:
+    done = cli("build", ROOT / "profiles" / f"{name}.yaml", "--verify", "--build-dir", build_dir)
+    assert done.status == 0
+    image = Path(done.stdout.strip().splitlines()[-1])
+    assert image.is_file()
+    record = verification(build_dir, image.name)
+    manifest = json.loads((build_dir / f"{image.name}.manifest.json").read_text())
+    assert record["verdict"] == "passed"
+    assert record["sha256"] == manifest["sha256"]
+    assert [machine["machine"] for machine in record["machines"]] == ["seabios", "ovmf"]
+    assert {"systemd", "openssh-server"} <= {package["name"] for package in manifest["packages"]}
+
+
+def test_nothing_changed_means_nothing_is_built_or_booted(cli: Cli, build_dir: Path) -> None:
+    profile = ROOT / "profiles" / "debian13-livecd.yaml"
+    assert cli("build", profile, "--verify", "--build-dir", build_dir).status == 0
+    image = build_dir / "debian13-livecd.iso"
+    before = image.stat()
+    runs = sorted((build_dir / "runs").rglob("report.json"))
+    again = cli("build", profile, "--verify", "--build-dir", build_dir)
+    assert again.status == 0
+    assert image.stat().st_mtime_ns == before.st_mtime_ns
+    assert sorted((build_dir / "runs").rglob("report.json")) == runs
+    assert "nothing has changed" in again.stderr
+
+
+@pytest.mark.parametrize("machine", ["seabios", "ovmf"])
+def test_the_live_cd_boots_from_a_usb_stick(
+    machine: str, cli: Cli, build_dir: Path, tmp_path: Path
+) -> None:
+    text = (ROOT / "profiles" / "debian13-livecd.yaml").read_text()
+    changed = text.replace("  machines: [seabios, ovmf]\n", f"  machines: {{{machine}: {{media: usb}}}}\n")
+    assert changed != text
+    profile = tmp_path / "debian13-livecd.yaml"
+    profile.write_text(changed)
+    done = cli("build", profile, "--verify", "--build-dir", build_dir)
+    assert done.status == 0
+    [report] = verification(build_dir, "debian13-livecd.iso")["machines"]
+    assert report["media"] == "usb"
+
+
+def test_two_boots_of_one_image_are_two_machines(cli: Cli, build_dir: Path, tmp_path: Path) -> None:
+    """Host keys and machine-id are made on first boot: unlike between boots, and none is in the image."""
+    suite = tmp_path / "identity.yaml"
+    suite.write_text(
+        "command:\n"
+        "  identity:\n"
+        "    exec: cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub\n"
+        "    exit-status: 0\n"
+        '    stdout: ["/^[0-9a-f]{32}$/", "/^ssh-ed25519 /"]\n'
+    )
+    assert cli("build", ROOT / "profiles" / "debian13-livecd.yaml", "--build-dir", build_dir).status == 0
+    seen = []
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        image = build_dir / "debian13-livecd.iso"
+        done = cli(
+            "verify", "--image", image, "--assert", suite, "--user", "admin", "--password", "admin",
+            "--build-dir", folder, "--json",
+        )  # fmt: skip
+        assert done.status == 0
+        [report] = [json.loads(line) for line in done.stdout.splitlines() if '"event": "report"' in line]
+        [result] = [each for each in report["results"] if "identity" in each["title"]]
+        seen.append({claim["attribute"]: claim["actual"] for claim in result["claims"]}["stdout"])
+    assert seen[0] != seen[1]
+    assert all("ssh-ed25519" in each for each in seen)
