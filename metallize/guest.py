@@ -112,6 +112,10 @@ class Watch(Protocol):
         """
         ...
 
+    def reached(self, stage: Stage) -> None:
+        """A stage was seen to begin."""
+        ...
+
     def expect_reset(self) -> None:
         """A reboot has been asked for: the next reset is no failure, and the stages begin anew."""
         ...

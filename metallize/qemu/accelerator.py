@@ -222,11 +222,10 @@ def _key(machine: Machine, choice: Choice) -> str:
     except CommandError as exc:
         raise HostError(f"{machine.qemu} does not run: {exc}", hint="reinstall QEMU") from exc
     boot_id = Path("/proc/sys/kernel/random/boot_id")
-    try:
+    kvm: tuple[int, ...] = ()
+    with contextlib.suppress(OSError):
         node = KVM.stat()
         kvm = (node.st_rdev, node.st_mode, node.st_uid, node.st_gid, os.access(KVM, os.R_OK | os.W_OK))
-    except OSError:
-        kvm = ()
     parts = (
         _CACHE_VERSION,
         choice,

@@ -19,6 +19,9 @@ QEMU_FORMATS = {
 }
 """What QEMU's block layer calls our container formats."""
 
+TERMINAL = "stdio,mux=on,signal=off"
+"""The serial port on the terminal: Ctrl-C goes to the guest, Ctrl-A is QEMU's."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuestPlan:
@@ -53,7 +56,9 @@ class Ports:
 
     serial: str
     monitor: str
-    monitor_mode: str = "control"
+    """Empty: no QMP."""
+    terminal: bool = False
+    """The serial port's backend is a terminal that also offers QEMU's monitor (Ctrl-A C)."""
 
 
 def value(text: str | Path) -> str:
@@ -90,9 +95,9 @@ def guest_argv(plan: GuestPlan, ports: Ports, *, paused: bool) -> tuple[str, ...
         ("-serial", "chardev:serial0"),
     ]
     if ports.monitor:
-        options.append(("-chardev", f"{ports.monitor},id=monitor0"))
-    monitor = "monitor0" if ports.monitor else "serial0"
-    options.append(("-mon", f"chardev={monitor},mode={ports.monitor_mode}"))
+        options += [("-chardev", f"{ports.monitor},id=monitor0"), ("-mon", "chardev=monitor0,mode=control")]
+    if ports.terminal:
+        options.append(("-mon", "chardev=serial0,mode=readline"))
     options += _media(plan)
     forwards = "".join(f",hostfwd=tcp:127.0.0.1:0-:{port}" for port in plan.forwards)
     options += [
@@ -151,7 +156,7 @@ def repro_script(plan: GuestPlan) -> str:
     if plan.firmware is not None:
         mine = replace(mine, firmware_variables=folder / "vars.fd")
         steps.append(_quoted(("cp", str(plan.firmware.variables), str(folder / "vars.fd"))))
-    ports = Ports(serial="stdio,mux=on,signal=off", monitor="", monitor_mode="readline")
+    ports = Ports(serial=TERMINAL, monitor="", terminal=True)
     steps.append(_quoted(guest_argv(mine, ports, paused=False)))
     return (
         "#!/bin/sh\n"

@@ -19,7 +19,7 @@ QUIET_SECONDS = 2.0
 ATTEMPTS = 3
 
 _LOGIN = r"(?<!Last )\blogin: ?\Z"
-_PASSWORD = r"(?i:password|kennwort)[^\n]{0,40}: ?\Z"
+_SECRET_PROMPT = r"(?i:password|kennwort)[^\n]{0,40}: ?\Z"
 _REFUSED = r"Login incorrect|Login failed|Authentication failure|Permission denied|Access denied|incorrect password"
 _CHANGE = (
     r"You are required to change your password|[Pp]assword (?:has )?expired|Changing password for"
@@ -39,6 +39,15 @@ class LoginOutcome(StrEnum):
     CLOSED = "the account is closed"
     NO_PROMPT = "no login prompt came"
     NO_ANSWER = "no answer came"
+
+
+_OUTCOMES = {
+    "shell": LoginOutcome.ACCEPTED,
+    "refused": LoginOutcome.REFUSED,
+    "again": LoginOutcome.REFUSED,
+    "change": LoginOutcome.PASSWORD_CHANGE,
+    "closed": LoginOutcome.CLOSED,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,26 +125,25 @@ class SerialLogin:
             return self._result(LoginOutcome.ACCEPTED)
         self._watch.reached(Stage.LOGIN)
         self._talk.type(f"{user}\r")
-        answers = {"closed": _CLOSED, "change": _CHANGE, "refused": _REFUSED, "password": _PASSWORD, "shell": _SHELL}
+        answers = {
+            "closed": _CLOSED,
+            "change": _CHANGE,
+            "refused": _REFUSED,
+            "password": _SECRET_PROMPT,
+            "shell": _SHELL,
+        }
         came = self._talk.expect(answers, deadline.sooner(30, "a password prompt"))
         if came == "password":
             self._talk.type(f"{password}\r")
             del answers["password"]
             answers["again"] = _LOGIN
             came = self._talk.expect(answers, deadline.sooner(45, "the answer to the login"))
-        match came:
-            case "shell":
-                return self._result(LoginOutcome.ACCEPTED)
-            case "refused" | "again":
-                return self._result(LoginOutcome.REFUSED)
-            case "change":
-                self._talk.type("\x04")
-                return self._result(LoginOutcome.PASSWORD_CHANGE)
-            case "closed":
-                return self._result(LoginOutcome.CLOSED)
-            case _:
-                self._talk.type("\r")
-                return self._result(LoginOutcome.NO_ANSWER)
+        outcome = _OUTCOMES.get(came or "", LoginOutcome.NO_ANSWER)
+        if outcome is LoginOutcome.PASSWORD_CHANGE:
+            self._talk.type("\x04")
+        elif outcome is LoginOutcome.NO_ANSWER:
+            self._talk.type("\r")
+        return self._result(outcome)
 
     def _nudge(self) -> None:
         if self._watch.stage.rank >= Stage.USERSPACE.rank:
@@ -159,6 +167,7 @@ class SerialShell:
         self._watch = watch
         self._talk = Dialogue(console, watch)
         self._number = 0
+        self._started = False
 
     def start(self, deadline: Deadline) -> None:
         """Make the login shell a plain one. Raises ShellError when none answers."""
@@ -175,8 +184,11 @@ class SerialShell:
         self._talk.type("printf '\\n%s%s\\n' mz- shell-ready\r")
         if self._talk.expect({"ready": r"\nmz-shell-ready\n"}, deadline.sooner(45, "a shell")) is None:
             raise ShellError("no shell answered after the login")
+        self._started = True
 
     def run(self, script: str, deadline: Deadline) -> ShellOutput:
+        if not self._started:
+            self.start(deadline)
         self._number += 1
         number = self._number
         self._talk.position = self._console.position

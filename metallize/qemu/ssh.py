@@ -31,7 +31,7 @@ REFUSALS = 3
 """So often a login must be refused to count as such; pam_faillock locks an account at the fourth."""
 
 
-class SshRefused(ShellError):
+class SshRefusedError(ShellError):
     """The server answered and did not let us in."""
 
 
@@ -52,7 +52,7 @@ def ssh_access(ssh: Ssh) -> SshAccess:
     elif ssh.key is not None:
         try:
             key = paramiko.PKey.from_path(Path(ssh.key).expanduser())
-        except (OSError, ValueError, paramiko.SSHException, paramiko.UnknownKeyType) as exc:
+        except (OSError, ValueError, paramiko.SSHException) as exc:
             raise ShellError(f"the SSH key {ssh.key} cannot be read: {exc}") from exc
     return SshAccess(user=ssh.user, password=ssh.password, key=key)
 
@@ -138,7 +138,7 @@ def connect(
 ) -> SshShell:
     """Log in at a port of 127.0.0.1, as soon as a server answers there, unless it is `given_up` before.
 
-    Raises SshRefused when it answers and refuses, ShellError when nothing answers in time, GuestFailed.
+    Raises SshRefusedError when it answers and refuses, ShellError when nothing answers in time, GuestFailed.
     """
     watch.wait(lambda: True if watch.stage.rank >= Stage.KERNEL.rank or given_up() else None, deadline)
     problem = "no SSH server answered"
@@ -149,7 +149,7 @@ def connect(
             break
         try:
             return _log_in(server, access, watch, deadline)
-        except SshRefused:
+        except SshRefusedError:
             # before user sessions are allowed (pam_nologin) a right password is refused too
             refusals += 1
             if refusals == REFUSALS:
@@ -234,11 +234,11 @@ def _log_in(server: socket.socket, access: SshAccess, watch: Watch, deadline: De
     except paramiko.BadAuthenticationType as exc:
         transport.close()
         allowed = ", ".join(exc.allowed_types)
-        raise SshRefused(f"the SSH server does not take a password: it allows {allowed}") from exc
+        raise SshRefusedError(f"the SSH server does not take a password: it allows {allowed}") from exc
     except paramiko.AuthenticationException as exc:
         transport.close()
         how = "key" if access.key is not None else "password"
-        raise SshRefused(f"the SSH server refused the {how} of {access.user}: {exc}") from exc
+        raise SshRefusedError(f"the SSH server refused the {how} of {access.user}: {exc}") from exc
     except BaseException:
         transport.close()
         raise

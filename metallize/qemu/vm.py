@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import shutil
 import socket
 import subprocess
@@ -85,8 +84,8 @@ def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch, *, writable: 
     """
     with ExitStack() as stack:
         plan = stack.enter_context(prepared_files(plan, folder, writable=writable))
-        serial, serial_far = _socket_pair(stack)
-        control, control_far = _socket_pair(stack)
+        serial, serial_far = socket_pair(stack)
+        control, control_far = socket_pair(stack)
         ports = Ports(serial=f"socket,fd={serial_far.fileno()}", monitor=f"socket,fd={control_far.fileno()}")
         argv = guest_argv(plan, ports, paused=True)
         (folder / "argv.txt").write_text("\n".join(argv) + "\n", encoding="utf-8")
@@ -125,7 +124,8 @@ def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch, *, writable: 
         yield RunningGuest(plan=plan, folder=folder, console=console, monitor=monitor, watch=watch, forwards=forwards)
 
 
-def _socket_pair(stack: ExitStack) -> tuple[socket.socket, socket.socket]:
+def socket_pair(stack: ExitStack) -> tuple[socket.socket, socket.socket]:
+    """Our end and QEMU's, both closed with the stack."""
     near, far = socket.socketpair()
     stack.callback(far.close)
     stack.callback(near.close)

@@ -24,6 +24,8 @@ T = TypeVar("T")
 CONTEXT_BEFORE = 8
 CONTEXT_AFTER = 12
 MAX_FINDINGS = 100
+SHOWN_CHARACTERS = 40_000
+"""Of a read, as much as the recent lines are taken from: a flood is not split into lines."""
 SETTLE_SECONDS = 0.5
 """After a fatal line, for the lines that explain it."""
 PROMPT_QUIET_SECONDS = 1.0
@@ -232,8 +234,8 @@ class BootWatch:
         for hit in self._scanner.scan(text):
             context = text[max(0, hit.start - 4096) : hit.start].split("\n")[:-1]
             self._found(hit, (*before_text, *context)[-CONTEXT_BEFORE:], now, text)
-        last = text[-40_000:].removesuffix("\n").split("\n")
-        if len(text) <= 40_000:
+        last = text[-SHOWN_CHARACTERS:].removesuffix("\n").split("\n")
+        if len(text) <= SHOWN_CHARACTERS:
             for seen in (self._fatal, self._stall):
                 if (
                     seen is not None
@@ -325,6 +327,7 @@ class BootWatch:
         limit = SILENCE_SECONDS.get(self.stage)
         if limit is None or quiet < limit * self._slowness or self._fatal is not None:
             return
+        name = self._console_name
         if self.stage is Stage.QEMU:
             cause = f"nothing at all was printed on the serial console in {quiet:.0f} s"
         else:
@@ -335,7 +338,7 @@ class BootWatch:
                 stage=self.stage,
                 severity=Severity.FATAL,
                 cause=cause,
-                remedy=f"{self._console_name} was watched: is console={self._console_name} on the kernel's command line?",
+                remedy=f"{name} was watched: is console={name} on the kernel's command line?",
                 seconds=now - self._begun,
             ),
             now,

@@ -11,8 +11,10 @@ def report_lines(report: BootReport) -> list[str]:
     stages = "  ".join(f"{item.stage} {item.seconds:.1f}" for item in report.stages[1:])
     accelerator = report.accelerator
     lines = [
-        f"{report.machine}: {report.verdict.upper()} after {report.seconds:.1f} s, "
-        f"{held} of {len(report.results)} assertions hold ({accelerator.name}, {report.media})",
+        (
+            f"{report.machine}: {report.verdict.upper()} after {report.seconds:.1f} s, "
+            f"{held} of {len(report.results)} assertions hold ({accelerator.name}, {report.media})"
+        ),
         f"  stages (s): {stages}",
     ]
     if not report.passed:

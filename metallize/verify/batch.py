@@ -70,18 +70,23 @@ exec 2>/dev/null
 : >$d/now
 kill $watchdog
 echo "{boundary} end"
+exit 0
 """
 
 _AS_ROOT = """\
 body={body}
 secret={secret}
-if [ "$(id -u)" = 0 ]; then printf %s "$body" | base64 -d | sh
-elif sudo -n true 2>/dev/null; then printf %s "$body" | base64 -d | sudo -n sh
-elif [ -n "$secret" ] && printf %s "$secret" | base64 -d | sudo -S -p '' true 2>/dev/null
-then {{ printf %s "$secret" | base64 -d; printf %s "$body" | base64 -d; }} | sudo -S -p '' sh
-else printf %s "$body" | base64 -d | sh
+script() {{ echo {boundary}; printf %s "$body" | base64 -d; }}
+skip='while IFS= read -r line; do [ "$line" = {boundary} ] && exec sh; done'
+if [ "$(id -u)" = 0 ]; then script | sh -c "$skip"
+elif command -v sudo >/dev/null; then
+  if [ -n "$secret" ]; then {{ printf %s "$secret" | base64 -d; script; }} | sudo -S -p '' sh -c "$skip"
+  else script | sudo -n sh -c "$skip"
+  fi || script | sh -c "$skip"
+else script | sh -c "$skip"
 fi
 """
+"""sudo reads the password where it asks for one; the script begins after the boundary, whether it was read or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +122,9 @@ def make_batch(
     )
     encoded = base64.b64encode(body.encode()).decode()
     secret = base64.b64encode(f"{password}\n".encode()).decode() if password is not None else "''"
-    return Batch(script=_AS_ROOT.format(body=encoded, secret=secret), boundary=boundary, probes=len(probes))
+    return Batch(
+        script=_AS_ROOT.format(body=encoded, secret=secret, boundary=boundary), boundary=boundary, probes=len(probes)
+    )
 
 
 def read_batch(batch: Batch, stdout: bytes) -> BatchResult:

@@ -16,7 +16,7 @@ PROBES = {
         "systemctl show -p Id,LoadState,ActiveState,SubState,UnitFileState,Result $u 2>/dev/null; done"
     ),
     "config": "(command -v sshd >/dev/null || exit 0; sshd -t 2>&1)",
-    "settings": "sshd -T 2>/dev/null | grep -Ei '^(passwordauthentication|permitrootlogin|kbdinteractive|usepam|allow|deny)'",
+    "settings": "sshd -T 2>/dev/null | grep -Ei '^(password|permitroot|kbdinteractive|usepam|allow|deny)'",
     "firewall": "nft list ruleset 2>/dev/null || iptables -S 2>/dev/null",
     "journal": "journalctl -b -n 30 --no-pager -o cat -u ssh.service -u sshd.service -u ssh.socket 2>/dev/null",
 }
@@ -26,39 +26,44 @@ PROBES = {
 def explain_ssh(seen: dict[str, Observation | None], problem: str, *, port: int = 22) -> str:
     """Which of the observations explains that SSH failed, in one sentence; pure."""
     text = {name: observation.stdout if observation else "" for name, observation in seen.items()}
-    addresses = [
-        line for line in text.get("addresses", "").splitlines() if " inet " in line and not re.search(r"\blo\b", line)
-    ]
-    refused = "refused" in problem or "does not take" in problem
-    if refused:
-        settings = text.get("settings", "").lower()
-        if "passwordauthentication no" in settings:
+    if "refused the" in problem or "does not take" in problem:
+        if "passwordauthentication no" in text.get("settings", "").lower():
             return "sshd listens, but its configuration refuses passwords (PasswordAuthentication no)"
         return f"sshd listens, but the login was refused: {problem}"
+    if not _listens(text.get("sockets", ""), port):
+        return f"nothing listens on port {port}{_why_not(text)}"
+    return f"{_network(text)}: {problem}"
+
+
+def _why_not(text: dict[str, str]) -> str:
+    """What the unit says of a server that does not listen."""
     units = _units(text.get("unit", ""))
     loaded = {name: unit for name, unit in units.items() if unit.get("LoadState") not in ("not-found", None, "")}
-    if not _listens(text.get("sockets", ""), port):
-        for name, unit in loaded.items():
-            if unit["LoadState"] == "masked":
-                return f"nothing listens on port {port}: {name} is masked"
-        for name, unit in loaded.items():
-            if unit.get("ActiveState") == "failed":
-                why = _first_line(text.get("config", "")) or _error_line(text.get("journal", ""))
-                return f"nothing listens on port {port}: {name} has failed" + (f" ({why})" if why else "")
-        for name, unit in loaded.items():
-            if unit.get("ActiveState") != "active":
-                state = unit.get("UnitFileState") or "not enabled"
-                return f"nothing listens on port {port}: {name} is {unit.get('ActiveState')} ({state})"
-        if not loaded and text.get("unit"):
-            return f"nothing listens on port {port}: no SSH server is installed"
-        return f"nothing listens on port {port}"
-    if not addresses:
-        return "the guest has no address on any interface but lo: is a DHCP client enabled for it?"
+    if not loaded:
+        return ": no SSH server is installed" if units else ""
+    for name, unit in loaded.items():
+        if unit["LoadState"] == "masked":
+            return f": {name} is masked"
+    for name, unit in loaded.items():
+        if unit.get("ActiveState") == "failed":
+            why = _first_line(text.get("config", "")) or _error_line(text.get("journal", ""))
+            return f": {name} has failed" + (f" ({why})" if why else "")
+    for name, unit in loaded.items():
+        if unit.get("ActiveState") != "active" and not (name == "ssh.socket" and len(loaded) > 1):
+            return f": {name} is {unit.get('ActiveState')} ({unit.get('UnitFileState') or 'not enabled'})"
+    return ""
+
+
+def _network(text: dict[str, str]) -> str:
+    """What stands between a server that listens and the host."""
+    lines = text.get("addresses", "").splitlines()
+    if not any(" inet " in line and not re.search(r"\blo\b", line) for line in lines):
+        return "the guest has no address on any interface but lo (is a DHCP client enabled for it?)"
     if not re.search(r"^default ", text.get("routes", ""), re.MULTILINE):
         return "sshd listens and there is an address, but no default route"
     if re.search(r"\b(drop|DROP|reject|REJECT)\b", text.get("firewall", "")):
-        return "sshd listens and there is an address: the guest's firewall drops or rejects packets"
-    return f"sshd listens and the network is up, and yet: {problem}"
+        return "sshd listens and there is an address, but the guest's firewall drops or rejects packets"
+    return "sshd listens and the network is up, and yet"
 
 
 def _units(text: str) -> dict[str, dict[str, str]]:

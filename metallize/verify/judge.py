@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from metallize.model.assertion import Assertion
 from metallize.model.kind import Claim, Kind, Observation
-from metallize.model.profile import Boot
 from metallize.model.report import Result
 
 SYSTEM_PROBES = (
@@ -49,7 +48,6 @@ def judge_assertion(
 
 def judge_system(
     observations: Sequence[Observation | None],
-    boot: Boot,
     *,
     observed: str,
     allowed: Mapping[str, bool],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import signal
 import threading
 from collections.abc import Iterator
@@ -10,18 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from metallize.command import run
 from metallize.deadline import Deadline
 from metallize.errors import HostError
 from metallize.events import Events, Level, Note, Outcome, step
 from metallize.guest import GuestFailed, Shell, ShellError
 from metallize.model.kind import Claim
-from metallize.model.machine import Firmware
-from metallize.model.profile import ImageFormat, Media, parse_reach_target
+from metallize.model.profile import Media
 from metallize.model.report import AcceleratorUse, BootReport, Finding, Result, Severity, Stage, Verdict
 from metallize.qemu import accelerator
-from metallize.qemu.argv import QEMU_FORMATS, GuestPlan
-from metallize.qemu.firmware import find_firmware
+from metallize.qemu.plan import make_plan
 from metallize.qemu.rules import Scanner
 from metallize.qemu.ssh import SshAccess, key_credentials, ssh_access
 from metallize.qemu.vm import RunningGuest, make_run_folder, running_guest
@@ -80,49 +77,20 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(number, before)
 
 
-def make_plan(request: VerifyRequest, use: AcceleratorUse, access: SshAccess | None) -> GuestPlan:
-    """What QEMU is told, from the profile, the machine's overrides and the host."""
-    boot, overrides, machine = request.boot, request.overrides, request.machine
-    media = overrides.media or (Media.CD if request.image_format is ImageFormat.ISO else Media.DISK)
-    ports = {parse_reach_target(target).port for target in boot.reach}
-    ports |= {22} if boot.ssh is not None else set()
-    firmware = None
-    if machine.firmware is Firmware.UEFI:
-        firmware = find_firmware(machine.qemu.removeprefix("qemu-system-"), machine.firmware_machine)
-    if not request.image.is_file():
-        raise HostError(f"there is no image {request.image}", hint="build it first: metallize build PROFILE")
-    disk = overrides.disk or boot.disk
-    return GuestPlan(
-        machine=machine,
-        accelerator=use.name,
-        cpu=use.cpu,
-        memory_bytes=overrides.memory or boot.memory,
-        cpus=overrides.cpus or boot.cpus,
-        media=media,
-        image=request.image.resolve(),
-        image_format=request.image_format,
-        disk_bytes=_grown(request.image, request.image_format, disk) if media is not Media.CD else None,
-        firmware=firmware,
-        forwards=tuple(sorted(ports)),
-        credentials=key_credentials(access) if access is not None else (),
-    )
-
-
-def _grown(image: Path, image_format: ImageFormat, wanted: int | None) -> int | None:
-    """The size to grow to; never smaller than the image, and a whole number of sectors."""
-    if wanted is None:
-        return None
-    argv = ("qemu-img", "info", "--output=json", "-f", QEMU_FORMATS[image_format], image)
-    size = int(json.loads(run(argv, hint="is the image what its suffix says?").stdout)["virtual-size"])
-    return max(size, -(-wanted // 512) * 512)
-
-
 def _boot(request: VerifyRequest, use: AcceleratorUse, events: Events) -> BootReport:
     try:
         access = ssh_access(request.boot.ssh) if request.boot.ssh is not None else None
     except ShellError as exc:
         raise HostError(str(exc)) from exc
-    plan = make_plan(request, use, access)
+    plan = make_plan(
+        image=request.image,
+        image_format=request.image_format,
+        machine=request.machine,
+        boot=request.boot,
+        overrides=request.overrides,
+        accelerator=use,
+        credentials=key_credentials(access) if access is not None else (),
+    )
     folder = make_run_folder(request.runs_dir / request.machine_entry)
     name = request.machine_entry
     with step(events, f"verify {name}", f"Boot {request.image.name} on {name} and verify it") as handle:
@@ -247,10 +215,8 @@ def _reboot(before: BootSession, limit: float) -> BootSession:
     login = before.request.boot.ssh or before.request.boot.login
     command = "(sleep 1; systemctl reboot || reboot) >/dev/null 2>&1 &"
     batch = make_batch([command], password=login.password if login else None)
-    try:
+    with contextlib.suppress(ShellError):  # the line may go down before the answer
         shell.run(batch.script, Deadline.after(30 * before.slowness, "the reboot to be asked for"))
-    except ShellError:
-        pass  # the line may go down before the answer
     shell.close()
     done = watch.wait(
         lambda: True if watch.resets > resets else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from metallize.model.assertion import Assertion
@@ -26,6 +26,6 @@ class VerifyRequest:
     kinds: Mapping[str, Kind]
     runs_dir: Path
     """build/runs/<profile>"""
-    overrides: MachineOverrides = MachineOverrides()
+    overrides: MachineOverrides = field(default_factory=MachineOverrides)
     accel: str = "auto"
     keep_running: bool = False

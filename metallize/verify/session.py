@@ -10,13 +10,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 
 from metallize.deadline import Deadline
 from metallize.guest import GuestFailed, Shell, ShellError
 from metallize.model.kind import Claim
 from metallize.model.report import Finding, Result, Severity, Stage
 from metallize.qemu.serial import LoginOutcome, SerialLogin, SerialShell
-from metallize.qemu.ssh import SshAccess, SshRefused, SshShell, connect
+from metallize.qemu.ssh import SshAccess, SshRefusedError, SshShell, connect
 from metallize.qemu.vm import RunningGuest
 from metallize.verify.batch import BatchResult, make_batch, read_batch
 from metallize.verify.diagnose import PROBES, explain_ssh
@@ -140,7 +141,7 @@ class BootSession:
                     )
                 )
             right = wrong
-            if not (wrong.outcome is LoginOutcome.ACCEPTED):
+            if wrong.outcome is not LoginOutcome.ACCEPTED:
                 right = way_in.attempt(login.user, login.password, self.deadline)
             if right.outcome is LoginOutcome.REFUSED:
                 right = way_in.attempt(login.user, login.password, self.deadline)
@@ -159,28 +160,29 @@ class BootSession:
         if not holds:
             return None
         shell = SerialShell(console, watch)
-        shell.start(self.deadline)
+        if self.ssh is None or (self.ssh.done and self.ssh.error is not None):
+            shell.start(self.deadline)  # else it is needed only when SSH fails, and starts then
         return shell
 
     def _first_shell(self) -> Shell | None:
         """The shell that observes: SSH where it comes in time, because it is faster; else serial."""
         serial_since: float | None = None
 
-        def look() -> Shell | str | None:
+        def look() -> Shell | Literal["none"] | None:
             nonlocal serial_since
             best = self.best_shell()
             if best is not None and (self.ssh is None or self.ssh.done):
-                return best
+                return True
             if all(task.done for task in (self.ssh, self.serial) if task is not None):
-                return best or "none"
+                return True
             if self.serial is not None and self.serial.done and best is not None:
                 serial_since = serial_since or time.monotonic()
                 if time.monotonic() - serial_since > PATIENCE_SECONDS / 2 * self.slowness:
-                    return best
+                    return True
             return None
 
-        found = self.guest.watch.wait(look, self.deadline)
-        return None if found is None or isinstance(found, str) else found
+        self.guest.watch.wait(look, self.deadline)
+        return found
 
     def _look_on(self) -> None:
         watch = self.guest.watch
@@ -211,9 +213,7 @@ class BootSession:
             self.boot_id = system[0].stdout.strip()
         failed = system[2].stdout.split() if system[2] else []
         allowed = {name: self.guest.watch.allows(name) for name in failed}
-        self.results += judge_system(
-            system, self.request.boot, observed=shell.name, allowed=allowed, suffix=self.suffix
-        )
+        self.results += judge_system(system, observed=shell.name, allowed=allowed, suffix=self.suffix)
         if not answer.as_root:
             self.notes.append(f"assertions were observed over {shell.name} without root's rights")
         seen = dict(zip(map(id, wanted), answer.observations[len(SYSTEM_PROBES) :], strict=True))
@@ -278,7 +278,7 @@ class BootSession:
         try:
             self.ssh.value()
         except ShellError as exc:
-            actual = "refused" if isinstance(exc, SshRefused) else "no login"
+            actual = "refused" if isinstance(exc, SshRefusedError) else "no login"
             note = self._explain_ssh(str(exc))
             self.results.append(
                 login_result(title, "ssh", expected="accepted", actual=actual, holds=False, seconds=0, note=note)
@@ -303,7 +303,7 @@ class BootSession:
     def _reach(self) -> None:
         watch = self.guest.watch
         tasks = [
-            Task("reach", lambda t=target, w=wanted: check_reach(self.guest, t, w, self.slowness), watch)
+            Task("reach", partial(check_reach, self.guest, target, wanted, self.slowness), watch)
             for target, wanted in self.request.boot.reach.items()
         ]
         watch.wait(lambda: all(task.done for task in tasks) or None, Deadline.after(3600, "the guest's ports"))

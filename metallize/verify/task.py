@@ -27,6 +27,11 @@ class Task(Generic[T]):
     def done(self) -> bool:
         return self._done.is_set()
 
+    @property
+    def error(self) -> BaseException | None:
+        """What the function raised, once it is done."""
+        return self._error
+
     def value(self) -> T:
         """What the function returned; only once it is done."""
         if self._error is not None:

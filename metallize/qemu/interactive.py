@@ -1,0 +1,98 @@
+"""A guest for a person: serial port on the terminal, the way in over SSH printed, the image never changed."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+import termios
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from metallize.command import spawn
+from metallize.errors import CommandError, HostError
+from metallize.events import Events, Note
+from metallize.model.machine import Machine
+from metallize.model.profile import Boot, ImageFormat, MachineOverrides, Media
+from metallize.qemu import accelerator
+from metallize.qemu.argv import TERMINAL, Ports, guest_argv
+from metallize.qemu.hold import ssh_command
+from metallize.qemu.plan import SSH_PORT, make_plan
+from metallize.qemu.qmp import QmpMonitor
+from metallize.qemu.vm import LAUNCHER, prepared_files, socket_pair
+
+
+def boot_interactive(
+    *,
+    image: Path,
+    image_format: ImageFormat,
+    machine: Machine,
+    events: Events,
+    boot: Boot | None = None,
+    overrides: MachineOverrides | None = None,
+    accel: str = "auto",
+) -> int:
+    """Boot an image on the terminal until the guest switches itself off or Ctrl-A X; returns QEMU's exit status.
+
+    Raises HostError or CommandError when QEMU does not start.
+    """
+    boot = boot or Boot()
+    use = accelerator.choose(machine, accel)
+    plan = make_plan(
+        image=image,
+        image_format=image_format,
+        machine=machine,
+        boot=boot,
+        overrides=overrides or MachineOverrides(),
+        accelerator=use,
+    )
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="metallize-")))
+        plan = stack.enter_context(prepared_files(plan, folder, writable=plan.media is not Media.CD))
+        control, far = socket_pair(stack)
+        ports = Ports(serial=TERMINAL, monitor=f"socket,fd={far.fileno()}", terminal=True)
+        argv = guest_argv(plan, ports, paused=True)
+        stack.enter_context(terminal_restored())
+        process = stack.enter_context(
+            spawn(
+                (*LAUNCHER, *argv),
+                stdin=sys.__stdin__.fileno() if sys.__stdin__ else 0,
+                stdout=1,
+                stderr=2,
+                pass_fds=(far.fileno(),),
+                grace=timedelta(seconds=3),
+            )
+        )
+        far.close()
+        monitor = QmpMonitor(folder / "qmp.log", lambda _name, _data: None)
+        stack.callback(monitor.close)
+        try:
+            monitor.connect(control)
+        except HostError as exc:
+            if process.poll() is not None:
+                raise CommandError(argv, process.returncode, "", hint="see QEMU's message above") from exc
+            raise
+        events.emit(Note(text=f"{machine.name}: {use.name.upper()} ({use.reason})"))
+        port = monitor.forwards().get(SSH_PORT)
+        if port is not None:
+            events.emit(Note(text=f"SSH, once the guest is up: {ssh_command(port, boot.ssh)}"))
+        events.emit(Note(text="Ctrl-A X ends QEMU, Ctrl-A C is its monitor; the image is not changed"))
+        monitor.execute("cont")
+        return process.wait()
+
+
+@contextmanager
+def terminal_restored() -> Iterator[None]:
+    """QEMU makes the terminal raw; whatever ends it, the terminal is as before."""
+    if not sys.__stdin__ or not sys.__stdin__.isatty():
+        yield
+        return
+    number = sys.__stdin__.fileno()
+    before = termios.tcgetattr(number)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(termios.error):
+            termios.tcsetattr(number, termios.TCSADRAIN, before)

@@ -1,0 +1,60 @@
+"""From a profile's `boot`, a machine's overrides and the host to what QEMU is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from metallize.command import run
+from metallize.errors import HostError
+from metallize.model.machine import Firmware, Machine
+from metallize.model.profile import Boot, ImageFormat, MachineOverrides, Media, parse_reach_target
+from metallize.model.report import AcceleratorUse
+from metallize.qemu.argv import QEMU_FORMATS, GuestPlan
+from metallize.qemu.firmware import find_firmware
+
+SSH_PORT = 22
+
+
+def make_plan(
+    *,
+    image: Path,
+    image_format: ImageFormat,
+    machine: Machine,
+    boot: Boot,
+    overrides: MachineOverrides,
+    accelerator: AcceleratorUse,
+    credentials: tuple[str, ...] = (),
+) -> GuestPlan:
+    """Everything decided but the names of this run's own files.
+
+    Raises HostError when the image or the firmware is missing, CommandError when the image is not what its suffix says.
+    """
+    if not image.is_file():
+        raise HostError(f"there is no image {image}", hint="build it first: metallize build PROFILE")
+    media = overrides.media or (Media.CD if image_format is ImageFormat.ISO else Media.DISK)
+    firmware = None
+    if machine.firmware is Firmware.UEFI:
+        firmware = find_firmware(machine.qemu.removeprefix("qemu-system-"), machine.firmware_machine)
+    wanted = overrides.disk or boot.disk
+    return GuestPlan(
+        machine=machine,
+        accelerator=accelerator.name,
+        cpu=accelerator.cpu,
+        memory_bytes=overrides.memory or boot.memory,
+        cpus=overrides.cpus or boot.cpus,
+        media=media,
+        image=image.resolve(),
+        image_format=image_format,
+        disk_bytes=_grown(image, image_format, wanted) if wanted and media is not Media.CD else None,
+        firmware=firmware,
+        forwards=tuple(sorted({SSH_PORT} | {parse_reach_target(target).port for target in boot.reach})),
+        credentials=credentials,
+    )
+
+
+def _grown(image: Path, image_format: ImageFormat, wanted_bytes: int) -> int:
+    """The size to grow to; never smaller than the image, and a whole number of sectors."""
+    argv = ("qemu-img", "info", "--output=json", "-f", QEMU_FORMATS[image_format], image)
+    size = int(json.loads(run(argv, hint="is the image what its suffix says?").stdout)["virtual-size"])
+    return max(size, -(-wanted_bytes // 512) * 512)
