@@ -74,11 +74,16 @@ def plain(node: Node) -> Plain:
             return {entry.key: plain(entry.value) for entry in node.entries}
 
 
+def printable(text: str) -> str:
+    """Text on one line, with what a terminal would act on written as an escape."""
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
+
+
 def shown(node: Node, limit: int = 60) -> str:
     """A value as a message shows it: on one line, cut where it is long."""
     match node:
         case Scalar():
-            text = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in node.text)
+            text = printable(node.text)
         case Sequence():
             text = f"[{', '.join(shown(item, limit) for item in node.items[:8])}]"
         case Mapping():

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from metallize.config.suggest import did_you_mean
-from metallize.config.tree import Mapping, Node, Plain, Scalar, Sequence, find, kind_of, plain, shown
+from metallize.config.tree import Mapping, Node, Plain, Scalar, Sequence, find, kind_of, plain, printable, shown
 from metallize.errors import Location, Problem
 from metallize.model.loaded import KeyPath
 
@@ -33,8 +33,15 @@ class Findings:
         return any(item.location == location for item in self.problems)
 
     def sorted(self) -> tuple[Problem, ...]:
-        """All of them by place; where a place has several, those that differ."""
-        unique = {(str(item.location), item.message): item for item in self.problems}
+        """All of them by place, each once and on one line."""
+        unique = {
+            (str(item.location), item.message): Problem(
+                location=item.location,
+                message=printable(item.message),
+                hint=printable(item.hint) if item.hint else None,
+            )
+            for item in self.problems
+        }
         return tuple(
             sorted(
                 unique.values(),

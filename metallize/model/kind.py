@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Protocol
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from metallize.model.profile import Frozen
 
@@ -33,14 +33,12 @@ class ResourceOptions(Frozen):
 class Retrying(ResourceOptions):
     """A resource that may need a moment: it is observed again while it does not hold."""
 
-    retry_count: Annotated[
-        int, Field(strict=True, ge=0, le=1000, description="observations after the first")
-    ] = 0
+    retry_count: Annotated[int, Field(strict=True, ge=0, le=1000, description="observations after the first")] = 0
     retry_delay: Annotated[
-        int | str,
+        Annotated[int, Field(strict=True, ge=0)]
+        | Annotated[str, StringConstraints(pattern=r"^(\d+|(\d+(\.\d+)?(ms|s|m|h))+)$")],
         Field(
             description="before each further observation: milliseconds, or a number with ms, s or m",
-            pattern=r"^(\d+|(\d+(\.\d+)?(ms|s|m|h))+)$",
             union_mode="left_to_right",
         ),
     ] = 0
