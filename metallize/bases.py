@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
 from metallize.bootstrap import TIME_LIMIT, base_tag, bootstrap_argv, distribution
-from metallize.command import run
-from metallize.engines.engine import Engine, ImageInfo
-from metallize.errors import CommandError, EngineError, HostError
+from metallize.command import spawn
+from metallize.engines.engine import Engine, ImageInfo, Output
+from metallize.errors import EngineError, HostError
 from metallize.events import Events, Level, Note, step
 from metallize.model.plan import BaseImage
 
+_TAIL_LINES = 30
+_CLEANING = timedelta(seconds=30)
 _INSTALL = "install it (apt-get install mmdebstrap), or run scripts/quickstart, which does"
 
 
@@ -79,21 +87,62 @@ def bootstrap(engine: Engine, base: BaseImage, events: Events) -> Base:
             hint="references such as debian:trixie, debian:12, ubuntu:24.04",
         )
     tag = base_tag(base.reference, base.platform)
+    if shutil.which("mmdebstrap") is None:
+        raise HostError(f"making {base.reference} from packages needs mmdebstrap, which is not here", hint=_INSTALL)
     with (
         step(events, f"bootstrap {base.reference}", f"bootstrap {wanted.id} {wanted.suite}") as making,
+        _alone(tag, events) as waited,
         _scratch() as folder,
     ):
-        archive = folder / "base.tar"
-        try:
-            run(bootstrap_argv(wanted, base.platform, str(archive)), timeout=TIME_LIMIT, hint=_INSTALL)
-        except CommandError as exc:
-            tail = exc.output_tail.strip()[-1500:]
-            raise HostError(
-                f"{base.reference} could not be made from the distribution's packages:\n{tail}",
-                hint=_bootstrap_hint(exc.output_tail, wanted.id),
-            ) from exc
-        image = engine.load_base(archive, tag, base.platform, making.output)
+        image = engine.inspect(tag) if waited else None
+        if image is not None:
+            making.cached()
+        else:
+            archive = folder / "base.tar"
+            tail = _mmdebstrap(bootstrap_argv(wanted, base.platform, str(archive)), making.output)
+            if tail is not None:
+                raise HostError(
+                    f"{base.reference} could not be made from the distribution's packages:\n{tail}",
+                    hint=_bootstrap_hint(tail, wanted.id),
+                )
+            image = engine.load_base(archive, tag, base.platform, making.output)
     return Base(reference=base.reference, image=image, origin=Origin.BOOTSTRAP)
+
+
+def _mmdebstrap(argv: Sequence[str], output: Output) -> str | None:
+    """Run it to its end; the last lines it printed where it failed, None where it did not.
+
+    Where we are interrupted it is asked to end, and given the time to remove its folder and its mounts.
+    """
+    lines: deque[str] = deque(maxlen=_TAIL_LINES)
+    with spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, grace=_CLEANING) as process:
+        limit = threading.Timer(TIME_LIMIT.total_seconds(), process.terminate)
+        limit.daemon = True
+        limit.start()
+        try:
+            for raw in process.stdout or ():
+                lines.append(raw.decode("utf-8", "replace").rstrip())
+                output(lines[-1])
+            status = process.wait()
+        finally:
+            limit.cancel()
+    return None if status == 0 else "\n".join(lines)
+
+
+@contextmanager
+def _alone(tag: str, events: Events) -> Iterator[bool]:
+    """Hold off other builds of this user that want to make the same base; yields whether one had to be waited for."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "metallize"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{tag.replace('/', '-').replace(':', '-')}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            waited = False
+        except BlockingIOError:
+            events.emit(Note(text=f"another build is making {tag}; waiting for it"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            waited = True
+        yield waited
 
 
 @contextmanager
@@ -116,4 +165,8 @@ def _bootstrap_hint(output: str, identity: str) -> str:
         return "the distribution's package servers cannot be reached from here"
     if "unshare" in output or "newuidmap" in output:
         return "without root, mmdebstrap needs user namespaces and uidmap; run as root, or install uidmap"
+    if "exec format" in output or "arch-test" in output or "qemu" in output:
+        return "another architecture needs emulation: install qemu-user-static, binfmt-support and arch-test"
+    if "No space left" in output:
+        return "the disk that holds temporary files is full; TMPDIR names another folder"
     return "the message above is mmdebstrap's"

@@ -35,7 +35,7 @@ class Dockerfile:
     @property
     def arguments(self) -> frozenset[str]:
         """Names of all ARG instructions."""
-        found = set()
+        found: set[str] = set()
         for each in self.instructions:
             if each.word == "ARG":
                 found.update(word.partition("=")[0] for word in _words(each.rest))
@@ -45,13 +45,18 @@ class Dockerfile:
     def builds_on_source(self) -> bool:
         """Whether its last stage stands, directly or through its own stages, on METALLIZE_SRC_IMG."""
         stages: dict[str, bool] = {}
+        standing = {"METALLIZE_SRC_IMG"}
+        """ARGs that hold the image, by itself or as the default of another."""
         last = False
         for each in self.instructions:
+            if each.word == "ARG":
+                pairs = (word.partition("=") for word in _words(each.rest))
+                standing |= {name for name, _, value in pairs if any(known in value for known in standing)}
             if each.word != "FROM":
                 continue
             words = [word for word in each.rest.split() if not word.startswith("--")]
             image = words[0] if words else ""
-            last = "METALLIZE_SRC_IMG" in image or stages.get(image.lower(), False)
+            last = any(known in image for known in standing) or stages.get(image.lower(), False)
             if len(words) == 3 and words[1].upper() == "AS":  # noqa: PLR2004 - FROM image AS name
                 stages[words[2].lower()] = last
         return last
@@ -77,6 +82,10 @@ class Dockerfile:
             found += sources
         return tuple(found)
 
+    def at(self, line: int) -> Instruction | None:
+        """The instruction that stands on a line, or begins before it and goes on there."""
+        return max((each for each in self.instructions if each.line <= line), key=lambda each: each.line, default=None)
+
     def locate(self, step: str) -> Instruction | None:
         """The instruction that BuildKit names in a step such as `[2/3] RUN apt-get ...`."""
         wanted = _squeeze(step)
@@ -94,7 +103,8 @@ def parse(text: str) -> Dockerfile:
 
 
 def _instructions(text: str) -> Iterator[Instruction]:
-    escape = "`" if re.match(r"(?i)\A(?:#.*\n)*#\s*escape\s*=\s*`", text) else "\\"
+    text = text.removeprefix("\ufeff")
+    escape = _escape(text)
     lines = iter(enumerate(text.splitlines(), start=1))
     for number, line in lines:
         if not line.strip() or line.lstrip().startswith("#"):
@@ -108,15 +118,33 @@ def _instructions(text: str) -> Iterator[Instruction]:
             if following is None:
                 break
             parts.append(following[1])
-        word, _, rest = " ".join(part.strip() for part in parts).strip().partition(" ")
-        for end in re.findall(r"<<-?\s*[\"']?([A-Za-z_][A-Za-z0-9_]*)[\"']?", rest) if word.upper() in _HEREDOC else ():
+        word, *rest = "".join(parts).strip().split(None, 1)
+        instruction = Instruction(word=word.upper(), rest=rest[0] if rest else "", line=number)
+        for end, indented in _heredocs(instruction):
             for _, body in lines:
-                if body.strip() == end:
+                if (body.lstrip("\t") if indented else body) == end:
                     break
-        yield Instruction(word=word.upper(), rest=rest.strip(), line=number)
+        yield instruction
 
 
-_HEREDOC = ("RUN", "COPY", "ADD")
+def _escape(text: str) -> str:
+    """The character that continues a line: a directive among the first lines may change it."""
+    for line in text.splitlines():
+        directive = re.fullmatch(r"#\s*(\w+)\s*=\s*(.+?)\s*", line)
+        if directive is None:
+            break
+        if directive[1].lower() == "escape":
+            return directive[2]
+    return "\\"
+
+
+def _heredocs(instruction: Instruction) -> Iterator[tuple[str, bool]]:
+    """The here-documents that follow: each one's end, and whether tabs before its lines are dropped."""
+    if instruction.word not in ("RUN", "COPY", "ADD"):
+        return
+    for word in instruction.rest.split():
+        if match := re.fullmatch(r"\d*<<(-?)([\"']?)([A-Za-z_][A-Za-z0-9_.]*)\2\S*", word):
+            yield match[3], bool(match[1])
 
 
 def _squeeze(text: str) -> str:
@@ -150,9 +178,9 @@ def _copied(rest: str) -> list[str]:
 
 def _bound(rest: str) -> list[str]:
     """Sources of `RUN --mount=type=bind` that come from the build context; the type is bind where none is named."""
-    found = []
+    found: list[str] = []
     for mount in re.findall(r"--mount=(\S+)", rest):
-        pairs = dict(part.partition("=")[::2] for part in mount.split(","))
+        pairs = {key: value for key, _, value in (part.partition("=") for part in mount.split(","))}
         if pairs.get("type", "bind") == "bind" and "from" not in pairs:
             found.append(pairs.get("source", pairs.get("src", ".")))
     return found

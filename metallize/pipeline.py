@@ -90,9 +90,10 @@ def build(
     """
     plan = plan_of(profile, catalog, options)
     store = Store(build_dir=plan.build_dir, file=plan.file)
-    with store.locked(events):
+    with store.locked(events, abandon=engine.remove_leftovers):
         images = _build_images(plan, engine, events, fresh=options.fresh)
-        inputs = _digest(plan.id, *(image.id for image in (images.base, images.tools_base) if image))
+        epoch = os.environ.get("SOURCE_DATE_EPOCH") or ""
+        inputs = _digest(plan.id, epoch, *(image.id for image in (images.base, images.tools_base) if image))
         stored = None if options.fresh else store.current(inputs) or store.kept(inputs)
         if stored is not None:
             with step(events, "image", f"image {plan.file}") as done:

@@ -20,7 +20,7 @@ GENERATOR_LIMITS = (
 
 _FUNCTIONS = r"""
 set -eu
-export DOCKER_BUILDKIT=1
+export DOCKER_BUILDKIT=1 BUILDX_BUILDER=default BUILDX_NO_DEFAULT_ATTESTATIONS=1
 say() { printf '%s\n' "$*" >&2; }
 
 # A docker CLI that can build with BuildKit: one with the buildx component, or one older than 23.
@@ -148,7 +148,7 @@ def _layer(layer: LayerBuild, parent: str, platform: Platform) -> list[str]:
 
 def _assembly(plan: BuildPlan, top: str, tools: str) -> Iterable[str]:
     seal = plan.seal
-    created = f'"$docker" image inspect --format \'{{{{.Created}}}}\' {top}'
+    created = f"\"$docker\" image inspect --format '{{{{.Created}}}}' {top}"
     job = shlex.quote(json.dumps(plan.job.as_json(), sort_keys=True))
     return [
         "# --- The image: fstab and initrd, then the rootfs as a stream into the generator's container ---",

@@ -60,7 +60,12 @@ def plan(
         dockerfile=seal.layer.path, context=seal.layer.context, fstab=fill(generator.fstab, ids).rstrip("\n")
     )
     identity = _digest(
-        rootfs_stack.top, tools_stack.top, seal.digest, seal_step.fstab, json.dumps(job.as_json(), sort_keys=True)
+        profile.platform,
+        rootfs_stack.top,
+        tools_stack.top,
+        seal.digest,
+        seal_step.fstab,
+        json.dumps(job.as_json(), sort_keys=True),
     )
     return BuildPlan(
         id=identity,

@@ -123,9 +123,9 @@ class Terminal:
         self._live.__enter__()
         return self
 
-    def __exit__(self, *args: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self._running.clear()
-        self._live.__exit__(*args)
+        self._live.stop()
 
     def emit(self, event: Event, /) -> None:
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ def read_layer(layer: Layer) -> LayerSource:
     dockerfile = parse(text.decode("utf-8", "replace"))
     sources = dockerfile.context_sources()
     digest = hashlib.sha256(text)
-    for path in sorted(set(_matching(layer.context, sources))):
+    for path in sorted({*_matching(layer.context, sources), *_ignore_files(layer, sources)}):
         _digest_file(digest, layer.context, path)
     return LayerSource(layer=layer, dockerfile=dockerfile, digest=digest.hexdigest())
 
@@ -43,14 +44,19 @@ def _bytes(path: Path) -> bytes:
         raise MetallizeError(f"{path}: cannot be read: {exc.strerror}") from exc
 
 
+def _ignore_files(layer: Layer, sources: tuple[str, ...] | None) -> list[Path]:
+    """The files that say what of the context does not exist for the build."""
+    named = layer.path.with_name(f"{layer.path.name}.dockerignore")
+    candidates = [layer.context / ".dockerignore", named]
+    reads_context = sources is None or bool(sources)
+    return [path for path in candidates if reads_context and path.is_file()]
+
+
 def _matching(context: Path, sources: Iterable[str] | None) -> Iterator[Path]:
     """The files below `context` that the sources name; all of them for None."""
     if sources is None:
         yield from _files(context)
         return
-    ignore = context / ".dockerignore"
-    if ignore.is_file():
-        yield ignore
     for source in sources:
         pattern = source.strip().lstrip("/").removeprefix("./").rstrip("/")
         if pattern in ("", "."):
@@ -60,20 +66,21 @@ def _matching(context: Path, sources: Iterable[str] | None) -> Iterator[Path]:
             continue  # outside of the context: BuildKit refuses it
         for found in context.glob(pattern):
             yield from _files(found)
+            if found.is_symlink() and found.resolve().is_relative_to(context.resolve()):  # COPY follows it
+                yield from _files(context / found.resolve().relative_to(context.resolve()))
 
 
 def _files(root: Path) -> Iterator[Path]:
+    yield root
     if root.is_dir() and not root.is_symlink():
-        yield from (path for path in root.rglob("*") if path.is_symlink() or not path.is_dir())
-    else:
-        yield root
+        yield from root.rglob("*")
 
 
 def _digest_file(digest: hashlib._Hash, context: Path, path: Path) -> None:
-    name = path.relative_to(context).as_posix()
+    name = path.relative_to(context) if path.is_relative_to(context) else Path(path.name)
     info = path.lstat()
-    digest.update(f"\0{name}\0{stat.filemode(info.st_mode)}\0".encode())
+    digest.update(b"\0%b\0%b\0" % (os.fsencode(name), stat.filemode(info.st_mode).encode()))
     if path.is_symlink():
-        digest.update(str(path.readlink()).encode())
+        digest.update(os.fsencode(path.readlink()))
     elif stat.S_ISREG(info.st_mode):
         digest.update(hashlib.sha256(_bytes(path)).digest())

@@ -11,11 +11,12 @@ build/.metallize/FILE.kept/     an image that was built but has not passed its v
 from __future__ import annotations
 
 import fcntl
+import glob
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,8 +68,12 @@ class Store:
         return self._private / f"{self.file}.kept"
 
     @contextmanager
-    def locked(self, events: Events) -> Iterator[None]:
-        """Wait until nobody else builds this image, and clear away what a killed build left."""
+    def locked(self, events: Events, *, abandon: Callable[[Sequence[str]], None] | None = None) -> Iterator[None]:
+        """Wait until nobody else builds this image, and clear away what a killed build left.
+
+        `abandon` is given the names of work folders that a killed build left, before they are removed: a container
+        that is labelled with one may still be writing there.
+        """
         self._make(self._private)
         path = self._private / f"{self.file}.lock"
         with path.open("a+") as lock:
@@ -83,8 +88,11 @@ class Store:
             lock.truncate()
             lock.write(str(os.getpid()))
             lock.flush()
-            for stale in self._private.glob(f"{_literal(self.file)}.work-*"):
-                shutil.rmtree(stale, ignore_errors=True)
+            stale = sorted(self._private.glob(f"{glob.escape(self.file)}.work-*"))
+            if stale and abandon is not None:
+                abandon([folder.name for folder in stale])
+            for folder in stale:
+                shutil.rmtree(folder, ignore_errors=True)
             yield
 
     def _make(self, folder: Path) -> None:
@@ -138,10 +146,6 @@ class Store:
             image.replace(self._kept / self.file)
         write_json(self._kept / "manifest.json", _stamped(manifest, self._kept / self.file))
         return Stored(path=self._kept / self.file, manifest=manifest)
-
-
-def _literal(name: str) -> str:
-    return "".join(f"[{char}]" if char in "*?[" else char for char in name)
 
 
 def _stamped(manifest: Mapping[str, Any], image: Path) -> dict[str, Any]:

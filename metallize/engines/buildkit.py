@@ -11,11 +11,17 @@ from datetime import timedelta
 from pathlib import Path
 
 from metallize.command import run
-from metallize.dockerfile import parse
+from metallize.dockerfile import Instruction, parse
 from metallize.errors import CommandError, EngineError, HostError, LayerError
 from metallize.model.plan import LayerBuild
 
-ENVIRONMENT = {"DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"}
+ENVIRONMENT = {
+    "DOCKER_BUILDKIT": "1",
+    "BUILDKIT_PROGRESS": "plain",
+    # The engine's own builder, which knows local images; and images that are the same when built the same.
+    "BUILDX_BUILDER": "default",
+    "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
+}
 TAIL_LINES = 30
 NO_PLUGIN_NEEDED_BEFORE = 23
 """Docker's CLI builds with BuildKit by itself up to 20.10; from 23.0 on it needs the buildx component."""
@@ -70,27 +76,32 @@ def find_cli() -> DockerCli:
 
 def failure(layer: LayerBuild, lines: list[str]) -> LayerError:
     """The error for a layer that failed to build: the dockerfile's line and the tail of the step's output."""
-    instruction = None
-    dockerfile = parse(layer.dockerfile.read_text(errors="replace"))
-    for line in reversed(lines):
-        match = re.match(r"^\s*>\s*(?:\[[^\]]*\d+/\d+\]\s*)?(.+?):?\s*$", line)
-        if match and (instruction := dockerfile.locate(match[1])):
-            break
-    if instruction is None:
-        for line in reversed(lines):
-            if match := re.search(r"[Dd]ockerfile(?: parse error)?(?: on)? line (\d+)|ockerfile:(\d+)$", line):
-                number = int(match[1] or match[2])
-                instruction = next((each for each in dockerfile.instructions if each.line == number), None)
-                break
+    instruction = _blamed(layer, lines)
     place = f"{layer.dockerfile}:{instruction.line}" if instruction else str(layer.dockerfile)
     what = f"\n  {instruction.text[:300]}" if instruction else ""
     tail = "\n".join(f"  | {line}" for line in readable(lines)[-TAIL_LINES:])
     return LayerError(f"{place}: layer {layer.name} failed to build{what}\n{tail}", hint=hint_for("\n".join(lines)))
 
 
+def _blamed(layer: LayerBuild, lines: list[str]) -> Instruction | None:
+    """The instruction that failed: by its line, which a newer BuildKit tells, or by its text."""
+    dockerfile = parse(layer.dockerfile.read_text(errors="replace"))
+    told = re.compile(
+        rf"^(?:#\d+ )?{re.escape(layer.dockerfile.name)}:(\d+)$|[Dd]ockerfile(?: parse error)?(?: on)? line (\d+)"
+    )
+    for line in reversed(lines):
+        if match := told.search(line.strip()):
+            return dockerfile.at(int(match[1] or match[2]))
+    for line in reversed(lines):
+        match = re.match(r"^\s*>\s*(?:\[[^\]]*\d+/\d+\]\s*)?(.+?):?\s*$", line)
+        if match and (instruction := dockerfile.locate(match[1])):
+            return instruction
+    return None
+
+
 def readable(lines: list[str]) -> list[str]:
     """BuildKit's plain progress without its own bookkeeping: what the step printed, and the errors."""
-    kept = []
+    kept: list[str] = []
     for line in lines:
         text = re.sub(r"^#\d+ (?:\d+\.\d+ )?", "", line).rstrip()
         bookkeeping = re.match(r"(sha256:|DONE |CACHED|transferring |\[internal\]|extracting |-+$|resolve )", text)

@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 import subprocess
 import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Self
 
-import docker
-import requests
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import ImageNotFound
 
 from metallize.command import spawn
-from metallize.engines import buildkit
+from metallize.engines import assembling, buildkit, endpoint
 from metallize.engines.engine import Assembly, ImageInfo, Output
-from metallize.errors import EngineError, GeneratorError, LayerError
+from metallize.errors import EngineError
 from metallize.model.plan import PARENT_LABEL, LayerBuild
 from metallize.model.profile import Platform
 
 RUN_LABEL = "io.metallize.run"
 _CHUNK = 1 << 20
 _KEPT_LINES = 2_000
-_API_TIMEOUT_SECONDS = 60
 _SHORT_DATE = 19
 """Characters of an ISO date up to its seconds; Docker writes nanoseconds, which datetime does not read."""
 
@@ -39,7 +35,8 @@ class DockerEngine:
     """The Docker engine that DOCKER_HOST, or else the usual socket, leads to."""
 
     def __init__(self) -> None:
-        self._client = _connect()
+        self._client, host = endpoint.connect()
+        self._environment = {**buildkit.ENVIRONMENT, "DOCKER_HOST": host}
         self._running: set[subprocess.Popen[bytes]] = set()
         self._cancelled = False
 
@@ -61,16 +58,16 @@ class DockerEngine:
 
     def inspect(self, reference: str) -> ImageInfo | None:
         try:
-            found = self._client.api.inspect_image(reference)
+            found: dict[str, Any] = self._client.api.inspect_image(reference)  # type: ignore[no-untyped-call]  # the SDK's stub
         except ImageNotFound:
             return None
-        except (DockerException, requests.exceptions.RequestException) as exc:
-            raise _lost(exc) from exc
+        except endpoint.FAILURES as exc:
+            raise endpoint.failed(f"asking for image {reference}", exc) from exc
         labels = (found.get("Config") or {}).get("Labels") or {}
         return ImageInfo(
             id=found["Id"],
             reference=reference,
-            created=datetime.fromisoformat(f"{found['Created'][:_SHORT_DATE]}+00:00"),
+            created=_created(found),
             platform=_platform(found),
             size_bytes=int(found.get("Size", 0)),
             parent=labels.get(PARENT_LABEL, ""),
@@ -89,8 +86,8 @@ class DockerEngine:
                     raise EngineError(f"{reference}: {event['error']}")
                 if "id" not in event:
                     output(str(event.get("status", "")))
-        except (DockerException, requests.exceptions.RequestException) as exc:
-            reason = str(getattr(exc, "explanation", "") or exc)
+        except endpoint.FAILURES as exc:
+            reason = endpoint.words(exc)
             raise EngineError(f"{reference} could not be fetched from its registry: {reason}") from exc
         return self._must_have(reference)
 
@@ -123,8 +120,8 @@ class DockerEngine:
 
     def _build(self, argv: Sequence[str], output: Output) -> list[str] | None:
         """Run a build to its end; the lines it printed where it failed, None where it did not."""
-        words = [self.cli.path, "build", "--progress", "plain", *argv]
-        with spawn(words, env=buildkit.ENVIRONMENT, stderr=subprocess.STDOUT, stdout=subprocess.PIPE) as process:
+        words: list[str | Path] = [self.cli.path, "build", "--progress", "plain", *argv]
+        with spawn(words, env=self._environment, stderr=subprocess.STDOUT, stdout=subprocess.PIPE) as process:
             self._running.add(process)
             if self._cancelled:
                 process.terminate()
@@ -134,31 +131,21 @@ class DockerEngine:
             return None if status == 0 else lines
 
     def assemble(self, assembly: Assembly, output: Output) -> None:
+        try:
+            self._assemble(assembly, output)
+        except endpoint.FAILURES as exc:
+            raise endpoint.failed("running the generator's container", exc) from exc
+
+    def _assemble(self, assembly: Assembly, output: Output) -> None:
         with ExitStack() as stack:
-            container = self._client.containers.create(
-                assembly.tools.reference,
-                ["/generator/build", json.dumps(assembly.job, sort_keys=True)],
-                environment={"SOURCE_DATE_EPOCH": str(assembly.epoch)},
-                volumes={str(assembly.out.absolute()): {"bind": "/out", "mode": "rw"}},
-                user=f"{os.getuid()}:{os.getgid()}",
-                network_mode="none",
-                cap_drop=["ALL"],
-                security_opt=["no-new-privileges"],
-                read_only=True,
-                tmpfs={"/tmp": ""},  # noqa: S108 - the container's own
-                stdin_open=True,
-                labels={RUN_LABEL: assembly.label},
-            )
-            stack.callback(_remove, container)
+            # Registered before the container is there, so that an interruption in between leaves none either.
+            stack.callback(self.remove_leftovers, [assembly.label])
+            container = self._client.containers.create(**self._generator(assembly))
             sink = stack.enter_context(_Stdin(container))
-            container.start()
-            generator_lines: list[str] = []
-            logs = threading.Thread(target=_collect, args=(container, generator_lines, output), daemon=True)
-            logs.start()
             build = stack.enter_context(
                 spawn(
-                    [self.cli.path, "build", "--progress", "plain", *_seal_arguments(assembly)],
-                    env=buildkit.ENVIRONMENT,
+                    [self.cli.path, "build", "--progress", "plain", *assembling.seal_arguments(assembly)],
+                    env=self._environment,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                 )
@@ -166,22 +153,48 @@ class DockerEngine:
             seal_lines: list[str] = []
             progress = threading.Thread(target=lambda: seal_lines.extend(_follow(build.stderr, output)), daemon=True)
             progress.start()
+            container.start()
+            generator_lines: list[str] = []
+            logs = threading.Thread(target=_collect, args=(container, generator_lines, output), daemon=True)
+            logs.start()
             taken = sink.pump(build.stdout)
             if not taken:
                 build.terminate()
             sealed = build.wait()
             progress.join(timeout=10)
+            if sealed != 0 and taken:
+                raise assembling.seal_failure(seal_lines)
             status = int(container.wait()["StatusCode"])
             logs.join(timeout=10)
-            if sealed != 0 and taken:
-                raise _seal_failure(seal_lines)
             if status != 0:
-                raise _generator_failure(str(assembly.job["name"]), status, generator_lines)
+                raise assembling.generator_failure(str(assembly.job["name"]), status, generator_lines)
+            if not any(assembly.out.iterdir()):
+                raise endpoint.not_here(self._environment["DOCKER_HOST"])
+
+    def _generator(self, assembly: Assembly) -> dict[str, Any]:
+        """The container that runs the generator: no network, no capability, nothing to write to but /out and /tmp."""
+        # A rootless engine's root is the user who runs it; its other users are none of the host's.
+        rootless = any("rootless" in option for option in self._client.info().get("SecurityOptions") or ())
+        return {
+            "image": assembly.tools.reference,
+            "command": ["/generator/build", json.dumps(assembly.job, sort_keys=True)],
+            "environment": {"SOURCE_DATE_EPOCH": str(assembly.epoch)},
+            "volumes": {str(assembly.out.absolute()): {"bind": "/out", "mode": "rw"}},
+            "user": "0:0" if rootless else f"{os.getuid()}:{os.getgid()}",
+            "network_mode": "none",
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges"],
+            "read_only": True,
+            "tmpfs": {"/tmp": ""},  # noqa: S108 - the container's own
+            "stdin_open": True,
+            "labels": {RUN_LABEL: assembly.label},
+        }
 
     def remove_leftovers(self, labels: Sequence[str]) -> None:
         for label in labels:
-            for container in self._client.containers.list(all=True, filters={"label": f"{RUN_LABEL}={label}"}):
-                _remove(container)
+            with suppress(*endpoint.FAILURES):
+                for container in self._client.containers.list(all=True, filters={"label": f"{RUN_LABEL}={label}"}):
+                    _remove(container)
 
 
 class _Stdin:
@@ -190,6 +203,7 @@ class _Stdin:
     def __init__(self, container: Any) -> None:
         self._raw = container.attach_socket(params={"stdin": 1, "stream": 1})
         self._socket: socket.socket = getattr(self._raw, "_sock", self._raw)
+        self._socket.settimeout(None)  # a slow compressor may let us wait for longer than an API call
 
     def __enter__(self) -> Self:
         return self
@@ -211,27 +225,12 @@ class _Stdin:
         return True
 
 
-def _connect() -> docker.DockerClient:
+def _created(found: dict[str, Any]) -> datetime:
+    """When the image was made; engines leave it out, or say year 1, where they do not know."""
     try:
-        client = docker.from_env(timeout=_API_TIMEOUT_SECONDS)
-        client.ping()
-    except (DockerException, requests.exceptions.RequestException) as exc:
-        raise _lost(exc) from exc
-    return client
-
-
-def _lost(exc: Exception) -> EngineError:
-    where = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
-    text = str(exc)
-    if "Permission denied" in text:
-        return EngineError(
-            f"Docker's socket {where} refuses this user",
-            hint="add yourself to the group: sudo usermod -aG docker $USER, then log in again; or run as root",
-        )
-    return EngineError(
-        f"no Docker engine answers at {where}: {text[:300]}",
-        hint="start it: sudo systemctl start docker, or without systemd: sudo dockerd & ; scripts/quickstart does both",
-    )
+        return datetime.fromisoformat(f"{found['Created'][:_SHORT_DATE]}+00:00")
+    except (KeyError, TypeError, ValueError):
+        return datetime.fromtimestamp(0, tz=UTC)
 
 
 def _platform(found: dict[str, Any]) -> Platform | None:
@@ -241,7 +240,7 @@ def _platform(found: dict[str, Any]) -> Platform | None:
 
 
 def _remove(container: Any) -> None:
-    with suppress(NotFound, APIError, requests.exceptions.RequestException):
+    with suppress(*endpoint.FAILURES):
         container.remove(force=True, v=True)
 
 
@@ -258,7 +257,7 @@ def _follow(stream: IO[bytes] | None, output: Output) -> list[str]:
 def _collect(container: Any, lines: list[str], output: Output) -> None:
     """Follow a container's output to its end; a lost connection ends it quietly, the exit status tells the rest."""
     rest = b""
-    with suppress(DockerException, requests.exceptions.RequestException, ValueError):
+    with suppress(*endpoint.FAILURES, ValueError):
         for part in _parts(container.logs(stdout=True, stderr=True, stream=True, follow=True)):
             *whole, rest = (rest + part).split(b"\n")
             for raw in whole:
@@ -271,39 +270,3 @@ def _collect(container: Any, lines: list[str], output: Output) -> None:
 
 def _parts(stream: Iterable[bytes]) -> Iterable[bytes]:
     return stream
-
-
-def _seal_arguments(assembly: Assembly) -> list[str]:
-    seal = assembly.seal
-    return [
-        "--platform", str(assembly.platform),
-        "--file", str(seal.dockerfile),
-        "--build-arg", f"METALLIZE_SRC_IMG={assembly.top.reference}",
-        "--build-arg", f"METALLIZE_FSTAB={seal.fstab}",
-        "--output", "type=tar,dest=-",
-        str(seal.context),
-    ]  # fmt: skip
-
-
-def _seal_failure(lines: list[str]) -> LayerError:
-    text = buildkit.readable(lines)
-    told = [match[1] for line in text if (match := re.search(r"metallize: ERROR: (.*)", line))]
-    advice = [match[1] for line in text if (match := re.search(r"metallize: (Add .*)", line))]
-    if told:
-        return LayerError(f"the rootfs cannot be made bootable: {told[0]}", hint=advice[0] if advice else None)
-    tail = "\n".join(f"  | {line}" for line in text[-buildkit.TAIL_LINES :])
-    return LayerError(f"making fstab and the initrd failed\n{tail}", hint=buildkit.hint_for("\n".join(lines)))
-
-
-def _generator_failure(name: str, status: int, lines: list[str]) -> GeneratorError:
-    told = [line.partition("metallize: ERROR: ")[2] for line in lines if "metallize: ERROR: " in line]
-    if told:
-        text = told[-1]
-        full = "No space left on device" in text
-        return GeneratorError(
-            f"the image of {name} could not be made: {text}",
-            hint="free space in the build folder, or choose another with --build-dir" if full else None,
-        )
-    tail = "\n".join(f"  | {line}" for line in lines[-buildkit.TAIL_LINES :])
-    killed = "; it was killed (out of memory?)" if status == 128 + 9 else ""
-    return GeneratorError(f"the generator ended with status {status}{killed}\n{tail}")

@@ -74,13 +74,12 @@ class ConversionError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """A file (`data`), link (`symlink`) or folder that the conversion puts in; `weak` yields to an existing one."""
+    """A file (`data`), link (`symlink`) or folder that the conversion puts in; a layer's own of that name wins."""
 
     name: str
     data: bytes | None = None
     symlink: str | None = None
     mode: int | None = None
-    weak: bool = False
 
 
 @dataclass(slots=True)
@@ -116,6 +115,9 @@ class Conversion:
     def run(self, source: BinaryIO, sink: BinaryIO) -> None:
         """Copy the rootfs from `source` to `sink`, converted; both are tar streams."""
         for entry, stream in tarstream.read_entries(source):
+            if entry.kind == tarstream.GLOBAL_RECORDS:
+                sink.write(entry.raw)
+                continue
             if not entry.name or entry.name == ".":
                 entry.clamp_mtime(self.epoch)
                 sink.write(entry.raw)
@@ -126,6 +128,8 @@ class Conversion:
                 continue
             if entry.kind == tarstream.HARD_LINK and entry.link.removeprefix("./").strip("/") in self._dropped:
                 raise ConversionError(f"/{entry.name} is a hard link to /{entry.link}, which an image must not keep")
+            if entry.name == "tmp" and entry.is_directory:
+                entry.set_mode(0o1777)
             if self._held(entry, stream) or self._inspected(entry, stream, sink):
                 continue
             self._pass(entry, stream, sink)
@@ -168,7 +172,8 @@ class Conversion:
             content = tarstream.read_data(stream, entry) if entry.kind in tarstream.FILE_TYPES else b"link"
             if not content.strip():
                 return True
-            self._own[entry.name] = content
+            if entry.kind in tarstream.FILE_TYPES:
+                self._own[entry.name] = content
         elif entry.name == "etc/machine-id":
             tarstream.copy_data(stream, entry)
             return True
@@ -188,7 +193,7 @@ class Conversion:
         return True
 
     def _add(self, addition: Addition, sink: BinaryIO) -> None:
-        if addition.name in self.paths and (addition.weak or (addition.data is None and addition.symlink is None)):
+        if addition.name in self.paths:
             return
         for depth in range(1, addition.name.count("/") + 1):
             parent = "/".join(addition.name.split("/")[:depth])
@@ -225,37 +230,38 @@ class Conversion:
         if self.has("var/lib/dbus"):
             yield Addition("var/lib/dbus/machine-id", symlink="/etc/machine-id")
         name = self._own.get("etc/hostname", b"").decode("utf-8", "replace").strip() or self.hostname
-        yield Addition("etc/hostname", f"{name}\n".encode(), weak=True)
+        yield Addition("etc/hostname", f"{name}\n".encode())
         hosts = f"127.0.0.1\tlocalhost\n127.0.1.1\t{name}\n\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-        yield Addition("etc/hosts", hosts.encode(), weak=True)
+        yield Addition("etc/hosts", hosts.encode())
         if self.has("usr/lib/systemd/systemd-resolved", "lib/systemd/systemd-resolved"):
-            yield Addition("etc/resolv.conf", symlink="../run/systemd/resolve/stub-resolv.conf", weak=True)
+            yield Addition("etc/resolv.conf", symlink="../run/systemd/resolve/stub-resolv.conf")
         else:
-            yield Addition("etc/resolv.conf", b"", weak=True)
-        yield Addition("etc/mtab", symlink="../proc/self/mounts", weak=True)
+            yield Addition("etc/resolv.conf", b"")
+        yield Addition("etc/mtab", symlink="../proc/self/mounts")
 
     def _first_boot(self) -> Iterable[Addition]:
         """No prompt for locale, time zone or root's password, and units as the layers left them."""
         if not self.has("etc/default/locale", "etc/locale.conf"):
             yield Addition("etc/default/locale", b"LANG=C.UTF-8\n")
             yield Addition("etc/locale.conf", b"LANG=C.UTF-8\n")
-        yield Addition("etc/systemd/system/systemd-firstboot.service", symlink="/dev/null", weak=True)
+        yield Addition("etc/systemd/system/systemd-firstboot.service", symlink="/dev/null")
         versions = [int(m[1]) for p in self.paths if (m := re.search(r"/libsystemd-shared-(\d+)[^/]*\.so$", p))]
         # `ignore` came with systemd 252; `disable` has the same effect on a first boot, which only enables.
         verb = "ignore" if max(versions, default=0) >= SYSTEMD_WITH_IGNORE else "disable"
-        yield Addition("etc/systemd/system-preset/00-metallize.preset", PRESET.format(verb=verb).encode(), weak=True)
+        yield Addition("etc/systemd/system-preset/00-metallize.preset", PRESET.format(verb=verb).encode())
 
     def newest_kernel(self) -> str:
         """The version to boot. Raises ConversionError where there is no kernel, or no initrd beside it."""
+        bootable = self.kernels & self.initrds
+        if bootable:
+            return max(bootable, key=version_key)
         if not self.kernels:
             raise ConversionError(
                 "the rootfs has no kernel (no /boot/vmlinuz-*): a layer such as debian-live.dockerfile or "
                 "debian-disk.dockerfile must be among the profile's images"
             )
         newest = max(self.kernels, key=version_key)
-        if newest not in self.initrds:
-            raise ConversionError(f"/boot/vmlinuz-{newest} has no /boot/initrd.img-{newest} beside it")
-        return newest
+        raise ConversionError(f"/boot/vmlinuz-{newest} has no /boot/initrd.img-{newest} beside it")
 
 
 def version_key(version: str) -> tuple[tuple[int, int | str], ...]:
@@ -276,7 +282,7 @@ def _installed(status: str) -> Iterable[dict[str, str]]:
         )
         if fields.get("Status", "").endswith(" installed"):
             yield {
-                "name": fields["Package"],
+                "name": fields.get("Package", ""),
                 "version": fields.get("Version", ""),
                 "architecture": fields.get("Architecture", ""),
             }

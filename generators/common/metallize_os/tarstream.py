@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 BLOCK = 512
@@ -17,6 +17,11 @@ CHUNK = 1 << 20
 
 FILE_TYPES = frozenset({b"0", b"\0", b"7"})
 HARD_LINK, SYMLINK, DIRECTORY = b"1", b"2", b"5"
+_WITHOUT_DATA = frozenset({b"1", b"2", b"3", b"4", b"5", b"6"})
+_CUT = "the rootfs stream ended in the middle: its producer failed"
+GLOBAL_RECORDS = b"g"
+"""PAX records for all members that follow: an entry without a name, to be passed on."""
+_EXTENSIONS = frozenset({b"x", b"L", b"K", GLOBAL_RECORDS})
 
 
 class TarError(Exception):
@@ -24,10 +29,24 @@ class TarError(Exception):
 
 
 def _number(field: bytes) -> int:
-    if field[0] & 0x80:  # GNU base-256
-        return int.from_bytes(field, "big") & ~(0x80 << (8 * (len(field) - 1)))
+    if field[0] & 0x80:  # GNU base-256: two's complement without the top bit
+        bits = 8 * len(field) - 1
+        number = int.from_bytes(field, "big") & ((1 << bits) - 1)
+        return number - (1 << bits) if field[0] & 0x40 else number
     text = field.strip(b" \0")
-    return int(text, 8) if text else 0
+    try:
+        return int(text, 8) if text else 0
+    except ValueError as exc:
+        raise TarError(f"the rootfs stream is no tar archive: {text!r} is no octal number") from exc
+
+
+def _whole(text: bytes) -> int:
+    """A PAX size or time in whole units, rounded up: a fraction past the latest second is too late."""
+    whole, _, fraction = text.partition(b".")
+    try:
+        return int(whole) + (1 if fraction.strip(b"0") else 0)
+    except ValueError as exc:
+        raise TarError(f"the rootfs stream is no tar archive: {text!r} is no number") from exc
 
 
 def _text(field: bytes) -> str:
@@ -39,21 +58,53 @@ def _read_exactly(stream: BinaryIO, size: int) -> bytes:
     while size:
         part = stream.read(min(size, CHUNK))
         if not part:
-            raise TarError("the rootfs stream ended in the middle: its producer failed")
+            raise TarError(_CUT)
         parts.append(part)
         size -= len(part)
     return b"".join(parts)
 
 
 def _pax_records(payload: bytes) -> dict[str, bytes]:
-    records = {}
+    records: dict[str, bytes] = {}
     while payload.strip(b"\0"):
-        length, _, rest = payload.partition(b" ")
-        record = rest[: int(length) - len(length) - 1]
-        key, _, value = record.rstrip(b"\n").partition(b"=")
+        digits, _, _ = payload.partition(b" ")
+        if not digits.isdigit() or payload[int(digits) - 1 : int(digits)] != b"\n":
+            raise TarError("the rootfs stream is no tar archive: a PAX record does not end where it says")
+        record = payload[len(digits) + 1 : int(digits) - 1]
+        key, _, value = record.partition(b"=")
         records[key.decode("utf-8", "surrogateescape")] = value
-        payload = payload[int(length) :]
+        payload = payload[int(digits) :]
     return records
+
+
+def _pax_block(kind: bytes, template: bytes, records: dict[str, bytes]) -> bytes:
+    """An extension header like `template` with these records."""
+    body = b""
+    for key, value in records.items():
+        rest = b" " + key.encode("utf-8", "surrogateescape") + b"=" + value + b"\n"
+        length = len(rest) + 1
+        while len(str(length)) + len(rest) != length:
+            length = len(str(length)) + len(rest)
+        body += str(length).encode() + rest
+    header = _patched(template, {slice(124, 136): b"%011o\0" % len(body), slice(156, 157): kind})
+    return header + body + b"\0" * (-len(body) % BLOCK)
+
+
+def _patched(header: bytes, fields: dict[slice, bytes]) -> bytes:
+    """A header block with some fields replaced and its checksum made good."""
+    block = bytearray(header)
+    for place, value in fields.items():
+        block[place] = value
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+def _checked(header: bytes) -> bytes:
+    """The header block, if its checksum holds."""
+    if _number(header[148:156]) != sum(header[:148]) + 8 * ord(" ") + sum(header[156:]):
+        raise TarError("the rootfs stream is no tar archive: a header's checksum is wrong")
+    return header
 
 
 @dataclass(slots=True)
@@ -83,60 +134,106 @@ class Entry:
         if self.mtime <= latest:
             return
         if "mtime" in self.pax:
-            raise TarError(f"{self.name}: a PAX time later than {latest} cannot be clamped")
-        header = bytearray(self.raw[-BLOCK:])
-        header[136:148] = b"%011o\0" % latest
-        header[148:156] = b" " * 8
-        header[148:156] = b"%06o\0 " % sum(header)
-        self.raw = self.raw[:-BLOCK] + bytes(header)
+            self._drop_record("mtime")
+        self.raw = self.raw[:-BLOCK] + _patched(self.raw[-BLOCK:], {slice(136, 148): b"%011o\0" % latest})
         self.mtime = latest
 
+    def set_mode(self, mode: int) -> None:
+        """Change the permission bits."""
+        if mode != self.mode:
+            self.raw = self.raw[:-BLOCK] + _patched(self.raw[-BLOCK:], {slice(100, 108): b"%07o\0" % mode})
+            self.mode = mode
 
-def read_entries(stream: BinaryIO) -> Iterator[tuple[Entry, BinaryIO]]:
-    """Yield each entry with the stream standing at its data, which the consumer must read or skip whole."""
-    raw, pax, long_name, long_link = b"", {}, "", ""
-    while True:
-        header = _read_exactly(stream, BLOCK)
-        if not header.strip(b"\0"):
-            _drain(stream)
-            return
-        kind = header[156:157]
-        size = _number(header[124:136])
-        raw += header
-        if kind in (b"x", b"g", b"L", b"K"):
-            payload = _read_exactly(stream, -(-size // BLOCK) * BLOCK)
-            raw += payload
-            if kind == b"x":
-                pax = _pax_records(payload[:size])
-            elif kind == b"L":
-                long_name = _text(payload[:size])
-            elif kind == b"K":
-                long_link = _text(payload[:size])
-            continue
+    def _drop_record(self, key: str) -> None:
+        """Take one record out of the member's PAX header, and the header away where it was the only one."""
+        kept, raw = b"", self.raw[:-BLOCK]
+        while raw:
+            header, size = raw[:BLOCK], _number(raw[124:136])
+            end = BLOCK + -(-size // BLOCK) * BLOCK
+            if header[156:157] == b"x":
+                records = _pax_records(raw[BLOCK : BLOCK + size])
+                records.pop(key, None)
+                kept += _pax_block(b"x", header, records) if records else b""
+            else:
+                kept += raw[:end]
+            raw = raw[end:]
+        self.raw = kept + self.raw[-BLOCK:]
+        del self.pax[key]
+
+
+@dataclass(slots=True)
+class _Extensions:
+    """The headers before a member's own, which speak of it."""
+
+    raw: bytes = b""
+    pax: dict[str, bytes] = field(default_factory=dict)
+    name: str = ""
+    link: str = ""
+
+    def take(self, kind: bytes, blocks: bytes, size: int) -> None:
+        self.raw += blocks
+        payload = blocks[BLOCK : BLOCK + size]
+        if kind == b"x":
+            self.pax = _pax_records(payload)
+        elif kind == b"L":
+            self.name = _text(payload)
+        else:
+            self.link = _text(payload)
+
+    def member(self, header: bytes) -> Entry:
+        """The member whose own header this is."""
+        pax, kind, size = self.pax, header[156:157], _number(header[124:136])
+        posix = header[257:262] == b"ustar" and header[257:265] != b"ustar  \0"
+        prefix = _text(header[345:500]) if posix else ""
+        name = self.name or (f"{prefix}/" if prefix else "") + _text(header[0:100])
+        link = self.link or _text(header[157:257])
         if kind == b"S" or any(key.startswith("GNU.sparse") for key in pax):
-            raise TarError("sparse members are not supported")
-        prefix = _text(header[345:500]) if header[257:262] == b"ustar" and header[257:265] != b"ustar  \0" else ""
-        name = _text(header[0:100])
-        name = f"{prefix}/{name}" if prefix else name
+            raise TarError(f"{name}: sparse members are not supported")
         if "path" in pax:
             name = pax["path"].decode("utf-8", "surrogateescape")
-        link = long_link or _text(header[157:257])
         if "linkpath" in pax:
             link = pax["linkpath"].decode("utf-8", "surrogateescape")
         if "size" in pax:
-            size = int(pax["size"])
-        entry = Entry(
-            name=(long_name or name).removeprefix("./").strip("/"),
+            size = _whole(pax["size"])
+        if kind == b"\0" and name.endswith("/"):  # how archives older than POSIX write a directory
+            kind = DIRECTORY
+        return Entry(
+            name=name.removeprefix("./").strip("/"),
             kind=kind,
-            size=size if kind in FILE_TYPES else 0,
+            size=0 if kind in _WITHOUT_DATA else size,
             mode=_number(header[100:108]),
-            mtime=_number(header[136:148]),
+            mtime=_whole(pax["mtime"]) if "mtime" in pax else _number(header[136:148]),
             link=link,
-            raw=raw,
+            raw=self.raw + header,
             pax=pax,
         )
-        raw, pax, long_name, long_link = b"", {}, "", ""
-        yield entry, stream
+
+
+def read_entries(stream: BinaryIO) -> Iterator[tuple[Entry, BinaryIO]]:
+    """Yield each entry with the stream standing at its data, which the consumer must read or skip whole.
+
+    Raises TarError where the stream is no tar archive, or ends before the archive does.
+    """
+    extensions = _Extensions()
+    while True:
+        header = _read_exactly(stream, BLOCK)
+        if not header.strip(b"\0"):
+            if extensions.raw:
+                raise TarError(_CUT)
+            _drain(stream)
+            return
+        _checked(header)
+        kind = header[156:157]
+        if kind not in _EXTENSIONS:
+            yield extensions.member(header), stream
+            extensions = _Extensions()
+            continue
+        size = _number(header[124:136])
+        blocks = header + _read_exactly(stream, -(-size // BLOCK) * BLOCK)
+        if kind == GLOBAL_RECORDS:
+            yield Entry(name="", kind=kind, size=0, mode=0, mtime=0, link="", raw=blocks, pax={}), stream
+        else:
+            extensions.take(kind, blocks, size)
 
 
 def _drain(stream: BinaryIO) -> None:
@@ -150,7 +247,7 @@ def copy_data(stream: BinaryIO, entry: Entry, *sinks: BinaryIO) -> None:
     while left:
         part = stream.read(min(left, CHUNK))
         if not part:
-            raise TarError(f"{entry.name}: the rootfs stream ended in the middle: its producer failed")
+            raise TarError(f"{entry.name}: {_CUT}")
         left -= len(part)
         for sink in sinks:
             sink.write(part)
