@@ -160,7 +160,7 @@ def repro_script(plan: GuestPlan) -> str:
     steps.append(_quoted(guest_argv(mine, ports, paused=False)))
     return (
         "#!/bin/sh\n"
-        "# Boots this run's machine by hand: serial port on the terminal, Ctrl-A X ends it, Ctrl-A C is QEMU's monitor\n"
+        "# Boots this run's machine by hand: serial port on the terminal, Ctrl-A X ends it, Ctrl-A C is the monitor\n"
         "# (`info usernet` there tells the ports). The image is not changed.\n"
         "set -eu\n"
         "folder=$(mktemp -d)\ntrap 'rm -rf \"$folder\"' EXIT\n" + "\n".join(steps) + "\n"

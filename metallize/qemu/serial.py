@@ -19,7 +19,7 @@ QUIET_SECONDS = 2.0
 ATTEMPTS = 3
 
 _LOGIN = r"(?<!Last )\blogin: ?\Z"
-_SECRET_PROMPT = r"(?i:password|kennwort)[^\n]{0,40}: ?\Z"
+_SECRET_PROMPT = r"(?i:password|kennwort)[^\n]{0,40}: ?\Z"  # noqa: S105 - a pattern
 _REFUSED = r"Login incorrect|Login failed|Authentication failure|Permission denied|Access denied|incorrect password"
 _CHANGE = (
     r"You are required to change your password|[Pp]assword (?:has )?expired|Changing password for"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import logging
 import selectors
 import socket
 import time
@@ -22,11 +23,13 @@ from metallize.model.profile import Ssh
 from metallize.model.report import Stage
 
 EPHEMERAL = "ephemeral"
+_LOG = "metallize.paramiko"
 BANNER = b"SSH-"
 _RETRY_SECONDS = 0.25
 _NEXT_ATTEMPT_SECONDS = 2.0
 """A connection that waits may be one whose packets were lost before the network was up: another is begun beside it."""
-_GIVE_UP_SECONDS = 20.0
+_WAITING = 3
+"""Not more at once: sshd holds it against an address that many of its connections never log in (PerSourcePenalties)."""
 REFUSALS = 3
 """So often a login must be refused to count as such; pam_faillock locks an account at the fourth."""
 
@@ -102,6 +105,11 @@ class SshShell:
         except (paramiko.SSHException, OSError, EOFError) as exc:
             raise ShellError(f"SSH was lost: {exc or type(exc).__name__}") from exc
 
+    @property
+    def server(self) -> str:
+        """What the server said first."""
+        return self._transport.remote_version
+
     def close(self) -> None:
         self._transport.close()
 
@@ -169,7 +177,7 @@ def wait_for_banner(
 
     The host's side of a forwarded port accepts before anything listens in the guest.
     """
-    waiting: dict[socket.socket, float] = {}
+    waiting: dict[socket.socket, None] = {}
     with selectors.DefaultSelector() as selector:
         try:
             next_attempt = 0.0
@@ -177,10 +185,12 @@ def wait_for_banner(
                 watch.check()
                 now = time.monotonic()
                 if now >= next_attempt:
+                    if len(waiting) == _WAITING:
+                        _drop(next(iter(waiting)), selector, waiting)
                     client = socket.create_connection(("127.0.0.1", port), timeout=2)
                     client.setblocking(False)
                     selector.register(client, selectors.EVENT_READ)
-                    waiting[client] = now
+                    waiting[client] = None
                     next_attempt = now + _NEXT_ATTEMPT_SECONDS
                 for key, _ in selector.select(0.1):
                     client = key.fileobj  # type: ignore[assignment]  # only sockets are registered
@@ -190,15 +200,13 @@ def wait_for_banner(
                     if _closed(client):
                         _drop(client, selector, waiting)
                         next_attempt = min(next_attempt, now + _RETRY_SECONDS)
-                for client in [one for one, since in waiting.items() if now - since > _GIVE_UP_SECONDS]:
-                    _drop(client, selector, waiting)
             return None
         finally:
             for client in waiting:
                 client.close()
 
 
-def _drop(client: socket.socket, selector: selectors.BaseSelector, waiting: dict[socket.socket, float]) -> None:
+def _drop(client: socket.socket, selector: selectors.BaseSelector, waiting: dict[socket.socket, None]) -> None:
     selector.unregister(client)
     client.close()
     del waiting[client]
@@ -223,6 +231,10 @@ def _closed(client: socket.socket) -> bool:
 def _log_in(server: socket.socket, access: SshAccess, watch: Watch, deadline: Deadline) -> SshShell:
     server.settimeout(None)
     transport = paramiko.Transport(server)
+    transport.set_log_channel(_LOG)
+    quiet = logging.getLogger(_LOG)  # what goes wrong is raised, and needs no second voice on standard error
+    quiet.propagate = False
+    quiet.addHandler(logging.NullHandler())
     transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = max(5.0, deadline.remaining)
     try:
         transport.start_client(timeout=max(1.0, deadline.remaining))

@@ -302,7 +302,7 @@ class BootWatch:
         self.fail(
             "unexpected-reset",
             "the guest reset itself, although no reboot was asked for",
-            remedy="a panic with panic= on the command line, a triple fault or a watchdog does this: see the last lines",
+            remedy="a panic with panic= on the command line, a triple fault or a watchdog does this",
         )
 
     def _check(self, now: float) -> None:

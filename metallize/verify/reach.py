@@ -45,7 +45,7 @@ def check_reach(guest: Guest, target_text: str, wanted: Reach, slowness: float) 
         holds = all(claim.holds for claim in claims)
         if holds or deadline.expired:
             break
-        guest.watch.wait(lambda: None, deadline.sooner(0.5, "another attempt"))
+        guest.watch.wait(lambda: None, deadline.sooner(min(8.0, 0.25 * 2**attempts), "another attempt"))
     return Result(
         title=f"reach {target_text}",
         kind="reach",

@@ -168,21 +168,20 @@ class BootSession:
         """The shell that observes: SSH where it comes in time, because it is faster; else serial."""
         serial_since: float | None = None
 
-        def look() -> Shell | Literal["none"] | None:
+        def look() -> bool | None:
             nonlocal serial_since
-            best = self.best_shell()
-            if best is not None and (self.ssh is None or self.ssh.done):
-                return True
             if all(task.done for task in (self.ssh, self.serial) if task is not None):
                 return True
-            if self.serial is not None and self.serial.done and best is not None:
+            if self.ssh is not None and self.ssh.done:
+                return True if self.ssh.error is None else None
+            if self.serial is not None and self.serial.done and self.best_shell() is not None:
                 serial_since = serial_since or time.monotonic()
-                if time.monotonic() - serial_since > PATIENCE_SECONDS / 2 * self.slowness:
+                if self.ssh is None or time.monotonic() - serial_since > PATIENCE_SECONDS / 2 * self.slowness:
                     return True
             return None
 
         self.guest.watch.wait(look, self.deadline)
-        return found
+        return self.best_shell()
 
     def _look_on(self) -> None:
         watch = self.guest.watch
