@@ -6,17 +6,17 @@ Adding one is adding a file or a folder; nothing is registered. This is the one 
 from __future__ import annotations
 
 import importlib
-import platform
 import pkgutil
+import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from metallize.config.vocabulary import Escape, Vocabulary
 from metallize.catalog.generator_file import read_generator
 from metallize.catalog.layer_file import read_layer_header
+from metallize.config.vocabulary import Escape, Vocabulary
 from metallize.model.catalogue import Generator, Layer, MachineEntry
 from metallize.model.kind import Kind
 from metallize.model.profile import Platform

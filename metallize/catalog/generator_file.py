@@ -38,7 +38,7 @@ class GeneratorFile(Frozen):
     ids: tuple[str, ...] = ()
     kernel_boot_params: str = ""
     fstab: str = ""
-    options: dict[str, OptionFile] = {}
+    options: Annotated[dict[str, OptionFile], Field(default_factory=dict)]
     example: str = ""
 
 

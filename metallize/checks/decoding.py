@@ -225,7 +225,7 @@ def _decode_lines(raw: object, info: ValidationInfo) -> Matcher:
 
 
 def _decode_number(raw: object, info: ValidationInfo) -> Matcher:
-    """goss reads the text "1000" of a uid, gid or exit status as a number."""
+    """Read the text "1000" of a uid, gid or exit status as a number, as goss does."""
     is_number = isinstance(raw, str) and raw.strip().isdecimal()
     return _decode_value(int(str(raw)) if is_number else raw, info)
 

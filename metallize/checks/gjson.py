@@ -1,6 +1,6 @@
-"""gjson's paths over decoded JSON, as far as goss files use them.
+r"""gjson's paths over decoded JSON, as far as goss files use them.
 
-Source: github.com/tidwall/gjson SYNTAX.md: keys, indexes, `*` and `?`, `\\.`, `#`, `#.key`, `#(key op value)`,
+Source: github.com/tidwall/gjson SYNTAX.md: keys, indexes, `*` and `?`, `\.`, `#`, `#.key`, `#(key op value)`,
 `#(...)#`, `|`, and the modifiers @this, @keys, @values, @reverse, @flatten and @valid. Other modifiers,
 multipaths and literals are refused when the path is parsed.
 """
@@ -65,7 +65,9 @@ def parse_path(source: str) -> GjsonPath:
     while rest:
         step, rest = _step(rest, source)
         steps.append(step)
-        if rest and rest[0] in ".|":
+        if rest and rest[0] not in ".|":
+            raise ValueError(f"the gjson path `{source}` lacks a dot before `{rest}`")
+        if rest:
             rest = rest[1:]
             if not rest:
                 raise ValueError(f"the gjson path `{source}` ends in a dot")
@@ -171,9 +173,10 @@ def _member(value: JsonValue, step: _Key, source: str) -> JsonValue:
             for key, member in value.items():
                 if step.pattern.fullmatch(key):
                     return member
-    elif isinstance(value, Sequence) and not isinstance(value, str) and step.text.isdecimal():
-        if int(step.text) < len(value):
-            return value[int(step.text)]
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        index = int(step.text) if step.text.isdecimal() else len(value)
+        if index < len(value):
+            return value[index]
     raise PathNotFound(source)
 
 
@@ -202,23 +205,27 @@ def _chosen(item: JsonValue, query: _Query) -> bool:
     except PathNotFound:
         return False
     wanted = query.value
-    match query.operator:
-        case "":
-            return True
-        case "%" | "!%":
-            pattern = ".*".join(re.escape(part).replace(r"\?", ".") for part in str(wanted).split("*"))
-            matches = isinstance(actual, str) and re.fullmatch(pattern, actual, re.DOTALL) is not None
-            return matches if query.operator == "%" else isinstance(actual, str) and not matches
-        case "==":
-            return _same(actual, wanted)
-        case "!=":
-            return not _same(actual, wanted)
-    numbers = isinstance(actual, int | float) and isinstance(wanted, int | float)
-    texts = isinstance(actual, str) and isinstance(wanted, str)
-    if not numbers and not texts:
+    if query.operator == "":
+        return True
+    if query.operator in {"%", "!%"}:
+        pattern = ".*".join(re.escape(part).replace(r"\?", ".") for part in str(wanted).split("*"))
+        matches = isinstance(actual, str) and re.fullmatch(pattern, actual, re.DOTALL) is not None
+        return isinstance(actual, str) and matches is (query.operator == "%")
+    if query.operator in {"==", "!="}:
+        return _same(actual, wanted) is (query.operator == "==")
+    return _ordered(actual, query.operator, wanted)
+
+
+def _ordered(actual: JsonValue, operator: str, wanted: JsonValue) -> bool:
+    """Whether two numbers or two texts are in this order; anything else never is."""
+    order: int | None = None
+    if isinstance(actual, str) and isinstance(wanted, str):
+        order = (actual > wanted) - (actual < wanted)
+    if isinstance(actual, int | float) and isinstance(wanted, int | float):
+        order = (actual > wanted) - (actual < wanted)
+    if order is None:
         return False
-    order = (actual > wanted) - (actual < wanted)  # type: ignore[operator]  # two numbers or two texts
-    return {"<": order < 0, "<=": order <= 0, ">": order > 0, ">=": order >= 0}[query.operator]
+    return {"<": order < 0, "<=": order <= 0, ">": order > 0, ">=": order >= 0}[operator]
 
 
 def _same(actual: JsonValue, wanted: JsonValue) -> bool:

@@ -40,7 +40,8 @@ elif command -v apk >/dev/null; then
   v=$(apk info -ve "$n" 2>/dev/null | head -n 1); [ -n "$v" ] && echo "version.${{v#"$n"-}} install ok installed"
 elif command -v rpm >/dev/null; then
   echo "tool rpm"
-  rpm -q --nosignature --nodigest --qf 'version.%|EPOCH?{{%{{EPOCH}}:}}:{{}}|%{{VERSION}}-%{{RELEASE}} install ok installed\\n' "$n" 2>/dev/null |
+  rpm -q --nosignature --nodigest \\
+    --qf 'version.%|EPOCH?{{%{{EPOCH}}:}}:{{}}|%{{VERSION}}-%{{RELEASE}} install ok installed\\n' "$n" 2>/dev/null |
     grep '^version\\.'
 elif command -v pacman >/dev/null; then
   echo "tool pacman"

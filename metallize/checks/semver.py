@@ -16,6 +16,7 @@ _COMPARISON = re.compile(r"\s*(==|=|!=|!|>=|<=|>|<)?\s*([0-9xX*][0-9A-Za-z.+*-]*
 _WILDCARD = re.compile(rf"({_NUMBER})(?:\.({_NUMBER}))?\.[xX*](?:\.[xX*])?", re.ASCII)
 
 Release = tuple[int, int, int]
+Rank = tuple[Release, bool, tuple[tuple[bool, int, str], ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,7 @@ class Version:
     pre: tuple[str, ...] = ()
 
     @property
-    def rank(self) -> tuple[Release, bool, tuple[tuple[bool, int, str], ...]]:
+    def rank(self) -> Rank:
         """semver.org, item 11: a pre-release comes before its release; numbers before words, words in ASCII."""
         parts = tuple((False, int(p), "") if p.isdigit() else (True, 0, p) for p in self.pre)
         return self.release, not self.pre, parts
@@ -64,35 +65,30 @@ def _all_of(part: str, whole: str) -> Callable[[Version], bool]:
 def _comparison(operator: str, text: str, whole: str) -> Callable[[Version], bool]:
     exact = parse_version(text)
     if exact is not None:
-        low = high = exact.rank
-        return _exact(operator, low)
+        return _exact(operator, exact.rank)
     wildcard = _WILDCARD.fullmatch(text)
     if wildcard is None:
         raise ValueError(f"`{whole}` is no range of versions: `{text}` is no version like 1.2.3")
     major, minor = int(wildcard[1]), wildcard[2]
     low = Version(release=(major, int(minor or 0), 0)).rank
     high = Version(release=(major, int(minor) + 1, 0) if minor else (major + 1, 0, 0)).rank
-    match operator:
-        case ">":
-            return lambda version: version.rank >= high
-        case ">=":
-            return lambda version: version.rank >= low
-        case "<":
-            return lambda version: version.rank < low
-        case "<=":
-            return lambda version: version.rank < high
-        case "!" | "!=":
-            return lambda version: not low <= version.rank < high
-        case _:
-            return lambda version: low <= version.rank < high
-
-
-def _exact(operator: str, rank: object) -> Callable[[Version], bool]:
     tests: dict[str, Callable[[Version], bool]] = {
-        ">": lambda version: version.rank > rank,  # type: ignore[operator]  # rank is Version.rank
-        ">=": lambda version: version.rank >= rank,  # type: ignore[operator]  # as above
-        "<": lambda version: version.rank < rank,  # type: ignore[operator]  # as above
-        "<=": lambda version: version.rank <= rank,  # type: ignore[operator]  # as above
+        ">": lambda version: version.rank >= high,
+        ">=": lambda version: version.rank >= low,
+        "<": lambda version: version.rank < low,
+        "<=": lambda version: version.rank < high,
+        "!": lambda version: not low <= version.rank < high,
+        "!=": lambda version: not low <= version.rank < high,
+    }
+    return tests.get(operator, lambda version: low <= version.rank < high)
+
+
+def _exact(operator: str, rank: Rank) -> Callable[[Version], bool]:
+    tests: dict[str, Callable[[Version], bool]] = {
+        ">": lambda version: version.rank > rank,
+        ">=": lambda version: version.rank >= rank,
+        "<": lambda version: version.rank < rank,
+        "<=": lambda version: version.rank <= rank,
         "!": lambda version: version.rank != rank,
         "!=": lambda version: version.rank != rank,
     }

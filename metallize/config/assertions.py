@@ -14,7 +14,10 @@ from metallize.model.assertion import Assertion
 from metallize.model.kind import Kind, ResourceOptions
 
 GOSS_KINDS = frozenset(
-    "addr command dns file gossfile group http interface kernel-param matching mount package port process service user".split()
+    {
+        *("addr", "command", "dns", "file", "gossfile", "group", "http", "interface", "kernel-param", "matching"),
+        *("mount", "package", "port", "process", "service", "user"),
+    }
 )
 """The vocabulary of goss 0.4 (goss docs/gossfile.md, Available tests)."""
 

@@ -106,63 +106,62 @@ def _decode_options(node: Node, generator: Generator | None, findings: Findings)
             message = f"generator `{generator.name}` has no option `{item.key}`"
             findings.add(item.location, message, did_you_mean(item.key, generator.options))
             continue
-        value = _option_value(option, item.value)
-        if isinstance(value, _Wrong):
-            findings.add(item.value.location, f"`{item.key}`: {value.message}: `{shown(item.value)}`", value.hint)
-        else:
-            options[item.key] = value
+        try:
+            options[item.key] = _option_value(option, item.value)
+        except ValueError as exc:
+            hint = exc.hint if isinstance(exc, _Wrong) else None
+            findings.add(item.value.location, f"`{item.key}`: {exc}: `{shown(item.value)}`", hint)
     return options
 
 
-class _Wrong:
+class _Wrong(ValueError):  # noqa: N818 - it carries a message to the one place that reports it
+    """Why a value does not suit an option."""
+
     def __init__(self, message: str, hint: str | None = None) -> None:
-        self.message = message
+        super().__init__(message)
         self.hint = hint
 
 
-def _option_value(option: Option, node: Node) -> OptionValue | _Wrong:
-    """The value of one generator option, typed as the generator declares it."""
+def _option_value(option: Option, node: Node) -> OptionValue:
+    """The value of one generator option, typed as the generator declares it; raises _Wrong."""
     if not isinstance(node, Scalar) or node.value is None:
-        return _Wrong(f"a single value is wanted, not {kind_of(node)}")
+        raise _Wrong(f"a single value is wanted, not {kind_of(node)}")
     value = _typed(option.type, node)
-    if isinstance(value, _Wrong):
-        return value
     if option.choices and value not in option.choices:
         choices = [str(choice) for choice in option.choices]
-        return _Wrong(f"it is not one of {', '.join(choices)}", did_you_mean(node.text, choices))
+        raise _Wrong(f"it is not one of {', '.join(choices)}", did_you_mean(node.text, choices))
     if isinstance(value, int | float) and not isinstance(value, bool):
         if option.minimum is not None and value < option.minimum:
-            return _Wrong(f"it is less than {option.minimum:g}")
+            raise _Wrong(f"it is less than {option.minimum:g}")
         if option.maximum is not None and value > option.maximum:
-            return _Wrong(f"it is more than {option.maximum:g}")
-    if isinstance(value, str) and (problem := argument_value_problem(value)) is not None:
-        return _Wrong(problem)
-    if isinstance(value, str) and option.pattern is not None and re.fullmatch(option.pattern, value) is None:
-        return _Wrong(f"it does not have the form {option.pattern}")
+            raise _Wrong(f"it is more than {option.maximum:g}")
+    if isinstance(value, str):
+        if (problem := argument_value_problem(value)) is not None:
+            raise _Wrong(problem)
+        if option.pattern is not None and re.fullmatch(option.pattern, value) is None:
+            raise _Wrong(f"it does not have the form {option.pattern}")
     return value
 
 
-def _typed(kind: OptionType, node: Scalar) -> OptionValue | _Wrong:
+def _typed(kind: OptionType, node: Scalar) -> OptionValue:
+    """The scalar in an option's type; raises _Wrong, or ValueError for a size."""
     value = node.value
+    number = isinstance(value, int | float) and not isinstance(value, bool)
     match kind:
+        case OptionType.STRING if isinstance(value, bool) and not node.verbatim:
+            raise _Wrong("text is wanted here, not true or false", f'write "{node.text}"')
         case OptionType.STRING:
-            if isinstance(value, bool) and not node.verbatim:
-                return _Wrong("text is wanted here, not true or false", f'write "{node.text}"')
             return node.text
-        case OptionType.BOOLEAN:
-            return value if isinstance(value, bool) else _Wrong("true or false is wanted here")
-        case OptionType.INTEGER:
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            return int(value) if whole and value is not None else _Wrong("a whole number is wanted here")
-        case OptionType.NUMBER:
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                return value
-            return _Wrong("a number is wanted here")
+        case OptionType.BOOLEAN if isinstance(value, bool):
+            return value
+        case OptionType.INTEGER if isinstance(value, int) and number:
+            return value
+        case OptionType.NUMBER if isinstance(value, int | float) and number:
+            return value
         case OptionType.SIZE:
-            try:
-                return parse_size(value if isinstance(value, int) else node.text)
-            except ValueError as exc:
-                return _Wrong(str(exc))
+            return parse_size(value if isinstance(value, int) else node.text)
+    wanted = {OptionType.BOOLEAN: "true or false", OptionType.INTEGER: "a whole number"}.get(kind, "a number")
+    raise _Wrong(f"{wanted} is wanted here")
 
 
 def decode_arguments(entry: Entry | None, findings: Findings) -> dict[str, str]:

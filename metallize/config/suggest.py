@@ -12,7 +12,8 @@ _SHORT = 5
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
     """A hint that names the nearest candidate, or all of them where none is near and they are few."""
     known = sorted(set(candidates))
-    folded = {candidate.casefold(): candidate for candidate in known}
+    folded = {_stem(candidate).casefold(): candidate for candidate in known}
+    folded |= {candidate.casefold(): candidate for candidate in known}
     cutoff = 0.5 if len(word) <= _SHORT else 0.6  # two letters of a short word that changed places
     near = difflib.get_close_matches(word[:200].casefold(), folded, n=1, cutoff=cutoff)
     if near:
@@ -25,3 +26,10 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
     if len(known) <= _SHOWN:
         return f"there is {', '.join(known)}" if len(known) > 1 else f"there is only `{known[0]}`"
     return None
+
+
+def _stem(name: str) -> str:
+    """A file's name as people remember it."""
+    for suffix in (".dockerfile", ".yaml", ".yml"):
+        name = name.removesuffix(suffix)
+    return name

@@ -17,7 +17,7 @@ class Escape(ValueError):  # noqa: N818 - it names what the path does
 
 
 class Layers(Protocol):
-    """Where an entry of `images` is looked for (PROFILE.md: beside the profile, extensions, dockerfile_dir, shipped)."""
+    """Where an entry of `images` is looked for: beside the profile, extensions, dockerfile_dir, shipped."""
 
     def find(self, name: str, *, beside: Path, dockerfile_dir: str | None) -> Layer | None:
         """The layer, or None; raises Escape for a name that leads out of the folder it was found in."""

@@ -25,8 +25,8 @@ class ResourceOptions(Frozen):
     title: Annotated[str | None, Field(description="words for the report, in place of kind and name")] = None
     meta: Annotated[
         dict[str, object],
-        Field(description="anything you want to keep beside the resource; nothing reads it"),
-    ] = {}
+        Field(default_factory=dict, description="anything you want to keep beside the resource; nothing reads it"),
+    ]
     skip: Annotated[bool, Field(strict=True, description="true: not observed, reported as skipped")] = False
 
 

@@ -28,10 +28,10 @@ _POSIX_CLASSES = {
 
 
 def compile_go_regex(source: str, flags: str = "") -> re.Pattern[str]:
-    """Compile a regular expression with Go's meaning; `flags` are the letters after a closing slash (i, m, s).
+    r"""Compile a regular expression with Go's meaning; `flags` are the letters after a closing slash.
 
-    `$` without (?m) is the end of the text and never before a last newline, \\d \\w \\s are ASCII, and
-    [[:alpha:]] and \\Q...\\E are read. Raises ValueError, in plain words, for what is no regular expression.
+    `$` without (?m) is the end of the text and never before a last newline, \d \w \s are ASCII, and
+    [[:alpha:]] and \Q...\E are read. Raises ValueError, in plain words, for what is no regular expression.
     """
     leading = re.match(r"\(\?([imsU]+)\)", source)
     inline = (leading[1] if leading else "") + flags

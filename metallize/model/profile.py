@@ -16,14 +16,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 _SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _MAX_SIZE = 1 << 60
+_MAX_PORT = 65535
 _TIME_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def parse_size(value: object) -> int:
     """Bytes from `8G`, `512M`, `1024` (binary units: K, M, G, T; `GiB` and `GB` are read as `G`)."""
-    if isinstance(value, bool):
-        raise ValueError("a size is a number of bytes or a number with K, M, G or T, like 8G")
-    if isinstance(value, int) and 0 < value <= _MAX_SIZE:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MAX_SIZE:
         return int(value)
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", str(value).strip(), re.IGNORECASE | re.ASCII)
     exact = float(match[1]) * _SIZE_UNITS[match[2].upper()] if match else 0.0
@@ -37,17 +36,14 @@ def parse_duration(value: object) -> timedelta:
     problem = "a duration is a number with s, m or h, like 90s or 5m"
     if isinstance(value, timedelta):
         return value
-    if isinstance(value, bool):
-        raise ValueError(problem)
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         seconds = float(value)
     else:
         text = str(value).strip()
         if re.fullmatch(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+", text) is None:
             raise ValueError(problem)
         seconds = sum(
-            float(number) * _TIME_UNITS[unit]
-            for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
+            float(number) * _TIME_UNITS[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
         )
     if not 0 < seconds <= 30 * 24 * 3600:
         raise ValueError(problem)
@@ -126,9 +122,7 @@ class Output(Frozen):
     """What is made from the rootfs, and how it boots."""
 
     generator: Annotated[str, Field(description="a folder of generators/: livecd, ext4, ...")]
-    file: Annotated[
-        FileName, Field(description="the image's file name; its suffix decides the container format")
-    ]
+    file: Annotated[FileName, Field(description="the image's file name; its suffix decides the container format")]
     kernel_boot_params: Annotated[
         OneLine, Field(description="appended to the kernel's command line; the last console= is /dev/console")
     ] = "console=tty0 console=ttyS0,115200"
@@ -149,12 +143,8 @@ class Media(StrEnum):
 class MachineOverrides(Frozen):
     """What one entry of boot.machines changes for its machine."""
 
-    machine: Annotated[
-        str | None, Field(description="the machine to use, where the entry's name is not one")
-    ] = None
-    media: Annotated[Media | None, Field(description="disk, cd or usb; default: cd for .iso, else disk")] = (
-        None
-    )
+    machine: Annotated[str | None, Field(description="the machine to use, where the entry's name is not one")] = None
+    media: Annotated[Media | None, Field(description="disk, cd or usb; default: cd for .iso, else disk")] = None
     memory: Size | None = None
     cpus: Annotated[int | None, Field(strict=True, ge=1, le=64)] = None
     disk: Size | None = None
@@ -202,7 +192,7 @@ def parse_reach_target(text: str) -> ReachTarget:
     if match is None:
         raise ValueError("a target is tcp:PORT, http://:PORT/PATH or https://:PORT/PATH")
     port = int(match[1] or match[3])
-    if not 1 <= port <= 65535:
+    if not 1 <= port <= _MAX_PORT:
         raise ValueError("a port is a number from 1 to 65535")
     return ReachTarget(scheme=match[2] or "tcp", port=port, path=match[4] or "/")
 
@@ -214,9 +204,7 @@ class Reach(Frozen):
         OneLine | None,
         Field(description="tcp: text, or /a regular expression/, in what the server says first"),
     ] = None
-    status: Annotated[int | None, Field(strict=True, ge=100, le=599, description="http: the status code")] = (
-        None
-    )
+    status: Annotated[int | None, Field(strict=True, ge=100, le=599, description="http: the status code")] = None
     body: Annotated[
         tuple[str, ...], Field(description="http: patterns as in a goss file: text, !text, /re/, !/re/")
     ] = ()
@@ -241,11 +229,11 @@ class Boot(Frozen):
     ] = {}
     memory: Size = 1 << 30
     cpus: Annotated[int, Field(strict=True, ge=1, le=64)] = 2
-    disk: Annotated[
-        Size | None, Field(description="grow the virtual disk past the image, as a real disk would be")
-    ] = None
-    timeout: Annotated[Duration, Field(description="power-on to ready, on a host of normal speed")] = (
-        timedelta(minutes=5)
+    disk: Annotated[Size | None, Field(description="grow the virtual disk past the image, as a real disk would be")] = (
+        None
+    )
+    timeout: Annotated[Duration, Field(description="power-on to ready, on a host of normal speed")] = timedelta(
+        minutes=5
     )
     login: Login | None = None
     ssh: Ssh | None = None
@@ -258,9 +246,7 @@ class Boot(Frozen):
         Field(description="seen from the host: tcp:PORT with banner, http://:PORT/PATH with status and body"),
     ] = {}
     time: TimeBudgets = TimeBudgets()
-    reboot: Annotated[
-        bool, Field(strict=True, description="everything must hold again after a clean reboot")
-    ] = False
+    reboot: Annotated[bool, Field(strict=True, description="everything must hold again after a clean reboot")] = False
 
 
 class Settings(Frozen):
