@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from metallize.config.suggest import did_you_mean
 from metallize.config.tree import Mapping, Node, Plain, Scalar, Sequence, find, kind_of, plain, printable, shown
+from metallize.config.words import control_character
 from metallize.errors import Location, Problem
 from metallize.model.loaded import KeyPath
 
@@ -174,7 +175,9 @@ def _words(error: ErrorDetails, found: Node) -> tuple[str, str | None]:
         return f"`{value}` is not one of {', '.join(choices)}", did_you_mean(value, choices)
     if kind in {"value_error", "assertion_error"}:
         return f"{context['error']}, not `{value}`", None
-    if kind == "string_pattern_mismatch":
+    if kind == "string_pattern_mismatch" and isinstance(found, Scalar):
+        if (control := control_character(found.text)) is not None:
+            return f"it holds {control}: `{value}`", None
         return f"`{value}` does not have the form {context['pattern']}", None
     return f"{error['msg'][:1].lower()}{error['msg'][1:]}, not `{value}`", None
 
