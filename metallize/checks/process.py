@@ -31,11 +31,14 @@ def _refuse(resource: str, options: ProcessOptions) -> str | None:
 
 def _observe(resource: str, options: ProcessOptions) -> str:
     name = (options.comm or resource).encode()[:_COMM_LENGTH].decode("utf-8", "ignore")
-    # `read` is the shell's own, so that the probe starts no process that it would then find.
-    return f"""n={quote(name)}
+    # `read` is the shell's own, so that the probe starts no process that it would then find; the shell that runs
+    # the probe, and its other children, are left out.
+    return f"""n={quote(name)} v=
 for d in /proc/[0-9]*; do
   c=; IFS= read -r c 2>/dev/null <"$d/comm" || continue
-  [ "$c" = "$n" ] && [ "${{d#/proc/}}" != "$$" ] && echo "pid ${{d#/proc/}}"
+  [ "$c" = "$n" ] && [ "${{d#/proc/}}" != "$$" ] || continue
+  while read -r k v; do [ "$k" = PPid: ] && break; done <"$d/status"
+  [ "$v" = "$$" ] || echo "pid ${{d#/proc/}}"
 done 2>/dev/null
 echo done"""
 

@@ -9,6 +9,7 @@ from metallize.config.source import parse_tree, read_text
 from metallize.config.suggest import did_you_mean
 from metallize.config.tree import Entry, Mapping, Node, Scalar, Sequence, kind_of, shown
 from metallize.config.validation import Findings, decode
+from metallize.config.vocabulary import Vocabulary
 from metallize.errors import Location, Problem, ProfileError
 from metallize.model.assertion import Assertion
 from metallize.model.kind import Kind, ResourceOptions
@@ -22,13 +23,13 @@ GOSS_KINDS = frozenset(
 """The vocabulary of goss 0.4 (goss docs/gossfile.md, Available tests)."""
 
 
-def load_suite(path: Path, kinds: MappingABC[str, Kind]) -> tuple[Assertion, ...]:
+def load_suite(path: Path, *, vocabulary: Vocabulary) -> tuple[Assertion, ...]:
     """The assertions of a goss-shaped file, in its order.
 
     Raises ProfileError with every problem, sorted by place.
     """
     findings = Findings()
-    assertions = read_suite(path, kinds, findings)
+    assertions = read_suite(path, vocabulary.kinds, findings)
     if findings.problems:
         raise ProfileError(findings.sorted())
     return assertions

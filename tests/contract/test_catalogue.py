@@ -14,6 +14,7 @@ from metallize.model.catalogue import Generator, Layer
 from metallize.model.kind import Kind, ResourceOptions
 
 CATALOG = Catalog()
+VOCABULARY = CATALOG.vocabulary()
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -53,7 +54,7 @@ def test_a_generator(generator: Generator, tmp_path: Path) -> None:
     assert example["output"]["generator"] == generator.name
     path = tmp_path / "example.yaml"
     path.write_text(yaml.safe_dump({"images": ["debian:trixie"], "platform": str(generator.platforms[0]), **example}))
-    profile = load_profile(path, vocabulary=CATALOG.vocabulary())
+    profile = load_profile(path, vocabulary=VOCABULARY)
     assert profile.output.generator == generator.name
 
 
@@ -74,7 +75,7 @@ def test_an_assertion_kind(kind: Kind, tmp_path: Path) -> None:
     assert issubclass(kind.options, ResourceOptions)
     path = tmp_path / "goss.yaml"
     path.write_text(yaml.safe_dump({kind.name: yaml.safe_load(kind.example)}))
-    (assertion,) = load_suite(path, CATALOG.kinds)
+    (assertion,) = load_suite(path, vocabulary=VOCABULARY)
     assert kind.probe(assertion.resource, assertion.options)
     schema = kind.options.model_json_schema()
     assert schema["additionalProperties"] is False
@@ -83,13 +84,13 @@ def test_an_assertion_kind(kind: Kind, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", CATALOG.suites)
 def test_a_suite(name: str) -> None:
-    assert load_suite(CATALOG.suites[name], CATALOG.kinds)
+    assert load_suite(CATALOG.suites[name], vocabulary=VOCABULARY)
     assert CATALOG.suites[name].read_text().startswith("# ")
 
 
 @pytest.mark.parametrize("name", CATALOG.profiles)
 def test_a_profile(name: str) -> None:
-    profile = load_profile(CATALOG.profiles[name], vocabulary=CATALOG.vocabulary())
+    profile = load_profile(CATALOG.profiles[name], vocabulary=VOCABULARY)
     assert profile.name == name
     assert profile.boot is not None
     assert profile.assertions, "a shipped profile asserts something"

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from metallize.catalog import Catalog
-from metallize.config import load_suite
+from metallize.config import Vocabulary, load_suite
 from metallize.model.assertion import Assertion
 from metallize.model.kind import Claim, Kind, Observation
 
@@ -23,8 +23,12 @@ Run = Callable[[str], dict[str, Claim]]
 
 
 @cache
+def vocabulary() -> Vocabulary:
+    return Catalog().vocabulary()
+
+
 def kinds() -> dict[str, Kind]:
-    return dict(Catalog().kinds)
+    return dict(vocabulary().kinds)
 
 
 @pytest.fixture
@@ -34,7 +38,7 @@ def assertion(tmp_path: Path) -> Assert:
     def assertion(text: str) -> Assertion:
         path = tmp_path / "goss.yaml"
         path.write_text(text)
-        (found,) = load_suite(path, kinds())
+        (found,) = load_suite(path, vocabulary=vocabulary())
         return found
 
     return assertion

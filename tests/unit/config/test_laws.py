@@ -100,7 +100,7 @@ def test_trees_with_the_right_sections(tree: dict[str, object], vocabulary: Voca
 )
 def test_suites(tree: object, vocabulary: Vocabulary) -> None:
     content = yaml.safe_dump(tree, allow_unicode=True).encode("utf-8", "surrogatepass")
-    _attempt(content, lambda path: load_suite(path, vocabulary.kinds))
+    _attempt(content, lambda path: load_suite(path, vocabulary=vocabulary))
 
 
 @SOME

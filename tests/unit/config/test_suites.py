@@ -40,14 +40,14 @@ user:
 def _problems(path: Path, text: str, vocabulary: Vocabulary) -> list[str]:
     path.write_text(text)
     with pytest.raises(ProfileError) as caught:
-        load_suite(path, vocabulary.kinds)
+        load_suite(path, vocabulary=vocabulary)
     return [f"{item.location.line}:{item.location.column}: {item.message}" for item in caught.value.problems]
 
 
 def test_a_goss_file_is_a_suite(tmp_path: Path, vocabulary: Vocabulary) -> None:
     path = tmp_path / "goss.yaml"
     path.write_text(GOSS.replace("and:\n        gt: 50\n        lt: 100", "and: [{gt: 50}, {lt: 100}]"))
-    found = load_suite(path, vocabulary.kinds)
+    found = load_suite(path, vocabulary=vocabulary)
     assert [(item.kind, item.resource, item.location.line) for item in found] == [
         ("port", "tcp:22", 2),
         ("service", "sshd", 7),
@@ -62,7 +62,7 @@ def test_retries_are_read(tmp_path: Path, vocabulary: Vocabulary) -> None:
     path.write_text(
         "command:\n  x: {exit-status: 0, retry_count: 3, retry_delay: 500}\n  y: {exit-status: 0, retry_delay: 2s}\n"
     )
-    first, second = load_suite(path, vocabulary.kinds)
+    first, second = load_suite(path, vocabulary=vocabulary)
     assert (first.retry.count, first.retry.delay.total_seconds()) == (3, 0.5)
     assert second.retry.delay.total_seconds() == 2
 
@@ -70,7 +70,7 @@ def test_retries_are_read(tmp_path: Path, vocabulary: Vocabulary) -> None:
 def test_an_empty_list_passes_in_a_goss_file(tmp_path: Path, vocabulary: Vocabulary) -> None:
     path = tmp_path / "goss.yaml"
     path.write_text("file: {/etc/passwd: {exists: true, contents: []}}\n")
-    assert len(load_suite(path, vocabulary.kinds)) == 1
+    assert len(load_suite(path, vocabulary=vocabulary)) == 1
 
 
 @pytest.mark.parametrize(
