@@ -63,7 +63,7 @@ def _attempt(content: bytes, read: Callable[[Path], object]) -> None:
     assert all(problem.message and "\n" not in problem.message for problem in found)
 
 
-SOME = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+SOME = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @SOME
