@@ -50,8 +50,10 @@ def resolve(engine: Engine, base: BaseImage, events: Events) -> Base:
 
     Raises EngineError where the registry does not give it and the distribution cannot be bootstrapped; it says both.
     """
-    own_tag = base_tag(base.reference, base.platform)
-    for reference, origin in ((base.reference, Origin.LOCAL), (own_tag, Origin.BOOTSTRAP)):
+    places = [(base.reference, Origin.LOCAL)]
+    if distribution(base.reference) is not None:
+        places.append((base_tag(base.reference, base.platform), Origin.BOOTSTRAP))
+    for reference, origin in places:
         found = engine.inspect(reference)
         if found and found.platform in (None, base.platform):
             return Base(reference=base.reference, image=found, origin=origin)

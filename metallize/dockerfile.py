@@ -105,7 +105,7 @@ def parse(text: str) -> Dockerfile:
 def _instructions(text: str) -> Iterator[Instruction]:
     text = text.removeprefix("\ufeff")
     escape = _escape(text)
-    lines = iter(enumerate(text.splitlines(), start=1))
+    lines = iter(enumerate(text.replace("\r\n", "\n").split("\n"), start=1))
     for number, line in lines:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -129,7 +129,7 @@ def _instructions(text: str) -> Iterator[Instruction]:
 
 def _escape(text: str) -> str:
     """The character that continues a line: a directive among the first lines may change it."""
-    for line in text.splitlines():
+    for line in text.split("\n"):
         directive = re.fullmatch(r"#\s*(\w+)\s*=\s*(.+?)\s*", line)
         if directive is None:
             break

@@ -128,6 +128,7 @@ def _base(reference: str, platform: Platform, variable: str) -> list[str]:
         f'    if [ -z "$(id_of {own})" ]; then',
         f"      say 'no registry gave {reference}: making it from the distribution'\\''s packages'",
         "      scratch=$(mktemp -d)",
+        "      # shellcheck disable=SC2016 # the hook's own variable",
         f'      {make} >"$scratch/base.tar"',
         "      printf 'FROM scratch\\nADD base.tar /\\n' >\"$scratch/Dockerfile\"",
         f'      "$docker" build --progress plain --platform {platform} --tag {own} "$scratch" >&2',

@@ -86,15 +86,15 @@ def _pax_block(kind: bytes, template: bytes, records: dict[str, bytes]) -> bytes
         while len(str(length)) + len(rest) != length:
             length = len(str(length)) + len(rest)
         body += str(length).encode() + rest
-    header = _patched(template, {slice(124, 136): b"%011o\0" % len(body), slice(156, 157): kind})
+    header = _patched(template, {124: b"%011o\0" % len(body), 156: kind})
     return header + body + b"\0" * (-len(body) % BLOCK)
 
 
-def _patched(header: bytes, fields: dict[slice, bytes]) -> bytes:
-    """A header block with some fields replaced and its checksum made good."""
+def _patched(header: bytes, fields: dict[int, bytes]) -> bytes:
+    """A header block with other bytes at some offsets, and its checksum made good."""
     block = bytearray(header)
-    for place, value in fields.items():
-        block[place] = value
+    for offset, value in fields.items():
+        block[offset : offset + len(value)] = value
     block[148:156] = b" " * 8
     block[148:156] = b"%06o\0 " % sum(block)
     return bytes(block)
@@ -135,13 +135,13 @@ class Entry:
             return
         if "mtime" in self.pax:
             self._drop_record("mtime")
-        self.raw = self.raw[:-BLOCK] + _patched(self.raw[-BLOCK:], {slice(136, 148): b"%011o\0" % latest})
+        self.raw = self.raw[:-BLOCK] + _patched(self.raw[-BLOCK:], {136: b"%011o\0" % latest})
         self.mtime = latest
 
     def set_mode(self, mode: int) -> None:
         """Change the permission bits."""
         if mode != self.mode:
-            self.raw = self.raw[:-BLOCK] + _patched(self.raw[-BLOCK:], {slice(100, 108): b"%07o\0" % mode})
+            self.raw = self.raw[:-BLOCK] + _patched(self.raw[-BLOCK:], {100: b"%07o\0" % mode})
             self.mode = mode
 
     def _drop_record(self, key: str) -> None:

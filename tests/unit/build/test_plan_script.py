@@ -1,0 +1,109 @@
+"""The printed plan: a script that parses, that shellcheck likes, and that no value can break out of."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+from metallize.command import run
+from metallize.plan_script import shell_script
+
+from .conftest import ON_SOURCE, Layers, MakePlan, profile
+
+HOSTILE = [
+    "plain",
+    "two words",
+    "'single'",
+    '"double"',
+    "$(touch HARMED)",
+    "`touch HARMED`",
+    "; touch HARMED",
+    "&& touch HARMED",
+    "| touch HARMED",
+    "line\ntouch HARMED",
+    "\\",
+    "$HOME ${IFS}",
+    "*",
+    "~",
+    "-e",
+    "#",
+    "ünïcode",
+    "",
+]
+FAKE = r"""#!/bin/sh
+# A docker that writes down its arguments and answers as one that has nothing yet.
+printf '%s\0' "$@" >>"$RECORD"
+printf '\n' >>"$RECORD"
+case "$1 $2" in
+  'buildx version') exit 0 ;;
+  'image inspect')
+    case "$4" in *Created*) echo 2024-01-01T00:00:00Z; exit 0 ;; esac
+    grep -qxF -e "$5" "$RECORD.images" 2>/dev/null || exit 1
+    echo "sha256:$5" ;;
+  'pull '*) shift 4; echo "$1" >>"$RECORD.images" ;;
+  'build '*) for tag do [ "${before-}" != --tag ] || echo "$tag" >>"$RECORD.images"; before=$tag; done ;;
+  'run --rm') while [ "$1" != --volume ]; do shift; done; cat >/dev/null; echo image >"${2%%:*}/image" ;;
+esac
+exit 0
+"""
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_no_value_is_anything_but_a_word(
+    make_plan: MakePlan, layers: Layers, tmp_path: Path, hostile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = layers.read("a.dockerfile", f"# {hostile}\n{ON_SOURCE}ARG METALLIZE_HOSTNAME\nENV A=1\n")
+    given = profile(
+        name=hostile or "x",
+        path=tmp_path / f"a {hostile.replace('/', '')}.yaml",
+        args={"hostname": hostile},
+        output={"kernel_boot_params": hostile.replace("\n", " "), "options": {"compression": hostile}},
+    )
+    build_dir = tmp_path / f"build {hostile.replace('/', '')}"
+    plan = make_plan(given, rootfs=["debian:trixie", layer], build_dir=build_dir)
+    script = tmp_path / "plan.sh"
+    script.write_text(shell_script(plan))
+    run(["sh", "-n", script])
+    programs, record = tmp_path / "programs", tmp_path / "record"
+    programs.mkdir()
+    (programs / "docker").write_text(FAKE)
+    (programs / "docker").chmod(stat.S_IRWXU)
+    cwd = tmp_path / "cwd"
+    cwd.mkdir()
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    run(["sh", script], cwd=cwd, env={"RECORD": str(record)})
+    assert (build_dir / plan.file).read_text() == "image\n"
+    assert not list(tmp_path.rglob("HARMED"))
+    assert [path.name for path in build_dir.iterdir()] == [plan.file]
+    written = record.read_text()
+    assert f"\0METALLIZE_HOSTNAME={hostile}\0" in written
+    assert f"\0/generator/build\0{json.dumps(plan.job.as_json(), sort_keys=True)}\0" in written
+
+
+def test_shellcheck_finds_nothing(make_plan: MakePlan, tmp_path: Path) -> None:
+    script = tmp_path / "plan.sh"
+    script.write_text(shell_script(make_plan(), cached={}))
+    tool = shutil.which("shellcheck")
+    assert tool, "shellcheck is one of the development requirements"
+    run([tool, "--shell", "sh", script])
+
+
+def test_the_plan_says_what_is_in_the_image_and_what_is_cached(make_plan: MakePlan, layers: Layers) -> None:
+    layer = layers.read("a.dockerfile", f"{ON_SOURCE}CMD x\n")
+    plan = make_plan(rootfs=["debian:trixie", layer])
+    assert "a.dockerfile [to build]: the layer a.dockerfile" in shell_script(plan, cached={})
+    assert "a.dockerfile [cached]: " in shell_script(plan, cached={plan.rootfs.top: True})
+    unknown = shell_script(plan)
+    assert "[cached]" not in unknown
+    assert "# No container engine answered" in unknown
+    assert "a.dockerfile:3: CMD configures a container" in unknown
+
+
+def test_a_base_that_no_distribution_makes_is_only_pulled(make_plan: MakePlan, layers: Layers) -> None:
+    script = shell_script(make_plan(rootfs=["example.org/own:1", layers.read("a.dockerfile")]))
+    assert "pull --quiet --platform linux/amd64 example.org/own:1" in script
+    assert script.count("mmdebstrap") == shell_script(make_plan()).count("mmdebstrap") - 1

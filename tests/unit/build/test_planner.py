@@ -1,0 +1,153 @@
+"""The plan is pure: the same profile and files make the same plan, and its id follows what it means."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metallize.errors import ProfileError
+from metallize.model.loaded import Profile
+from metallize.model.profile import Boot, Platform
+from metallize.planner import fat_id, fill, hostname_of
+
+from .conftest import GENERATOR, ON_SOURCE, Layers, MakePlan, profile
+
+BOTH = dataclasses.replace(GENERATOR, platforms=(Platform.AMD64, Platform.ARM64))
+
+MEANINGFUL: dict[str, Callable[[], Profile]] = {
+    "name": lambda: profile(name="other"),
+    "platform": lambda: profile(platform=Platform.ARM64),
+    "an argument that a layer declares": lambda: profile(args={"hostname": "web2"}),
+    "an argument less": lambda: profile(args={}),
+    "kernel command line": lambda: profile(output={"kernel_boot_params": "quiet"}),
+    "a generator's option": lambda: profile(output={"options": {"level": 3}}),
+    "compression among the arguments": lambda: profile(args={"hostname": "web1", "compression": "xz"}),
+    "format": lambda: profile(output={"file": "my.img"}),
+}
+MEANINGLESS: dict[str, Callable[[], Profile]] = {
+    "nothing": profile,
+    "the file's name": lambda: profile(output={"file": "other.iso"}),
+    "the profile's place": lambda: profile(path=Path("elsewhere/my.yaml")),
+    "an argument that no layer declares": lambda: profile(args={"hostname": "web1", "unused": "x"}),
+    "how it boots": lambda: profile(boot=Boot()),
+    "the default of an option": lambda: profile(output={"options": {"level": 9}}),
+}
+
+
+@pytest.mark.parametrize("change", MEANINGFUL)
+def test_the_id_changes_with(make_plan: MakePlan, change: str) -> None:
+    assert make_plan(MEANINGFUL[change](), generator=BOTH).id != make_plan(generator=BOTH).id
+
+
+@pytest.mark.parametrize("change", MEANINGLESS)
+def test_the_id_does_not_change_with(make_plan: MakePlan, change: str) -> None:
+    assert make_plan(MEANINGLESS[change](), generator=BOTH).id == make_plan(generator=BOTH).id
+
+
+def test_the_id_changes_with_the_files_of_every_stack(make_plan: MakePlan, layers: Layers) -> None:
+    other = layers.read("b.dockerfile", f"{ON_SOURCE}RUN true\n")
+    base = "debian:trixie"
+    plans = [
+        make_plan(),
+        make_plan(rootfs=[base, other]),
+        make_plan(rootfs=["debian:bookworm", other]),
+        make_plan(rootfs=[base, other, other]),
+        make_plan(rootfs=[base]),
+        make_plan(rootfs=["debian:bookworm"]),
+        make_plan(rootfs=[base], generator=BOTH, given=profile(platform=Platform.ARM64)),
+        make_plan(tools=[other]),
+        make_plan(seal=other),
+        make_plan(generator=dataclasses.replace(GENERATOR, fstab="")),
+        make_plan(generator=dataclasses.replace(GENERATOR, kernel_boot_params="")),
+    ]
+    assert len({each.id for each in plans}) == len(plans)
+
+
+@given(pairs=st.lists(st.tuples(st.text(max_size=5), st.integers(1, 22)), min_size=2, max_size=2, unique=True))
+def test_two_wishes_never_share_an_id(pairs: list[tuple[str, int]]) -> None:
+    source = Layers(Path("unused"))
+    assert source.folder == Path("unused")
+    from metallize.dockerfile import parse
+    from metallize.model.catalogue import Layer
+    from metallize.planner import plan
+    from metallize.sources import LayerSource
+
+    part = LayerSource(
+        layer=Layer(name="a.dockerfile", path=Path("a.dockerfile"), context=Path(), summary="a"),
+        dockerfile=parse(f"{ON_SOURCE}ARG METALLIZE_HOSTNAME\n"),
+        digest="0",
+    )
+    ids = [
+        plan(
+            profile(args={"hostname": name}, output={"options": {"level": level}}),
+            generator=GENERATOR,
+            rootfs=["debian:trixie", part],
+            tools=[part],
+            seal=part,
+            host_platform=Platform.AMD64,
+            build_dir=Path("build"),
+        ).id
+        for name, level in pairs
+    ]
+    assert ids[0] != ids[1]
+
+
+def test_a_plan_is_the_same_twice(make_plan: MakePlan) -> None:
+    assert make_plan() == make_plan()
+
+
+def test_a_change_below_changes_every_tag_above(make_plan: MakePlan, layers: Layers) -> None:
+    one, two, top = (layers.read(name) for name in ("one.dockerfile", "two.dockerfile", "Top.dockerfile"))
+    first = make_plan(rootfs=["debian:trixie", one, top]).rootfs
+    second = make_plan(rootfs=["debian:trixie", two, top]).rootfs
+    assert first.layers[1].tag != second.layers[1].tag
+    assert re.fullmatch(r"metallize/top:[0-9a-f]{16}", first.top)
+    assert make_plan(rootfs=["debian:trixie"]).rootfs.top == "debian:trixie"
+
+
+def test_layers_get_the_arguments_that_they_declare(make_plan: MakePlan) -> None:
+    made = make_plan(profile(args={"hostname": "a b;$(c)", "other": "x"}))
+    assert made.rootfs.layers[0].build_args == {"METALLIZE_HOSTNAME": "a b;$(c)"}
+
+
+def test_a_layer_that_stands_on_nothing_is_refused_at_its_place(make_plan: MakePlan, layers: Layers) -> None:
+    with pytest.raises(ProfileError) as caught:
+        make_plan(rootfs=["debian:trixie", layers.read("lost.dockerfile", "FROM debian\n")])
+    (problem,) = caught.value.problems
+    assert str(problem.location) == "profiles/my.yaml:4:5"
+    assert "lost.dockerfile does not stand on the layers below it" in problem.message
+    assert problem.hint is not None
+    assert "FROM ${METALLIZE_SRC_IMG}" in problem.hint
+
+
+def test_the_first_image_may_be_a_dockerfile_with_its_own_from(make_plan: MakePlan, layers: Layers) -> None:
+    made = make_plan(rootfs=[layers.read("own.dockerfile", "FROM debian\n")])
+    assert made.rootfs.base is None
+
+
+def test_a_platform_that_the_generator_cannot_make(make_plan: MakePlan) -> None:
+    with pytest.raises(ProfileError, match="generator livecd makes no image for linux/arm64"):
+        make_plan(profile(platform=Platform.ARM64))
+
+
+def test_ids_are_filled_into_fstab_and_command_line(make_plan: MakePlan) -> None:
+    made = make_plan()
+    root, esp = made.job.ids["root"], made.job.ids["esp"]
+    assert made.job.kernel_boot_params == f"root=UUID={root} console=ttyS0"
+    assert made.seal.fstab.splitlines() == [
+        f"UUID={root} / ext4 defaults 0 1",
+        f"UUID={fat_id(esp)} /boot/efi vfat nofail 0 2",
+    ]
+    assert re.fullmatch(r"[0-9A-F]{4}-[0-9A-F]{4}", fat_id(esp))
+    assert fill("{other_uuid}", made.job.ids) == "{other_uuid}"
+
+
+@given(st.text())
+def test_every_name_becomes_a_hostname(name: str) -> None:
+    assert re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", hostname_of(name))
