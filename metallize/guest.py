@@ -101,6 +101,16 @@ class Watch(Protocol):
         """Since the machine was switched on."""
         ...
 
+    @property
+    def network_started(self) -> bool:
+        """Whether the guest has switched its network card on."""
+        ...
+
+    @property
+    def slowness(self) -> float:
+        """How much slower than a normal one the host is."""
+        ...
+
     def check(self) -> None:
         """Raises GuestFailed when the guest has failed."""
         ...

@@ -6,6 +6,7 @@ import base64
 import binascii
 import gzip
 import re
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -170,20 +171,26 @@ class SerialShell:
         self._started = False
 
     def start(self, deadline: Deadline) -> None:
-        """Make the login shell a plain one. Raises ShellError when none answers."""
-        self._talk.type("exec env PS1= PS2= PROMPT_COMMAND= TERM=dumb HISTFILE= sh\r")
+        """Make the login shell a plain one. Raises ShellError when none answers.
+
+        An interactive shell may take all that was typed ahead with it: each step waits for the one before.
+        """
+        limit = deadline.sooner(45, "a shell")
         self._talk.type(
-            "stty -echo cols 250 2>/dev/null; set +o emacs 2>/dev/null; "
-            "for mz in /dev/shm /run /tmp; do [ -w $mz ] && break; done; mz=$mz/.metallize.$$; "
-            "mkdir -m 700 $mz; [ $(id -u) = 0 ] && dmesg -n 1\r"
+            "exec env PS1= PS2= PROMPT_COMMAND= TERM=dumb HISTFILE= "
+            "sh -c 'stty -echo cols 250; printf \"\\n%s%s\\n\" mz- shell-started; exec sh'\r"
         )
-        self._talk.type(
-            "mzp() { { cat $mz/r; wc -c <$mz/o; cat $mz/o $mz/e; } | gzip -c >$mz/z; "
-            "printf '\\n%s%s\\n' mz- begin-$1; base64 <$mz/z; printf '%s%s\\n' mz- end-$1; }\r"
-        )
-        self._talk.type("printf '\\n%s%s\\n' mz- shell-ready\r")
-        if self._talk.expect({"ready": r"\nmz-shell-ready\n"}, deadline.sooner(45, "a shell")) is None:
+        if self._talk.expect({"started": r"\nmz-shell-started\n"}, limit) is None:
             raise ShellError("no shell answered after the login")
+        self._talk.type(
+            "set +o emacs 2>/dev/null; for mz in /dev/shm /run /tmp; do [ -w $mz ] && break; done; "
+            "mz=$mz/.metallize.$$; mkdir -m 700 $mz; [ $(id -u) = 0 ] && dmesg -n 1; "
+            "mzp() { { cat $mz/r; wc -c <$mz/o; cat $mz/o $mz/e; } | gzip -c >$mz/z; "
+            "printf '\\n%s%s\\n' mz- begin-$1; base64 <$mz/z; printf '%s%s\\n' mz- end-$1; }; "
+            "printf '\\n%s%s\\n' mz- shell-ready\r"
+        )
+        if self._talk.expect({"ready": r"\nmz-shell-ready\n"}, limit) is None:
+            raise ShellError("the shell did not become a plain one")
         self._started = True
 
     def run(self, script: str, deadline: Deadline) -> ShellOutput:
@@ -240,5 +247,5 @@ def decode_answer(text: str) -> ShellOutput | None:
         status, size, rest = body.split(b"\n", 2)
         length = int(size)
         return ShellOutput(status=int(status), stdout=rest[:length], stderr=rest[length:])
-    except (binascii.Error, ValueError, OSError, EOFError):
+    except (binascii.Error, zlib.error, ValueError, OSError, EOFError):
         return None

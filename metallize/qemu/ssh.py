@@ -25,11 +25,16 @@ from metallize.model.report import Stage
 EPHEMERAL = "ephemeral"
 _LOG = "metallize.paramiko"
 BANNER = b"SSH-"
-_RETRY_SECONDS = 0.25
+_RETRY_SECONDS = 0.5
 _NEXT_ATTEMPT_SECONDS = 2.0
-"""A connection that waits may be one whose packets were lost before the network was up: another is begun beside it."""
-_WAITING = 3
-"""Not more at once: sshd holds it against an address that many of its connections never log in (PerSourcePenalties)."""
+"""A connection that waits may be one whose packets were lost before the network was up: another is begun beside it,
+and the time to the next is doubled. slirp keeps even those that are closed here, and hands all of them to the guest
+once its network is up; sshd then holds it against their address that they never log in (PerSourcePenalties).
+"""
+_NETWORK_SECONDS = 1.0
+"""From the network card's start to an address."""
+_LATEST_START_SECONDS = 30.0
+"""After userspace began, on a host of normal speed, for a machine that does not tell when its card starts."""
 REFUSALS = 3
 """So often a login must be refused to count as such; pam_faillock locks an account at the fourth."""
 
@@ -148,7 +153,7 @@ def connect(
 
     Raises SshRefusedError when it answers and refuses, ShellError when nothing answers in time, GuestFailed.
     """
-    watch.wait(lambda: True if watch.stage.rank >= Stage.KERNEL.rank or given_up() else None, deadline)
+    _await_network(watch, deadline, given_up)
     problem = "no SSH server answered"
     refusals = 0
     while not deadline.expired and not given_up():
@@ -170,6 +175,23 @@ def connect(
     raise ShellError(f"{problem} within {watch.seconds:.0f} s of power-on")
 
 
+def _await_network(watch: Watch, deadline: Deadline, given_up: Callable[[], bool]) -> None:
+    """Wait until the guest's network may be up; to ask before that harms (see _NEXT_ATTEMPT_SECONDS)."""
+
+    def look() -> bool | None:
+        if watch.network_started or watch.stage.rank >= Stage.LOGIN.rank or given_up():
+            return True
+        begun = [item.seconds for item in watch.stages if item.stage is Stage.USERSPACE]
+        late = bool(begun) and watch.seconds - begun[0] > _LATEST_START_SECONDS * watch.slowness
+        return True if late else None
+
+    watch.wait(look, deadline)
+    watch.wait(
+        lambda: True if watch.stage.rank >= Stage.LOGIN.rank or given_up() else None,
+        deadline.sooner(_NETWORK_SECONDS * watch.slowness, "an address"),
+    )
+
+
 def wait_for_banner(
     port: int, watch: Watch, deadline: Deadline, *, given_up: Callable[[], bool] = lambda: False
 ) -> socket.socket | None:
@@ -177,39 +199,37 @@ def wait_for_banner(
 
     The host's side of a forwarded port accepts before anything listens in the guest.
     """
-    waiting: dict[socket.socket, None] = {}
+    waiting: set[socket.socket] = set()
+    pause = _NEXT_ATTEMPT_SECONDS
+    next_attempt = 0.0
     with selectors.DefaultSelector() as selector:
         try:
-            next_attempt = 0.0
             while not deadline.expired and not given_up():
                 watch.check()
                 now = time.monotonic()
                 if now >= next_attempt:
-                    if len(waiting) == _WAITING:
-                        _drop(next(iter(waiting)), selector, waiting)
                     client = socket.create_connection(("127.0.0.1", port), timeout=2)
                     client.setblocking(False)
                     selector.register(client, selectors.EVENT_READ)
-                    waiting[client] = None
-                    next_attempt = now + _NEXT_ATTEMPT_SECONDS
+                    waiting.add(client)
+                    next_attempt = now + pause
+                    pause *= 2
                 for key, _ in selector.select(0.1):
                     client = key.fileobj  # type: ignore[assignment]  # only sockets are registered
                     if _speaks(client):
-                        del waiting[client]
+                        waiting.remove(client)
                         return client
                     if _closed(client):
-                        _drop(client, selector, waiting)
+                        # the guest itself refused: its network is up, and asking again costs nothing
+                        selector.unregister(client)
+                        waiting.remove(client)
+                        client.close()
+                        pause = _NEXT_ATTEMPT_SECONDS
                         next_attempt = min(next_attempt, now + _RETRY_SECONDS)
             return None
         finally:
             for client in waiting:
                 client.close()
-
-
-def _drop(client: socket.socket, selector: selectors.BaseSelector, waiting: dict[socket.socket, None]) -> None:
-    selector.unregister(client)
-    client.close()
-    del waiting[client]
 
 
 def _speaks(client: socket.socket) -> bool:

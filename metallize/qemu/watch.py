@@ -71,7 +71,8 @@ class BootWatch:
     ) -> None:
         self._scanner = scanner
         self._console_name = console_name
-        self._slowness = slowness
+        self.slowness = slowness
+        self.network_started = False
         self._on_stage = on_stage
         self._clock = clock
         self._changed = threading.Condition()
@@ -218,6 +219,9 @@ class BootWatch:
                     f"the guest switched itself off ({reason})",
                     remedy="see the last lines: something asked for a power-off in the middle of the boot",
                 )
+            case "NIC_RX_FILTER_CHANGED":
+                self.network_started = True
+                self.wake()
             case "GUEST_PANICKED":
                 self.fail("guest-panicked", "the guest's kernel told QEMU that it panicked")
             case "BLOCK_IO_ERROR" if data.get("nospace"):
@@ -270,7 +274,7 @@ class BootWatch:
             if self._fatal is None and not self._ending:
                 self._fatal = seen
         elif rule.severity is Severity.STALL and self._stall is None:
-            seen.due = now + STALL_GRACE_SECONDS * self._slowness
+            seen.due = now + STALL_GRACE_SECONDS * self.slowness
             self._stall = seen
         elif len(self._findings) < MAX_FINDINGS and not any(
             other.finding.rule == rule.id and other.finding.cause == finding.cause for other in self._findings
@@ -295,6 +299,7 @@ class BootWatch:
             if self._reset_expected or (early and self._resets == 1):
                 # A first boot's fallback loader resets once when it has written its boot entries.
                 self._reset_expected = False
+                self.network_started = False
                 self._stages = [StageTime(stage=Stage.QEMU, seconds=now - self._begun)]
                 self._last_output = self._last_progress = now
                 self._changed.notify_all()
@@ -319,13 +324,13 @@ class BootWatch:
             for hit in self._scanner.prompts(self._partial):
                 self._found(hit, tuple(self._recent)[-CONTEXT_BEFORE:], now)
         if self._stall is not None and now >= max(
-            self._stall.due, self._last_progress + STALL_GRACE_SECONDS * self._slowness
+            self._stall.due, self._last_progress + STALL_GRACE_SECONDS * self.slowness
         ):
             self._fatal = self._stall
             self._stall = None
             return
         limit = SILENCE_SECONDS.get(self.stage)
-        if limit is None or quiet < limit * self._slowness or self._fatal is not None:
+        if limit is None or quiet < limit * self.slowness or self._fatal is not None:
             return
         name = self._console_name
         if self.stage is Stage.QEMU:

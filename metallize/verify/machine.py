@@ -211,6 +211,7 @@ def _reboot(before: BootSession, limit: float) -> BootSession:
         return after
     resets = watch.resets
     watch.expect_reset()
+    guest.monitor.execute("query-rx-filter")  # QEMU tells of the network card's start only once after each question
     position = guest.console.position
     login = before.request.boot.ssh or before.request.boot.login
     command = "(sleep 1; systemctl reboot || reboot) >/dev/null 2>&1 &"

@@ -48,13 +48,17 @@ def test_a_line_is_found_once_whatever_needles_it_holds() -> None:
 
 
 def test_hits_come_in_the_order_of_the_lines() -> None:
-    text = "[    2.2] Kernel panic - not syncing: a\nWelcome to Debian GNU/Linux 13 (trixie)!\n[    0.0] Linux version 6\n"
+    text = (
+        "[    2.2] Kernel panic - not syncing: a\nWelcome to Debian GNU/Linux 13 (trixie)!\n[    0.0] Linux version 6\n"
+    )
     found = [hit.rule.id for hit in Scanner(ConsoleRules()).scan(text)]
     assert found == ["kernel-panic", "userspace-init", "kernel-banner"]
 
 
 def test_the_profile_forbids_requires_and_allows() -> None:
-    scanner = Scanner(ConsoleRules(require=("^ready$", "never"), forbid=("secret [0-9]+",), allow=("Failed to start x",)))
+    scanner = Scanner(
+        ConsoleRules(require=("^ready$", "never"), forbid=("secret [0-9]+",), allow=("Failed to start x",))
+    )
     text = "a secret 42\nready\n[FAILED] Failed to start x.service.\n[FAILED] Failed to start y.service.\n"
     found = [(hit.rule.id, hit.line) for hit in scanner.scan(text)]
     assert found == [("console.forbid", "a secret 42"), ("unit-failed", "[FAILED] Failed to start y.service.")]
