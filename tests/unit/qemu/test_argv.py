@@ -1,0 +1,98 @@
+"""QEMU's command line, decided purely."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from metallize.machines import ovmf, seabios
+from metallize.model.profile import ImageFormat, Media
+from metallize.qemu.argv import GuestPlan, Ports, guest_argv, overlay_argv, repro_script
+from metallize.qemu.firmware import FirmwarePair
+
+PORTS = Ports(serial="socket,fd=4", monitor="socket,fd=6")
+PLAN = GuestPlan(
+    machine=seabios.MACHINE,
+    accelerator="tcg",
+    cpu="qemu64",
+    memory_bytes=1 << 30,
+    cpus=2,
+    media=Media.CD,
+    image=Path("/images/live, one.iso"),
+    image_format=ImageFormat.ISO,
+    forwards=(22, 8080),
+)
+PAIR = FirmwarePair(
+    code=Path("/fw/CODE.fd"), code_format="raw", variables=Path("/fw/VARS.fd"), variables_format="raw", description="x"
+)
+
+
+def options(plan: GuestPlan, ports: Ports = PORTS) -> list[tuple[str, str]]:
+    argv = guest_argv(plan, ports, paused=True)
+    return [(word, argv[number + 1] if number + 1 < len(argv) else "") for number, word in enumerate(argv)]
+
+
+def test_a_cd_is_read_only_and_its_comma_is_doubled() -> None:
+    assert ("-drive", "if=none,id=image0,media=cdrom,format=raw,readonly=on,file=/images/live,, one.iso") in options(
+        PLAN
+    )
+    assert ("-device", "ide-cd,drive=image0,bootindex=0") in options(PLAN)
+
+
+def test_a_disk_is_written_in_its_overlay_only() -> None:
+    plan = replace(PLAN, media=Media.DISK, image_format=ImageFormat.QCOW2, overlay=Path("/run/overlay.qcow2"))
+    drives = [value for option, value in options(plan) if option == "-drive"]
+    assert drives == ["if=none,id=image0,format=qcow2,cache=unsafe,discard=unmap,file=/run/overlay.qcow2"]
+    assert ("-device", "virtio-blk-pci,drive=image0,bootindex=0") in options(plan)
+
+
+def test_a_stick_hangs_on_xhci() -> None:
+    plan = replace(PLAN, media=Media.USB, overlay=Path("/run/overlay.qcow2"))
+    devices = [value for option, value in options(plan) if option == "-device"]
+    assert devices[:2] == ["qemu-xhci", "usb-storage,drive=image0,bootindex=0"]
+
+
+def test_each_port_of_the_guest_gets_a_port_that_qemu_chooses() -> None:
+    assert ("-netdev", "user,id=net0,hostfwd=tcp:127.0.0.1:0-:22,hostfwd=tcp:127.0.0.1:0-:8080") in options(PLAN)
+
+
+def test_uefi_gets_its_code_and_its_own_variables() -> None:
+    plan = replace(PLAN, machine=ovmf.MACHINE, firmware=PAIR, firmware_variables=Path("/run/vars.fd"))
+    drives = [value for option, value in options(plan) if option == "-drive"]
+    assert drives[0] == "if=pflash,unit=0,format=raw,readonly=on,file=/fw/CODE.fd"
+    assert drives[1] == "if=pflash,unit=1,format=raw,file=/run/vars.fd"
+
+
+def test_nothing_comes_by_default() -> None:
+    argv = guest_argv(PLAN, PORTS, paused=True)
+    assert {"-nodefaults", "-no-user-config", "-S"} <= set(argv)
+    assert "-S" not in guest_argv(PLAN, PORTS, paused=False)
+
+
+def test_a_credential_is_one_string_of_smbios() -> None:
+    plan = replace(PLAN, credentials=("io.systemd.credential:a=b,c",))
+    assert ("-smbios", "type=11,value=io.systemd.credential:a=b,,c") in options(plan)
+
+
+def test_the_overlay_grows_to_the_size_asked_for() -> None:
+    plan = replace(PLAN, image_format=ImageFormat.VMDK, disk_bytes=8 << 30)
+    argv = overlay_argv(plan, Path("o.qcow2"))
+    assert argv[-1] == str(8 << 30)
+    assert argv[argv.index("-F") + 1] == "vmdk"
+
+
+@pytest.mark.parametrize("media", list(Media))
+def test_the_script_that_boots_it_by_hand_is_one_that_sh_reads(media: Media) -> None:
+    overlay = None if media is Media.CD else Path("/run/overlay.qcow2")
+    plan = replace(PLAN, media=media, overlay=overlay, firmware=PAIR, firmware_variables=Path("/run/vars.fd"))
+    script = repro_script(plan)
+    subprocess.run(["sh", "-n"], input=script.encode(), check=True)
+    line = next(line for line in script.splitlines() if line.startswith("qemu-system"))
+    words = shlex.split(line)
+    assert "stdio,mux=on,signal=off,id=serial0" in words
+    assert "if=pflash,unit=1,format=raw,file=$folder/vars.fd" in words
+    assert not any("fd=" in word for word in words)

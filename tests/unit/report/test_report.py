@@ -1,0 +1,100 @@
+"""One report, rendered three ways."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from metallize.model.kind import Claim
+from metallize.model.report import AcceleratorUse, BootReport, Finding, Result, Severity, Stage, StageTime, Verdict
+from metallize.report.as_json import report_to_json
+from metallize.report.files import write_report
+from metallize.report.junit import junit_xml
+from metallize.report.text import report_lines
+
+HOLDS = Result(
+    title="port tcp:22",
+    kind="port",
+    holds=True,
+    claims=(Claim(attribute="listening", expected="true", actual="true", holds=True),),
+    observed="ssh",
+)
+FAILS = Result(
+    title="service ssh",
+    kind="service",
+    holds=False,
+    claims=(Claim(attribute="running", expected="true", actual="false", holds=False, note="state: failed"),),
+    observed="ssh",
+    location="profiles/x.yaml:9:5",
+)
+PANIC = Finding(
+    rule="kernel-panic",
+    stage=Stage.KERNEL,
+    severity=Severity.FATAL,
+    cause="the kernel panicked: no init",
+    remedy="look",
+    line="[ 2.3] Kernel panic - not syncing: no init\x01",
+    context=("before", "[ 2.3] Kernel panic - not syncing: no init\x01"),
+    seconds=2.5,
+)
+PASSED = BootReport(
+    machine="seabios",
+    image=Path("build/x.iso"),
+    media="cd",
+    verdict=Verdict.PASSED,
+    stage=Stage.READY,
+    seconds=21.5,
+    accelerator=AcceleratorUse(name="tcg", cpu="qemu64", reason="because", slowness=3.9, cached=True),
+    stages=(StageTime(stage=Stage.QEMU, seconds=0), StageTime(stage=Stage.READY, seconds=20.0)),
+    results=(HOLDS,),
+    failure=None,
+    findings=(),
+    console_tail=("debian login: ",),
+    run_folder=Path("build/runs/x/seabios/1"),
+)
+FAILED = replace(PASSED, verdict=Verdict.FAILED, stage=Stage.KERNEL, failure=PANIC, results=(HOLDS, FAILS))
+
+
+def test_a_report_that_passed_is_short() -> None:
+    lines = report_lines(PASSED)
+    assert lines[0] == "seabios: PASSED after 21.5 s, 1 of 1 assertions hold (tcg, cd)"
+    assert len(lines) == 3
+
+
+def test_a_report_that_failed_says_what_why_and_where() -> None:
+    text = "\n".join(report_lines(FAILED))
+    for words in (
+        "the boot reached stage kernel",
+        "FAILED in stage kernel after 2.5 s: the kernel panicked: no init",
+        "> [ 2.3] Kernel panic",
+        "FAILED service ssh  [profiles/x.yaml:9:5]",
+        "running: expected true, found false (state: failed)",
+        "| debian login:",
+        "run folder: build/runs/x/seabios/1",
+    ):
+        assert words in text
+
+
+def test_json_is_plain_data() -> None:
+    data = json.loads(json.dumps(report_to_json(FAILED)))
+    assert data["verdict"] == "failed"
+    assert data["failure"]["stage"] == "kernel"
+    assert data["results"][1]["claims"][0]["expected"] == "true"
+    assert data["run_folder"] == "build/runs/x/seabios/1"
+
+
+def test_junit_has_a_case_for_each_assertion_and_one_for_the_boot() -> None:
+    root = ET.fromstring(junit_xml([PASSED, FAILED]))  # noqa: S314 - our own
+    suites = root.findall("testsuite")
+    assert [(suite.get("tests"), suite.get("failures")) for suite in suites] == [("2", "0"), ("3", "2")]
+    failure = suites[1].find("testcase[@name='service ssh']/failure")
+    assert failure is not None
+    assert failure.get("message") == "running: expected true, found false"
+
+
+def test_the_files_are_whole(tmp_path: Path) -> None:
+    write_report(FAILED, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["junit.xml", "report.json"]
+    assert json.loads((tmp_path / "report.json").read_text())["machine"] == "seabios"

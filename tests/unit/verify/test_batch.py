@@ -1,0 +1,92 @@
+"""The one script that observes everything, run here by the host's own shells."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metallize.verify.batch import Batch, BatchResult, make_batch, read_batch
+
+SHELLS = ["sh", "bash"]
+
+
+def run(batch: Batch, shell: str = "sh") -> BatchResult:
+    done = subprocess.run([shell], input=batch.script.encode(), capture_output=True, check=False, timeout=60)
+    return read_batch(batch, done.stdout)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_each_probe_has_its_status_and_its_two_outputs(shell: str) -> None:
+    result = run(
+        make_batch(
+            [
+                "echo out; echo err >&2; exit 3",
+                "printf 'no newline'",
+                "",
+                'it="it\'s"; echo "$it"',
+                "exit 1; (",
+                "echo last",
+            ],
+            password=None,
+        ),
+        shell,
+    )
+    seen = [(item.status, item.stdout, item.stderr) for item in result.observations if item is not None]
+    assert result.complete
+    assert seen[:4] == [(3, "out\n", "err\n"), (0, "no newline", ""), (0, "", ""), (0, "it's\n", "")]
+    assert seen[5] == (0, "last\n", "")
+
+
+def test_probes_do_not_see_each_other() -> None:
+    result = run(make_batch(["x=1; cd /", "echo [$x]; pwd", "cat"], password=None))
+    second, third = result.observations[1:]
+    assert second is not None
+    assert third is not None
+    assert second.stdout.startswith("[]\n")
+    assert second.stdout != "[]\n/\n" or Path.cwd() == Path("/")
+    assert third.stdout == ""
+
+
+def test_a_probe_that_hangs_is_killed_with_what_it_started() -> None:
+    result = run(make_batch(["sleep 97 & wait", "echo on"], password=None, limit=2))
+    first, second = result.observations
+    assert first is not None
+    assert second is not None
+    assert first.status != 0
+    assert first.seconds < 20
+    assert second.stdout == "on\n"
+    left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert "sleep 97" not in left.splitlines()
+
+
+def test_an_output_cut_short_leaves_what_had_come() -> None:
+    batch = make_batch(["echo one", "echo two", "echo three"], password=None)
+    done = subprocess.run(["sh"], input=batch.script.encode(), capture_output=True, check=True)
+    cut = done.stdout.index(b"three")
+    result = read_batch(batch, done.stdout[:cut])
+    assert not result.complete
+    assert [item and item.stdout for item in result.observations] == ["one\n", "two\n", None]
+
+
+def test_no_output_is_no_observation() -> None:
+    batch = make_batch(["echo one"], password=None)
+    assert read_batch(batch, b"") == BatchResult(
+        observations=(None,), as_root=False, settle_seconds=0.0, complete=False
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.binary(max_size=60).map(lambda raw: raw.replace(b"\0", b"")), min_size=1, max_size=4))
+def test_whatever_is_printed_comes_back(texts: list[bytes]) -> None:
+    octal = ["".join(f"\\{byte:03o}" for byte in text) for text in texts]
+    result = run(make_batch([f"printf '{text}'" for text in octal], password=None))
+    assert [item and item.stdout for item in result.observations] == [text.decode(errors="replace") for text in texts]
+
+
+def test_the_password_is_in_no_argument() -> None:
+    batch = make_batch(["true"], password="s3cret")
+    assert "s3cret" not in batch.script

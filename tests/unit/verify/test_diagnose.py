@@ -1,0 +1,60 @@
+"""What explains a dead SSH, from what a serial shell saw."""
+
+from __future__ import annotations
+
+import pytest
+
+from metallize.model.kind import Observation
+from metallize.verify.diagnose import PROBES, explain_ssh
+
+ADDRESSES = (
+    "1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever\n"
+    "2: ens3    inet 10.0.2.15/24 metric 1024 brd 10.0.2.255 scope global dynamic ens3\\       valid_lft 86000sec\n"
+)
+LISTENS = "State  Recv-Q Send-Q Local Address:Port Peer\nLISTEN 0      128          0.0.0.0:22        0.0.0.0:*\n"
+ROUTES = "default via 10.0.2.2 dev ens3 proto dhcp\n10.0.2.0/24 dev ens3\n"
+NOTHING = "no SSH server answered within 99 s"
+
+
+def unit(load: str = "loaded", active: str = "active", file: str = "enabled") -> str:
+    return f"Id=ssh.service\nLoadState={load}\nActiveState={active}\nSubState=x\nUnitFileState={file}\nResult=x\n"
+
+
+def explain(problem: str = NOTHING, **texts: str) -> str:
+    base = {"addresses": ADDRESSES, "sockets": LISTENS, "routes": ROUTES, "unit": unit()} | texts
+    seen = {
+        name: Observation(status=0, stdout=base.get(name, ""), stderr="", seconds=0.1) if name in base else None
+        for name in PROBES
+    }
+    return explain_ssh(seen, problem)
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        ({"sockets": "", "unit": unit(load="masked", active="inactive")}, "ssh.service is masked"),
+        ({"sockets": "", "unit": unit(active="inactive", file="disabled")}, "ssh.service is inactive (disabled)"),
+        (
+            {"sockets": "", "unit": unit(active="failed"), "config": "/etc/ssh/sshd_config: line 5: Bad option: X\n"},
+            "ssh.service has failed (/etc/ssh/sshd_config: line 5: Bad option: X)",
+        ),
+        ({"sockets": "", "unit": unit(load="not-found", active="inactive")}, "no SSH server is installed"),
+        ({"addresses": ADDRESSES.splitlines()[0]}, "no address on any interface"),
+        ({"routes": "10.0.2.0/24 dev ens3\n"}, "no default route"),
+        ({"firewall": "chain input { tcp dport 22 drop }"}, "firewall drops"),
+        ({}, "sshd listens and the network is up, and yet"),
+        ({"sockets": "   0: 00000000:0016 00000000:0000 0A 00000000:00000000\n"}, "sshd listens and the network is up"),
+    ],
+)
+def test_the_cause_is_named(texts: dict[str, str], words: str) -> None:
+    assert words in explain(**texts)
+
+
+def test_a_refusal_is_no_matter_of_the_network() -> None:
+    refused = "the SSH server refused the password of admin: Authentication failed."
+    assert "was refused" in explain(refused)
+    assert "PasswordAuthentication no" in explain(refused, settings="passwordauthentication no\n")
+
+
+def test_nothing_seen_is_survived() -> None:
+    assert explain_ssh(dict.fromkeys(PROBES), NOTHING).startswith("nothing listens on port 22")

@@ -1,0 +1,104 @@
+"""The host's view of a guest's ports, judged from recorded attempts and tried on servers of this host."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import cast
+
+import pytest
+
+from metallize.guest import Guest
+from metallize.model.profile import ConsoleRules, Reach
+from metallize.qemu.rules import Scanner
+from metallize.qemu.watch import BootWatch
+from metallize.verify.reach import check_reach
+
+
+class FakeGuest:
+    """Its port N is port `ports[N]` of this host."""
+
+    def __init__(self, ports: dict[int, int]) -> None:
+        self._ports = ports
+        self.watch = BootWatch(Scanner(ConsoleRules()), console_name="ttyS0")
+
+    def host_port(self, guest_port: int) -> int:
+        return self._ports[guest_port]
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/health" else 404)
+        self.end_headers()
+        self.wfile.write(b"all is well\nversion 2\n")
+
+    def log_message(self, *args: object) -> None: ...
+
+
+@pytest.fixture
+def web() -> Iterator[int]:
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def banner() -> Iterator[int]:
+    """A server that says its name, as often as it is asked."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    client, _ = server.accept()
+                except OSError:
+                    return
+                with client:
+                    client.sendall(b"SSH-2.0-OpenSSH_10.0\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def check(target: str, wanted: Reach, port: int) -> dict[str, tuple[str, bool]]:
+    guest_port = int(target.rsplit(":", maxsplit=1)[-1].split("/", maxsplit=1)[0])
+    result = check_reach(cast("Guest", FakeGuest({guest_port: port})), target, wanted, slowness=0.05)
+    assert result.holds == all(claim.holds for claim in result.claims)
+    return {claim.attribute: (claim.actual, claim.holds) for claim in result.claims}
+
+
+def test_a_banner_that_matches(banner: int) -> None:
+    seen = check("tcp:22", Reach(banner="/^SSH-2\\.0/"), banner)
+    assert seen["banner"] == ("SSH-2.0-OpenSSH_10.0", True)
+
+
+def test_a_banner_that_does_not(banner: int) -> None:
+    assert check("tcp:22", Reach(banner="dropbear"), banner)["banner"][1] is False
+
+
+def test_an_open_port(banner: int) -> None:
+    assert check("tcp:22", Reach(), banner)["reached"][1] is True
+
+
+def test_a_port_at_which_the_connection_is_cut() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        closed = server.getsockname()[1]
+    assert check("tcp:22", Reach(), closed)["reached"][1] is False
+
+
+def test_an_http_answer(web: int) -> None:
+    wanted = Reach(status=200, body=("all is well", "/version [0-9]/", "!error"))
+    assert all(holds for _, holds in check("http://:8080/health", wanted, web).values())
+
+
+def test_another_status(web: int) -> None:
+    seen = check("http://:8080/other", Reach(status=200), web)
+    assert seen["status"] == ("404", False)
