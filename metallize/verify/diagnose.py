@@ -6,14 +6,17 @@ import re
 
 from metallize.model.kind import Observation
 
+NOTHING_LISTENS = "nothing listens on port"
 PROBES = {
-    "addresses": "ip -o addr 2>/dev/null || cat /proc/net/fib_trie",
+    "addresses": (
+        'ip -o addr 2>/dev/null || for a in $(hostname -I 2>/dev/null || hostname -i); do echo "- inet $a"; done'
+    ),
     "links": "ip -br link 2>/dev/null || cat /proc/net/dev",
     "routes": "ip route 2>/dev/null || cat /proc/net/route",
     "sockets": "ss -ltnp 2>/dev/null || cat /proc/net/tcp /proc/net/tcp6",
     "unit": (
         "for u in ssh.socket ssh.service sshd.service; do "
-        "systemctl show -p Id,LoadState,ActiveState,SubState,UnitFileState,Result $u 2>/dev/null; done"
+        "systemctl show -p Id,LoadState,ActiveState,SubState,UnitFileState,Result $u 2>/dev/null; echo; done"
     ),
     "config": "(command -v sshd >/dev/null || exit 0; sshd -t 2>&1)",
     "settings": "sshd -T 2>/dev/null | grep -Ei '^(password|permitroot|kbdinteractive|usepam|allow|deny)'",
@@ -31,7 +34,7 @@ def explain_ssh(seen: dict[str, Observation | None], problem: str, *, port: int 
             return "sshd listens, but its configuration refuses passwords (PasswordAuthentication no)"
         return f"sshd listens, but the login was refused: {problem}"
     if not _listens(text.get("sockets", ""), port):
-        return f"nothing listens on port {port}{_why_not(text)}"
+        return f"{NOTHING_LISTENS} {port}{_why_not(text)}"
     return f"{_network(text)}: {problem}"
 
 
@@ -57,9 +60,9 @@ def _why_not(text: dict[str, str]) -> str:
 def _network(text: dict[str, str]) -> str:
     """What stands between a server that listens and the host."""
     lines = text.get("addresses", "").splitlines()
-    if not any(" inet " in line and not re.search(r"\blo\b", line) for line in lines):
+    if not any(re.search(r" inet (?!127\.)", line) for line in lines):
         return "the guest has no address on any interface but lo (is a DHCP client enabled for it?)"
-    if not re.search(r"^default ", text.get("routes", ""), re.MULTILINE):
+    if not re.search(r"^default |^\S+\t00000000\t", text.get("routes", ""), re.MULTILINE):
         return "sshd listens and there is an address, but no default route"
     if re.search(r"\b(drop|DROP|reject|REJECT)\b", text.get("firewall", "")):
         return "sshd listens and there is an address, but the guest's firewall drops or rejects packets"
@@ -67,7 +70,9 @@ def _network(text: dict[str, str]) -> str:
 
 
 def _units(text: str) -> dict[str, dict[str, str]]:
-    blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in text.split("\n\n")]
+    blocks = [
+        dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in re.split(r"\n{2,}", text)
+    ]
     return {block["Id"]: block for block in blocks if "Id" in block}
 
 

@@ -20,7 +20,7 @@ from metallize.qemu.serial import LoginOutcome, SerialLogin, SerialShell
 from metallize.qemu.ssh import SshAccess, SshRefusedError, SshShell, connect
 from metallize.qemu.vm import RunningGuest
 from metallize.verify.batch import BatchResult, make_batch, read_batch
-from metallize.verify.diagnose import PROBES, explain_ssh
+from metallize.verify.diagnose import NOTHING_LISTENS, PROBES, explain_ssh
 from metallize.verify.judge import SYSTEM_PROBES, is_skipped, judge_assertion, judge_system, login_result
 from metallize.verify.reach import check_reach
 from metallize.verify.request import VerifyRequest
@@ -29,6 +29,8 @@ from metallize.verify.task import Task
 WRONG_PASSWORD_SUFFIX = "-but-wrong"  # noqa: S105 - what makes a password wrong
 PATIENCE_SECONDS = 20.0
 """How long the other way in may still take, on a host of normal speed, when one way in has shown all."""
+SSH_LEAD_SECONDS = 6.0
+"""So much longer than the serial shell SSH may take before the serial shell is used to observe."""
 SETTLE_SECONDS = 90.0
 RETRY_SECONDS = 8.0
 SEEN_SECONDS = 3.0
@@ -75,7 +77,10 @@ class BootSession:
         shell = self._first_shell()
         if shell is not None:
             self._observe(shell)
-        self._patience = Deadline.after(PATIENCE_SECONDS * self.slowness, "the other way in")
+        patience = PATIENCE_SECONDS * self.slowness
+        if self.ssh is not None and not self.ssh.done and self._explain_ssh("").startswith(NOTHING_LISTENS):
+            patience = 0.0  # the system has settled: nobody will begin to listen
+        self._patience = Deadline.after(patience, "the other way in")
         tasks = [task for task in (self.serial, self.ssh) if task is not None]
         watch.wait(lambda: all(task.done for task in tasks) or None, self.deadline)
         self._serial_done()
@@ -176,7 +181,7 @@ class BootSession:
                 return True if self.ssh.error is None else None
             if self.serial is not None and self.serial.done and self.best_shell() is not None:
                 serial_since = serial_since or time.monotonic()
-                if self.ssh is None or time.monotonic() - serial_since > PATIENCE_SECONDS / 2 * self.slowness:
+                if self.ssh is None or time.monotonic() - serial_since > SSH_LEAD_SECONDS * self.slowness:
                     return True
             return None
 
@@ -292,6 +297,7 @@ class BootSession:
         shell = self.best_shell()
         if shell is None:
             return problem
+        self.diagnosis.clear()
         answer = self._run(shell, tuple(PROBES.values()))
         seen = dict(zip(PROBES, answer.observations, strict=True))
         for name, observation in seen.items():
