@@ -25,6 +25,7 @@ ENVIRONMENT = {
 TAIL_LINES = 30
 NO_PLUGIN_NEEDED_BEFORE = 23
 """Docker's CLI builds with BuildKit by itself up to 20.10; from 23.0 on it needs the buildx component."""
+USUAL_FOLDERS = ("/usr/bin", "/usr/local/bin", "/snap/bin")
 _PROBE_LIMIT = timedelta(seconds=10)
 
 
@@ -40,7 +41,7 @@ class DockerCli:
 def candidates() -> Iterator[Path]:
     """Every `docker` on PATH and at its usual places, first come first."""
     seen = set()
-    folders = [*os.environ.get("PATH", "").split(os.pathsep), "/usr/bin", "/usr/local/bin", "/snap/bin"]
+    folders = [*os.environ.get("PATH", "").split(os.pathsep), *USUAL_FOLDERS]
     for folder in folders:
         found = shutil.which("docker", path=folder) if folder else None
         if found and (resolved := Path(found).resolve()) not in seen:
@@ -118,6 +119,16 @@ def hint_for(output: str) -> str | None:
             r"Temporary failure resolving|Could not resolve|Unable to connect to|network is unreachable",
             "the build cannot reach its package servers: check the network, a proxy, or Docker's own network",
         ),
+        (
+            r"resolve image config for docker\S*/dockerfile",
+            "the dockerfile's `# syntax=` line fetches BuildKit's frontend from a registry: remove the line where none "
+            "can be reached",
+        ),
+        (
+            r"failed to compute cache key.*not found|failed to calculate checksum of ref.*not found",
+            "COPY and ADD take files from the layer's build context, the folder that holds its dockerfile",
+        ),
+        (r"/bin/sh\W+stat /bin/sh: no such file", "the image has no /bin/sh: name a base with a shell"),
         (
             r"docker/dockerfile|failed to resolve source metadata|pull access denied|failed to do request",
             "an image that the dockerfile names could not be fetched from its registry",

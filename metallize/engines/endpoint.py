@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from urllib.parse import urlsplit
 
 import docker
@@ -30,11 +31,20 @@ def connect() -> tuple[docker.DockerClient, str]:
     if url.scheme in ("tcp", "ssh", "http", "https") and url.hostname not in ("localhost", "127.0.0.1", "::1"):
         raise not_here(host)
     try:
+        if url.scheme == "unix":
+            _knock(url.path)
         client = docker.from_env(timeout=_TIMEOUT_SECONDS, environment={**os.environ, "DOCKER_HOST": host})
         client.ping()
-    except FAILURES as exc:
+    except (*FAILURES, OSError) as exc:
         raise _silent(host, exc) from exc
     return client, host
+
+
+def _knock(path: str) -> None:
+    """See that somebody listens: the SDK tells less of it, and leaves its socket open."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(_TIMEOUT_SECONDS)
+        probe.connect(path)
 
 
 def address() -> str:

@@ -15,7 +15,8 @@ from metallize.events import Event
 from metallize.model.catalogue import Generator, Layer, Option, OptionType
 from metallize.model.loaded import Profile
 from metallize.model.plan import BuildPlan, LayerBuild
-from metallize.model.profile import ImageFormat, Media, Output as OutputModel, Platform, Settings
+from metallize.model.profile import ImageFormat, Media, Platform, Settings
+from metallize.model.profile import Output as OutputModel
 from metallize.planner import plan
 from metallize.sources import LayerSource, read_layer
 

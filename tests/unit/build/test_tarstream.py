@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +13,11 @@ from hypothesis import strategies as st
 from metallize_os import tarstream
 from metallize_os.tarstream import BLOCK, END, TarError
 
-FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
+FORMATS: dict[str, Literal[0, 1, 2]] = {
+    "ustar": tarfile.USTAR_FORMAT,
+    "gnu": tarfile.GNU_FORMAT,
+    "pax": tarfile.PAX_FORMAT,
+}
 CAPABILITY = b"\x01\x00\x00\x02\x00\x20\x00\x00" + bytes(12)
 """security.capability of a ping: version 2, CAP_NET_RAW (linux/capability.h)."""
 
@@ -74,7 +78,10 @@ MEMBERS: dict[str, tuple[tarfile.TarInfo, bytes]] = {
     "extended attributes": member(
         "x",
         b"x",
-        pax_headers={"SCHILY.xattr.user.note": "a=b\nc", "SCHILY.xattr.security.capability": CAPABILITY.decode("latin1")},
+        pax_headers={
+            "SCHILY.xattr.user.note": "a=b\nc",
+            "SCHILY.xattr.security.capability": CAPABILITY.decode("latin1"),
+        },
     ),
     "negative time": member("old", b"x", mtime=-86400),
 }
@@ -129,9 +136,7 @@ def test_any_archive_passes_unchanged(members: list[tuple[tarfile.TarInfo, bytes
 
 @settings(max_examples=60)
 @given(members=st.lists(ANY_MEMBER, min_size=1, max_size=4), latest=st.integers(0, 1 << 32))
-def test_no_time_is_later_and_nothing_else_changes(
-    members: list[tuple[tarfile.TarInfo, bytes]], latest: int
-) -> None:
+def test_no_time_is_later_and_nothing_else_changes(members: list[tuple[tarfile.TarInfo, bytes]], latest: int) -> None:
     source = archive(*members)
     after = told(copied(source, lambda entry: entry.clamp_mtime(latest)))
     for old, new in zip(told(source), after, strict=True):

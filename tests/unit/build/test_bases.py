@@ -1,0 +1,161 @@
+"""Base images: what is local, else the registry, else the distribution's own packages, and never silently."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from metallize import bases
+from metallize.bases import Origin
+from metallize.bootstrap import base_tag, bootstrap_argv, distribution
+from metallize.errors import EngineError, HostError
+from metallize.events import Level, Note, Outcome, StepFinished, StepOutput
+from metallize.model.plan import BaseImage
+from metallize.model.profile import Platform
+
+from .conftest import FakeEngine, Recorder, image
+
+TRIXIE = BaseImage(reference="debian:trixie", platform=Platform.AMD64)
+TAG = "metallize/base-debian:trixie-amd64"
+MMDEBSTRAP = r"""#!/bin/sh
+for target do :; done
+printf '%s\n' "$@" >"$RECORD"
+echo "I: chroot is ready"
+[ -z "${FAILING-}" ] || { echo "E: $FAILING"; exit 1; }
+printf 'a base' >"$target"
+"""
+
+
+@pytest.fixture
+def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A mmdebstrap on PATH that writes down its arguments here."""
+    (tmp_path / "mmdebstrap").write_text(MMDEBSTRAP)
+    (tmp_path / "mmdebstrap").chmod(stat.S_IRWXU)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("RECORD", str(tmp_path / "record"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "record"
+
+
+def notes(recorder: Recorder) -> list[Note]:
+    return [event for event in recorder.events if isinstance(event, Note)]
+
+
+def test_a_local_image_is_taken_without_a_word() -> None:
+    engine, recorder = FakeEngine(images={"debian:trixie": image("debian:trixie")}), Recorder()
+    base = bases.resolve(engine, TRIXIE, recorder)
+    assert (base.origin, base.image.reference) == (Origin.LOCAL, "debian:trixie")
+    assert recorder.events == []
+
+
+def test_an_image_that_was_bootstrapped_before_is_taken() -> None:
+    engine = FakeEngine(images={TAG: image(TAG)})
+    assert bases.resolve(engine, TRIXIE, Recorder()).origin is Origin.BOOTSTRAP
+
+
+def test_a_local_image_of_another_platform_is_not_taken() -> None:
+    local = {"debian:trixie": image("debian:trixie", platform=Platform.ARM64)}
+    engine = FakeEngine(images=local, registry={"debian:trixie": image("debian:trixie")})
+    assert bases.resolve(engine, TRIXIE, Recorder()).origin is Origin.REGISTRY
+
+
+def test_the_registry_is_asked_and_its_progress_shown() -> None:
+    recorder = Recorder()
+    engine = FakeEngine(registry={"debian:trixie": image("debian:trixie")})
+    assert bases.resolve(engine, TRIXIE, recorder).origin is Origin.REGISTRY
+    assert any(isinstance(event, StepOutput) and event.line == "pulling" for event in recorder.events)
+
+
+def test_without_a_registry_debian_is_made_from_packages_and_said_so(record: Path) -> None:
+    engine, recorder = FakeEngine(), Recorder()
+    base = bases.resolve(engine, TRIXIE, recorder)
+    assert (base.origin, base.reference, engine.loaded) == (Origin.BOOTSTRAP, "debian:trixie", [TAG])
+    (note,) = notes(recorder)
+    assert note.level is Level.WARNING
+    assert "made from the distribution's own packages" in note.text
+    assert "no route to host" in note.text
+    finished = [event for event in recorder.events if isinstance(event, StepFinished)]
+    assert [(event.step, event.outcome, event.detail) for event in finished] == [
+        ("base debian:trixie", Outcome.DONE, "no registry gave it"),
+        ("bootstrap debian:trixie", Outcome.DONE, ""),
+    ]
+    *words, target = record.read_text().splitlines()
+    assert words[-1] == "trixie"
+    assert "--architectures=amd64" in words
+    assert not Path(target).parent.exists(), "the archive's folder is removed"
+
+
+def test_another_image_without_a_registry_is_an_error_with_the_reason() -> None:
+    own = BaseImage(reference="localhost:5000/own/os:1", platform=Platform.AMD64)
+    with pytest.raises(EngineError) as caught:
+        bases.resolve(FakeEngine(), own, Recorder())
+    assert "no route to host" in caught.value.message
+    assert caught.value.hint is not None
+    assert "docker load" in caught.value.hint
+    with pytest.raises(EngineError, match="works for Debian and Ubuntu"):
+        bases.bootstrap(FakeEngine(), own, Recorder())
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("cannot find keyring", "debian-keyring or debian-archive-keyring"),
+        ("Failed to fetch x", "package servers cannot be reached"),
+        ("newuidmap failed", "user namespaces"),
+        ("qemu-user-static needed", "emulation"),
+        ("No space left on device", "TMPDIR"),
+        ("strange", "mmdebstrap's"),
+    ],
+)
+def test_a_bootstrap_that_fails_says_why(record: Path, monkeypatch: pytest.MonkeyPatch, words: str, hint: str) -> None:
+    monkeypatch.setenv("FAILING", words)
+    with pytest.raises(HostError) as caught:
+        bases.bootstrap(FakeEngine(), TRIXIE, Recorder())
+    assert f"E: {words}" in caught.value.message
+    assert hint in (caught.value.hint or "")
+    assert not Path(record.read_text().splitlines()[-1]).parent.exists()
+
+
+def test_without_mmdebstrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(HostError, match="needs mmdebstrap") as caught:
+        bases.resolve(FakeEngine(), TRIXIE, Recorder())
+    assert "apt-get install mmdebstrap" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("reference", "suite"),
+    [
+        ("debian:trixie", "debian trixie"),
+        ("debian:13", "debian trixie"),
+        ("debian:13.1", "debian trixie"),
+        ("debian:12-slim", "debian bookworm"),
+        ("debian:trixie-slim", "debian trixie"),
+        ("debian", "debian stable"),
+        ("debian:latest", "debian stable"),
+        ("docker.io/library/debian:sid", "debian sid"),
+        ("ubuntu:20.04", "ubuntu focal"),
+        ("ubuntu:noble", "ubuntu noble"),
+        ("ubuntu", "ubuntu noble"),
+        ("fedora:41", None),
+        ("example.org/debian:13", None),
+        ("debian:--hook=x", None),
+        ("debian@sha256:0123", None),
+    ],
+)
+def test_the_distribution_behind_a_reference(reference: str, suite: str | None) -> None:
+    found = distribution(reference)
+    assert (f"{found.id} {found.suite}" if found else None) == suite
+
+
+def test_the_bootstrap_command_and_the_name_of_what_it_makes() -> None:
+    wanted = distribution("debian:12")
+    assert wanted is not None
+    argv = bootstrap_argv(wanted, Platform.ARM64, "base.tar")
+    assert argv[0] == "mmdebstrap"
+    assert argv[-2:] == ("bookworm", "base.tar")
+    assert "--architectures=arm64" in argv
+    assert base_tag("debian:12", Platform.ARM64) == "metallize/base-debian:12-arm64"
+    assert base_tag("debian", Platform.AMD64) == "metallize/base-debian:latest-amd64"
