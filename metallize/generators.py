@@ -56,13 +56,19 @@ def make_image(engine: Engine, assembly: Assembly, image_format: ImageFormat, ou
             f"the generator ended well but its answer is not whole: {exc}",
             hint="its contract: /out/image, /out/result.json",
         ) from exc
+    if image_format is not ImageFormat.RAW or facts.get("firmware"):
+        _require_signature(image, image_format)
+    return DiskImage(path=image, format=image_format, size_bytes=size, sha256=sha256_of(image), facts=facts)
+
+
+def _require_signature(image: Path, image_format: ImageFormat) -> None:
+    """A raw image that no firmware boots may be anything, a bare filesystem say; every other one has its mark."""
     offset, signature = _SIGNATURES[image_format]
     with image.open("rb") as file:
         file.seek(offset)
         found = file.read(len(signature))
     if found != signature:
         raise GeneratorError(f"the generator's image is no {image_format}: {found!r} at {offset:#x}")
-    return DiskImage(path=image, format=image_format, size_bytes=size, sha256=sha256_of(image), facts=facts)
 
 
 def require_space(folder: Path, rootfs_bytes: int, image_format: ImageFormat) -> None:

@@ -86,8 +86,11 @@ def build(
 ) -> Built:
     """Build the profile's image; with `verified` boot it first, and only then put it in its place.
 
-    Raises VerificationFailed, with the reports in its `reports`, where a machine did not pass.
+    Raises VerificationFailed, with the reports in its `reports`, where a machine did not pass; UsageError, before
+    anything is built, where there is no machine to boot it on.
     """
+    if verified:
+        verification.entries_of(profile, catalog, options.machines)
     plan = plan_of(profile, catalog, options)
     store = Store(build_dir=plan.build_dir, file=plan.file)
     with store.locked(events, abandon=engine.remove_leftovers):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 from metallize import __version__
 from metallize.catalog import Catalog
+from metallize.config.suggest import did_you_mean
 from metallize.errors import UsageError, VerificationFailed
 from metallize.events import Events
 from metallize.model.assertion import Assertion
@@ -37,15 +38,9 @@ def requests_for(
 ) -> tuple[VerifyRequest, ...]:
     """One request for each entry of boot.machines, or for those named in `machines`.
 
-    An entry that `machines` names and the profile does not is taken from the catalogue. Raises UsageError for a
-    machine that does not exist, or where there is nothing to boot on.
+    Raises UsageError as `entries_of` does.
     """
     boot = profile.boot or Boot()
-    entries: Mapping[str, MachineOverrides] = boot.machines
-    if machines:
-        entries = {name: boot.machines.get(name, MachineOverrides()) for name in machines}
-    if not entries:
-        entries = {name: MachineOverrides() for name in catalog.generators[profile.output.generator].machines}
     return tuple(
         VerifyRequest(
             image=image,
@@ -60,15 +55,41 @@ def requests_for(
             accel=accel,
             keep_running=keep_running,
         )
-        for name, overrides in entries.items()
+        for name, overrides in entries_of(profile, catalog, machines).items()
     )
 
 
-def machine_named(catalog: Catalog, name: str) -> Machine:
-    """The machine of the catalogue. Raises UsageError with those there are."""
+def entries_of(profile: Profile, catalog: Catalog, machines: Sequence[str]) -> Mapping[str, MachineOverrides]:
+    """The entries of boot.machines to boot on, all where `machines` names none, else the generator's own.
+
+    A name that only the catalogue knows stands for that machine as it is. Raises UsageError for a machine that does
+    not exist or cannot boot the image, or where there is nothing to boot on: a verification of nothing proves nothing.
+    """
+    generator = catalog.generators[profile.output.generator]
+    declared = profile.boot.machines if profile.boot else {}
+    names = machines or declared or generator.machines
+    entries = {name: declared.get(name, MachineOverrides()) for name in names}
+    for name, overrides in entries.items():
+        machine = machine_named(catalog, overrides.machine or name, also=declared)
+        if machine.platform is not profile.platform or not generator.boots_on(machine):
+            raise UsageError(
+                f"machine {name} cannot boot what generator {generator.name} makes for {profile.platform}",
+                hint=f"metallize explain {generator.name} tells which can",
+            )
+    if not entries:
+        raise UsageError(
+            f"{profile.path}: generator {generator.name} makes no bootable disk, so there is nothing to verify",
+            hint=f"build it without --verify: metallize build {profile.path}",
+        )
+    return entries
+
+
+def machine_named(catalog: Catalog, name: str, *, also: Iterable[str] = ()) -> Machine:
+    """The machine of the catalogue. Raises UsageError with the nearest name, of a machine or of those in `also`."""
     machine = catalog.machines.get(name)
     if not isinstance(machine, Machine):
-        raise UsageError(f"there is no machine {name}", hint=f"there are: {', '.join(catalog.machines)}")
+        hint = did_you_mean(name, [*catalog.machines, *also])
+        raise UsageError(f"there is no machine `{name}`", hint=hint or "see `metallize list`")
     return machine
 
 

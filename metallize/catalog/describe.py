@@ -44,7 +44,7 @@ def render_explain(catalog: Catalog, name: str) -> str:
 
 def _entries(catalog: Catalog) -> Iterable[tuple[str, Callable[[], str]]]:
     for name, generator in catalog.generators.items():
-        yield name, lambda generator=generator: _explain_generator(generator)  # type: ignore[misc]
+        yield name, lambda generator=generator: _explain_generator(generator, catalog)  # type: ignore[misc]
     for name, layer in catalog.layers.items():
         yield name, lambda layer=layer: _explain_layer(layer)  # type: ignore[misc]
     for name, machine in catalog.machines.items():
@@ -69,11 +69,12 @@ def first_comment(path: Path) -> str:
     return " ".join(words)
 
 
-def _explain_generator(generator: Generator) -> str:
+def _explain_generator(generator: Generator, catalog: Catalog) -> str:
+    boots = [machine.name for machine in catalog.machines.values() if generator.boots_on(machine)]
     facts = {
         "makes": ", ".join(generator.formats),
         "for": ", ".join(generator.platforms),
-        "boots on": ", ".join(generator.machines),
+        "boots on": ", ".join(boots) or "nothing: it is no bootable disk",
         "folder": str(generator.folder),
     }
     options = {name: _option_words(option) for name, option in generator.options.items()}
@@ -121,7 +122,7 @@ def _explain_layer(layer: Layer) -> str:
 
 
 def _explain_machine(machine: MachineEntry, catalog: Catalog) -> str:
-    boots = [name for name, generator in catalog.generators.items() if machine.name in generator.machines]
+    boots = [name for name, generator in catalog.generators.items() if generator.boots_on(machine)]
     facts = {"runs": str(machine.platform), "boots": ", ".join(boots) or "nothing that a generator here makes"}
     return _page(f"machine {machine.name}", machine.summary, "", facts, "", {}, f"boot:\n  machines: [{machine.name}]")
 

@@ -11,6 +11,7 @@ from metallize.config.source import read_tree
 from metallize.config.validation import Findings, decode
 from metallize.errors import Location, ProfileError
 from metallize.model.catalogue import Generator, Option, OptionType, OptionValue
+from metallize.model.machine import Firmware
 from metallize.model.profile import Frozen, ImageFormat, Media, Platform, parse_size
 
 
@@ -32,7 +33,8 @@ class GeneratorFile(Frozen):
     summary: str
     description: str
     formats: Annotated[tuple[ImageFormat, ...], Field(min_length=1)]
-    machines: Annotated[tuple[str, ...], Field(min_length=1)]
+    firmware: tuple[Firmware, ...]
+    machines: tuple[str, ...] = ()
     platforms: Annotated[tuple[Platform, ...], Field(min_length=1)] = (Platform.AMD64,)
     default_media: Media | None = None
     ids: tuple[str, ...] = ()
@@ -66,6 +68,7 @@ def read_generator(path: Path) -> Generator:
         description=" ".join(parsed.description.split()),
         formats=parsed.formats,
         default_media=media,
+        firmware=parsed.firmware,
         machines=parsed.machines,
         platforms=parsed.platforms,
         options=options,

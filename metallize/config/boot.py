@@ -116,9 +116,10 @@ class _Machines:
         elif machine.platform is not self._platform:
             message = f"machine `{name}` runs {machine.platform}, and the image is for {self._platform}"
             self._findings.add(node.location, message, "set `platform`, or choose another machine")
-        elif self._generator is not None and name not in self._generator.machines:
+        elif self._generator is not None and not self._generator.boots_on(machine):
             message = f"machine `{name}` cannot boot what generator `{self._generator.name}` makes"
-            self._findings.add(node.location, message, f"these can: {', '.join(self._generator.machines)}")
+            able = [each.name for each in self._vocabulary.machines.values() if self._generator.boots_on(each)]
+            self._findings.add(node.location, message, f"these can: {', '.join(able)}" if able else "nothing can")
 
 
 def _with(entry: Entry, entries: tuple[Entry, ...]) -> Entry:

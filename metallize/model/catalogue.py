@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from metallize.model.machine import Firmware
 from metallize.model.profile import ImageFormat, Media, Platform
 
 OptionValue = str | int | float | bool
@@ -48,17 +49,23 @@ class Generator:
     formats: tuple[ImageFormat, ...]
     default_media: Media
     machines: tuple[str, ...]
-    """Machines that boot what it makes."""
+    """Machines that verify what it makes where a profile names none."""
     options: Mapping[str, Option]
     example: str = ""
     platforms: tuple[Platform, ...] = (Platform.AMD64,)
     """What it can make an image from."""
+    firmware: tuple[Firmware, ...] = tuple(Firmware)
+    """What boots its images; empty where they are no bootable disks. A machine fits by its own firmware."""
     ids: tuple[str, ...] = ()
     """Roles that need an id of their own (disk, root, esp, ...): a UUID derived from the profile's name."""
     kernel_boot_params: str = ""
     """Comes before the profile's own; `{root_uuid}` and `{esp_id}` stand for the ids of these roles."""
     fstab: str = ""
     """Goes into the rootfs before its initrd is made, unless a layer says what / is; same placeholders."""
+
+    def boots_on(self, machine: MachineEntry) -> bool:
+        """Whether a machine has the architecture and the firmware for its images."""
+        return machine.platform in self.platforms and machine.firmware in self.firmware
 
     def complete(self, given: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
         """The options with the generator's defaults where `given` says nothing, in the declared order."""
@@ -107,3 +114,6 @@ class MachineEntry(Protocol):
     def platform(self) -> Platform:
         """The container platform whose images it boots."""
         ...
+
+    @property
+    def firmware(self) -> Firmware: ...

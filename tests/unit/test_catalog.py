@@ -33,6 +33,7 @@ description: >
   Many
   words.
 formats: [raw, qcow2]
+firmware: [bios]
 machines: [seabios]
 platforms: [linux/amd64]
 options:
@@ -95,7 +96,7 @@ def test_a_generator_tells_of_itself(data: Path) -> None:
         ("256M", "much", "option `margin`: a size is"),
         ("default: true", "default: 7", "option `grow`: `7` is no boolean"),
         ("type: size", "type: length", "`length` is not one of"),
-        ("[seabios]", "[]", "at least 1 item"),
+        ("[raw, qcow2]", "[]", "at least 1 item"),
     ],
 )
 def test_a_wrong_generator_is_refused_with_its_place(data: Path, old: str, new: str, said: str) -> None:
