@@ -1,0 +1,281 @@
+"""The harness on guests of one sector: what it says of each, how soon, and that nothing of them is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metallize.errors import CommandError, HostError
+from metallize.events import Event, Note, Silent
+from metallize.machines import ovmf, seabios
+from metallize.model.machine import Machine
+from metallize.model.profile import Boot, ConsoleRules, ImageFormat, Login, MachineOverrides, Media, Ssh
+from metallize.model.report import BootReport, Verdict
+from metallize.verify import VerifyRequest, verify_machine
+from tests.boot.sector import HANG, LOOP, POWER_OFF, RESET, boot_sector
+
+pytestmark = pytest.mark.boot
+KERNEL = "[    0.000000] Linux version 6.12 (tiny)\r\n"
+
+
+def image(folder: Path, text: str, then: bytes = HANG) -> Path:
+    path = folder / "tiny.img"
+    path.write_bytes(boot_sector(text, then).ljust(1 << 20, b"\0"))
+    return path
+
+
+def verify(path: Path, *, machine: Machine = seabios.MACHINE, media: Media | None = None, **boot: Any) -> BootReport:
+    request = VerifyRequest(
+        image=path,
+        image_format=ImageFormat.RAW,
+        boot=Boot(**{"timeout": 20, "memory": "256M", **boot}),
+        assertions=(),
+        machine_entry=machine.name,
+        machine=machine,
+        kinds={},
+        runs_dir=path.parent / "runs",
+        overrides=MachineOverrides(media=media),
+    )
+    before = path.read_bytes()
+    report = verify_machine(request, Silent())
+    assert path.read_bytes() == before
+    assert not list((path.parent / "runs").rglob("*.qcow2"))
+    assert not list((path.parent / "runs").rglob("*.fd"))
+    return report
+
+
+def rule(report: BootReport) -> str:
+    assert report.verdict is Verdict.FAILED
+    assert report.failure is not None
+    return report.failure.rule
+
+
+@pytest.mark.parametrize("media", [Media.DISK, Media.USB])
+def test_a_login_prompt_is_as_far_as_can_be_seen(tmp_path: Path, media: Media) -> None:
+    report = verify(image(tmp_path, f"{KERNEL}\r\ntiny login: "), media=media)
+    assert report.verdict is Verdict.PASSED
+    assert [stage.stage for stage in report.stages][-2:] == ["login", "ready"]
+    names = {path.name for path in report.run_folder.iterdir()}
+    assert {"argv.txt", "repro.sh", "console.log", "console.txt", "qmp.log", "report.json", "junit.xml"} <= names
+    assert "Linux version 6.12 (tiny)" in (report.run_folder / "console.txt").read_text()
+    assert json.loads((report.run_folder / "report.json").read_text())["verdict"] == "passed"
+
+
+def test_a_panic_ends_the_boot_within_two_seconds(tmp_path: Path) -> None:
+    panic = "[    1.000000] Kernel panic - not syncing: out of luck\r\n"
+    report = verify(image(tmp_path, f"{KERNEL}{panic}"))
+    assert rule(report) == "kernel-panic"
+    assert report.failure is not None
+    assert report.failure.cause == "the kernel panicked: out of luck"
+    assert report.seconds - report.failure.seconds < 2
+
+
+def test_a_panic_is_seen_while_a_login_is_waited_for(tmp_path: Path) -> None:
+    panic = "[    1.000000] Kernel panic - not syncing: out of luck\r\n"
+    text = f"{KERNEL}tiny login: \r\n{panic}"
+    report = verify(image(tmp_path, text), login=Login(user="a", password="b"), ssh=Ssh(user="a", password="b"))
+    assert rule(report) == "kernel-panic"
+
+
+def test_an_unexpected_reset_is_told_from_a_boot(tmp_path: Path) -> None:
+    assert rule(verify(image(tmp_path, KERNEL, RESET))) == "unexpected-reset"
+
+
+def test_a_guest_that_switches_itself_off(tmp_path: Path) -> None:
+    assert rule(verify(image(tmp_path, KERNEL, POWER_OFF))) == "guest-shutdown"
+
+
+def test_an_image_with_nothing_to_boot(tmp_path: Path) -> None:
+    path = tmp_path / "empty.img"
+    path.write_bytes(bytes(1 << 20))
+    report = verify(path)
+    assert rule(report) == "bios-no-bootable-device"
+    assert report.stage == "firmware"
+
+
+def test_a_bios_image_on_uefi(tmp_path: Path) -> None:
+    report = verify(image(tmp_path, KERNEL), machine=ovmf.MACHINE, timeout=60)
+    assert report.verdict is Verdict.FAILED
+    assert report.failure is not None
+    assert report.failure.stage == "firmware"
+    assert "EFI system partition" in report.failure.remedy
+
+
+def test_a_guest_that_says_no_more_runs_into_its_time(tmp_path: Path) -> None:
+    report = verify(image(tmp_path, KERNEL), timeout=2)
+    assert rule(report) == "timeout"
+    assert "stage kernel" in (report.failure.cause if report.failure else "")
+
+
+def test_a_login_that_does_not_work_is_a_result_with_its_stage(tmp_path: Path) -> None:
+    report = verify(image(tmp_path, f"{KERNEL}tiny login: "), login=Login(user="a", password="b"), timeout=4)
+    assert report.verdict is Verdict.FAILED
+    assert any(result.kind == "login" and not result.holds for result in report.results) or report.failure
+
+
+def test_the_profiles_own_console_rules(tmp_path: Path) -> None:
+    path = image(tmp_path, f"{KERNEL}hello\r\ntiny login: ")
+    rules = ConsoleRules(require=("^hello$", "^never$"))
+    missing = [result.title for result in verify(path, console=rules).results if not result.holds]
+    assert missing == ["console shows /^never$/"]
+    assert rule(verify(path, console=ConsoleRules(forbid=("hello",)))) == "console.forbid"
+
+
+def test_a_flood_neither_blinds_nor_stops_the_watch(tmp_path: Path) -> None:
+    report = verify(image(tmp_path, KERNEL + "x" * 70 + "\r\n", LOOP), timeout=3)
+    assert rule(report) == "timeout"
+    assert (report.run_folder / "console.log").stat().st_size > 100_000
+
+
+def test_a_qemu_that_is_killed_is_the_hosts_doing(tmp_path: Path) -> None:
+    class Killer:
+        def emit(self, event: Event, /) -> None:
+            if "kernel" in getattr(event, "line", ""):
+                os.kill(qemu_of(os.getpid()), signal.SIGKILL)
+
+    path = image(tmp_path, KERNEL)
+    request = VerifyRequest(
+        image=path,
+        image_format=ImageFormat.RAW,
+        boot=Boot(timeout=20),
+        assertions=(),
+        machine_entry="seabios",
+        machine=seabios.MACHINE,
+        kinds={},
+        runs_dir=tmp_path / "runs",
+    )
+    report = verify_machine(request, Killer())
+    assert rule(report) == "qemu-ended"
+    assert report.failure is not None
+    assert "signal 9" in report.failure.cause
+
+
+def test_an_image_that_is_not_what_its_suffix_says_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.qcow2"
+    path.write_bytes(bytes(1 << 20))
+    request = VerifyRequest(
+        image=path,
+        image_format=ImageFormat.QCOW2,
+        boot=Boot(),
+        assertions=(),
+        machine_entry="seabios",
+        machine=seabios.MACHINE,
+        kinds={},
+        runs_dir=tmp_path / "runs",
+    )
+    with pytest.raises(CommandError):
+        verify_machine(request, Silent())
+
+
+def test_an_image_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match="there is no image"):
+        verify_machine(
+            VerifyRequest(
+                image=tmp_path / "none.img",
+                image_format=ImageFormat.RAW,
+                boot=Boot(),
+                assertions=(),
+                machine_entry="seabios",
+                machine=seabios.MACHINE,
+                kinds={},
+                runs_dir=tmp_path / "runs",
+            ),
+            Silent(),
+        )
+
+
+def test_the_accelerator_and_its_reason_are_told(tmp_path: Path) -> None:
+    notes: list[str] = []
+
+    class Recorder:
+        def emit(self, event: Event, /) -> None:
+            if isinstance(event, Note):
+                notes.append(event.text)
+
+    path = image(tmp_path, f"{KERNEL}tiny login: ")
+    request = VerifyRequest(
+        image=path,
+        image_format=ImageFormat.RAW,
+        boot=Boot(),
+        assertions=(),
+        machine_entry="seabios",
+        machine=seabios.MACHINE,
+        kinds={},
+        runs_dir=tmp_path / "runs",
+        accel="tcg",
+    )
+    report = verify_machine(request, Recorder())
+    assert report.accelerator.name == "tcg"
+    assert report.accelerator.slowness >= 1
+    assert any("TCG was asked for" in note for note in notes)
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from metallize.events import Silent
+from metallize.machines import seabios
+from metallize.model.profile import Boot, ImageFormat
+from metallize.verify import VerifyRequest, verify_machine
+folder = Path(sys.argv[1])
+request = VerifyRequest(image=folder / "tiny.img", image_format=ImageFormat.RAW, boot=Boot(timeout=600), assertions=(),
+    machine_entry="seabios", machine=seabios.MACHINE, kinds={}, runs_dir=folder / "runs")
+verify_machine(request, Silent())
+"""
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("after", [0.0, 0.5])
+def test_nothing_is_left_however_the_parent_ends(tmp_path: Path, end: signal.Signals, after: float) -> None:
+    image(tmp_path, KERNEL)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    env = {**os.environ, "TMPDIR": str(scratch)}
+    child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], env=env, stderr=subprocess.DEVNULL)
+    qemu = 0
+    end_of_wait = time.monotonic() + 60
+    while not qemu and time.monotonic() < end_of_wait:
+        qemu = qemu_of(child.pid, name="metallize-seabios")
+        time.sleep(0.01)
+    assert qemu
+    time.sleep(after)
+    child.send_signal(end)
+    child.wait(15)
+    end_of_wait = time.monotonic() + 5
+    while alive(qemu) and time.monotonic() < end_of_wait:
+        time.sleep(0.01)
+    assert not alive(qemu)
+    assert not list(scratch.iterdir())
+    left = {path.name for path in (tmp_path / "runs").rglob("*")}
+    if after or end is not signal.SIGKILL:
+        assert not left & {"overlay.qcow2", "vars.fd"}
+
+
+def qemu_of(parent: int, name: str = "") -> int:
+    """The QEMU that a process has started, or 0."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                status = (folder / "stat").read_text()
+                argv = (folder / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            is_child = int(status.rpartition(")")[2].split()[1]) == parent and b"qemu-system" in argv[0]
+            if is_child and (not name or name.encode() in argv):
+                return int(folder.name)
+    return 0
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
