@@ -6,10 +6,11 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from metallize import __version__, commands
+from metallize.config.suggest import did_you_mean
 from metallize.errors import ExitCode, MetallizeError, UsageError
 
 _DESCRIPTION = "Bootable OS images from Dockerfiles, proven to boot before anyone can publish them."
@@ -23,8 +24,13 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]  # ends by raising
         raise UsageError(message, hint=f"{self.prog} --help")
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Every option that it takes, as it is written."""
+        return tuple(self._option_string_actions)
 
-def parser() -> argparse.ArgumentParser:
+
+def parser() -> _Parser:
     """The command line: PROFILE.md, Commands."""
     top = _Parser(
         prog="metallize", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -125,13 +131,33 @@ def _booting(verb: argparse.ArgumentParser) -> None:
     )
 
 
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """The command line as options. Raises UsageError, with the nearest command or option there is."""
+    top = parser()
+    known = commands_of(top)
+    if words and not words[0].startswith("-") and words[0] not in known:
+        raise UsageError(f"there is no command `{words[0]}`", hint=did_you_mean(words[0], known) or "metallize --help")
+    options, rest = top.parse_known_args(words)
+    if rest:
+        verb = known[options.verb]
+        near = did_you_mean(rest[0].partition("=")[0], verb.options) if rest[0].startswith("-") else None
+        raise UsageError(f"`{verb.prog}` does not take `{rest[0]}`", hint=near or f"{verb.prog} --help")
+    return options
+
+
+def commands_of(top: _Parser) -> Mapping[str, _Parser]:
+    """The parser of each command, by its name."""
+    [verbs] = (action for action in top._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001
+    return dict(verbs.choices)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. SIGTERM and SIGHUP end it as Ctrl-C does, leaving nothing behind."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     as_json = "--json" in (argv or sys.argv)
     try:
-        options = parser().parse_args(argv)
+        options = parse(sys.argv[1:] if argv is None else argv)
         status: int = options.run(options)
         sys.stdout.flush()
     except MetallizeError as exc:

@@ -13,15 +13,26 @@ from metallize import bases, pipeline, verification
 from metallize import publish as publishing
 from metallize.catalog import Catalog, host_platform, render_explain, render_list
 from metallize.config import load_profile, profile_schema
+from metallize.config.suggest import did_you_mean
 from metallize.doctor import examine
 from metallize.engines.docker import DockerEngine
-from metallize.errors import EngineError, ExitCode, MetallizeError, ProfileError, UsageError, VerificationFailed
+from metallize.errors import (
+    EngineError,
+    ExitCode,
+    Location,
+    MetallizeError,
+    Problem,
+    ProfileError,
+    UsageError,
+    VerificationFailed,
+)
 from metallize.model.loaded import Profile
 from metallize.model.plan import BaseImage
 from metallize.model.profile import Boot, Login, Platform, Ssh
 from metallize.model.report import BootReport
 from metallize.plan_script import shell_script
-from metallize.render import JsonLines, Renderer, choose
+from metallize.qemu.interactive import boot_interactive
+from metallize.render import JsonLines, PlainLines, Renderer, choose
 from metallize.report.as_json import report_to_json
 from metallize.report.text import report_lines
 from metallize.store import Store
@@ -57,14 +68,23 @@ def show_error(exc: MetallizeError, *, as_json: bool) -> None:
 
 
 def _catalog(options: argparse.Namespace) -> Catalog:
-    return Catalog(extensions_dir=options.extensions_dir)
+    folder: Path | None = options.extensions_dir
+    if folder is not None and not folder.is_dir():
+        raise UsageError(f"--extensions-dir {folder}: there is no such folder")
+    return Catalog(extensions_dir=folder)
 
 
 def _profile(options: argparse.Namespace, catalog: Catalog) -> Profile:
     """The profile that is named: a file, or a shipped profile by its name."""
     path: Path = options.profile
     if not path.exists() and path.name == str(path) and path.suffix in {"", ".yaml"}:
-        path = catalog.profiles.get(path.stem, path)
+        shipped = catalog.profiles.get(path.stem)
+        if shipped is None:
+            names = [*catalog.profiles, *(file.name for file in sorted(Path.cwd().glob("*.y*ml")))]
+            place = Location(path=path, line=1, column=1)
+            message = "there is no such file, and no shipped profile of that name"
+            raise ProfileError([Problem(location=place, message=message, hint=did_you_mean(path.name, names))])
+        path = shipped
     return load_profile(path, vocabulary=catalog.vocabulary(), overrides=_overrides(options))
 
 
@@ -79,6 +99,9 @@ def _overrides(options: argparse.Namespace) -> dict[str, str]:
 
 
 def _pipeline_options(options: argparse.Namespace) -> pipeline.Options:
+    folder: Path | None = options.build_dir
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise UsageError(f"--build-dir {folder}: it is a file", hint="name a folder; it is made where there is none")
     return pipeline.Options(
         build_dir=options.build_dir,
         machines=tuple(getattr(options, "machines", ())),
@@ -174,20 +197,37 @@ def verify(options: argparse.Namespace) -> int:
 def boot(options: argparse.Namespace) -> int:
     """`metallize boot PROFILE or IMAGE`: the serial console on this terminal until the guest is switched off."""
     catalog = _catalog(options)
+    settings = _pipeline_options(options)
     if options.target.suffix in {".yaml", ".yml"} or not options.target.exists():
         options.profile = options.target
-        profile = _profile(options, catalog)
-        return pipeline.boot_profile(profile, catalog, _pipeline_options(options))
-    return pipeline.boot_image(options.target, catalog, _pipeline_options(options))
+        request = pipeline.bootable(_profile(options, catalog), catalog, settings)
+    else:
+        request = pipeline.requests_for_image(options.target, catalog, settings, boot=Boot(), assertions=())[0]
+    verification.require_emulators([request.machine])
+    status = boot_interactive(
+        image=request.image,
+        image_format=request.image_format,
+        machine=request.machine,
+        events=PlainLines(sys.stderr, verbose=options.verbose),
+        boot=request.boot,
+        overrides=request.overrides,
+        accel=request.accel,
+    )
+    return ExitCode.DONE if status == 0 else ExitCode.MACHINERY
 
 
 def publish(options: argparse.Namespace) -> int:
     """`metallize publish`."""
     catalog = _catalog(options)
     profile = _profile(options, catalog)
-    store = Store(build_dir=options.build_dir or Path(profile.settings.build_dir), file=profile.output.file)
+    folder = _pipeline_options(options).build_dir or Path(profile.settings.build_dir)
+    store = Store(build_dir=folder, file=profile.output.file)
     verified = publishing.verified_image(store)
-    for path in publishing.publish(verified, options.to):
+    copies = publishing.publish(verified, options.to)
+    if options.json:
+        JsonLines(sys.stdout).write({"event": "result", "sha256": verified.sha256, "files": [str(p) for p in copies]})
+        return ExitCode.DONE
+    for path in copies:
         _out(str(path))
     return ExitCode.DONE
 

@@ -18,6 +18,7 @@ from metallize.engines.engine import Assembly, Engine, ImageInfo
 from metallize.errors import UsageError
 from metallize.events import Events, step
 from metallize.generators import DiskImage, make_image
+from metallize.model.assertion import Assertion
 from metallize.model.catalogue import Layer
 from metallize.model.loaded import Profile
 from metallize.model.plan import BuildPlan, ImageStack
@@ -86,11 +87,13 @@ def build(
 ) -> Built:
     """Build the profile's image; with `verified` boot it first, and only then put it in its place.
 
-    Raises VerificationFailed, with the reports in its `reports`, where a machine did not pass; UsageError, before
-    anything is built, where there is no machine to boot it on.
+    Raises VerificationFailed, with the reports in its `reports`, where a machine did not pass; and before
+    anything is built UsageError where there is no machine to boot it on, HostError where there is no QEMU.
     """
     if verified:
-        verification.entries_of(profile, catalog, options.machines)
+        entries = verification.entries_of(profile, catalog, options.machines)
+        machines = [verification.machine_named(catalog, entry.machine or name) for name, entry in entries.items()]
+        verification.require_emulators(machines)
     plan = plan_of(profile, catalog, options)
     store = Store(build_dir=plan.build_dir, file=plan.file)
     with store.locked(events, abandon=engine.remove_leftovers):
@@ -308,7 +311,14 @@ def verify_image(
 ) -> tuple[BootReport, ...]:
     """Verify an image that anybody made, with the assertions of goss files."""
     assertions = [each for suite in suites for each in load_suite(suite, vocabulary=catalog.vocabulary())]
-    requests = [
+    return verification.run_all(requests_for_image(image, catalog, options, boot=boot, assertions=assertions), events)
+
+
+def requests_for_image(
+    image: Path, catalog: Catalog, options: Options, *, boot: Boot, assertions: Sequence[Assertion]
+) -> tuple[VerifyRequest, ...]:
+    """One request for each machine that is asked for. Raises UsageError for a machine or an image that is not there."""
+    return tuple(
         verification.foreign_request(
             image,
             catalog,
@@ -320,8 +330,7 @@ def verify_image(
             keep_running=options.keep_running,
         )
         for machine in options.machines or ("seabios",)
-    ]
-    return verification.run_all(requests, events)
+    )
 
 
 def bootable(profile: Profile, catalog: Catalog, options: Options) -> VerifyRequest:

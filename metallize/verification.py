@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from typing import Any
 from metallize import __version__
 from metallize.catalog import Catalog
 from metallize.config.suggest import did_you_mean
-from metallize.errors import UsageError, VerificationFailed
+from metallize.errors import HostError, UsageError, VerificationFailed
 from metallize.events import Events
 from metallize.model.assertion import Assertion
 from metallize.model.loaded import Profile
@@ -138,8 +139,24 @@ def format_of(image: Path) -> ImageFormat:
     return ImageFormat.ISO if head[0x8001:0x8006] == b"CD001" else ImageFormat.RAW
 
 
+_PACKAGES = {"qemu-system-x86_64": "qemu-system-x86", "qemu-system-aarch64": "qemu-system-arm"}
+"""Debian's and Ubuntu's package of an emulator."""
+
+
+def require_emulators(machines: Iterable[Machine]) -> None:
+    """Raise HostError, with the package to install, where QEMU or its qemu-img is missing."""
+    wanted = {machine.qemu: _PACKAGES.get(machine.qemu, "qemu-system") for machine in machines}
+    for program, package in {**wanted, "qemu-img": "qemu-utils"}.items():
+        if shutil.which(program) is None:
+            raise HostError(
+                f"`{program}` is not installed, and without it no guest boots",
+                hint=f"install it: sudo apt-get install {package}; `metallize doctor` tells what else is missing",
+            )
+
+
 def run_all(requests: Sequence[VerifyRequest], events: Events) -> tuple[BootReport, ...]:
-    """One machine after the other: two emulated guests at once share the cores badly."""
+    """One machine after the other: two emulated guests at once share the cores badly. Raises HostError."""
+    require_emulators(request.machine for request in requests)
     return tuple(verify_machine(request, events) for request in requests)
 
 
