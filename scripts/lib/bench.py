@@ -8,6 +8,7 @@ import os
 import re
 import selectors
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from metallize.command import run, spawn
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = timedelta(minutes=30)
 MIB = 1 << 20
+BOOT_SECONDS = 600
 BASE = "debian:trixie"
 PEER_TOOLS = [
     "mkosi",
@@ -422,19 +424,22 @@ def seconds_to_login(script: Path, log: Path) -> float:
     seen = b""
     scratch = {"TMPDIR": str(log.parent)}
     with spawn(["sh", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=scratch) as process:
-        assert process.stdout is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
-            while b"login:" not in seen:
-                left = 300 - (time.monotonic() - start)
-                if left <= 0 or not selector.select(left) or not (chunk := os.read(process.stdout.fileno(), 65536)):
-                    log.write_bytes(seen)
-                    raise SystemExit(f"error: a bare QEMU showed no login prompt; its console is {log}")
-                seen += chunk
-        seconds = time.monotonic() - start
-        os.killpg(process.pid, 15)
-    log.write_bytes(seen)
-    return seconds
+        try:
+            assert process.stdout is not None
+            with selectors.DefaultSelector() as selector:
+                selector.register(process.stdout, selectors.EVENT_READ)
+                while b"login:" not in seen:
+                    left = BOOT_SECONDS - (time.monotonic() - start)
+                    if left <= 0 or not selector.select(left) or not (chunk := os.read(process.stdout.fileno(), 65536)):
+                        raise SystemExit(
+                            f"error: a bare QEMU showed no login prompt\n{seen[-2000:].decode(errors='replace')}"
+                        )
+                    seen += chunk
+            return time.monotonic() - start
+        finally:
+            # the shell and the QEMU under it
+            os.killpg(process.pid, signal.SIGKILL)
+            log.write_bytes(seen)
 
 
 PARTS: dict[str, Callable[[Bench], None]] = {
@@ -447,6 +452,8 @@ PARTS: dict[str, Callable[[Bench], None]] = {
 
 
 def main() -> int:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit("interrupted"))
     options = argparse.ArgumentParser(prog="scripts/bench")
     options.add_argument("--only", action="append", choices=list(PARTS), default=[])
     options.add_argument("--json", type=Path)
