@@ -146,14 +146,20 @@ def choose(machine: Machine, choice: Choice | str = Choice.AUTO, *, cache_folder
     key = _key(machine, choice)
     path = (cache_folder or _cache_folder()) / f"accelerator-{key}.json"
     if (known := _cached(path)) is not None:
-        return known
+        return replace(known, slowness=round(known.slowness * busyness(), 2))
     use = _choose(machine, choice)
     with contextlib.suppress(OSError):  # the cache is a courtesy
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
             json.dump(asdict(use), file)
         Path(file.name).replace(path)
-    return use
+    return replace(use, slowness=round(use.slowness * busyness(), 2))
+
+
+def busyness() -> float:
+    """How much slower the host is because others work on it too: its load over its CPUs, from 1 to 4."""
+    load = os.getloadavg()[0]
+    return min(4.0, max(1.0, load / (os.cpu_count() or 1)))
 
 
 def forget(machine: Machine, choice: Choice | str = Choice.AUTO, *, cache_folder: Path | None = None) -> None:

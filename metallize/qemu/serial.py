@@ -133,12 +133,12 @@ class SerialLogin:
             "password": _SECRET_PROMPT,
             "shell": _SHELL,
         }
-        came = self._talk.expect(answers, deadline.sooner(30, "a password prompt"))
+        came = self._talk.expect(answers, deadline.sooner(15 * self._watch.slowness, "a password prompt"))
         if came == "password":
             self._talk.type(f"{password}\r")
             del answers["password"]
             answers["again"] = _LOGIN
-            came = self._talk.expect(answers, deadline.sooner(45, "the answer to the login"))
+            came = self._talk.expect(answers, deadline.sooner(20 * self._watch.slowness, "the answer to the login"))
         outcome = _OUTCOMES.get(came or "", LoginOutcome.NO_ANSWER)
         if outcome is LoginOutcome.PASSWORD_CHANGE:
             self._talk.type("\x04")
@@ -175,7 +175,7 @@ class SerialShell:
 
         An interactive shell may take all that was typed ahead with it: each step waits for the one before.
         """
-        limit = deadline.sooner(45, "a shell")
+        limit = deadline.sooner(20 * self._watch.slowness, "a shell")
         self._talk.type(
             "exec env PS1= PS2= PROMPT_COMMAND= TERM=dumb HISTFILE= "
             "sh -c 'stty -echo cols 250; printf \"\\n%s%s\\n\" mz- shell-started; exec sh'\r"
@@ -203,7 +203,12 @@ class SerialShell:
             f"printf '\\n%s%s\\n' mz- go-{number}; base64 -d 2>/dev/null | gzip -d >$mz/s; "
             f"sh $mz/s >$mz/o 2>$mz/e </dev/null; echo $? >$mz/r; mzp {number}\r"
         )
-        if self._talk.expect({"go": rf"\nmz-go-{number}\n"}, deadline.sooner(30, "the shell to listen")) is None:
+        if (
+            self._talk.expect(
+                {"go": rf"\nmz-go-{number}\n"}, deadline.sooner(15 * self._watch.slowness, "the shell to listen")
+            )
+            is None
+        ):
             raise ShellError("the serial shell does not answer")
         body = base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode()
         lines = [body[at : at + 76] for at in range(0, len(body), 76)]

@@ -6,55 +6,30 @@ saw it, with the guest's failure.
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from metallize.deadline import Deadline
 from metallize.guest import GuestFailed
 from metallize.model.report import Finding, Severity, Stage, StageTime
+from metallize.qemu.findings import (
+    CONTEXT_AFTER,
+    CONTEXT_BEFORE,
+    LOGIN_PROMPT,
+    MAX_FINDINGS,
+    PROMPT_QUIET_SECONDS,
+    SETTLE_SECONDS,
+    SHOWN_CHARACTERS,
+    SILENCE_SECONDS,
+    STALL_GRACE_SECONDS,
+    Seen,
+)
 from metallize.qemu.rules import Hit, Scanner
 
 T = TypeVar("T")
-
-CONTEXT_BEFORE = 8
-CONTEXT_AFTER = 12
-MAX_FINDINGS = 100
-SHOWN_CHARACTERS = 40_000
-"""Of a read, as much as the recent lines are taken from: a flood is not split into lines."""
-SETTLE_SECONDS = 0.5
-"""After a fatal line, for the lines that explain it."""
-PROMPT_QUIET_SECONDS = 1.0
-"""A prompt is a line after which nothing comes for so long."""
-STALL_GRACE_SECONDS = 15.0
-"""On a host of normal speed; a boot that gets to another stage, or prints a job's progress, is no stall."""
-SILENCE_SECONDS: Mapping[Stage, float] = {
-    Stage.QEMU: 30.0,
-    Stage.FIRMWARE: 30.0,
-    Stage.LOADER: 60.0,
-    Stage.KERNEL: 60.0,
-    Stage.INITRD: 90.0,
-    Stage.USERSPACE: 120.0,
-}
-"""How long each stage may print nothing on a host of normal speed."""
-LOGIN_PROMPT = re.compile(r"(?<!Last )\blogin: ?$")
-
-
-@dataclass(slots=True)
-class _Seen:
-    """A finding, what may still be added to it, and from when on it counts."""
-
-    finding: Finding
-    due: float
-    before: tuple[str, ...]
-    after: list[str] = field(default_factory=list)
-
-    def complete(self) -> Finding:
-        return replace(self.finding, context=(*self.before, self.finding.line, *self.after))
 
 
 class BootWatch:
@@ -79,9 +54,9 @@ class BootWatch:
         self._begun = self._last_output = self._last_progress = clock()
         self._stages: list[StageTime] = [StageTime(stage=Stage.QEMU, seconds=0.0)]
         self._recent: deque[str] = deque(maxlen=200)
-        self._fatal: _Seen | None = None
-        self._stall: _Seen | None = None
-        self._findings: list[_Seen] = []
+        self._fatal: Seen | None = None
+        self._stall: Seen | None = None
+        self._findings: list[Seen] = []
         self._reset_expected = False
         self._resets = 0
         self._ending = False
@@ -149,10 +124,10 @@ class BootWatch:
         with self._changed:
             self._begun = self._last_output = self._last_progress = self._clock()
 
-    def reached(self, stage: Stage) -> None:
-        """A stage was seen to begin."""
+    def reached(self, stage: Stage, seconds: float | None = None) -> None:
+        """A stage was seen to begin: now, or so long after power-on."""
         with self._changed:
-            self._reach(stage, self._clock())
+            self._reach(stage, self._clock() if seconds is None else self._begun + seconds)
             self._changed.notify_all()
 
     def expect_reset(self) -> None:
@@ -204,7 +179,7 @@ class BootWatch:
                     line=line,
                     seconds=now - self._begun,
                 )
-                self._fatal = _Seen(finding, now + SETTLE_SECONDS, tuple(self._recent)[-CONTEXT_BEFORE:])
+                self._fatal = Seen(finding, now + SETTLE_SECONDS, tuple(self._recent)[-CONTEXT_BEFORE:])
             self._changed.notify_all()
 
     def event(self, name: str, data: Mapping[str, object]) -> None:
@@ -269,7 +244,7 @@ class BootWatch:
             seconds=now - self._begun,
         )
         following = text[hit.start + len(hit.line) + 1 :][:4096].split("\n")[:CONTEXT_AFTER] if text else []
-        seen = _Seen(finding, now + SETTLE_SECONDS, before, [line for line in following if line])
+        seen = Seen(finding, now + SETTLE_SECONDS, before, [line for line in following if line])
         if rule.severity is Severity.FATAL:
             if self._fatal is None and not self._ending:
                 self._fatal = seen
@@ -288,7 +263,7 @@ class BootWatch:
         self._on_stage(self._stages[-1])
         self._last_progress = now
         if self._stall is not None:
-            self._findings.append(replace_severity(self._stall, Severity.WARNING))
+            self._findings.append(self._stall.weighed(Severity.WARNING))
             self._stall = None
 
     def _was_reset(self) -> None:
@@ -337,7 +312,7 @@ class BootWatch:
             cause = f"nothing at all was printed on the serial console in {quiet:.0f} s"
         else:
             cause = f"the console fell silent in stage {self.stage}: nothing for {quiet:.0f} s"
-        self._fatal = _Seen(
+        self._fatal = Seen(
             Finding(
                 rule="silent-console",
                 stage=self.stage,
@@ -349,8 +324,3 @@ class BootWatch:
             now,
             tuple(self._recent)[-CONTEXT_BEFORE:],
         )
-
-
-def replace_severity(seen: _Seen, severity: Severity) -> _Seen:
-    """The same, weighed differently."""
-    return replace(seen, finding=replace(seen.finding, severity=severity))

@@ -6,6 +6,7 @@ import re
 
 from metallize.model.kind import Observation
 
+NO_ADDRESS = "the guest has no address on any interface but lo (is a DHCP client enabled for it?)"
 NOTHING_LISTENS = "nothing listens on port"
 PROBES = {
     "addresses": (
@@ -61,7 +62,7 @@ def _network(text: dict[str, str]) -> str:
     """What stands between a server that listens and the host."""
     lines = text.get("addresses", "").splitlines()
     if not any(re.search(r" inet (?!127\.)", line) for line in lines):
-        return "the guest has no address on any interface but lo (is a DHCP client enabled for it?)"
+        return NO_ADDRESS
     if not re.search(r"^default |^\S+\t00000000\t", text.get("routes", ""), re.MULTILINE):
         return "sshd listens and there is an address, but no default route"
     if re.search(r"\b(drop|DROP|reject|REJECT)\b", text.get("firewall", "")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from metallize.model.assertion import Assertion
 from metallize.model.kind import Claim, Kind, Observation
@@ -97,4 +98,23 @@ def login_result(
         observed="ssh" if kind == "ssh" else "serial",
         seconds=round(seconds, 3),
         note=note,
+    )
+
+
+def judge_time(budget: timedelta, ready_seconds: float, slowness: float, *, suffix: str = "") -> Result:
+    """boot.time.ready against the time that the guest needed, scaled by the host's slowness."""
+    limit = budget.total_seconds() * slowness
+    claim = Claim(
+        attribute="ready",
+        expected=f"within {limit:.1f} s ({budget.total_seconds():g} s on a host of normal speed)",
+        actual=f"{ready_seconds:.1f} s",
+        holds=ready_seconds <= limit,
+    )
+    return Result(
+        title=f"time ready{suffix}",
+        kind="time",
+        holds=claim.holds,
+        claims=(claim,),
+        observed="host",
+        seconds=round(ready_seconds, 3),
     )

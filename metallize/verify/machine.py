@@ -13,7 +13,7 @@ from types import FrameType
 from metallize.deadline import Deadline
 from metallize.errors import HostError
 from metallize.events import Events, Level, Note, Outcome, step
-from metallize.guest import GuestFailed, Shell, ShellError
+from metallize.guest import GuestFailed, ShellError
 from metallize.model.kind import Claim
 from metallize.model.profile import Media
 from metallize.model.report import AcceleratorUse, BootReport, Finding, Result, Severity, Stage, Verdict
@@ -24,11 +24,11 @@ from metallize.qemu.ssh import SshAccess, key_credentials, ssh_access
 from metallize.qemu.vm import RunningGuest, make_run_folder, running_guest
 from metallize.qemu.watch import BootWatch
 from metallize.report.files import write_report
-from metallize.verify.batch import make_batch, read_batch
+from metallize.verify.batch import make_batch
+from metallize.verify.judge import judge_time
 from metallize.verify.request import VerifyRequest
-from metallize.verify.session import BootSession, time_budget
+from metallize.verify.session import BootSession
 
-EVIDENCE_SECONDS = 20.0
 REBOOT_SECONDS = 60.0
 TAIL_LINES = 20
 
@@ -38,7 +38,7 @@ def verify_machine(request: VerifyRequest, events: Events) -> BootReport:
 
     Raises HostError or CommandError when the machinery breaks: QEMU missing, KVM forced and broken, disk full.
     """
-    with ended_by_signals():
+    with ended_by_signals(), host_problems(request.runs_dir):
         use = accelerator.choose(request.machine, request.accel)
         slow = "" if use.slowness == 1.0 else f", {use.slowness:.1f} times slower than a host of normal speed"
         events.emit(Note(text=f"{request.machine_entry}: {use.name.upper()} ({use.reason}){slow}"))
@@ -53,6 +53,17 @@ def verify_machine(request: VerifyRequest, events: Events) -> BootReport:
             events.emit(Note(text=f"{request.machine_entry}: {why}", level=Level.WARNING))
             report = _boot(request, accelerator.choose(request.machine, accelerator.Choice.TCG), events)
         return report
+
+
+@contextmanager
+def host_problems(folder: Path) -> Iterator[None]:
+    """A full disk, or a folder that cannot be written, is the host's doing and is said so."""
+    try:
+        yield
+    except OSError as exc:
+        raise HostError(
+            f"the run folder in {folder} could not be written: {exc}", hint="see df -h and the rights"
+        ) from exc
 
 
 @contextmanager
@@ -143,16 +154,16 @@ def _judge(request: VerifyRequest, use: AcceleratorUse, access: SshAccess | None
     results += session.results
     if failure is None:
         results += _console_results(request, watch)
-    budget = time_budget(session)
-    if budget is not None:
-        results.append(budget)
+    budget = request.boot.time.ready
+    if budget is not None and session.ready_seconds is not None:
+        results.append(judge_time(budget, session.ready_seconds, use.slowness, suffix=session.suffix))
     holds = failure is None and not faults and all(result.holds for result in results)
     if session.ready_seconds is None and failure is None:
         holds = False
     stage = watch.stage
     shell = session.best_shell() if failure is None or stage.rank >= Stage.LOGIN.rank else None
-    if shell is not None and (failure is None or failure.stage is not Stage.QEMU):
-        _collect(shell, guest.folder, request)
+    if shell is not None and (not holds or session.evidence is None):
+        session.collect(shell)
     return BootReport(
         machine=request.machine_entry,
         image=request.image,
@@ -238,19 +249,3 @@ def _reboot(before: BootSession, limit: float) -> BootSession:
 def _reboot_result(expected: str, actual: str, *, holds: bool) -> Result:
     claim = Claim(attribute="reboot", expected=expected, actual=actual, holds=holds)
     return Result(title="clean reboot", kind="reboot", holds=holds, claims=(claim,), observed="host")
-
-
-def _collect(shell: Shell, folder: Path, request: VerifyRequest) -> None:
-    """The guest's own logs, into the run folder; a courtesy that never changes the verdict."""
-    login = request.boot.ssh if shell.name == "ssh" else request.boot.login
-    probes = ("dmesg", "journalctl -b --no-pager -o short-monotonic 2>/dev/null | tail -c 2000000")
-    if shell.name == "serial":
-        probes = ("dmesg | tail -n 500", "journalctl -b -p warning -n 200 --no-pager -o short-monotonic 2>/dev/null")
-    batch = make_batch(probes, password=login.password if login else None)
-    try:
-        answer = read_batch(batch, shell.run(batch.script, Deadline.after(EVIDENCE_SECONDS, "the guest's logs")).stdout)
-    except (ShellError, GuestFailed):
-        return
-    for name, observation in zip(("dmesg.txt", "journal.txt"), answer.observations, strict=True):
-        if observation is not None and observation.stdout:
-            (folder / name).write_text(observation.stdout, encoding="utf-8")

@@ -14,25 +14,30 @@ from functools import partial
 
 from metallize.deadline import Deadline
 from metallize.guest import GuestFailed, Shell, ShellError
-from metallize.model.kind import Claim
 from metallize.model.report import Finding, Result, Severity, Stage
-from metallize.qemu.serial import LoginOutcome, SerialLogin, SerialShell
+from metallize.qemu.serial import SerialShell
 from metallize.qemu.ssh import SshAccess, SshRefusedError, SshShell, connect
 from metallize.qemu.vm import RunningGuest
 from metallize.verify.batch import BatchResult, make_batch, read_batch
-from metallize.verify.diagnose import NOTHING_LISTENS, PROBES, explain_ssh
+from metallize.verify.diagnose import NO_ADDRESS, NOTHING_LISTENS, PROBES, explain_ssh
 from metallize.verify.judge import SYSTEM_PROBES, is_skipped, judge_assertion, judge_system, login_result
 from metallize.verify.reach import check_reach
 from metallize.verify.request import VerifyRequest
+from metallize.verify.serial_login import log_in_on_serial
 from metallize.verify.task import Task
 
-WRONG_PASSWORD_SUFFIX = "-but-wrong"  # noqa: S105 - what makes a password wrong
 PATIENCE_SECONDS = 20.0
 """How long the other way in may still take, on a host of normal speed, when one way in has shown all."""
 SSH_LEAD_SECONDS = 6.0
 """So much longer than the serial shell SSH may take before the serial shell is used to observe."""
 SETTLE_SECONDS = 90.0
 RETRY_SECONDS = 8.0
+EVIDENCE = ("dmesg", "journalctl -b --no-pager -o short-monotonic 2>/dev/null | tail -c 2000000")
+EVIDENCE_OVER_SERIAL = (
+    "dmesg | tail -n 500",
+    "journalctl -b -p warning -n 200 --no-pager -o short-monotonic 2>/dev/null",
+)
+EVIDENCE_SECONDS = 10.0
 SEEN_SECONDS = 3.0
 """With no login declared: how long to look on after the login prompt."""
 
@@ -55,6 +60,7 @@ class BootSession:
     boot_id: str = ""
     ssh: Task[SshShell] | None = None
     serial: Task[SerialShell | None] | None = None
+    evidence: Task[None] | None = None
     _patience: Deadline | None = None
     _serial_results: list[Result] = field(default_factory=list)
 
@@ -77,19 +83,19 @@ class BootSession:
         shell = self._first_shell()
         if shell is not None:
             self._observe(shell)
-        patience = PATIENCE_SECONDS * self.slowness
-        if self.ssh is not None and not self.ssh.done and self._explain_ssh("").startswith(NOTHING_LISTENS):
-            patience = 0.0  # the system has settled: nobody will begin to listen
-        self._patience = Deadline.after(patience, "the other way in")
-        tasks = [task for task in (self.serial, self.ssh) if task is not None]
-        watch.wait(lambda: all(task.done for task in tasks) or None, self.deadline)
+            if shell.name == "ssh":
+                self.evidence = Task("evidence", partial(self.collect, shell), watch)
+        self._patience = Deadline.after(self._patience_seconds(), "the other way in")
+        tasks = [task for task in (self.serial, self.ssh, self.evidence) if task is not None]
+        # each of them ends at the deadline by itself, and needs a moment to say so
+        watch.wait(
+            lambda: all(task.done for task in tasks) or None, Deadline.after(self.deadline.remaining + 30, "ends")
+        )
         self._serial_done()
         if access is not None:
             self._ssh_done(access, begun)
         if shell is None:
             self._nothing_answered()
-        elif self.ready_seconds is None:
-            self.ready_seconds = watch.seconds
         self._reach()
 
     def best_shell(self) -> Shell | None:
@@ -104,7 +110,30 @@ class BootSession:
                     return shell
         return None
 
+    def collect(self, shell: Shell) -> None:
+        """The guest's own logs, into the run folder; a courtesy that never changes the verdict."""
+        probes = EVIDENCE_OVER_SERIAL if shell.name == "serial" else EVIDENCE
+        limit = Deadline.after(EVIDENCE_SECONDS * self.slowness, "the guest's logs")
+        batch = make_batch(probes, password=self._password(shell))
+        try:
+            answer = read_batch(batch, shell.run(batch.script, limit).stdout)
+        except (ShellError, GuestFailed):
+            return
+        for name, observation in zip(("dmesg.txt", "journal.txt"), answer.observations, strict=True):
+            if observation is not None and observation.stdout:
+                (self.guest.folder / name).write_text(observation.stdout, encoding="utf-8")
+
     # --- ways in -------------------------------------------------------------------------------------------------
+
+    def _patience_seconds(self) -> float:
+        """How long SSH may still take when the system has settled; the guest itself may show that it never comes."""
+        patience = PATIENCE_SECONDS * self.slowness
+        if self.ssh is None or self.ssh.done:
+            return patience
+        why = self._explain_ssh("")
+        if why.startswith(NOTHING_LISTENS):
+            return 0.0
+        return patience / 4 if why.startswith(NO_ADDRESS) else patience
 
     def _out_of_patience(self) -> bool:
         return self._patience is not None and self._patience.expired
@@ -113,59 +142,16 @@ class BootSession:
         login = self.request.boot.login
         if login is None:
             return None
-        watch, console = self.guest.watch, self.guest.console
-        way_in = SerialLogin(console, watch, position=self.from_position, given_up=self._out_of_patience)
-        wrong = way_in.attempt(login.user, login.password + WRONG_PASSWORD_SUFFIX, self.deadline)
-        begun = watch.seconds
-        title = f"serial login as {login.user}{self.suffix}"
-        if wrong.outcome is LoginOutcome.ACCEPTED and login.password:
-            self._serial_results.append(
-                login_result(
-                    f"{title} with a wrong password",
-                    "login",
-                    expected="refused",
-                    actual="accepted",
-                    holds=False,
-                    seconds=0,
-                )
-            )
-            right = wrong
-        elif wrong.outcome in (LoginOutcome.NO_PROMPT, LoginOutcome.NO_ANSWER):
-            right = wrong
-        else:
-            refused = wrong.outcome is LoginOutcome.REFUSED
-            if login.password:
-                self._serial_results.append(
-                    login_result(
-                        f"{title} with a wrong password",
-                        "login",
-                        expected="refused",
-                        actual=wrong.outcome,
-                        holds=refused,
-                        seconds=0,
-                    )
-                )
-            right = wrong
-            if wrong.outcome is not LoginOutcome.ACCEPTED:
-                right = way_in.attempt(login.user, login.password, self.deadline)
-            if right.outcome is LoginOutcome.REFUSED:
-                right = way_in.attempt(login.user, login.password, self.deadline)
-        holds = right.outcome is LoginOutcome.ACCEPTED
-        self._serial_results.append(
-            login_result(
-                title,
-                "login",
-                expected="accepted",
-                actual=right.outcome,
-                holds=holds,
-                seconds=watch.seconds - begun,
-                note="" if holds else right.seen,
-            )
+        shell = log_in_on_serial(
+            self.guest,
+            login,
+            self.deadline,
+            position=self.from_position,
+            given_up=self._out_of_patience,
+            suffix=self.suffix,
+            results=self._serial_results,
         )
-        if not holds:
-            return None
-        shell = SerialShell(console, watch)
-        if self.ssh is None or (self.ssh.done and self.ssh.error is not None):
+        if shell is not None and (self.ssh is None or self.ssh.error is not None):
             shell.start(self.deadline)  # else it is needed only when SSH fails, and starts then
         return shell
 
@@ -211,7 +197,7 @@ class BootSession:
         begun = self.guest.watch.seconds
         answer = self._run(shell, probes, settle_seconds=settle)
         self.ready_seconds = begun + answer.settle_seconds
-        self.guest.watch.reached(Stage.READY)
+        self.guest.watch.reached(Stage.READY, self.ready_seconds)
         system = answer.observations[: len(SYSTEM_PROBES)]
         if system[0] is not None:
             self.boot_id = system[0].stdout.strip()
@@ -248,11 +234,7 @@ class BootSession:
         return judged
 
     def _run(self, shell: Shell, probes: Sequence[str], *, settle_seconds: float = 0) -> BatchResult:
-        boot = self.request.boot
-        password = boot.login.password if boot.login else None
-        if shell.name == "ssh" and boot.ssh and boot.ssh.password:
-            password = boot.ssh.password
-        batch = make_batch(probes, password=password, settle_seconds=settle_seconds)
+        batch = make_batch(probes, password=self._password(shell), settle_seconds=settle_seconds)
         limit = Deadline.after(
             timedelta(seconds=settle_seconds + 60 * self.slowness + self.deadline.remaining), "the assertions' probes"
         )
@@ -261,6 +243,13 @@ class BootSession:
         except ShellError as exc:
             self.notes.append(f"the assertions' probes were cut short: {exc}")
             return read_batch(batch, b"")
+
+    def _password(self, shell: Shell) -> str | None:
+        """What sudo may ask for: the password of whoever is logged in."""
+        boot = self.request.boot
+        if shell.name == "ssh" and boot.ssh is not None and boot.ssh.password is not None:
+            return boot.ssh.password
+        return boot.login.password if boot.login is not None else None
 
     def _serial_done(self) -> None:
         if self.serial is None:
@@ -333,26 +322,3 @@ class BootSession:
                 seconds=watch.seconds,
             )
         )
-
-
-def time_budget(session: BootSession) -> Result | None:
-    """boot.time.ready against the time that the guest needed, scaled by the host's slowness."""
-    budget = session.request.boot.time.ready
-    if budget is None or session.ready_seconds is None:
-        return None
-    limit = budget.total_seconds() * session.slowness
-    holds = session.ready_seconds <= limit
-    claim = Claim(
-        attribute="ready",
-        expected=f"within {limit:.1f} s ({budget.total_seconds():g} s on a host of normal speed)",
-        actual=f"{session.ready_seconds:.1f} s",
-        holds=holds,
-    )
-    return Result(
-        title=f"time ready{session.suffix}",
-        kind="time",
-        holds=holds,
-        claims=(claim,),
-        observed="host",
-        seconds=round(session.ready_seconds, 3),
-    )

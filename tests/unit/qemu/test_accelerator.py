@@ -97,6 +97,7 @@ def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A host with a QEMU that tells its version and a /dev/kvm that opens."""
     monkeypatch.setattr(accelerator, "KVM", Path("/dev/null"))
     monkeypatch.setattr(accelerator, "kvm_absence", lambda _machine: "")
+    monkeypatch.setattr(accelerator, "busyness", lambda: 1.0)
     fake = tmp_path / "bin" / "qemu-system-x86_64"
     fake.parent.mkdir()
     fake.write_text("#!/bin/sh\necho QEMU emulator version 9\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metallize.qemu.normalise import Normaliser
@@ -38,6 +38,7 @@ def clean(*reads: bytes) -> str:
     return "".join(normaliser.feed(read) for read in reads)
 
 
+@settings(deadline=None)
 @given(st.lists(PIECES, max_size=30).map(b"".join), st.data())
 def test_cuts_do_not_matter(blob: bytes, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(blob)), max_size=8)))
@@ -45,6 +46,7 @@ def test_cuts_do_not_matter(blob: bytes, data: st.DataObject) -> None:
     assert clean(*reads) == clean(blob)
 
 
+@settings(deadline=None)
 @given(st.lists(PIECES, max_size=30).map(b"".join))
 def test_byte_by_byte_is_the_same_and_no_control_character_is_left(blob: bytes) -> None:
     text = clean(*(blob[at : at + 1] for at in range(len(blob))))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metallize.deadline import Deadline
@@ -230,6 +230,7 @@ def test_a_script_that_does_not_end_is_given_up() -> None:
             shell.run("sleep 30", Deadline.after(1, "a test"))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=500), st.binary(max_size=100), st.integers(0, 255), st.data())
 def test_an_answer_is_whole_or_refused(out: bytes, err: bytes, status: int, data: st.DataObject) -> None:
     body = gzip.compress(f"{status}\n{len(out)}\n".encode() + out + err, mtime=0)

@@ -12,8 +12,9 @@ from metallize.deadline import Deadline
 from metallize.guest import GuestFailed
 from metallize.model.profile import ConsoleRules
 from metallize.model.report import Finding, Severity, Stage
+from metallize.qemu.findings import SILENCE_SECONDS
 from metallize.qemu.rules import Scanner
-from metallize.qemu.watch import SILENCE_SECONDS, BootWatch
+from metallize.qemu.watch import BootWatch
 
 BOOT = """\
 SeaBIOS (version 1.16.2-debian-1.16.2-1)

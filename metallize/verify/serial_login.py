@@ -1,0 +1,71 @@
+"""The serial login that a profile declares: a wrong password must be refused, and then the right one must work.
+
+The wrong one goes first: the delay that follows it passes while the system settles, and no getty has to come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from metallize.deadline import Deadline
+from metallize.guest import Guest
+from metallize.model.profile import Login
+from metallize.model.report import Result
+from metallize.qemu.serial import LoginOutcome, LoginResult, SerialLogin, SerialShell
+from metallize.verify.judge import login_result
+
+WRONG_PASSWORD_SUFFIX = "-but-wrong"  # noqa: S105 - what makes a password wrong
+
+
+def log_in_on_serial(
+    guest: Guest,
+    login: Login,
+    deadline: Deadline,
+    *,
+    position: int,
+    given_up: Callable[[], bool],
+    suffix: str,
+    results: list[Result],
+) -> SerialShell | None:
+    """Log in; what was seen is added to `results`, and the shell is not started yet. Raises GuestFailed."""
+    watch, console = guest.watch, guest.console
+    way_in = SerialLogin(console, watch, position=position, given_up=given_up)
+    title = f"serial login as {login.user}{suffix}"
+    wrong = way_in.attempt(login.user, login.password + WRONG_PASSWORD_SUFFIX, deadline)
+    answered = wrong.outcome not in (LoginOutcome.NO_PROMPT, LoginOutcome.NO_ANSWER)
+    if login.password and answered:
+        results.append(
+            login_result(
+                f"{title} with a wrong password",
+                "login",
+                expected="refused",
+                actual=wrong.outcome,
+                holds=wrong.outcome is LoginOutcome.REFUSED,
+                seconds=0,
+            )
+        )
+    begun = watch.seconds
+    right = wrong
+    if answered and wrong.outcome is not LoginOutcome.ACCEPTED:
+        right = _log_in(way_in, login, deadline)
+    holds = right.outcome is LoginOutcome.ACCEPTED
+    results.append(
+        login_result(
+            title,
+            "login",
+            expected="accepted",
+            actual=right.outcome,
+            holds=holds,
+            seconds=watch.seconds - begun,
+            note="" if holds else right.seen,
+        )
+    )
+    return SerialShell(console, watch) if holds else None
+
+
+def _log_in(way_in: SerialLogin, login: Login, deadline: Deadline) -> LoginResult:
+    """The right password; once more when it was refused, for a kernel message may have come between."""
+    right = way_in.attempt(login.user, login.password, deadline)
+    if right.outcome is LoginOutcome.REFUSED:
+        right = way_in.attempt(login.user, login.password, deadline)
+    return right
