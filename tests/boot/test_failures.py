@@ -76,7 +76,7 @@ def test_a_failed_unit_is_named(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_a_kernel_panic_is_named_with_its_stage(cli: Cli, tmp_path: Path) -> None:
-    params = "console=tty0 console=ttyS0,115200 init=/no/such/init"
+    params = "console=tty0 console=ttyS0,115200 init=/bin/true"
     done = build(cli, tmp_path, profile_text(output={"kernel_boot_params": params}))
     assert done.status == 1
     assert "panic" in done.stderr.lower()
