@@ -124,12 +124,12 @@ def build(options: argparse.Namespace) -> int:
     """`metallize build`."""
     catalog = _catalog(options)
     profile = _profile(options, catalog)
+    settings = _pipeline_options(options)
+    prepared = pipeline.prepare(profile, catalog, settings, verified=options.verify)
     renderer = choose(as_json=options.json, verbose=options.verbose)
     try:
         with renderer, _engine() as engine:
-            built = pipeline.build(
-                profile, catalog, engine, renderer, _pipeline_options(options), verified=options.verify
-            )
+            built = pipeline.build(prepared, profile, catalog, engine, renderer, settings, verified=options.verify)
     except VerificationFailed as exc:
         _show_reports([each for each in exc.reports if isinstance(each, BootReport)], renderer)
         raise

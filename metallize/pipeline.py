@@ -82,19 +82,33 @@ def _folder_layer(folder: Path) -> Layer:
     )
 
 
-def build(
-    profile: Profile, catalog: Catalog, engine: Engine, events: Events, options: Options, *, verified: bool
-) -> Built:
-    """Build the profile's image; with `verified` boot it first, and only then put it in its place.
+def prepare(profile: Profile, catalog: Catalog, options: Options, *, verified: bool) -> BuildPlan:
+    """All that can be refused before an engine is asked, and then the plan.
 
-    Raises VerificationFailed, with the reports in its `reports`, where a machine did not pass; and before
-    anything is built UsageError where there is no machine to boot it on, HostError where there is no QEMU.
+    Raises ProfileError where layers and generator do not fit together; with `verified` also UsageError where there is
+    no machine to boot the image on, HostError where there is no QEMU.
     """
     if verified:
         entries = verification.entries_of(profile, catalog, options.machines)
         machines = [verification.machine_named(catalog, entry.machine or name) for name, entry in entries.items()]
         verification.require_emulators(machines)
-    plan = plan_of(profile, catalog, options)
+    return plan_of(profile, catalog, options)
+
+
+def build(
+    plan: BuildPlan,
+    profile: Profile,
+    catalog: Catalog,
+    engine: Engine,
+    events: Events,
+    options: Options,
+    *,
+    verified: bool,
+) -> Built:
+    """Build the profile's image; with `verified` boot it first, and only then put it in its place.
+
+    Raises VerificationFailed, with the reports in its `reports`, where a machine did not pass.
+    """
     store = Store(build_dir=plan.build_dir, file=plan.file)
     with store.locked(events, abandon=engine.remove_leftovers):
         images = _build_images(plan, engine, events, fresh=options.fresh)
