@@ -99,6 +99,4 @@ def step(events: Events, name: str, title: str) -> Iterator[StepHandle]:
         raise
     finally:
         seconds = time.monotonic() - begun
-        events.emit(
-            StepFinished(step=name, title=title, outcome=handle.outcome, seconds=seconds, detail=handle.detail)
-        )
+        events.emit(StepFinished(step=name, title=title, outcome=handle.outcome, seconds=seconds, detail=handle.detail))
