@@ -104,6 +104,8 @@ class Conversion:
     entries: int = 0
     data_bytes: int = 0
     """Sum of the files' sizes, each rounded up to 4 KiB blocks: what a filesystem needs for data."""
+    xattrs: list[tuple[str, str, bytes]] = field(default_factory=list)
+    """Path, name and value of each extended attribute but file capabilities, which every tool takes from the tar."""
     paths: set[str] = field(default_factory=set)
     """Every path of the result, to answer `has()`."""
     _own: dict[str, bytes] = field(default_factory=dict)
@@ -140,8 +142,15 @@ class Conversion:
     def _pass(self, entry: Entry, stream: BinaryIO, sink: BinaryIO) -> None:
         entry.clamp_mtime(self.epoch)
         self._count(entry.name, entry.size)
+        self._note_xattrs(entry)
         sink.write(entry.raw)
         tarstream.copy_data(stream, entry, sink)
+
+    def _note_xattrs(self, entry: Entry) -> None:
+        for key, value in entry.pax.items():
+            name = key.removeprefix("SCHILY.xattr.")
+            if name not in (key, "security.capability") and entry.kind != tarstream.HARD_LINK:
+                self.xattrs.append((entry.name, name, value))
 
     def _count(self, name: str, size: int) -> None:
         self.paths.add(name)
