@@ -59,6 +59,9 @@ class BootWatch:
         self._findings: list[Seen] = []
         self._reset_expected = False
         self._resets = 0
+        self._early_reset = False
+        self._outputs = 0
+        self._reset_output = -1
         self._ending = False
         self._partial = ""
 
@@ -148,6 +151,7 @@ class BootWatch:
         now = self._clock()
         with self._changed:
             self._last_output = now
+            self._outputs += 1
             if self.stage is Stage.QEMU:
                 self._reach(Stage.FIRMWARE, now)
             if text:
@@ -268,11 +272,15 @@ class BootWatch:
 
     def _was_reset(self) -> None:
         with self._changed:
+            if self._reset_output == self._outputs:
+                return  # a kernel tries several ways to reset, and the first has not taken effect before the second
             self._resets += 1
+            self._reset_output = self._outputs
             now = self._clock()
             early = self.stage.rank <= Stage.LOADER.rank
-            if self._reset_expected or (early and self._resets == 1):
+            if self._reset_expected or (early and not self._early_reset):
                 # A first boot's fallback loader resets once when it has written its boot entries.
+                self._early_reset = not self._reset_expected
                 self._reset_expected = False
                 self.network_started = False
                 self._stages = [StageTime(stage=Stage.QEMU, seconds=now - self._begun)]

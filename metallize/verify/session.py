@@ -28,6 +28,8 @@ from metallize.verify.task import Task
 
 PATIENCE_SECONDS = 20.0
 """How long the other way in may still take, on a host of normal speed, when one way in has shown all."""
+MOST_PATIENT = 6.0
+"""On a host that is busy for a while, waiting for what does not come is not stretched further than that."""
 SSH_LEAD_SECONDS = 6.0
 """So much longer than the serial shell SSH may take before the serial shell is used to observe."""
 SETTLE_SECONDS = 90.0
@@ -127,7 +129,7 @@ class BootSession:
 
     def _patience_seconds(self) -> float:
         """How long SSH may still take when the system has settled; the guest itself may show that it never comes."""
-        patience = PATIENCE_SECONDS * self.slowness
+        patience = PATIENCE_SECONDS * min(self.slowness, MOST_PATIENT)
         if self.ssh is None or self.ssh.done:
             return patience
         why = self._explain_ssh("")
@@ -167,7 +169,9 @@ class BootSession:
                 return True if self.ssh.error is None else None
             if self.serial is not None and self.serial.done and self.best_shell() is not None:
                 serial_since = serial_since or time.monotonic()
-                if self.ssh is None or time.monotonic() - serial_since > SSH_LEAD_SECONDS * self.slowness:
+                if self.ssh is None or time.monotonic() - serial_since > SSH_LEAD_SECONDS * min(
+                    self.slowness, MOST_PATIENT
+                ):
                     return True
             return None
 
@@ -179,7 +183,7 @@ class BootSession:
         prompt = watch.wait(lambda: True if watch.stage.rank >= Stage.LOGIN.rank else None, self.deadline)
         if prompt is None:
             self._time_is_over("no login prompt was seen")
-        quiet = Deadline.after(SEEN_SECONDS * self.slowness, "what follows the login prompt")
+        quiet = Deadline.after(SEEN_SECONDS * min(self.slowness, MOST_PATIENT), "what follows the login prompt")
         watch.wait(lambda: None, quiet)
         self.ready_seconds = watch.seconds
         watch.reached(Stage.READY)
@@ -216,7 +220,7 @@ class BootSession:
     def _look_again(self, shell: Shell, judged: list[Result]) -> list[Result]:
         """A service that has just been started may need a moment: what does not hold is observed again."""
         kinds = self.request.kinds
-        end = Deadline.after(RETRY_SECONDS * self.slowness, "assertions that do not hold yet")
+        end = Deadline.after(RETRY_SECONDS * min(self.slowness, MOST_PATIENT), "assertions that do not hold yet")
         begun = time.monotonic()
         while not end.expired and not self.deadline.expired:
             again = [number for number, result in enumerate(judged) if not result.holds]

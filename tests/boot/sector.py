@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 HANG = bytes.fromhex("f4 eb fd")
 """hlt, for ever."""
 RESET = bytes.fromhex("b0 fe e6 64 f4 eb fd")
@@ -32,3 +34,10 @@ def boot_sector(text: str, then: bytes = HANG) -> bytes:
     if len(body) > 510 - 256:
         raise ValueError("the text does not fit into the sector")
     return (_PRINT + then).ljust(256, b"\0") + body.ljust(510 - 256, b"\0") + b"\x55\xaa"
+
+
+def tiny_image(folder: Path, text: str, then: bytes = HANG) -> Path:
+    """A raw disk of 1 MiB, for a BIOS reads no disk that is smaller than a cylinder."""
+    path = folder / "tiny.img"
+    path.write_bytes(boot_sector(text, then).ljust(1 << 20, b"\0"))
+    return path

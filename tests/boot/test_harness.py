@@ -20,16 +20,10 @@ from metallize.model.machine import Machine
 from metallize.model.profile import Boot, ConsoleRules, ImageFormat, Login, MachineOverrides, Media, Ssh
 from metallize.model.report import BootReport, Verdict
 from metallize.verify import VerifyRequest, verify_machine
-from tests.boot.sector import HANG, LOOP, POWER_OFF, RESET, boot_sector
+from tests.boot.sector import LOOP, POWER_OFF, RESET, tiny_image
 
 pytestmark = pytest.mark.boot
 KERNEL = "[    0.000000] Linux version 6.12 (tiny)\r\n"
-
-
-def image(folder: Path, text: str, then: bytes = HANG) -> Path:
-    path = folder / "tiny.img"
-    path.write_bytes(boot_sector(text, then).ljust(1 << 20, b"\0"))
-    return path
 
 
 def verify(path: Path, *, machine: Machine = seabios.MACHINE, media: Media | None = None, **boot: Any) -> BootReport:
@@ -60,7 +54,7 @@ def rule(report: BootReport) -> str:
 
 @pytest.mark.parametrize("media", [Media.DISK, Media.USB])
 def test_a_login_prompt_is_as_far_as_can_be_seen(tmp_path: Path, media: Media) -> None:
-    report = verify(image(tmp_path, f"{KERNEL}\r\ntiny login: "), media=media)
+    report = verify(tiny_image(tmp_path, f"{KERNEL}\r\ntiny login: "), media=media)
     assert report.verdict is Verdict.PASSED
     assert [stage.stage for stage in report.stages][-2:] == ["login", "ready"]
     names = {path.name for path in report.run_folder.iterdir()}
@@ -71,7 +65,7 @@ def test_a_login_prompt_is_as_far_as_can_be_seen(tmp_path: Path, media: Media) -
 
 def test_a_panic_ends_the_boot_within_two_seconds(tmp_path: Path) -> None:
     panic = "[    1.000000] Kernel panic - not syncing: out of luck\r\n"
-    report = verify(image(tmp_path, f"{KERNEL}{panic}"))
+    report = verify(tiny_image(tmp_path, f"{KERNEL}{panic}"))
     assert rule(report) == "kernel-panic"
     assert report.failure is not None
     assert report.failure.cause == "the kernel panicked: out of luck"
@@ -81,16 +75,16 @@ def test_a_panic_ends_the_boot_within_two_seconds(tmp_path: Path) -> None:
 def test_a_panic_is_seen_while_a_login_is_waited_for(tmp_path: Path) -> None:
     panic = "[    1.000000] Kernel panic - not syncing: out of luck\r\n"
     text = f"{KERNEL}tiny login: \r\n{panic}"
-    report = verify(image(tmp_path, text), login=Login(user="a", password="b"), ssh=Ssh(user="a", password="b"))
+    report = verify(tiny_image(tmp_path, text), login=Login(user="a", password="b"), ssh=Ssh(user="a", password="b"))
     assert rule(report) == "kernel-panic"
 
 
 def test_an_unexpected_reset_is_told_from_a_boot(tmp_path: Path) -> None:
-    assert rule(verify(image(tmp_path, KERNEL, RESET))) == "unexpected-reset"
+    assert rule(verify(tiny_image(tmp_path, KERNEL, RESET))) == "unexpected-reset"
 
 
 def test_a_guest_that_switches_itself_off(tmp_path: Path) -> None:
-    assert rule(verify(image(tmp_path, KERNEL, POWER_OFF))) == "guest-shutdown"
+    assert rule(verify(tiny_image(tmp_path, KERNEL, POWER_OFF))) == "guest-shutdown"
 
 
 def test_an_image_with_nothing_to_boot(tmp_path: Path) -> None:
@@ -102,7 +96,7 @@ def test_an_image_with_nothing_to_boot(tmp_path: Path) -> None:
 
 
 def test_a_bios_image_on_uefi(tmp_path: Path) -> None:
-    report = verify(image(tmp_path, KERNEL), machine=ovmf.MACHINE, timeout=60)
+    report = verify(tiny_image(tmp_path, KERNEL), machine=ovmf.MACHINE, timeout=60)
     assert report.verdict is Verdict.FAILED
     assert report.failure is not None
     assert report.failure.stage == "firmware"
@@ -110,19 +104,19 @@ def test_a_bios_image_on_uefi(tmp_path: Path) -> None:
 
 
 def test_a_guest_that_says_no_more_runs_into_its_time(tmp_path: Path) -> None:
-    report = verify(image(tmp_path, KERNEL), timeout=2)
+    report = verify(tiny_image(tmp_path, KERNEL), timeout=2)
     assert rule(report) == "timeout"
     assert "stage kernel" in (report.failure.cause if report.failure else "")
 
 
 def test_a_login_that_does_not_work_is_a_result_with_its_stage(tmp_path: Path) -> None:
-    report = verify(image(tmp_path, f"{KERNEL}tiny login: "), login=Login(user="a", password="b"), timeout=4)
+    report = verify(tiny_image(tmp_path, f"{KERNEL}tiny login: "), login=Login(user="a", password="b"), timeout=4)
     assert report.verdict is Verdict.FAILED
     assert any(result.kind == "login" and not result.holds for result in report.results) or report.failure
 
 
 def test_the_profiles_own_console_rules(tmp_path: Path) -> None:
-    path = image(tmp_path, f"{KERNEL}hello\r\ntiny login: ")
+    path = tiny_image(tmp_path, f"{KERNEL}hello\r\ntiny login: ")
     rules = ConsoleRules(require=("^hello$", "^never$"))
     missing = [result.title for result in verify(path, console=rules).results if not result.holds]
     assert missing == ["console shows /^never$/"]
@@ -130,7 +124,7 @@ def test_the_profiles_own_console_rules(tmp_path: Path) -> None:
 
 
 def test_a_flood_neither_blinds_nor_stops_the_watch(tmp_path: Path) -> None:
-    report = verify(image(tmp_path, KERNEL + "x" * 70 + "\r\n", LOOP), timeout=3)
+    report = verify(tiny_image(tmp_path, KERNEL + "x" * 70 + "\r\n", LOOP), timeout=3)
     assert rule(report) == "timeout"
     assert (report.run_folder / "console.log").stat().st_size > 100_000
 
@@ -141,7 +135,7 @@ def test_a_qemu_that_is_killed_is_the_hosts_doing(tmp_path: Path) -> None:
             if "kernel" in getattr(event, "line", ""):
                 os.kill(qemu_of(os.getpid()), signal.SIGKILL)
 
-    path = image(tmp_path, KERNEL)
+    path = tiny_image(tmp_path, KERNEL)
     request = VerifyRequest(
         image=path,
         image_format=ImageFormat.RAW,
@@ -200,7 +194,7 @@ def test_the_accelerator_and_its_reason_are_told(tmp_path: Path) -> None:
             if isinstance(event, Note):
                 notes.append(event.text)
 
-    path = image(tmp_path, f"{KERNEL}tiny login: ")
+    path = tiny_image(tmp_path, f"{KERNEL}tiny login: ")
     request = VerifyRequest(
         image=path,
         image_format=ImageFormat.RAW,
@@ -235,7 +229,7 @@ verify_machine(request, Silent())
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("after", [0.0, 0.5])
 def test_nothing_is_left_however_the_parent_ends(tmp_path: Path, end: signal.Signals, after: float) -> None:
-    image(tmp_path, KERNEL)
+    tiny_image(tmp_path, KERNEL)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     env = {**os.environ, "TMPDIR": str(scratch)}

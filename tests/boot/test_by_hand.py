@@ -1,0 +1,126 @@
+"""Guests for a person: on the terminal, and kept after a failure."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.boot.sector import POWER_OFF, tiny_image
+
+pytestmark = pytest.mark.boot
+KERNEL = "[    0.000000] Linux version 6.12 (tiny)\r\n"
+BOOT = """
+import sys
+from pathlib import Path
+from metallize.events import Note
+from metallize.machines import seabios
+from metallize.model.profile import ImageFormat
+from metallize.qemu import boot_interactive
+class Printer:
+    def emit(self, event):
+        print(event.text, flush=True)
+path = Path(sys.argv[1])
+sys.exit(boot_interactive(image=path, image_format=ImageFormat.RAW, machine=seabios.MACHINE, events=Printer()))
+"""
+KEEP = """
+import sys
+from pathlib import Path
+from metallize.events import Note
+from metallize.machines import seabios
+from metallize.model.profile import Boot, ImageFormat
+from metallize.verify import VerifyRequest, verify_machine
+class Printer:
+    def emit(self, event):
+        print(getattr(event, "text", event), flush=True)
+path = Path(sys.argv[1])
+request = VerifyRequest(image=path, image_format=ImageFormat.RAW, boot=Boot(timeout=60), assertions=(),
+    machine_entry="seabios", machine=seabios.MACHINE, kinds={}, runs_dir=path.parent / "runs", keep_running=True)
+print(verify_machine(request, Printer()).verdict, flush=True)
+"""
+
+
+@contextlib.contextmanager
+def started(
+    program: str, image: Path, env: dict[str, str], stdout: int, terminal: int | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program of ours over an image; it is gone afterwards, and its guest with it."""
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(image)], env=env, stdin=terminal, stdout=stdout, stderr=terminal
+    ) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+def read_until(number: int, pattern: str, seconds: float = 90) -> str:
+    text = ""
+    end = time.monotonic() + seconds
+    while not re.search(pattern, text):
+        assert time.monotonic() < end, text
+        if select.select([number], [], [], 0.2)[0]:
+            with contextlib.suppress(OSError):
+                data = os.read(number, 4096)
+                assert data, text
+                text += data.decode(errors="replace")
+    return text
+
+
+def test_the_serial_port_is_on_the_terminal_and_the_terminal_is_given_back(tmp_path: Path) -> None:
+    image = tiny_image(tmp_path, f"{KERNEL}good bye\r\n", POWER_OFF)
+    before = image.read_bytes()
+    near, far = pty.openpty()
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    with started(BOOT, image, env, stdout=far, terminal=far) as child:
+        text = read_until(near, "good bye")
+        assert child.wait(30) == 0
+    assert re.search(r"ssh -p \d+ .*@127\.0\.0\.1", text)
+    assert "Linux version 6.12 (tiny)" in text
+    assert termios.tcgetattr(far)[3] & termios.ECHO
+    assert image.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.img"]
+    os.close(near)
+    os.close(far)
+
+
+def test_ctrl_a_x_ends_it(tmp_path: Path) -> None:
+    image = tiny_image(tmp_path, f"{KERNEL}here\r\n")
+    near, far = pty.openpty()
+    with started(BOOT, image, dict(os.environ), stdout=far, terminal=far) as child:
+        read_until(near, "here")
+        os.write(near, b"\x01x")
+        assert child.wait(30) == 0
+    os.close(near)
+    os.close(far)
+
+
+def test_a_guest_that_failed_is_kept_until_ctrl_c(tmp_path: Path) -> None:
+    image = tiny_image(tmp_path, f"{KERNEL}[    1.0] Kernel panic - not syncing: x\r\n")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    env = {**os.environ, "TMPDIR": str(scratch)}
+    with started(KEEP, image, env, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        text = read_until(child.stdout.fileno(), r"Ctrl-C ends it")
+        match = re.search(r"UNIX-CONNECT:(\S+)", text)
+        assert match
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(match[1])
+            client.sendall(b"\r")
+        child.send_signal(signal.SIGINT)
+        assert "failed" in read_until(child.stdout.fileno(), "failed")
+        assert child.wait(30) == 0
+    assert not list(scratch.iterdir())
