@@ -5,12 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -117,7 +118,10 @@ def _mmdebstrap(argv: Sequence[str], output: Output) -> str | None:
     Where we are interrupted it is asked to end, and given the time to remove its folder and its mounts.
     """
     lines: deque[str] = deque(maxlen=_TAIL_LINES)
-    with spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, grace=_CLEANING) as process:
+    folder = str(Path(argv[-1]).parent)
+    with spawn(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={"TMPDIR": folder}, grace=_CLEANING
+    ) as process:
         limit = threading.Timer(TIME_LIMIT.total_seconds(), process.terminate)
         limit.daemon = True
         limit.start()
@@ -126,6 +130,10 @@ def _mmdebstrap(argv: Sequence[str], output: Output) -> str | None:
                 lines.append(raw.decode("utf-8", "replace").rstrip())
                 output(lines[-1])
             status = process.wait()
+        except BaseException:
+            with suppress(ProcessLookupError):  # apt and dpkg too, as Ctrl-C on a terminal would
+                os.killpg(process.pid, signal.SIGTERM)
+            raise
         finally:
             limit.cancel()
     return None if status == 0 else "\n".join(lines)
@@ -150,6 +158,7 @@ def _alone(tag: str, events: Events) -> Iterator[bool]:
 @contextmanager
 def _scratch() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="metallize-base-"))
+    folder.chmod(0o755)  # mmdebstrap works in it as other users: apt's, or those of a user namespace
     try:
         yield folder
     finally:

@@ -36,9 +36,9 @@ def seal_failure(lines: list[str]) -> LayerError:
 def generator_failure(name: str, status: int, lines: list[str]) -> GeneratorError:
     """What the generator says is wrong, or else the tail of what it printed."""
     told = [line.partition("metallize: ERROR: ")[2] for line in lines if "metallize: ERROR: " in line]
+    full = any("No space left on device" in line for line in lines)
     if told:
-        text = told[-1]
-        full = "No space left on device" in text
+        text = "No space left on device" if full else told[-1]
         return GeneratorError(
             f"the image of {name} could not be made: {text}",
             hint="free space in the build folder, or choose another with --build-dir" if full else None,

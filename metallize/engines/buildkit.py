@@ -120,7 +120,7 @@ def hint_for(output: str) -> str | None:
             "the build cannot reach its package servers: check the network, a proxy, or Docker's own network",
         ),
         (
-            r"resolve image config for docker\S*/dockerfile",
+            r"> resolve image config for ",
             "the dockerfile's `# syntax=` line fetches BuildKit's frontend from a registry: remove the line where none "
             "can be reached",
         ),

@@ -150,6 +150,9 @@ class DockerEngine:
                     stderr=subprocess.PIPE,
                 )
             )
+            assert build.stdout is not None  # noqa: S101 - it was asked for
+            # Before it is asked to end: it would first want to write all that nobody reads any more.
+            stack.callback(build.stdout.close)
             seal_lines: list[str] = []
             progress = threading.Thread(target=lambda: seal_lines.extend(_follow(build.stderr, output)), daemon=True)
             progress.start()
@@ -157,16 +160,21 @@ class DockerEngine:
             generator_lines: list[str] = []
             logs = threading.Thread(target=_collect, args=(container, generator_lines, output), daemon=True)
             logs.start()
+            ended: list[int] = []
+            waiting = threading.Thread(target=_wait, args=(container, ended, sink), daemon=True)
+            waiting.start()
             taken = sink.pump(build.stdout)
             if not taken:
+                build.stdout.close()
                 build.terminate()
             sealed = build.wait()
             progress.join(timeout=10)
             if sealed != 0 and taken:
                 raise assembling.seal_failure(seal_lines)
-            status = int(container.wait()["StatusCode"])
+            waiting.join()
             logs.join(timeout=10)
-            if status != 0:
+            if ended != [0]:
+                status = ended[0] if ended else int(container.wait()["StatusCode"])
                 raise assembling.generator_failure(str(assembly.job["name"]), status, generator_lines)
             if not any(assembly.out.iterdir()):
                 raise endpoint.not_here(self._environment["DOCKER_HOST"])
@@ -212,9 +220,13 @@ class _Stdin:
         with suppress(OSError):
             self._raw.close()
 
-    def pump(self, source: IO[bytes] | None) -> bool:
+    def abandon(self) -> None:
+        """Nobody reads any more: end a write that waits for it, as the engine itself does not."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def pump(self, source: IO[bytes]) -> bool:
         """Copy the stream to its end; False where the container stopped reading before that."""
-        assert source is not None  # noqa: S101 - the caller asked for a pipe
         buffer = memoryview(bytearray(_CHUNK))
         try:
             while count := os.readv(source.fileno(), [buffer]):
@@ -266,6 +278,13 @@ def _collect(container: Any, lines: list[str], output: Output) -> None:
                 output(line)
     if rest:
         lines.append(rest.decode("utf-8", "replace"))
+
+
+def _wait(container: Any, ended: list[int], sink: _Stdin) -> None:
+    """Wait for a container's end, and note its status."""
+    with suppress(*endpoint.FAILURES):
+        ended.append(int(container.wait()["StatusCode"]))
+    sink.abandon()
 
 
 def _parts(stream: Iterable[bytes]) -> Iterable[bytes]:

@@ -229,7 +229,7 @@ def test_the_seal_says_what_the_rootfs_lacks() -> None:
     ("status", "lines", "message", "hint"),
     [
         (1, ["metallize: ISO", "metallize: ERROR: too big"], "the image of my could not be made: too big", None),
-        (1, ["metallize: ERROR: No space left on device: /out/image"], "No space left", "--build-dir"),
+        (1, ["Write failed: No space left on device", "metallize: ERROR: x failed"], "No space left", "--build-dir"),
         (137, ["x"], "it was killed (out of memory?)", None),
         (1, ["Traceback", "KeyError"], "the generator ended with status 1\n  | Traceback\n  | KeyError", None),
     ],

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from metallize_os import tarstream
 from metallize_os.tarstream import BLOCK, END, TarError
 
-FORMATS: dict[str, Literal[0, 1, 2]] = {
+Format = Literal[0, 1, 2]
+FORMATS: dict[str, Format] = {
     "ustar": tarfile.USTAR_FORMAT,
     "gnu": tarfile.GNU_FORMAT,
     "pax": tarfile.PAX_FORMAT,
@@ -30,7 +31,7 @@ def member(name: str, data: bytes = b"", **fields: Any) -> tuple[tarfile.TarInfo
     return info, data
 
 
-def archive(*members: tuple[tarfile.TarInfo, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
+def archive(*members: tuple[tarfile.TarInfo, bytes], form: Format = tarfile.PAX_FORMAT) -> bytes:
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w", format=form, errors="surrogateescape") as tar:
         for info, data in members:
@@ -129,7 +130,7 @@ ANY_MEMBER = st.builds(
 
 @settings(max_examples=60)
 @given(members=st.lists(ANY_MEMBER, max_size=5), form=st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]))
-def test_any_archive_passes_unchanged(members: list[tuple[tarfile.TarInfo, bytes]], form: int) -> None:
+def test_any_archive_passes_unchanged(members: list[tuple[tarfile.TarInfo, bytes]], form: Format) -> None:
     source = archive(*members, form=form)
     assert payload(copied(source)) == payload(source)
 
