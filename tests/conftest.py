@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from metallize.command import Finished
+from metallize.command import Finished, run
 
 ROOT = Path(__file__).resolve().parents[1]
 CLI_LIMIT = timedelta(minutes=25)
+WHEEL_LIMIT = timedelta(minutes=2)
 
 Cli = Callable[..., Finished]
 
@@ -47,3 +49,33 @@ def cli() -> Cli:
         return Finished(argv=tuple(words), status=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
     return run_cli
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package, built from the checkout."""
+    folder = tmp_path_factory.mktemp("dist")
+    argv: list[str | Path] = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
+    run(argv, timeout=WHEEL_LIMIT)
+    [built] = folder.glob("metallize-*.whl")
+    return built
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the wheel in it; what it depends on comes from the environment of the tests."""
+    venv = tmp_path_factory.mktemp("empty") / "venv"
+    run([sys.executable, "-m", "venv", "--without-pip", venv], timeout=WHEEL_LIMIT)
+    pip: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        venv / "bin/python",
+        "--disable-pip-version-check",
+    ]
+    run([*pip, "install", "--no-deps", "--no-index", wheel], timeout=WHEEL_LIMIT)
+    [packages] = venv.glob("lib/python*/site-packages")
+    # A path line puts the folder at the end of sys.path and does not read the .pth files in it.
+    (packages / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    return venv

@@ -16,15 +16,15 @@ import yaml
 
 from metallize.command import Finished, run
 from tests.conftest import ROOT
+from tests.documents import files, section
 
-_BLOCK = re.compile(r"^`(?P<path>[^`\n]+)`:\n\n```\w+\n(?P<content>.*?)^```$", re.DOTALL | re.MULTILINE)
 _LIMIT = timedelta(minutes=20)
 _SQUASHFS_GZIP = 1
 
 
 def recipes() -> dict[str, str]:
-    """The files that CONTRIBUTING.md shows, by the name in the line above each."""
-    return {match["path"]: match["content"] for match in _BLOCK.finditer((ROOT / "CONTRIBUTING.md").read_text())}
+    """The files that CONTRIBUTING.md shows."""
+    return files(section("CONTRIBUTING.md", "Recipes"))
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +60,9 @@ def test_there_is_a_recipe_for_each_of_the_four() -> None:
     folders = {str(Path(name).parent) for name in recipes()}
     assert {"layers", "generators/squashfs", "metallize/machines", "metallize/checks"} <= folders
     assert {"generator.yaml", "Dockerfile", "build"} <= {Path(name).name for name in recipes()}
-    shown = (ROOT / "CONTRIBUTING.md").read_text().partition("## Recipes")[2]
-    assert shown.count("```") == 2 * len(recipes()), "a block of code without the line that names its file"
+    assert section("CONTRIBUTING.md", "Recipes").count("```") == 2 * len(recipes()), (
+        "a block of code without the line that names its file"
+    )
 
 
 def test_the_catalogue_lists_and_explains_what_the_recipes_add(tree: Path) -> None:

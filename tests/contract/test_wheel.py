@@ -3,48 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
-import sysconfig
 import zipfile
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
-
 from metallize.command import Finished, run
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 LIMIT = timedelta(minutes=2)
 DATA = ("layers", "generators", "boot-tests", "profiles")
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dist")
-    argv: list[str | Path] = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
-    run(argv, timeout=LIMIT)
-    [built] = folder.glob("metallize-*.whl")
-    return built
-
-
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with the wheel in it; what it depends on comes from the environment of the tests."""
-    venv = tmp_path_factory.mktemp("empty") / "venv"
-    run([sys.executable, "-m", "venv", "--without-pip", venv], timeout=LIMIT)
-    pip: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        venv / "bin/python",
-        "--disable-pip-version-check",
-    ]
-    run([*pip, "install", "--no-deps", "--no-index", wheel], timeout=LIMIT)
-    [packages] = venv.glob("lib/python*/site-packages")
-    # A path line puts the folder at the end of sys.path and does not read the .pth files in it.
-    (packages / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    return venv
 
 
 def metallize(venv: Path, folder: Path, *args: str) -> Finished:

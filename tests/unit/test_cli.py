@@ -48,7 +48,7 @@ BAD = {
     "unknown machine": ("seabios", "seabois", "10:14", "unknown machine `seabois` (did you mean `seabios`?)"),
     "unknown kind": ("service:", "sevice:", "13:5", "unknown assertion kind `sevice` (did you mean `service`?)"),
     "empty assertion": ("{enabled: true}", "{}", "13:15", "`ssh` has no attributes"),
-    "empty list": ("service: {ssh: {enabled: true}}", "user: {x: {exists: true, groups: []}}", "13:38", "an empty list"),
+    "empty list": ("service: {ssh: {enabled: true}}", "user: {x: {exists: true, groups: []}}", "13:38", "an empty"),
     "substitution": ("blue", "$(reboot)", "2:11", "it holds `$`, which a shell gives a meaning"),
     "backticks": ("blue", "'`reboot`'", "2:11", "it holds ```"),
     "semicolon": ("blue", "b;reboot", "2:11", "it holds `;`"),

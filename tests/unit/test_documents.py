@@ -1,0 +1,98 @@
+"""What README.md and CONTRIBUTING.md tell people to type is there, and what they show loads."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from metallize import cli
+from metallize.catalog import Catalog
+from metallize.config import load_profile
+from metallize.pipeline import Options, plan_of
+from tests.conftest import ROOT
+from tests.documents import blocks, commands, files, section
+
+DOCUMENTS = ("README.md", "CONTRIBUTING.md")
+
+
+def simple_commands(document: str) -> list[list[str]]:
+    """The words of each simple command: without comments, pipes and what follows them."""
+    found = []
+    for line in commands(document):
+        for part in re.split(r"\s(?:\||&&|;)\s", line):
+            try:
+                words = shlex.split(part, comments=True)
+            except ValueError:  # a regular expression or a piece of YAML
+                continue
+            while words and re.fullmatch(r"sudo|[A-Z_]+=\S*", words[0]):
+                words.pop(0)
+            if words:
+                found.append(words)
+    return found
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_metallize_command_is_one(document: str) -> None:
+    calls = [words[1:] for words in simple_commands(document) if Path(words[0]).name == "metallize" and words[1:]]
+    assert len(calls) > 1
+    for words in calls:
+        if words[0].startswith("-"):
+            continue
+        options = cli.parse(words)
+        assert options.verb == words[0]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_script_and_its_options_are_there(document: str) -> None:
+    calls = [words for words in simple_commands(document) if words[0].startswith(("scripts/", ".ci/"))]
+    assert calls
+    for name, *words in calls:
+        path = ROOT / name
+        assert path.is_file(), f"{name} is not there"
+        assert os.access(path, os.X_OK), f"{name} cannot be run"
+        for option in (word for word in words if word.startswith("--")):
+            assert option in path.read_text(), f"{name} does not know {option}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_file_that_is_named_is_there(document: str) -> None:
+    text = (ROOT / document).read_text()
+    links = re.findall(r"\]\(([^)#:]+)\)", text)
+    shown = files(text)
+    named = [code for code in re.findall(r"`([\w.-]+/[\w./-]+)`", text) if code not in shown]
+    folders = ("metallize/", "tests/", "generators/", "layers/", "scripts/", "docs/", "requirements/", "boot-tests/")
+    for name in (*links, *(code for code in named if code.startswith(folders) and "NAME" not in code)):
+        assert (ROOT / name).exists(), f"{document} names {name}, which is not there"
+
+
+def test_the_example_of_a_profile_loads_and_plans(tmp_path: Path) -> None:
+    [text] = blocks(section("README.md", "How a profile works"), "yaml")
+    plans(tmp_path, {"example.yaml": text}, "example.yaml")
+
+
+def test_your_own_layer_loads_and_plans(tmp_path: Path) -> None:
+    own = files(section("README.md", "Your own layer, in your own folder"))
+    assert set(own) == {"motd.dockerfile", "hello.yaml"}
+    plans(tmp_path, own, "hello.yaml", "motd.dockerfile")
+
+
+def plans(folder: Path, written: dict[str, str], profile: str, *layers: str) -> None:
+    """The files as a user writes them, read and planned; the layers are among those that are stacked."""
+    for name, content in written.items():
+        (folder / name).write_text(content)
+    catalog = Catalog()
+    loaded = load_profile(folder / profile, vocabulary=catalog.vocabulary())
+    plan = plan_of(loaded, catalog, Options())
+    assert plan.rootfs.base is not None
+    assert {layer.name for layer in plan.rootfs.layers} >= set(layers)
+    assert loaded.assertions
+
+
+def test_the_shipped_profiles_are_all_told_of() -> None:
+    text = section("README.md", "Shipped profiles")
+    for name in Catalog().profiles:
+        assert re.search(rf"\b{re.escape(name)}\b", text), f"README.md does not tell of {name}"
