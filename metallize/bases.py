@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from metallize.bootstrap import TIME_LIMIT, base_tag, bootstrap_argv, distribution
 from metallize.command import spawn
+from metallize.deadline import Deadline
 from metallize.engines.engine import Engine, ImageInfo, Output
 from metallize.errors import EngineError, HostError
 from metallize.events import Events, Level, Note, step
@@ -26,6 +28,7 @@ from metallize.model.plan import BaseImage
 
 _TAIL_LINES = 30
 _CLEANING = timedelta(seconds=30)
+_PAUSE_SECONDS = 0.2
 _INSTALL = "install it (apt-get install mmdebstrap), or run scripts/quickstart, which does"
 
 
@@ -162,7 +165,11 @@ def _scratch() -> Iterator[Path]:
     try:
         yield folder
     finally:
+        deadline = Deadline.after(_CLEANING, f"{folder} is removed")
         shutil.rmtree(folder, ignore_errors=True)
+        while folder.exists() and not deadline.expired:  # a dpkg that was interrupted may still write there
+            time.sleep(_PAUSE_SECONDS)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _first_line(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -13,6 +14,9 @@ from pathlib import Path
 import pytest
 
 from metallize.command import Finished, run
+
+# A runner that was started in the background ignores Ctrl-C, and so would all that it starts: tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 CLI_LIMIT = timedelta(minutes=25)

@@ -121,8 +121,7 @@ def hint_for(output: str) -> str | None:
         ),
         (
             r"> resolve image config for ",
-            "the dockerfile's `# syntax=` line fetches BuildKit's frontend from a registry: remove the line where none "
-            "can be reached",
+            "the dockerfile's `# syntax=` line fetches BuildKit's frontend from a registry, which did not give it",
         ),
         (
             r"failed to compute cache key.*not found|failed to calculate checksum of ref.*not found",

@@ -48,9 +48,7 @@ def test_nothing_changed_means_nothing_is_built_or_booted(cli: Cli, build_dir: P
 
 
 @pytest.mark.parametrize("machine", ["seabios", "ovmf"])
-def test_the_live_cd_boots_from_a_usb_stick(
-    machine: str, cli: Cli, build_dir: Path, tmp_path: Path
-) -> None:
+def test_the_live_cd_boots_from_a_usb_stick(machine: str, cli: Cli, build_dir: Path, tmp_path: Path) -> None:
     text = (ROOT / "profiles" / "debian13-livecd.yaml").read_text()
     changed = text.replace("  machines: [seabios, ovmf]\n", f"  machines: {{{machine}: {{media: usb}}}}\n")
     assert changed != text

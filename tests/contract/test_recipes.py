@@ -108,7 +108,7 @@ def test_a_name_that_can_be_no_module_is_refused_with_its_place(tree: Path) -> N
 
 def test_the_recipes_pass_the_tests_and_checks_of_the_tree(tree: Path) -> None:
     tests = ["tests/contract/test_catalogue.py", "tests/unit/checks/test_kernel_module.py"]
-    done = python(tree, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
+    done = python(tree, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tree.parent / 'temp'}", *tests)
     assert done.status == 0
     sources = [name for name, content in recipes().items() if name.endswith(".py") or content.startswith("#!")]
     assert python(tree, "-m", "ruff", "check", "--no-cache", *sources).status == 0
