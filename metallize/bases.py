@@ -19,7 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from metallize.bootstrap import TIME_LIMIT, base_tag, bootstrap_argv, distribution
-from metallize.command import spawn
+from metallize.command import run, spawn
 from metallize.deadline import Deadline
 from metallize.engines.engine import Engine, ImageInfo, Output
 from metallize.errors import EngineError, HostError
@@ -123,7 +123,11 @@ def _mmdebstrap(argv: Sequence[str], output: Output) -> str | None:
     lines: deque[str] = deque(maxlen=_TAIL_LINES)
     folder = str(Path(argv[-1]).parent)
     with spawn(
-        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={"TMPDIR": folder}, grace=_CLEANING
+        (*_enclosure(), *argv),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={"TMPDIR": folder},
+        grace=_CLEANING,
     ) as process:
         limit = threading.Timer(TIME_LIMIT.total_seconds(), process.terminate)
         limit.daemon = True
@@ -140,6 +144,19 @@ def _mmdebstrap(argv: Sequence[str], output: Output) -> str | None:
         finally:
             limit.cancel()
     return None if status == 0 else "\n".join(lines)
+
+
+def _enclosure() -> tuple[str, ...]:
+    """Words before a command that give it namespaces of its own, where root may do so; else none.
+
+    mmdebstrap as root mounts proc, sys and dev in its folder. In a mount and a PID namespace (unshare(1)) these
+    mounts and every process end with it, however it ends; without root it makes such namespaces by itself.
+    """
+    words = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--")
+    with suppress(HostError):
+        if os.geteuid() == 0 and run((*words, "true"), check=False).status == 0:
+            return words
+    return ()
 
 
 @contextmanager

@@ -32,6 +32,8 @@ def test_while_a_base_is_bootstrapped(start: Start, tmp_path: Path, number: sign
     running.send(number)
     assert_interrupted(running)
     assert not list((tmp_path / "temporary").iterdir())
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+    assert str(tmp_path) not in Path("/proc/self/mounts").read_text()
 
 
 @SIGNALS
