@@ -8,6 +8,7 @@ a boundary that nobody in the guest knows.
 from __future__ import annotations
 
 import base64
+import math
 import re
 import secrets
 import shlex
@@ -33,7 +34,7 @@ fi
 
 _SCRIPT = """\
 umask 077
-export LC_ALL=C SYSTEMD_COLORS=0 SYSTEMD_PAGER= PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+export LC_ALL=C METALLIZE_SLOWNESS={slowness} SYSTEMD_COLORS=0 SYSTEMD_PAGER= PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 for d in /run /dev/shm /tmp; do [ -w $d ] && break; done
 d=$d/.metallize.$$
 mkdir $d || exit 9
@@ -110,14 +111,23 @@ class BatchResult:
 
 
 def make_batch(
-    probes: Sequence[str], *, password: str | None, settle_seconds: float = 0, limit: int = PROBE_SECONDS
+    probes: Sequence[str],
+    *,
+    password: str | None,
+    settle_seconds: float = 0,
+    limit: int = PROBE_SECONDS,
+    slowness: float = 1.0,
 ) -> Batch:
-    """The script that runs these snippets; pure but for the boundary, which is random."""
+    """The script that runs these snippets; pure but for the boundary, which is random.
+
+    Probes that set themselves a limit stretch it by `slowness`, rounded up.
+    """
     boundary = f"mz-{secrets.token_hex(16)}"
     body = _SCRIPT.format(
         boundary=boundary,
         settle=_SETTLE.format(seconds=max(1, round(settle_seconds))) if settle_seconds else "",
         limit=limit,
+        slowness=max(1, math.ceil(slowness)),
         probes="\n".join(f"probe {number} {shlex.quote(text)}" for number, text in enumerate(probes)),
     )
     encoded = base64.b64encode(body.encode()).decode()

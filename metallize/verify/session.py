@@ -218,9 +218,15 @@ class BootSession:
         self.results += self._look_again(shell, judged)
 
     def _look_again(self, shell: Shell, judged: list[Result]) -> list[Result]:
-        """A service that has just been started may need a moment: what does not hold is observed again."""
+        """A service that has just been started may need a moment: what does not hold is observed again.
+
+        As long as the longest of their own retries, where they declare some.
+        """
         kinds = self.request.kinds
-        end = Deadline.after(RETRY_SECONDS * min(self.slowness, MOST_PATIENT), "assertions that do not hold yet")
+        failing = (item.retry for item, result in zip(self.request.assertions, judged, strict=True) if not result.holds)
+        span = max((retry.count * retry.delay.total_seconds() for retry in failing), default=0)
+        patience = max(RETRY_SECONDS, span) * min(self.slowness, MOST_PATIENT)
+        end = Deadline.after(patience, "assertions that do not hold yet")
         begun = time.monotonic()
         while not end.expired and not self.deadline.expired:
             again = [number for number, result in enumerate(judged) if not result.holds]
@@ -238,7 +244,9 @@ class BootSession:
         return judged
 
     def _run(self, shell: Shell, probes: Sequence[str], *, settle_seconds: float = 0) -> BatchResult:
-        batch = make_batch(probes, password=self._password(shell), settle_seconds=settle_seconds)
+        batch = make_batch(
+            probes, password=self._password(shell), settle_seconds=settle_seconds, slowness=self.slowness
+        )
         limit = Deadline.after(
             timedelta(seconds=settle_seconds + 60 * self.slowness + self.deadline.remaining), "the assertions' probes"
         )
