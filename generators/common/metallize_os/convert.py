@@ -36,8 +36,8 @@ EMPTIED = ("dev", "proc", "sys", "run", "tmp")
 BINDS = ("etc/resolv.conf", "etc/hostname", "etc/hosts")
 """Bind mounts during a build's RUN: an empty file is what is left of the mount, a full one is a layer's COPY."""
 
-SYSTEMD_WITH_IGNORE = 252
-"""The systemd whose presets know `ignore`."""
+SYSTEMD_WITH_IGNORE = 257
+"""A systemd whose presets are known to take `ignore`; 252 does not."""
 
 KERNEL = re.compile(r"boot/vmlinu[xz]-(.+)")
 INITRD = re.compile(r"boot/initrd\.img-(.+)")
@@ -49,7 +49,10 @@ HOST_KEYS_UNIT = """\
 [Unit]
 Description=Make the SSH host keys of this machine
 Documentation=man:ssh-keygen(1)
-Before=ssh.service ssh.socket sshd.service
+DefaultDependencies=no
+After=local-fs.target systemd-remount-fs.service
+Before=ssh.service sshd.service shutdown.target
+Conflicts=shutdown.target
 ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
 
 [Service]
@@ -58,7 +61,7 @@ RemainAfterExit=yes
 ExecStart=/usr/bin/ssh-keygen -A
 
 [Install]
-WantedBy=multi-user.target ssh.service ssh.socket
+WantedBy=multi-user.target ssh.service
 """
 
 PRESET = """\
@@ -228,7 +231,7 @@ class Conversion:
         if self.has("usr/sbin/sshd"):
             unit = "etc/systemd/system/metallize-ssh-host-keys.service"
             yield Addition(unit, HOST_KEYS_UNIT.encode())
-            for wanting in ("multi-user.target", "ssh.service", "ssh.socket"):
+            for wanting in ("multi-user.target", "ssh.service"):
                 yield Addition(f"etc/systemd/system/{wanting}.wants/{unit.rpartition('/')[2]}", symlink=f"/{unit}")
         yield from self.additions(self)
 
@@ -255,7 +258,7 @@ class Conversion:
             yield Addition("etc/locale.conf", b"LANG=C.UTF-8\n")
         yield Addition("etc/systemd/system/systemd-firstboot.service", symlink="/dev/null")
         versions = [int(m[1]) for p in self.paths if (m := re.search(r"/libsystemd-shared-(\d+)[^/]*\.so$", p))]
-        # `ignore` came with systemd 252; `disable` has the same effect on a first boot, which only enables.
+        # Not every systemd knows `ignore`; `disable` has the same effect on a first boot, which only enables.
         verb = "ignore" if max(versions, default=0) >= SYSTEMD_WITH_IGNORE else "disable"
         yield Addition("etc/systemd/system-preset/00-metallize.preset", PRESET.format(verb=verb).encode())
 

@@ -186,7 +186,7 @@ def test_no_prompt_on_the_first_boot() -> None:
     assert "etc/locale.conf" not in converted(own)[1]
 
 
-@pytest.mark.parametrize(("version", "verb"), [("245", "disable"), ("252", "ignore"), ("257", "ignore")])
+@pytest.mark.parametrize(("version", "verb"), [("245", "disable"), ("252", "disable"), ("257", "ignore")])
 def test_units_stay_as_the_layers_left_them(version: str, verb: str) -> None:
     library = member(f"usr/lib/systemd/libsystemd-shared-{version}.so", b"elf")
     text = content(library, name="etc/systemd/system-preset/00-metallize.preset")
