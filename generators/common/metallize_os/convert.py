@@ -109,6 +109,8 @@ class Conversion:
     """Sum of the files' sizes, each rounded up to 4 KiB blocks: what a filesystem needs for data."""
     xattrs: list[tuple[str, str, bytes]] = field(default_factory=list)
     """Path, name and value of each extended attribute but file capabilities, which every tool takes from the tar."""
+    links: set[str] = field(default_factory=set)
+    """The symbolic links among `paths`."""
     paths: set[str] = field(default_factory=set)
     """Every path of the result, to answer `has()`."""
     _own: dict[str, bytes] = field(default_factory=dict)
@@ -143,6 +145,8 @@ class Conversion:
         sink.write(tarstream.END)
 
     def _pass(self, entry: Entry, stream: BinaryIO, sink: BinaryIO) -> None:
+        if entry.kind == tarstream.SYMLINK:
+            self.links.add(entry.name)
         entry.clamp_mtime(self.epoch)
         self._count(entry.name, entry.size)
         self._note_xattrs(entry)
@@ -253,9 +257,10 @@ class Conversion:
 
     def _first_boot(self) -> Iterable[Addition]:
         """No prompt for locale, time zone or root's password, and units as the layers left them."""
-        if not self.has("etc/default/locale", "etc/locale.conf"):
-            yield Addition("etc/default/locale", b"LANG=C.UTF-8\n")
+        # Debian's /etc/default/locale is a link to /etc/locale.conf, which nothing makes.
+        if not self.has("etc/locale.conf") and "etc/default/locale" not in self.paths - self.links:
             yield Addition("etc/locale.conf", b"LANG=C.UTF-8\n")
+            yield Addition("etc/default/locale", b"LANG=C.UTF-8\n", weak=True)
         yield Addition("etc/systemd/system/systemd-firstboot.service", symlink="/dev/null")
         versions = [int(m[1]) for p in self.paths if (m := re.search(r"/libsystemd-shared-(\d+)[^/]*\.so$", p))]
         # Not every systemd knows `ignore`; `disable` has the same effect on a first boot, which only enables.

@@ -184,6 +184,9 @@ def test_no_prompt_on_the_first_boot() -> None:
     own = member("etc/default/locale", b"LANG=de_DE.UTF-8\n")
     assert content(own, name="etc/default/locale") == "LANG=de_DE.UTF-8\n"
     assert "etc/locale.conf" not in converted(own)[1]
+    dangling = member("etc/default/locale", type=tarfile.SYMTYPE, linkname="../locale.conf")
+    assert content(dangling, name="etc/locale.conf") == "LANG=C.UTF-8\n"
+    assert converted(dangling)[1]["etc/default/locale"].linkname == "../locale.conf"
 
 
 @pytest.mark.parametrize(("version", "verb"), [("245", "disable"), ("252", "disable"), ("257", "ignore")])
