@@ -260,7 +260,7 @@ class Conversion:
         # Debian's /etc/default/locale is a link to /etc/locale.conf, which nothing makes.
         if not self.has("etc/locale.conf") and "etc/default/locale" not in self.paths - self.links:
             yield Addition("etc/locale.conf", b"LANG=C.UTF-8\n")
-            yield Addition("etc/default/locale", b"LANG=C.UTF-8\n", weak=True)
+            yield Addition("etc/default/locale", b"LANG=C.UTF-8\n")
         yield Addition("etc/systemd/system/systemd-firstboot.service", symlink="/dev/null")
         versions = [int(m[1]) for p in self.paths if (m := re.search(r"/libsystemd-shared-(\d+)[^/]*\.so$", p))]
         # Not every systemd knows `ignore`; `disable` has the same effect on a first boot, which only enables.
