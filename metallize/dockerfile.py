@@ -118,7 +118,10 @@ def _instructions(text: str) -> Iterator[Instruction]:
             if following is None:
                 break
             parts.append(following[1])
-        word, *rest = "".join(parts).strip().split(None, 1)
+        joined = "".join(parts).strip()
+        if not joined:
+            continue
+        word, *rest = joined.split(None, 1)
         instruction = Instruction(word=word.upper(), rest=rest[0] if rest else "", line=number)
         for end, indented in _heredocs(instruction):
             for _, body in lines:
