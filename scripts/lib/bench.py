@@ -452,7 +452,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
 
 
 def main() -> int:
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit("interrupted"))
     options = argparse.ArgumentParser(prog="scripts/bench")
     options.add_argument("--only", action="append", choices=list(PARTS), default=[])
