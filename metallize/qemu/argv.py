@@ -46,6 +46,8 @@ class GuestPlan:
     """TCP ports of the guest that the host reaches, each at a port of 127.0.0.1 that QEMU chooses."""
     credentials: tuple[str, ...] = ()
     """Strings of SMBIOS type 11, in which systemd looks for credentials."""
+    one_thread: bool = False
+    """Emulate all CPUs in one thread: slower, and without the races of several (TCG only)."""
     display: bool = False
     """A VGA adapter, for those who take screenshots."""
 
@@ -69,7 +71,8 @@ def value(text: str | Path) -> str:
 def guest_argv(plan: GuestPlan, ports: Ports, *, paused: bool) -> tuple[str, ...]:
     """The argv of QEMU itself; an option and its value follow each other."""
     machine = plan.machine
-    accel = "tcg,thread=multi" if plan.accelerator == "tcg" else plan.accelerator
+    threads = "single" if plan.one_thread else "multi"
+    accel = f"tcg,thread={threads}" if plan.accelerator == "tcg" else plan.accelerator
     options: list[tuple[str, ...]] = [
         ("-name", f"metallize-{machine.name}"),
         ("-no-user-config",),

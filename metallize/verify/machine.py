@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -43,16 +44,35 @@ def verify_machine(request: VerifyRequest, events: Events) -> BootReport:
         slow = "" if use.slowness == 1.0 else f", {use.slowness:.1f} times slower than a host of normal speed"
         events.emit(Note(text=f"{request.machine_entry}: {use.name.upper()} ({use.reason}){slow}"))
         report = _boot(request, use, events)
-        if (
-            report.failure is not None
-            and report.failure.rule == "qemu-kvm"
-            and request.accel == accelerator.Choice.AUTO
-        ):
-            accelerator.forget(request.machine, request.accel)
-            why = f"KVM gave up on the guest ({report.failure.line}): once more with TCG"
-            events.emit(Note(text=f"{request.machine_entry}: {why}", level=Level.WARNING))
-            report = _boot(request, accelerator.choose(request.machine, accelerator.Choice.TCG), events)
+        again = _host_to_blame(report, request.accel)
+        if again:
+            events.emit(Note(text=f"{request.machine_entry}: {again}", level=Level.WARNING))
+            if use.name == "kvm":
+                accelerator.forget(request.machine, request.accel)
+                use = accelerator.choose(request.machine, accelerator.Choice.TCG)
+                report = _boot(request, use, events, notes=(again,))
+            else:
+                report = _boot(request, use, events, one_thread=True, notes=(again,))
         return report
+
+
+def _host_to_blame(report: BootReport, accel: str) -> str:
+    """Why the same image deserves another boot, run in another way; empty when the failure is its own.
+
+    Emulating several CPUs in as many threads, QEMU may let one run an old copy of code that the kernel changes on
+    another: a kernel that truly left a breakpoint behind stops at it again in one thread.
+    """
+    failure, name = report.failure, report.accelerator.name
+    if failure is None:
+        return ""
+    if name == "kvm" and accel == accelerator.Choice.AUTO and failure.rule == "qemu-kvm":
+        return f"KVM gave up on the guest ({failure.line}): once more with TCG, first run in {report.run_folder}"
+    if name == "tcg" and failure.rule == "kernel-int3":
+        return (
+            f"the emulated CPUs ran out of step ({failure.line.strip()}): once more in one thread, "
+            f"first run in {report.run_folder}"
+        )
+    return ""
 
 
 @contextmanager
@@ -88,7 +108,14 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(number, before)
 
 
-def _boot(request: VerifyRequest, use: AcceleratorUse, events: Events) -> BootReport:
+def _boot(
+    request: VerifyRequest,
+    use: AcceleratorUse,
+    events: Events,
+    *,
+    one_thread: bool = False,
+    notes: tuple[str, ...] = (),
+) -> BootReport:
     try:
         access = ssh_access(request.boot.ssh) if request.boot.ssh is not None else None
     except ShellError as exc:
@@ -102,6 +129,7 @@ def _boot(request: VerifyRequest, use: AcceleratorUse, events: Events) -> BootRe
         accelerator=use,
         credentials=key_credentials(access) if access is not None else (),
     )
+    plan = replace(plan, one_thread=one_thread)
     folder = make_run_folder(request.runs_dir / request.machine_entry)
     name = request.machine_entry
     with step(events, f"verify {name}", f"Boot {request.image.name} on {name} and verify it") as handle:
@@ -113,6 +141,7 @@ def _boot(request: VerifyRequest, use: AcceleratorUse, events: Events) -> BootRe
         )
         with running_guest(plan, folder, watch, writable=plan.media is not Media.CD) as guest:
             report = _judge(request, use, access, guest)
+            report = replace(report, notes=(*notes, *report.notes))
             write_report(report, folder)
             if request.keep_running and not report.passed:
                 from metallize.qemu.hold import hold  # noqa: PLC0415 - seldom needed
