@@ -183,10 +183,16 @@ def _scratch() -> Iterator[Path]:
         yield folder
     finally:
         deadline = Deadline.after(_CLEANING, f"{folder} is removed")
-        shutil.rmtree(folder, ignore_errors=True)
-        while folder.exists() and not deadline.expired:  # a dpkg that was interrupted may still write there
-            time.sleep(_PAUSE_SECONDS)
+        while folder.exists() and not deadline.expired and not _mounted_below(folder):
             shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists():  # a dpkg that was interrupted may still write there
+                time.sleep(_PAUSE_SECONDS)
+
+
+def _mounted_below(folder: Path) -> bool:
+    """Whether something is mounted there: then removing the folder would remove what is not ours (proc(5))."""
+    places = (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return any(place.startswith(f"{folder}/") for place in places)
 
 
 def _first_line(text: str) -> str:
