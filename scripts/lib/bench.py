@@ -468,6 +468,9 @@ def main() -> int:
             PARTS[name](bench)
         bench.add("peak memory of the metallize process", bench.peak_bytes / MIB, 150, "MiB", "highest of the run")
     finally:
+        layers = run(["docker", "images", "--quiet", "metallize/bench-last"], check=False).stdout.split()
+        if layers:
+            run(["docker", "rmi", "--force", *dict.fromkeys(layers)], check=False)
         if chosen.keep:
             bench.note(f"scratch folder and logs: {scratch}")
         else:
