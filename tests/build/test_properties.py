@@ -95,7 +95,7 @@ mv /work/t/p /work/p
 def in_tools(image: Path, script: str) -> str:
     """What a shell script prints in a container of the generator that made the image, with the image at /image."""
     tools = json.loads(Path(f"{image}.manifest.json").read_text())["generator"]["digest"]
-    argv = [buildkit.find_cli().path, "run", "--rm", "--network", "none", "--tmpfs", "/work"]
+    argv = [str(buildkit.find_cli().path), "run", "--rm", "--network", "none", "--tmpfs", "/work"]
     return run([*argv, "--volume", f"{image}:/image:ro", tools, "sh", "-euc", script]).stdout
 
 

@@ -56,9 +56,7 @@ class Boots:
         self.reports = list(reports)
         self.asked: list[tuple[str, bool]] = []
         monkeypatch.setattr(machine, "_boot", self)
-        monkeypatch.setattr(
-            machine.accelerator, "choose", lambda _machine, choice: use("tcg" if choice == "tcg" else first)
-        )
+        monkeypatch.setattr(accelerator, "choose", lambda _machine, choice: use("tcg" if choice == "tcg" else first))
         monkeypatch.setattr(accelerator, "forget", lambda _machine, _choice: None)
 
     def __call__(
