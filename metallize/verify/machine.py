@@ -28,7 +28,7 @@ from metallize.report.files import write_report
 from metallize.verify.batch import make_batch
 from metallize.verify.judge import judge_time
 from metallize.verify.request import VerifyRequest
-from metallize.verify.session import BootSession
+from metallize.verify.session import EVIDENCE_SECONDS, BootSession
 
 REBOOT_SECONDS = 60.0
 TAIL_LINES = 20
@@ -191,6 +191,8 @@ def _judge(request: VerifyRequest, use: AcceleratorUse, access: SshAccess | None
         holds = False
     stage = watch.stage
     shell = session.best_shell() if failure is None or stage.rank >= Stage.LOGIN.rank else None
+    if session.evidence is not None:
+        session.evidence.join(EVIDENCE_SECONDS * use.slowness)
     if shell is not None and (not holds or session.evidence is None):
         session.collect(shell)
     return BootReport(
