@@ -217,8 +217,9 @@ class _Stdin:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(OSError):
-            self._raw.close()
+        for each in (self._raw, self._socket):  # the first only wraps the second, and closes nothing of its own
+            with suppress(OSError):
+                each.close()
 
     def abandon(self) -> None:
         """Nobody reads any more: end a write that waits for it, as the engine itself does not."""

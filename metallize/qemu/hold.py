@@ -21,13 +21,13 @@ def hold(guest: RunningGuest, folder: Path, ssh: Ssh | None, events: Events) -> 
         path = Path(place) / "serial"
         server.bind(str(path))
         server.listen()
-        events.emit(
-            Note(text=f"the guest is kept; its serial port: socat -,raw,echo=0,escape=0x1d UNIX-CONNECT:{path}")
-        )
-        if 22 in guest.forwards:  # noqa: PLR2004 - SSH's port
-            events.emit(Note(text=ssh_command(guest.forwards[22], ssh)))
-        events.emit(Note(text=f"its run folder: {folder}; Ctrl-C ends it"))
         with contextlib.suppress(KeyboardInterrupt):
+            events.emit(
+                Note(text=f"the guest is kept; its serial port: socat -,raw,echo=0,escape=0x1d UNIX-CONNECT:{path}")
+            )
+            if 22 in guest.forwards:  # noqa: PLR2004 - SSH's port
+                events.emit(Note(text=ssh_command(guest.forwards[22], ssh)))
+            events.emit(Note(text=f"its run folder: {folder}; Ctrl-C ends it"))
             relay(guest, server)
 
 

@@ -75,11 +75,11 @@ def boot_interactive(
                 raise CommandError(argv, process.returncode, "", hint="see QEMU's message above") from exc
             raise
         events.emit(Note(text=f"{machine.name}: {use.name.upper()} ({use.reason})"))
-        port = monitor.forwards().get(SSH_PORT)
-        if port is not None:
-            events.emit(Note(text=f"SSH, once the guest is up: {ssh_command(port, boot.ssh)}"))
-        events.emit(Note(text="Ctrl-A X ends QEMU, Ctrl-A C is its monitor; the image is not changed"))
         with contextlib.suppress(HostError):  # the person may end QEMU sooner than it answers
+            port = monitor.forwards().get(SSH_PORT)
+            if port is not None:
+                events.emit(Note(text=f"SSH, once the guest is up: {ssh_command(port, boot.ssh)}"))
+            events.emit(Note(text="Ctrl-A X ends QEMU, Ctrl-A C is its monitor; the image is not changed"))
             monitor.execute("cont")
         return process.wait()
 

@@ -263,7 +263,7 @@ class BootWatch:
     def _reach(self, stage: Stage, now: float) -> None:
         if stage.rank <= self.stage.rank:
             return
-        self._stages.append(StageTime(stage=stage, seconds=now - self._begun))
+        self._stages.append(StageTime(stage=stage, seconds=max(now - self._begun, self._stages[-1].seconds)))
         self._on_stage(self._stages[-1])
         self._last_progress = now
         if self._stall is not None:

@@ -96,11 +96,12 @@ def test_the_serial_port_is_on_the_terminal_and_the_terminal_is_given_back(tmp_p
     os.close(far)
 
 
-def test_ctrl_a_x_ends_it(tmp_path: Path) -> None:
-    image = tiny_image(tmp_path, f"{KERNEL}here\r\n")
+@pytest.mark.parametrize("when", ["seabios: ", "good day"], ids=["before the guest runs", "while the guest runs"])
+def test_ctrl_a_x_ends_it(tmp_path: Path, when: str) -> None:
+    image = tiny_image(tmp_path, f"{KERNEL}good day\r\n")
     near, far = pty.openpty()
     with started(BOOT, image, dict(os.environ), stdout=far, terminal=far) as child:
-        read_until(near, "here")
+        read_until(near, when)
         os.write(near, b"\x01x")
         assert child.wait(30) == 0
     os.close(near)
