@@ -39,6 +39,7 @@ def parser() -> _Parser:
     verbs = top.add_subparsers(dest="verb", metavar="COMMAND", required=True)
     _add_build(verbs)
     _add_verify(verbs)
+    _add_flash(verbs)
     _add_catalogue(verbs)
     return top
 
@@ -79,6 +80,19 @@ def _add_verify(verbs: argparse._SubParsersAction[_Parser]) -> None:
     _common(boot)
     _booting(boot)
     boot.set_defaults(run=commands.boot)
+
+
+def _add_flash(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    flash = verbs.add_parser(
+        "flash",
+        help="write an image to a card, stick or disk and read it back; alone: list removable disks",
+    )
+    flash.add_argument("image", nargs="?", type=Path, metavar="IMAGE")
+    flash.add_argument("device", nargs="?", type=Path, metavar="DEVICE", help="a disk (/dev/sdb) or a file")
+    flash.add_argument("--yes", action="store_true", help="do not ask: everything on the device is lost")
+    flash.add_argument("--any-disk", action="store_true", help="also a disk that is not removable")
+    _common(flash)
+    flash.set_defaults(run=commands.flash)
 
 
 def _add_catalogue(verbs: argparse._SubParsersAction[_Parser]) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from metallize import bases, pipeline, verification
+from metallize import flash as flashing
 from metallize import publish as publishing
 from metallize.catalog import Catalog, host_platform, render_explain, render_list
 from metallize.config import load_profile, profile_schema
@@ -230,6 +231,54 @@ def publish(options: argparse.Namespace) -> int:
     for path in copies:
         _out(str(path))
     return ExitCode.DONE
+
+
+def flash(options: argparse.Namespace) -> int:
+    """`metallize flash [IMAGE [DEVICE]]`: write and read back, or list what could be written to."""
+    if options.device is None:
+        return _list_disks(options)
+    device = flashing.is_device(options.device)
+    renderer = choose(as_json=options.json, verbose=options.verbose)
+    if device:
+        flashing.require_allowed(options.device, 0, any_disk=options.any_disk)
+        if not options.yes:
+            _confirm(options.device)
+    with renderer:
+        renderer.emit(publishing.standing(options.image))
+        done = flashing.flash(options.image, options.device, renderer, any_disk=options.any_disk)
+    if isinstance(renderer, JsonLines):
+        renderer.write(
+            {"event": "result", "target": str(done.target), "size": done.size_bytes, "written": done.written_bytes,
+             "sha256": done.sha256}
+        )  # fmt: skip
+    else:
+        _out(f"{done.target} holds {options.image}")
+    return ExitCode.DONE
+
+
+def _list_disks(options: argparse.Namespace) -> int:
+    found = [disk for disk in flashing.disks() if disk.removable and not disk.uses]
+    for disk in found:
+        if options.json:
+            content = {"device": str(disk.path), "size": disk.size_bytes, "model": disk.model}
+            JsonLines(sys.stdout).write({"event": "disk", **content})
+        else:
+            _out(str(disk))
+    if options.image is not None:
+        raise UsageError(f"where to write {options.image}?", hint="metallize flash IMAGE DEVICE")
+    if not found:
+        _err("no removable disk that is not in use")
+    return ExitCode.DONE
+
+
+def _confirm(device: Path) -> None:
+    disk = next((each for each in flashing.disks() if each.path == device.resolve()), device)
+    if not sys.stdin.isatty():
+        raise UsageError(f"everything on {disk} would be lost", hint="add --yes if that is meant")
+    sys.stderr.write(f"Everything on {disk} will be lost. Type {device} to go on: ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip() != str(device):
+        raise UsageError("that was not its name; nothing was written")
 
 
 def list_all(options: argparse.Namespace) -> int:

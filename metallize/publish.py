@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metallize.errors import HostError, VerificationFailed
+from metallize.events import Level, Note
 from metallize.generators import sha256_of
 from metallize.store import Store
 
@@ -44,6 +45,19 @@ def verified_image(store: Store) -> VerifiedImage:
             hint="metallize build PROFILE --verify",
         )
     return VerifiedImage(path=store.image, sha256=digest, papers=(store.manifest, store.verification))
+
+
+def standing(image: Path) -> Note:
+    """What is known of an image's verification, from the record beside it."""
+    record_file = image.with_name(f"{image.name}.verification.json")
+    try:
+        record = json.loads(record_file.read_text())
+    except (OSError, ValueError):
+        return Note(text=f"{image} has not been verified: nothing proves that it boots", level=Level.WARNING)
+    if record.get("verdict") != "passed" or record.get("sha256") != sha256_of(image):
+        return Note(text=f"{record_file} does not say that these bytes boot", level=Level.WARNING)
+    machines = ", ".join(str(report["machine"]) for report in record.get("machines", ()))
+    return Note(text=f"{image} was verified on {machines}")
 
 
 def publish(image: VerifiedImage, destination: Path) -> tuple[Path, ...]:

@@ -16,6 +16,7 @@ from metallize.catalog import Catalog
 from metallize.config.suggest import did_you_mean
 from metallize.errors import HostError, UsageError, VerificationFailed
 from metallize.events import Events
+from metallize.image_format import format_of
 from metallize.model.assertion import Assertion
 from metallize.model.loaded import Profile
 from metallize.model.machine import Machine
@@ -118,25 +119,6 @@ def foreign_request(
         accel=accel,
         keep_running=keep_running,
     )
-
-
-def format_of(image: Path) -> ImageFormat:
-    """What an image is, by its content. Raises UsageError where it cannot be read or is empty."""
-    try:
-        with image.open("rb") as file:
-            head = file.read(0x8006)
-    except OSError as exc:
-        raise UsageError(f"{image}: {exc.strerror}", hint="an image file to boot is wanted") from exc
-    if not head:
-        raise UsageError(f"{image} is empty", hint="an image file to boot is wanted")
-    for signature, found in (
-        (b"QFI\xfb", ImageFormat.QCOW2),
-        (b"KDMV", ImageFormat.VMDK),
-        (b"vhdxfile", ImageFormat.VHDX),
-    ):
-        if head.startswith(signature):
-            return found
-    return ImageFormat.ISO if head[0x8001:0x8006] == b"CD001" else ImageFormat.RAW
 
 
 _PACKAGES = {"qemu-system-x86_64": "qemu-system-x86", "qemu-system-aarch64": "qemu-system-arm"}

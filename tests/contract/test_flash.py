@@ -1,0 +1,120 @@
+"""`metallize flash` as a person runs it: onto a file, onto a loop device, and never onto the disk that holds /."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from metallize.command import run
+from metallize.flash import disks
+from metallize.generators import sha256_of
+from tests.conftest import Cli
+
+MIB = 1 << 20
+LOOPS = pytest.mark.skipif(
+    os.geteuid() != 0 or not Path("/dev/loop-control").exists(),
+    reason="loop devices are root's, and the host's kernel has to offer them",
+)
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """A sparse disk with data at its start, in its middle and at its end."""
+    path = tmp_path / "disk.img"
+    with path.open("wb") as file:
+        file.truncate(24 * MIB)
+        for start, content in ((0, b"boot" * 128), (9 * MIB + 3, os.urandom(2 * MIB)), (24 * MIB - 512, b"end" * 170)):
+            file.seek(start)
+            file.write(content)
+    return path
+
+
+@contextlib.contextmanager
+def loop_over(backing: Path) -> Iterator[Path]:
+    device = Path(run(["losetup", "--find", "--show", backing]).stdout.strip())
+    try:
+        yield device
+    finally:
+        run(["losetup", "--detach", device])
+
+
+def test_a_file_gets_the_same_bytes(cli: Cli, image: Path) -> None:
+    target = image.with_name("card.img")
+    done = cli("flash", image, target)
+    assert done.status == 0, done.stderr
+    assert sha256_of(target) == sha256_of(image)
+    assert "has not been verified" in done.stderr
+    assert done.stdout == f"{target} holds {image}\n"
+
+
+def test_a_container_format_is_unpacked(cli: Cli, image: Path) -> None:
+    packed, target = image.with_name("disk.qcow2"), image.with_name("card.img")
+    run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", image, packed])
+    done = cli("flash", packed, target, "--json")
+    assert done.status == 0, done.stderr
+    assert sha256_of(target) == sha256_of(image)
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert (result["event"], result["sha256"], result["size"]) == ("result", sha256_of(image), 24 * MIB)
+    assert sorted(path.name for path in image.parent.iterdir()) == ["card.img", "disk.img", "disk.qcow2"]
+
+
+def test_the_disk_that_holds_the_root_is_refused(cli: Cli, image: Path) -> None:
+    """Whatever options are given; on a host whose root is on no disk of its own, whatever is mounted from a disk."""
+    used = [disk for disk in disks() if any(use.system for use in disk.uses)] or [d for d in disks() if d.uses]
+    for disk in used:
+        done = cli("flash", image, disk.path, "--yes", "--any-disk")
+        assert done.status == 2
+        assert re.search(r"holds the running system|is in use", done.stderr)
+    assert used or not any(Path("/sys/block").glob("[shv]d*")), "this host's own disk was not found"
+
+
+@LOOPS
+def test_a_device_gets_the_same_bytes_whatever_it_held(cli: Cli, image: Path, tmp_path: Path) -> None:
+    backing = tmp_path / "backing"
+    backing.write_bytes(b"\xaa" * (32 * MIB))
+    with loop_over(backing) as device:
+        asked = cli("flash", image, device)
+        assert asked.status == 2
+        assert "everything on" in asked.stderr
+        assert "--yes" in asked.stderr
+        done = cli("flash", image, device, "--yes")
+        assert done.status == 0, done.stderr
+    content = backing.read_bytes()
+    assert content[: 24 * MIB] == image.read_bytes()
+    assert content[24 * MIB :] == b"\xaa" * (8 * MIB)
+
+
+@LOOPS
+def test_a_mounted_device_a_small_one_and_a_busy_one(cli: Cli, image: Path, tmp_path: Path) -> None:
+    backing = tmp_path / "backing"
+    with backing.open("wb") as file:
+        file.truncate(8 * MIB)
+    run(["mke2fs", "-q", "-F", backing])
+    before = sha256_of(backing)
+    with loop_over(backing) as device:
+        small = cli("flash", image, device, "--yes")
+        assert small.status == 2
+        assert f"has {8 * MIB} bytes, and the image {24 * MIB}" in small.stderr
+        place = tmp_path / "mnt"
+        place.mkdir()
+        run(["mount", "-o", "ro", device, place])
+        try:
+            mounted = cli("flash", image, device, "--yes")
+        finally:
+            run(["umount", place])
+        assert mounted.status == 2
+        assert f"is in use: {device} is mounted on {place}" in mounted.stderr
+    assert sha256_of(backing) == before
+
+
+def test_what_could_be_written_to_is_listed(cli: Cli) -> None:
+    done = cli("flash", "--json")
+    assert done.status == 0
+    listed = {json.loads(line)["device"] for line in done.stdout.splitlines()}
+    assert listed == {str(disk.path) for disk in disks() if disk.removable and not disk.uses}
