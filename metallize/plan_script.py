@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import shlex
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from metallize.app import CARRIED
 from metallize.bootstrap import base_tag, bootstrap_argv, distribution
 from metallize.model.plan import PARENT_LABEL, BuildPlan, ImageStack, LayerBuild
 from metallize.model.profile import Platform
@@ -90,11 +91,25 @@ def _header(plan: BuildPlan, cached: Mapping[str, bool] | None) -> list[str]:
     lines.append("#   fstab, the initrd, and what makes a container's rootfs an OS (generators/common)")
     if cached is None:
         lines.append("# No container engine answered, so what is cached is not known.")
+    lines += ["# note: " + " ".join(words.split()) for words in _notes(plan)]
+    return [*lines, ""]
+
+
+def _notes(plan: BuildPlan) -> Iterator[str]:
+    """What becomes of instructions that configure a container."""
+    app = plan.app
+    if app is not None:
+        command = shlex.join(app.argv)
+        yield (
+            f"{app.layer}:{app.line}: {app.name} runs `{command}` as {app.user} in {app.directory}, "
+            f"restart {app.restart}, output in the journal (output.app changes it, `app: false` leaves it out)."
+        )
     for layer in plan.rootfs.layers:
         for each in layer.runtime_only:
-            words = f"{layer.name}:{each.line}: {each.word} configures a container; an OS that boots does not see it."
-            lines += ["# note: " + words]
-    return [*lines, ""]
+            if app is None or each.word not in CARRIED:
+                yield f"{layer.name}:{each.line}: {each.word} configures a container; an OS that boots does not see it."
+            elif each.word in ("CMD", "ENTRYPOINT") and layer.name != app.layer:
+                yield f"{layer.name}:{each.line}: {each.word} gives way to that of {app.layer}, as in a container."
 
 
 def _stack(stack: ImageStack, variable: str) -> tuple[list[str], str]:

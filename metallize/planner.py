@@ -6,9 +6,10 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from metallize.app import AppLayer, app_unit
 from metallize.errors import Problem, ProfileError
 from metallize.model.catalogue import Generator
 from metallize.model.loaded import Profile
@@ -43,6 +44,7 @@ def plan(
         raise ProfileError(problems)
     arguments = {f"METALLIZE_{name.upper()}": value for name, value in profile.args.items()}
     ids = {role: str(uuid.uuid5(_IDS, f"{profile.name}/{role}")) for role in generator.ids}
+    app = app_unit(_app_layers(rootfs, arguments), profile.platform, profile.output.app)
     job = Job(
         generator=generator.name,
         name=profile.name,
@@ -53,6 +55,7 @@ def plan(
         ),
         options=generator.complete(_options(profile, generator)),
         ids=ids,
+        units={app.name: app.text} if app else {},
     )
     rootfs_stack = _stack(rootfs, arguments, profile.platform)
     tools_stack = _stack([TOOLS_BASE, *tools], {}, host_platform)
@@ -75,6 +78,7 @@ def plan(
         tools=tools_stack,
         seal=seal_step,
         job=job,
+        app=app,
         build_dir=build_dir,
         file=profile.output.file,
     )
@@ -147,6 +151,14 @@ def _stack(parts: Sequence[str | LayerSource], arguments: Mapping[str, str], pla
             )
         )
     return ImageStack(base=base, layers=tuple(layers), platform=platform)
+
+
+def _app_layers(rootfs: Sequence[str | LayerSource], arguments: Mapping[str, str]) -> Iterator[AppLayer]:
+    for part in rootfs:
+        if not isinstance(part, str):
+            declared = part.dockerfile.arguments
+            given = {name: value for name, value in arguments.items() if name in declared}
+            yield AppLayer(name=part.layer.name, dockerfile=part.dockerfile, build_args=given)
 
 
 def _tag_name(layer: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from metallize.dockerfile import Instruction
@@ -61,6 +61,22 @@ class Seal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AppUnit:
+    """The systemd unit that runs what the layers' CMD or ENTRYPOINT would run in a container."""
+
+    name: str
+    """With its suffix: templogger.service."""
+    text: str
+    argv: tuple[str, ...]
+    user: str
+    directory: str
+    restart: str
+    layer: str
+    """The layer whose instruction, on `line`, says what is run."""
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """What the generator is asked for; `as_json` is its contract."""
 
@@ -71,6 +87,8 @@ class Job:
     kernel_boot_params: str
     options: Mapping[str, OptionValue]
     ids: Mapping[str, str]
+    units: Mapping[str, str] = field(default_factory=dict)
+    """systemd units that the image gets and enables: name and text."""
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -80,6 +98,7 @@ class Job:
             "kernel_boot_params": self.kernel_boot_params,
             "options": dict(self.options),
             "ids": dict(self.ids),
+            "units": dict(self.units),
         }
 
 
@@ -95,6 +114,7 @@ class BuildPlan:
     tools: ImageStack
     seal: Seal
     job: Job
+    app: AppUnit | None
     build_dir: Path
     file: str
 

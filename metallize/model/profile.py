@@ -84,6 +84,24 @@ FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-
 """A file's name with no folder in it: it cannot leave the build folder."""
 
 
+UnitName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,100}$")]
+UnitFile = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9:_.@\\-]{0,200}\.(service|target|socket|mount|path|timer|device)$"
+    ),
+]
+"""A unit's whole name, as systemctl prints it."""
+
+
+class Restart(StrEnum):
+    """systemd.service(5), Restart=."""
+
+    ALWAYS = "always"
+    ON_FAILURE = "on-failure"
+    NO = "no"
+
+
 class Frozen(BaseModel):
     """Base of every profile value: immutable, and an unknown key is an error."""
 
@@ -118,6 +136,32 @@ SUFFIX_FORMATS = {
 }
 
 
+class App(Frozen):
+    """The unit that runs what CMD or ENTRYPOINT of the layers says; `app: false` makes none."""
+
+    enabled: Annotated[bool, Field(strict=True, description="false: CMD and ENTRYPOINT make no unit")] = True
+    name: Annotated[UnitName | None, Field(description="the unit's name; default: the layer's, without a suffix")] = (
+        None
+    )
+    restart: Annotated[
+        Restart,
+        BeforeValidator(lambda value: "no" if value is False else value),  # YAML reads a bare `no` as false
+        Field(description="when systemd starts it again: always, on-failure, no"),
+    ] = Restart.ALWAYS
+    restart_delay: Annotated[Duration, Field(description="how long systemd waits before that")] = timedelta(seconds=2)
+    after: Annotated[
+        tuple[UnitFile, ...], Field(description="units that are wanted and started before it: network-online.target")
+    ] = ()
+    environment: Annotated[
+        dict[ArgName, OneLine], Field(description="variables on top of the layers' ENV, which they replace")
+    ] = {}
+
+
+def _app_switch(value: object) -> object:
+    """`app: false` and `app: true` for {enabled: ...}."""
+    return {"enabled": value} if isinstance(value, bool) else value
+
+
 class Output(Frozen):
     """What is made from the rootfs, and how it boots."""
 
@@ -130,6 +174,11 @@ class Output(Frozen):
         dict[str, str | int | float | bool],
         Field(description="the generator's own options; `metallize explain GENERATOR` lists them"),
     ] = {}
+    app: Annotated[
+        App,
+        BeforeValidator(_app_switch, json_schema_input_type=App | bool),
+        Field(description="the unit that runs what the layers' CMD or ENTRYPOINT says; false for none"),
+    ] = App()
 
 
 class Media(StrEnum):

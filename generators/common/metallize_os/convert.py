@@ -9,7 +9,7 @@ which need the rootfs's own tools, are made just before by `seal/`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -93,6 +93,8 @@ class Conversion:
     """Seconds since 1970; no time in the image is later (reproducible-builds.org, SOURCE_DATE_EPOCH)."""
     hostname: str
     """Used where no layer sets one."""
+    units: Mapping[str, str] = field(default_factory=dict)
+    """systemd units to add and enable, name and text; a unit of that name in the rootfs wins."""
     additions: Callable[[Conversion], Iterable[Addition]] = lambda _conversion: ()
     """What the generator puts in on top, decided when everything else has been seen."""
     replaced: frozenset[str] = frozenset()
@@ -100,6 +102,8 @@ class Conversion:
     held_back: Callable[[str], BinaryIO | None] = lambda _name: None
     """Asked for each kernel and initrd: a file to write it to instead of leaving it in the rootfs."""
 
+    notes: list[str] = field(default_factory=list)
+    """What a person who builds should know; `job.answer` says it."""
     kernels: set[str] = field(default_factory=set)
     initrds: set[str] = field(default_factory=set)
     os_release: dict[str, str] = field(default_factory=dict)
@@ -237,7 +241,17 @@ class Conversion:
             yield Addition(unit, HOST_KEYS_UNIT.encode())
             for wanting in ("multi-user.target", "ssh.service"):
                 yield Addition(f"etc/systemd/system/{wanting}.wants/{unit.rpartition('/')[2]}", symlink=f"/{unit}")
+        yield from self._app_units()
         yield from self.additions(self)
+
+    def _app_units(self) -> Iterable[Addition]:
+        for name, text in self.units.items():
+            unit = f"etc/systemd/system/{name}"
+            if self.has(unit, f"usr/lib/systemd/system/{name}", f"lib/systemd/system/{name}"):
+                self.notes.append(f"the rootfs has its own {name}: none is made of CMD and ENTRYPOINT")
+                continue
+            yield Addition(unit, text.encode())
+            yield Addition(f"etc/systemd/system/multi-user.target.wants/{name}", symlink=f"/{unit}")
 
     def _identity(self) -> Iterable[Addition]:
         """machine-id, hostname, hosts and resolv.conf: each machine's own, or a layer's."""

@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -35,10 +35,16 @@ class Job:
     ids: dict[str, str]
     """Role -> UUID, derived from the profile's name and the role: the same in every build."""
     epoch: int
+    units: dict[str, str] = field(default_factory=dict)
+    """systemd units that the image gets and enables: name and text."""
 
     @classmethod
     def from_argv(cls) -> Job:
         return cls(**json.loads(sys.argv[1]), epoch=int(os.environ["SOURCE_DATE_EPOCH"]))
+
+    def conversion(self, **more: Any) -> Conversion:
+        """The conversion of the rootfs that this job asks for; `more` are the generator's own wishes."""
+        return Conversion(epoch=self.epoch, hostname=self.hostname, units=self.units, **more)
 
     def fat_id(self, role: str) -> str:
         """A FAT volume id, eight hexadecimal digits, from the role's UUID."""
@@ -69,6 +75,8 @@ def tool(*argv: str | Path, stdin: bytes | None = None, env: dict[str, str] | No
 
 def answer(conversion: Conversion, *, kernel: str, boots_by: tuple[str, ...]) -> None:
     """Write result.json: what is in the image and how it boots."""
+    for note in conversion.notes:
+        say(note)
     release = conversion.os_release
     result = {
         "kernel": kernel,

@@ -231,6 +231,25 @@ def test_no_init_system() -> None:
         Conversion(epoch=EPOCH, hostname="x").run(io.BytesIO(archive(member("bin/sh", b"x"))), io.BytesIO())
 
 
+UNITS = {"web.service": "[Service]\nExecStart=/web\n"}
+
+
+def test_a_unit_is_added_and_enabled() -> None:
+    _, members = converted(units=UNITS)
+    assert members["etc/systemd/system/web.service"].isfile()
+    assert members["etc/systemd/system/multi-user.target.wants/web.service"].linkname.endswith("/web.service")
+    assert content(name="etc/systemd/system/web.service", units=UNITS) == UNITS["web.service"]
+
+
+@pytest.mark.parametrize("folder", ["etc/systemd/system", "usr/lib/systemd/system"])
+def test_a_unit_of_the_rootfs_wins_and_it_is_said(folder: str) -> None:
+    own = member(f"{folder}/web.service", b"own")
+    conversion, members = converted(own, units=UNITS)
+    assert "etc/systemd/system/multi-user.target.wants/web.service" not in members
+    assert content(own, name=f"{folder}/web.service", units=UNITS) == "own"
+    assert "own web.service" in conversion.notes[0]
+
+
 def test_an_init_that_is_not_systemd_is_one() -> None:
     link = member("sbin/init", type=tarfile.SYMTYPE, linkname="/bin/busybox")
     sink = io.BytesIO()

@@ -93,17 +93,35 @@ def test_shellcheck_finds_nothing(make_plan: MakePlan, tmp_path: Path) -> None:
 
 
 def test_the_plan_says_what_is_in_the_image_and_what_is_cached(make_plan: MakePlan, layers: Layers) -> None:
-    layer = layers.read("a.dockerfile", f"{ON_SOURCE}CMD x\n")
+    layer = layers.read("a.dockerfile", f"{ON_SOURCE}EXPOSE 80\n")
     plan = make_plan(rootfs=["debian:trixie", layer])
     assert "a.dockerfile [to build]: the layer a.dockerfile" in shell_script(plan, cached={})
     assert "a.dockerfile [cached]: " in shell_script(plan, cached={plan.rootfs.top: True})
     unknown = shell_script(plan)
     assert "[cached]" not in unknown
     assert "# No container engine answered" in unknown
-    assert "a.dockerfile:3: CMD configures a container" in unknown
+    assert "a.dockerfile:3: EXPOSE configures a container" in unknown
 
 
 def test_a_base_that_no_distribution_makes_is_only_pulled(make_plan: MakePlan, layers: Layers) -> None:
     script = shell_script(make_plan(rootfs=["example.org/own:1", layers.read("a.dockerfile")]))
     assert "pull --quiet --platform linux/amd64 example.org/own:1" in script
     assert script.count("mmdebstrap") == shell_script(make_plan()).count("mmdebstrap") - 1
+
+
+def test_the_plan_says_what_becomes_of_a_containers_instructions(make_plan: MakePlan, layers: Layers) -> None:
+    below = layers.read("a.dockerfile", f"{ON_SOURCE}ENV A=1\nCMD sleep 1\n")
+    above = layers.read("web.dockerfile", f'{ON_SOURCE}USER www\nWORKDIR /srv\nEXPOSE 80\nCMD ["/web", "a \\nb"]\n')
+    script = shell_script(make_plan(rootfs=["debian:trixie", below, above]))
+    notes = [line for line in script.splitlines() if line.startswith("# note: ")]
+    assert notes[0].startswith(
+        "# note: web.dockerfile:6: web.service runs `/web 'a b'` as www in /srv, restart always, output in the journal"
+    )
+    assert notes[1:] == [
+        "# note: a.dockerfile:4: CMD gives way to that of web.dockerfile, as in a container.",
+        "# note: web.dockerfile:5: EXPOSE configures a container; an OS that boots does not see it.",
+    ]
+    assert '"web.service": "[Unit]' in script
+    without = make_plan(profile(output={"app": False}), rootfs=["debian:trixie", below, above])
+    assert "web.service" not in shell_script(without)
+    assert without.id != make_plan(rootfs=["debian:trixie", below, above]).id

@@ -29,6 +29,8 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "duplicate key inside": ("user: admin,", "user: admin, user: x,", "11:24", "duplicate key `user`; it stands first at 11:11"),
     "unknown layer": ("debian-live.", "debian-lve.", "5:5", "unknown layer `debian-lve.dockerfile` (did you mean `debian-live.dockerfile`?)"),
     "image reference on top": ("debian-live.dockerfile", "alpine:3.20", "5:5", "unknown layer `alpine:3.20`"),
+    "unknown key of the app": ("  file:", "  app: {nam: x}\n  file:", "8:9", "unknown key `nam` (did you mean `name`?)"),
+    "unit without a suffix": ("  file:", "  app: {after: [web]}\n  file:", "8:17", "`web` does not have the form"),
     "no image reference": ("debian:trixie", "Debian", "4:5", "`Debian` is neither a layer nor an image reference"),
     "unknown first layer": ("debian:trixie", "debian.dockerfile", "4:5", "unknown layer `debian.dockerfile`"),
     "unknown generator": ("livecd", "livecdd", "7:14", "unknown generator `livecdd` (did you mean `livecd`?)"),

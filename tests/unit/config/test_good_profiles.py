@@ -166,3 +166,18 @@ def test_a_layer_is_looked_for_beside_the_profile_then_among_extensions(tmp_path
     found = catalog.layer("admin-user.dockerfile", beside=tmp_path)
     assert found is not None
     assert found.context == extensions
+
+
+@pytest.mark.parametrize(
+    ("written", "enabled", "restart"),
+    [
+        ("false", False, "always"),
+        ("true", True, "always"),
+        ("{restart: no}", True, "no"),
+        ("{restart: on-failure}", True, "on-failure"),
+    ],
+)
+def test_the_app_is_tuned_or_left_out(load: Load, written: str, enabled: bool, restart: str) -> None:
+    profile = load(GOOD.replace("output:\n", f"output:\n  app: {written}\n"))
+    assert profile.output.app.enabled is enabled
+    assert profile.output.app.restart == restart
