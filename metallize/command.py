@@ -37,6 +37,7 @@ def run(
     cwd: Path | None = None,
     stdin: str | None = None,
     timeout: timedelta | None = None,
+    pass_fds: Sequence[int] = (),
     hint: str | None = None,
 ) -> Finished:
     """Run a tool to its end and return what it printed.
@@ -57,6 +58,7 @@ def run(
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             timeout=timeout.total_seconds() if timeout else None,
+            pass_fds=tuple(pass_fds),
         )
     except FileNotFoundError as exc:
         if cwd is not None and not cwd.is_dir():

@@ -42,6 +42,8 @@ class GuestPlan:
     firmware: FirmwarePair | None = None
     firmware_variables: Path | None = None
     """This run's own copy."""
+    descriptors: tuple[int, ...] = ()
+    """Open files that QEMU inherits: the overlay and the variables, which have no other name."""
     forwards: tuple[int, ...] = (22,)
     """TCP ports of the guest that the host reaches, each at a port of 127.0.0.1 that QEMU chooses."""
     credentials: tuple[str, ...] = ()
@@ -119,7 +121,8 @@ def _media(plan: GuestPlan) -> list[tuple[str, ...]]:
     if plan.overlay is None:
         drive = f"format={QEMU_FORMATS[plan.image_format]},readonly=on,file={value(plan.image)}"
     else:
-        # the overlay lives as long as its guest: nothing need reach the disk
+        # The overlay lives no longer than we do: what QEMU handed to the kernel need not reach the disk. A guest's
+        # flush still empties QEMU's own caches (block/io.c, bdrv_co_flush), so that it outlives a killed QEMU.
         drive = f"format=qcow2,cache=unsafe,discard=unmap,file={value(plan.overlay)}"
     match plan.media:
         case Media.CD:

@@ -61,7 +61,7 @@ def boot_interactive(
                 stdin=sys.__stdin__.fileno() if sys.__stdin__ else 0,
                 stdout=1,
                 stderr=2,
-                pass_fds=(far.fileno(),),
+                pass_fds=(far.fileno(), *plan.descriptors),
                 grace=timedelta(seconds=3),
             )
         )

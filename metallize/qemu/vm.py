@@ -1,17 +1,20 @@
 """The life of one virtual machine: everything it needs is acquired here, and released in reverse.
 
-QEMU gets its ends of the serial port and of the monitor as open sockets, and its disk files lose their names as
-soon as it has opened them: whatever ends this process, nothing of the guest remains. QEMU itself is killed by the
-kernel when the thread that started it ends (prctl(2), PR_SET_PDEATHSIG).
+QEMU gets its ends of the serial port and of the monitor as open sockets, and its overlay and firmware variables as
+open files that never had a name: whatever ends this process, nothing of the guest remains, and while it lives the
+same disk can be booted again. QEMU itself is killed by the kernel when the thread that started it ends (prctl(2),
+PR_SET_PDEATHSIG).
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -62,28 +65,51 @@ def make_run_folder(runs: Path, now: datetime | None = None) -> Path:
 
 @contextmanager
 def prepared_files(plan: GuestPlan, folder: Path, *, writable: bool) -> Iterator[GuestPlan]:
-    """The plan with its overlay and its copy of the firmware's variables; both are gone afterwards."""
-    overlay, variables = folder / "overlay.qcow2", folder / "vars.fd"
+    """The plan with its overlay and its copy of the firmware's variables, for one machine after another.
+
+    They are gone as soon as nobody holds them open any more: their names are those of our descriptors.
+    """
     with ExitStack() as stack:
         if writable:
-            stack.callback(overlay.unlink, missing_ok=True)
-            run(overlay_argv(plan, overlay.absolute()), hint="is the image what its suffix says?")
-            plan = replace(plan, overlay=overlay.absolute())
+            overlay = nameless_file(stack, folder)
+            argv = overlay_argv(plan, descriptor_path(overlay))
+            run(argv, pass_fds=(overlay,), hint="is the image what its suffix says?")
+            plan = replace(plan, overlay=descriptor_path(overlay), descriptors=(*plan.descriptors, overlay))
         if plan.firmware is not None:
-            stack.callback(variables.unlink, missing_ok=True)
-            shutil.copyfile(plan.firmware.variables, variables)
-            plan = replace(plan, firmware_variables=variables.absolute())
+            variables = nameless_file(stack, folder)
+            with plan.firmware.variables.open("rb") as source, os.fdopen(variables, "wb", closefd=False) as copy:
+                shutil.copyfileobj(source, copy)
+            path = descriptor_path(variables)
+            plan = replace(plan, firmware_variables=path, descriptors=(*plan.descriptors, variables))
         yield plan
 
 
+def nameless_file(stack: ExitStack, folder: Path) -> int:
+    """A new file in a folder that no name leads to, open for reading and writing until the stack is left."""
+    try:
+        number = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        if exc.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
+            raise
+        # a file system that makes none (NFS, older overlayfs): for a moment it has a name
+        number, name = tempfile.mkstemp(dir=folder, prefix=".disk-")
+        Path(name).unlink()
+    stack.callback(os.close, number)
+    return number
+
+
+def descriptor_path(number: int) -> Path:
+    """What a process that inherited a descriptor opens its file by."""
+    return Path(f"/proc/self/fd/{number}")
+
+
 @contextmanager
-def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch, *, writable: bool) -> Iterator[RunningGuest]:
-    """Switch a machine on, and off again on leaving.
+def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch) -> Iterator[RunningGuest]:
+    """Switch a machine with `prepared_files` on, and off again on leaving, as if its plug were pulled.
 
     Raises HostError or CommandError when QEMU is missing, refuses its arguments or the disk is full.
     """
     with ExitStack() as stack:
-        plan = stack.enter_context(prepared_files(plan, folder, writable=writable))
         serial, serial_far = socket_pair(stack)
         control, control_far = socket_pair(stack)
         ports = Ports(serial=f"socket,fd={serial_far.fileno()}", monitor=f"socket,fd={control_far.fileno()}")
@@ -100,7 +126,7 @@ def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch, *, writable: 
             spawn(
                 (*LAUNCHER, *argv),
                 stderr=subprocess.PIPE,
-                pass_fds=(serial_far.fileno(), control_far.fileno()),
+                pass_fds=(serial_far.fileno(), control_far.fileno(), *plan.descriptors),
                 grace=timedelta(seconds=3),
             )
         )
@@ -114,9 +140,6 @@ def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch, *, writable: 
             monitor.connect(control)
         except HostError as exc:
             raise _refused(argv, process, messages) or exc from exc
-        for path in (plan.overlay, plan.firmware_variables):
-            if path is not None:
-                path.unlink(missing_ok=True)
         forwards = monitor.forwards() if plan.forwards else {}
         console.start()
         watch.switched_on()
@@ -133,7 +156,7 @@ def socket_pair(stack: ExitStack) -> tuple[socket.socket, socket.socket]:
 
 
 def _kill(process: subprocess.Popen[bytes], watch: BootWatch) -> None:
-    """Pull the plug: the overlay is thrown away, so there is nothing to save."""
+    """Pull the plug."""
     watch.ending()
     with contextlib.suppress(ProcessLookupError):
         process.kill()

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from metallize.deadline import Deadline
 from metallize.errors import HostError
 from metallize.events import Events, Level, Note, Outcome, step
-from metallize.guest import GuestFailed, ShellError
-from metallize.model.kind import Claim
-from metallize.model.profile import Media
-from metallize.model.report import AcceleratorUse, BootReport, Finding, Result, Severity, Stage, Verdict
+from metallize.model.report import AcceleratorUse, BootReport, StageTime
 from metallize.qemu import accelerator
-from metallize.qemu.plan import make_plan
-from metallize.qemu.rules import Scanner
-from metallize.qemu.ssh import SshAccess, key_credentials, ssh_access
-from metallize.qemu.vm import RunningGuest, make_run_folder, running_guest
-from metallize.qemu.watch import BootWatch
 from metallize.report.files import write_report
-from metallize.verify.batch import make_batch
-from metallize.verify.judge import judge_time
+from metallize.verify.course import Course
+from metallize.verify.prepared import prepared_boot
 from metallize.verify.request import VerifyRequest
-from metallize.verify.session import EVIDENCE_SECONDS, BootSession
-
-REBOOT_SECONDS = 60.0
-TAIL_LINES = 20
 
 
 def verify_machine(request: VerifyRequest, events: Events) -> BootReport:
@@ -116,167 +101,23 @@ def _boot(
     one_thread: bool = False,
     notes: tuple[str, ...] = (),
 ) -> BootReport:
-    try:
-        access = ssh_access(request.boot.ssh) if request.boot.ssh is not None else None
-    except ShellError as exc:
-        raise HostError(str(exc)) from exc
-    plan = make_plan(
-        image=request.image,
-        image_format=request.image_format,
-        machine=request.machine,
-        boot=request.boot,
-        overrides=request.overrides,
-        accelerator=use,
-        credentials=key_credentials(access) if access is not None else (),
-    )
-    plan = replace(plan, one_thread=one_thread)
-    folder = make_run_folder(request.runs_dir / request.machine_entry)
     name = request.machine_entry
     with step(events, f"verify {name}", f"Boot {request.image.name} on {name} and verify it") as handle:
-        watch = BootWatch(
-            Scanner(request.boot.console),
-            console_name=request.machine.console,
-            slowness=use.slowness,
-            on_stage=lambda reached: handle.output(f"{reached.seconds:6.1f} s  {reached.stage}"),
-        )
-        with running_guest(plan, folder, watch, writable=plan.media is not Media.CD) as guest:
-            report = _judge(request, use, access, guest)
-            report = replace(report, notes=(*notes, *report.notes))
-            write_report(report, folder)
-            if request.keep_running and not report.passed:
-                from metallize.qemu.hold import hold  # noqa: PLC0415 - seldom needed
 
-                hold(guest, folder, request.boot.ssh, events)
+        def on_stage(reached: StageTime) -> None:
+            handle.output(f"{reached.seconds:6.1f} s  {reached.stage}")
+
+        with prepared_boot(request, use, on_stage=on_stage, one_thread=one_thread) as boot:
+            course = Course(boot=boot, notes=list(notes))
+            with boot.switched_on() as guest:
+                course.first_boot(guest)
+                report = course.report()
+                write_report(report, boot.folder)
+                if request.keep_running and not report.passed:
+                    from metallize.qemu.hold import hold  # noqa: PLC0415 - seldom needed
+
+                    hold(guest, boot.folder, request.boot.ssh, events)
         handle.detail = f"{report.verdict} after {report.seconds:.1f} s"
         if not report.passed:
             handle.outcome = Outcome.FAILED
     return report
-
-
-def _judge(request: VerifyRequest, use: AcceleratorUse, access: SshAccess | None, guest: RunningGuest) -> BootReport:
-    watch = guest.watch
-    limit = (request.overrides.timeout or request.boot.timeout).total_seconds() * use.slowness
-    session = BootSession(
-        request=request,
-        guest=guest,
-        slowness=use.slowness,
-        deadline=Deadline.after(limit, "the guest to be ready"),
-        ssh_access=access,
-    )
-    failure: Finding | None = None
-    results: list[Result] = []
-    stages = watch.stages
-    try:
-        session.run()
-        if request.boot.reboot:
-            stages = watch.stages
-            results, session.results = session.results, []
-            session = _reboot(session, limit)
-        watch.check()
-    except GuestFailed as failed:
-        failure = failed.finding
-    if failure is not None and failure.rule == "host-disk-full":
-        raise HostError(failure.cause, hint=f"make room where {guest.folder} is")
-    seconds = watch.seconds
-    findings = watch.findings
-    faults = [finding for finding in findings if finding.severity is Severity.FAULT]
-    results += session.results
-    if failure is None:
-        results += _console_results(request, watch)
-    budget = request.boot.time.ready
-    if budget is not None and session.ready_seconds is not None:
-        results.append(judge_time(budget, session.ready_seconds, use.slowness, suffix=session.suffix))
-    holds = failure is None and not faults and all(result.holds for result in results)
-    if session.ready_seconds is None and failure is None:
-        holds = False
-    stage = watch.stage
-    shell = session.best_shell() if failure is None or stage.rank >= Stage.LOGIN.rank else None
-    if session.evidence is not None:
-        session.evidence.join(EVIDENCE_SECONDS * use.slowness)
-    if shell is not None and (not holds or session.evidence is None):
-        session.collect(shell)
-    return BootReport(
-        machine=request.machine_entry,
-        image=request.image,
-        media=guest.plan.media,
-        verdict=Verdict.PASSED if holds else Verdict.FAILED,
-        stage=stage,
-        seconds=round(seconds, 3),
-        accelerator=use,
-        stages=stages if request.boot.reboot and failure is None else watch.stages,
-        results=tuple(results),
-        failure=failure,
-        findings=findings,
-        console_tail=guest.console.tail(TAIL_LINES),
-        run_folder=guest.folder,
-        ssh_port=guest.forwards.get(22),
-        notes=tuple(dict.fromkeys(session.notes)),
-        diagnosis=tuple(session.diagnosis),
-    )
-
-
-def _console_results(request: VerifyRequest, watch: BootWatch) -> list[Result]:
-    missing = watch.missing
-    return [
-        Result(
-            title=f"console shows /{pattern}/",
-            kind="console",
-            holds=pattern not in missing,
-            claims=(
-                Claim(
-                    attribute="line",
-                    expected=f"/{pattern}/",
-                    actual="no such line" if pattern in missing else "seen",
-                    holds=pattern not in missing,
-                ),
-            ),
-            observed="console",
-        )
-        for pattern in request.boot.console.require
-    ]
-
-
-def _reboot(before: BootSession, limit: float) -> BootSession:
-    """A clean reboot through the shell, and everything once more. Raises GuestFailed."""
-    guest, watch = before.guest, before.guest.watch
-    shell = before.best_shell()
-    after = BootSession(
-        request=before.request,
-        guest=guest,
-        slowness=before.slowness,
-        deadline=Deadline.after(limit, "the guest to be ready again"),
-        ssh_access=before.ssh_access,
-        suffix=" after a reboot",
-    )
-    if shell is None:
-        after.results.append(_reboot_result("a shell to ask for it", "none", holds=False))
-        return after
-    resets = watch.resets
-    watch.expect_reset()
-    guest.monitor.execute("query-rx-filter")  # QEMU tells of the network card's start only once after each question
-    position = guest.console.position
-    login = before.request.boot.ssh or before.request.boot.login
-    command = "(sleep 1; systemctl reboot || reboot) >/dev/null 2>&1 &"
-    batch = make_batch([command], password=login.password if login else None)
-    with contextlib.suppress(ShellError):  # the line may go down before the answer
-        shell.run(batch.script, Deadline.after(30 * before.slowness, "the reboot to be asked for"))
-    shell.close()
-    done = watch.wait(
-        lambda: True if watch.resets > resets else None,
-        Deadline.after(REBOOT_SECONDS * before.slowness, "the guest to reboot"),
-    )
-    if done is None:
-        after.results.append(
-            _reboot_result("a reset", f"none within {REBOOT_SECONDS * before.slowness:.0f} s", holds=False)
-        )
-        return after
-    after.from_position = max(position, guest.console.position)
-    after.run()
-    renewed = bool(after.boot_id) and after.boot_id != before.boot_id
-    after.results.append(_reboot_result(f"a boot_id other than {before.boot_id}", after.boot_id, holds=renewed))
-    return after
-
-
-def _reboot_result(expected: str, actual: str, *, holds: bool) -> Result:
-    claim = Claim(attribute="reboot", expected=expected, actual=actual, holds=holds)
-    return Result(title="clean reboot", kind="reboot", holds=holds, claims=(claim,), observed="host")

@@ -7,9 +7,7 @@ other; the first good shell runs all probes in one round trip; the host looks at
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from functools import partial
 
 from metallize.deadline import Deadline
@@ -18,9 +16,10 @@ from metallize.model.report import Finding, Result, Severity, Stage
 from metallize.qemu.serial import SerialShell
 from metallize.qemu.ssh import SshAccess, SshRefusedError, SshShell, connect
 from metallize.qemu.vm import RunningGuest
-from metallize.verify.batch import BatchResult, make_batch, read_batch
+from metallize.verify import evidence
 from metallize.verify.diagnose import NO_ADDRESS, NOTHING_LISTENS, PROBES, explain_ssh
-from metallize.verify.judge import SYSTEM_PROBES, is_skipped, judge_assertion, judge_system, login_result
+from metallize.verify.judge import SYSTEM_PROBES, judge_system, login_result
+from metallize.verify.observer import MOST_PATIENT, Observer
 from metallize.verify.reach import check_reach
 from metallize.verify.request import VerifyRequest
 from metallize.verify.serial_login import log_in_on_serial
@@ -28,18 +27,9 @@ from metallize.verify.task import Task
 
 PATIENCE_SECONDS = 20.0
 """How long the other way in may still take, on a host of normal speed, when one way in has shown all."""
-MOST_PATIENT = 6.0
-"""On a host that is busy for a while, waiting for what does not come is not stretched further than that."""
 SSH_LEAD_SECONDS = 6.0
 """So much longer than the serial shell SSH may take before the serial shell is used to observe."""
 SETTLE_SECONDS = 90.0
-RETRY_SECONDS = 8.0
-EVIDENCE = ("dmesg", "journalctl -b --no-pager -o short-monotonic 2>/dev/null | tail -c 2000000")
-EVIDENCE_OVER_SERIAL = (
-    "dmesg | tail -n 500",
-    "journalctl -b -p warning -n 200 --no-pager -o short-monotonic 2>/dev/null",
-)
-EVIDENCE_SECONDS = 10.0
 SEEN_SECONDS = 3.0
 """With no login declared: how long to look on after the login prompt."""
 
@@ -50,7 +40,6 @@ class BootSession:
 
     request: VerifyRequest
     guest: RunningGuest
-    slowness: float
     deadline: Deadline
     ssh_access: SshAccess | None
     suffix: str = ""
@@ -63,8 +52,22 @@ class BootSession:
     ssh: Task[SshShell] | None = None
     serial: Task[SerialShell | None] | None = None
     evidence: Task[None] | None = None
+    observer: Observer = field(init=False)
     _patience: Deadline | None = None
     _serial_results: list[Result] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.observer = Observer(
+            request=self.request,
+            watch=self.guest.watch,
+            deadline=self.deadline,
+            suffix=self.suffix,
+            notes=self.notes,
+        )
+
+    @property
+    def slowness(self) -> float:
+        return self.guest.watch.slowness
 
     def run(self) -> None:
         """Go through the whole boot. Raises GuestFailed when the guest fails on the way."""
@@ -113,17 +116,9 @@ class BootSession:
         return None
 
     def collect(self, shell: Shell) -> None:
-        """The guest's own logs, into the run folder; a courtesy that never changes the verdict."""
-        probes = EVIDENCE_OVER_SERIAL if shell.name == "serial" else EVIDENCE
-        limit = Deadline.after(EVIDENCE_SECONDS * self.slowness, "the guest's logs")
-        batch = make_batch(probes, password=self._password(shell))
-        try:
-            answer = read_batch(batch, shell.run(batch.script, limit).stdout)
-        except (ShellError, GuestFailed):
-            return
-        for name, observation in zip(("dmesg.txt", "journal.txt"), answer.observations, strict=True):
-            if observation is not None and observation.stdout:
-                (self.guest.folder / name).write_text(observation.stdout, encoding="utf-8")
+        """The guest's own logs, into the folder of this boot."""
+        password = self.observer.password(shell)
+        evidence.collect(shell, self.guest.folder, password=password, slowness=self.slowness)
 
     # --- ways in -------------------------------------------------------------------------------------------------
 
@@ -192,14 +187,12 @@ class BootSession:
     # --- what was seen -------------------------------------------------------------------------------------------
 
     def _observe(self, shell: Shell) -> None:
-        """Run all probes and judge them; those that do not hold are looked at again for a short time."""
+        """Run all probes in one round trip, once the system has settled, and judge them."""
         assertions = self.request.assertions
-        wanted = [item for item in assertions if not is_skipped(item)]
-        kinds = self.request.kinds
-        probes = [*SYSTEM_PROBES, *(kinds[item.kind].probe(item.resource, item.options) for item in wanted)]
+        probes = [*SYSTEM_PROBES, *self.observer.probes(assertions)]
         settle = max(10.0, min(SETTLE_SECONDS * self.slowness, self.deadline.remaining))
         begun = self.guest.watch.seconds
-        answer = self._run(shell, probes, settle_seconds=settle)
+        answer = self.observer.run(shell, probes, settle_seconds=settle)
         self.ready_seconds = begun + answer.settle_seconds
         self.guest.watch.reached(Stage.READY, self.ready_seconds)
         system = answer.observations[: len(SYSTEM_PROBES)]
@@ -210,58 +203,7 @@ class BootSession:
         self.results += judge_system(system, observed=shell.name, allowed=allowed, suffix=self.suffix)
         if not answer.as_root:
             self.notes.append(f"assertions were observed over {shell.name} without root's rights")
-        seen = dict(zip(map(id, wanted), answer.observations[len(SYSTEM_PROBES) :], strict=True))
-        judged = [
-            judge_assertion(item, kinds[item.kind], seen.get(id(item)), observed=shell.name, suffix=self.suffix)
-            for item in assertions
-        ]
-        self.results += self._look_again(shell, judged)
-
-    def _look_again(self, shell: Shell, judged: list[Result]) -> list[Result]:
-        """A service that has just been started may need a moment: what does not hold is observed again.
-
-        As long as the longest of their own retries, where they declare some.
-        """
-        kinds = self.request.kinds
-        failing = (item.retry for item, result in zip(self.request.assertions, judged, strict=True) if not result.holds)
-        span = max((retry.count * retry.delay.total_seconds() for retry in failing), default=0)
-        patience = max(RETRY_SECONDS, span) * min(self.slowness, MOST_PATIENT)
-        end = Deadline.after(patience, "assertions that do not hold yet")
-        begun = time.monotonic()
-        while not end.expired and not self.deadline.expired:
-            again = [number for number, result in enumerate(judged) if not result.holds]
-            if not again:
-                break
-            self.guest.watch.wait(lambda: None, Deadline.after(1.0, "a moment"))
-            items = [self.request.assertions[number] for number in again]
-            answer = self._run(shell, [kinds[item.kind].probe(item.resource, item.options) for item in items])
-            for number, item, observation in zip(again, items, answer.observations, strict=True):
-                result = judge_assertion(item, kinds[item.kind], observation, observed=shell.name, suffix=self.suffix)
-                if result.holds:
-                    note = f"held only {time.monotonic() - begun:.0f} s after the system had settled"
-                    result = replace(result, note=note)
-                judged[number] = result
-        return judged
-
-    def _run(self, shell: Shell, probes: Sequence[str], *, settle_seconds: float = 0) -> BatchResult:
-        batch = make_batch(
-            probes, password=self._password(shell), settle_seconds=settle_seconds, slowness=self.slowness
-        )
-        limit = Deadline.after(
-            timedelta(seconds=settle_seconds + 60 * self.slowness + self.deadline.remaining), "the assertions' probes"
-        )
-        try:
-            return read_batch(batch, shell.run(batch.script, limit).stdout)
-        except ShellError as exc:
-            self.notes.append(f"the assertions' probes were cut short: {exc}")
-            return read_batch(batch, b"")
-
-    def _password(self, shell: Shell) -> str | None:
-        """What sudo may ask for: the password of whoever is logged in."""
-        boot = self.request.boot
-        if shell.name == "ssh" and boot.ssh is not None and boot.ssh.password is not None:
-            return boot.ssh.password
-        return boot.login.password if boot.login is not None else None
+        self.results += self.observer.judged(shell, assertions, answer.observations[len(SYSTEM_PROBES) :])
 
     def _serial_done(self) -> None:
         if self.serial is None:
@@ -299,7 +241,7 @@ class BootSession:
         if shell is None:
             return problem
         self.diagnosis.clear()
-        answer = self._run(shell, tuple(PROBES.values()))
+        answer = self.observer.run(shell, tuple(PROBES.values()))
         seen = dict(zip(PROBES, answer.observations, strict=True))
         for name, observation in seen.items():
             if observation is not None and observation.stdout.strip():

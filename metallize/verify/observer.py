@@ -1,0 +1,98 @@
+"""Looks at the guest through a shell: probes in one round trip, and the assertions judged by what they print."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from metallize.deadline import Deadline
+from metallize.guest import Shell, ShellError, Watch
+from metallize.model.assertion import Assertion
+from metallize.model.kind import Observation
+from metallize.model.report import Result
+from metallize.verify.batch import BatchResult, make_batch, read_batch
+from metallize.verify.judge import is_skipped, judge_assertion
+from metallize.verify.request import VerifyRequest
+
+MOST_PATIENT = 6.0
+"""On a host that is busy for a while, waiting for what does not come is not stretched further than that."""
+RETRY_SECONDS = 8.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Observer:
+    """Whoever has a shell hands it in; `notes` grows with what a person should know of."""
+
+    request: VerifyRequest
+    watch: Watch
+    deadline: Deadline
+    """When the guest must be ready; a round trip may take its own time beyond."""
+    suffix: str = ""
+    """What titles of results end in: which boot it was."""
+    notes: list[str] = field(default_factory=list)
+
+    def run(self, shell: Shell, probes: Sequence[str], *, settle_seconds: float = 0) -> BatchResult:
+        """One round trip; what was not answered is None in the result. Raises GuestFailed."""
+        slowness = self.watch.slowness
+        batch = make_batch(probes, password=self.password(shell), settle_seconds=settle_seconds, slowness=slowness)
+        limit = Deadline.after(
+            timedelta(seconds=settle_seconds + 60 * slowness + self.deadline.remaining), "the assertions' probes"
+        )
+        try:
+            return read_batch(batch, shell.run(batch.script, limit).stdout)
+        except ShellError as exc:
+            self.notes.append(f"the assertions' probes were cut short: {exc}")
+            return read_batch(batch, b"")
+
+    def password(self, shell: Shell) -> str | None:
+        """What sudo may ask for: the password of whoever is logged in."""
+        boot = self.request.boot
+        if shell.name == "ssh" and boot.ssh is not None and boot.ssh.password is not None:
+            return boot.ssh.password
+        return boot.login.password if boot.login is not None else None
+
+    def probes(self, assertions: Sequence[Assertion]) -> list[str]:
+        """The snippets of those that are not skipped, in their order."""
+        kinds = self.request.kinds
+        return [kinds[item.kind].probe(item.resource, item.options) for item in assertions if not is_skipped(item)]
+
+    def assertions(self, shell: Shell, assertions: Sequence[Assertion]) -> list[Result]:
+        """Observe and judge them in one round trip; those that do not hold are looked at again. Raises GuestFailed."""
+        answer = self.run(shell, self.probes(assertions))
+        return self.judged(shell, assertions, answer.observations)
+
+    def judged(
+        self, shell: Shell, assertions: Sequence[Assertion], observations: Sequence[Observation | None]
+    ) -> list[Result]:
+        """Results from the observations of `probes`; those that do not hold are looked at again for a short time.
+
+        A service that has just been started may need a moment. As long as the longest of their own retries, where they
+        declare some. Raises GuestFailed.
+        """
+        remaining = iter(observations)
+        judged = [self._judge(shell, item, None if is_skipped(item) else next(remaining)) for item in assertions]
+        failing = (item.retry for item, result in zip(assertions, judged, strict=True) if not result.holds)
+        span = max((retry.count * retry.delay.total_seconds() for retry in failing), default=0)
+        patience = max(RETRY_SECONDS, span) * min(self.watch.slowness, MOST_PATIENT)
+        end = Deadline.after(patience, "assertions that do not hold yet")
+        begun = time.monotonic()
+        while not end.expired and not self.deadline.expired:
+            again = [number for number, result in enumerate(judged) if not result.holds]
+            if not again:
+                break
+            self.watch.wait(lambda: None, Deadline.after(1.0, "a moment"))
+            items = [assertions[number] for number in again]
+            answer = self.run(shell, self.probes(items))
+            for number, item, observation in zip(again, items, answer.observations, strict=True):
+                result = self._judge(shell, item, observation)
+                if result.holds:
+                    note = f"held only {time.monotonic() - begun:.0f} s after the system had settled"
+                    result = replace(result, note=note)
+                judged[number] = result
+        return judged
+
+    def _judge(self, shell: Shell, item: Assertion, observation: Observation | None) -> Result:
+        kind = self.request.kinds[item.kind]
+        return judge_assertion(item, kind, observation, observed=shell.name, suffix=self.suffix)

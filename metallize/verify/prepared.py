@@ -1,0 +1,117 @@
+"""A request made ready to be switched on: its plan, its run folder and its disk, for one boot or for several.
+
+with prepared_boot(request, accelerator) as boot, boot.switched_on() as guest:
+    session = boot.session(guest)
+    session.run()                   # everything that the profile asks, into session.results
+    shell = session.best_shell()    # logged in, for whoever wants more
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from metallize.deadline import Deadline
+from metallize.errors import HostError
+from metallize.guest import ShellError
+from metallize.model.profile import Media
+from metallize.model.report import AcceleratorUse, StageTime
+from metallize.qemu.argv import GuestPlan
+from metallize.qemu.plan import make_plan
+from metallize.qemu.rules import Scanner
+from metallize.qemu.ssh import SshAccess, key_credentials, ssh_access
+from metallize.qemu.vm import RunningGuest, make_run_folder, prepared_files, running_guest
+from metallize.qemu.watch import BootWatch
+from metallize.verify.request import VerifyRequest
+from metallize.verify.session import BootSession
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedBoot:
+    """What stays the same from one boot of the same disk to the next."""
+
+    request: VerifyRequest
+    accelerator: AcceleratorUse
+    access: SshAccess | None
+    plan: GuestPlan
+    folder: Path
+    on_stage: Callable[[StageTime], None]
+
+    @property
+    def slowness(self) -> float:
+        return self.accelerator.slowness
+
+    @property
+    def limit_seconds(self) -> float:
+        """How long the guest may take until it is ready, on this host."""
+        limit = self.request.overrides.timeout or self.request.boot.timeout
+        return limit.total_seconds() * self.slowness
+
+    @contextmanager
+    def switched_on(self, part: str = "") -> Iterator[RunningGuest]:
+        """The machine with power, until the body is left; a later boot's files go to a `part` of the run folder.
+
+        Raises HostError or CommandError when QEMU does not start.
+        """
+        folder = self.folder / part
+        folder.mkdir(exist_ok=True)
+        watch = BootWatch(
+            Scanner(self.request.boot.console),
+            console_name=self.request.machine.console,
+            slowness=self.slowness,
+            on_stage=self.on_stage,
+        )
+        with running_guest(self.plan, folder, watch) as guest:
+            yield guest
+
+    def session(self, guest: RunningGuest, *, suffix: str = "", from_position: int = 0) -> BootSession:
+        """A session that has its whole time from now on."""
+        return BootSession(
+            request=self.request,
+            guest=guest,
+            deadline=Deadline.after(self.limit_seconds, f"the guest to be ready{suffix}"),
+            ssh_access=self.access,
+            suffix=suffix,
+            from_position=from_position,
+        )
+
+
+@contextmanager
+def prepared_boot(
+    request: VerifyRequest,
+    accelerator: AcceleratorUse,
+    *,
+    on_stage: Callable[[StageTime], None] = lambda _: None,
+    one_thread: bool = False,
+) -> Iterator[PreparedBoot]:
+    """Everything that a boot needs but its power; the disk is gone on leaving, the run folder stays.
+
+    Raises HostError or CommandError when the image or its firmware is missing, or a key cannot be read.
+    """
+    boot = request.boot
+    try:
+        access = ssh_access(boot.ssh) if boot.ssh is not None else None
+    except ShellError as exc:
+        raise HostError(str(exc)) from exc
+    plan = make_plan(
+        image=request.image,
+        image_format=request.image_format,
+        machine=request.machine,
+        boot=boot,
+        overrides=request.overrides,
+        accelerator=accelerator,
+        credentials=key_credentials(access) if access is not None else (),
+    )
+    plan = replace(plan, one_thread=one_thread)
+    folder = make_run_folder(request.runs_dir / request.machine_entry)
+    with prepared_files(plan, folder, writable=plan.media is not Media.CD) as ready:
+        yield PreparedBoot(
+            request=request,
+            accelerator=accelerator,
+            access=access,
+            plan=ready,
+            folder=folder,
+            on_stage=on_stage,
+        )
