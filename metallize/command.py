@@ -29,6 +29,17 @@ def _environment(extra: Mapping[str, str] | None) -> dict[str, str] | None:
     return None if extra is None else {**os.environ, **extra}
 
 
+def tethered(argv: Sequence[str | Path]) -> tuple[str, ...]:
+    """The same command, killed by the kernel as soon as the thread that starts it ends, whatever ends that.
+
+    setpriv (util-linux) asks for it (prctl(2), PR_SET_PDEATHSIG). We may have ended before it could: the shell looks
+    whose child it is then, and starts nothing for a parent that is gone.
+    """
+    words = (str(word) for word in argv)
+    look = '[ "$PPID" = "$0" ] && exec "$@"'
+    return ("setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", look, str(os.getpid()), *words)
+
+
 def run(
     argv: Sequence[str | Path],
     *,

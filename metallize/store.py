@@ -93,6 +93,9 @@ class Store:
                 abandon([folder.name for folder in stale])
             for folder in stale:
                 shutil.rmtree(folder, ignore_errors=True)
+            for paper in (self.manifest, self.verification):
+                for part in self.build_dir.glob(f".{glob.escape(paper.name)}.*"):
+                    part.unlink(missing_ok=True)
             yield
 
     def _make(self, folder: Path) -> None:

@@ -23,7 +23,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import IO
 
-from metallize.command import run, spawn
+from metallize.command import run, spawn, tethered
 from metallize.errors import CommandError, HostError
 from metallize.model.machine import Machine
 from metallize.model.report import AcceleratorUse
@@ -66,7 +66,7 @@ def probe(machine: Machine, accelerator: str, cpu: str) -> ProbeResult:
         argv = probe_argv(machine, accelerator, cpu, program)
         with (
             tempfile.TemporaryFile() as messages,
-            spawn(argv, stdout=subprocess.PIPE, stderr=messages, grace=timedelta(0)) as process,
+            spawn(tethered(argv), stdout=subprocess.PIPE, stderr=messages, grace=timedelta(0)) as process,
         ):
             said, status = _listen(process, messages)
             if status is None:
@@ -79,7 +79,7 @@ def probe(machine: Machine, accelerator: str, cpu: str) -> ProbeResult:
 def probe_argv(machine: Machine, accelerator: str, cpu: str, program: Path) -> tuple[str, ...]:
     """The probe's guest: nothing but a CPU, a serial port and a way out."""
     return (
-        *("setpriv", "--pdeathsig", "KILL", "--", machine.qemu),
+        machine.qemu,
         *("-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"),
         *("-machine", machine.qemu_machine, "-accel", accelerator, "-cpu", cpu, "-m", "64M"),
         *("-chardev", "stdio,id=serial0,signal=off", "-serial", "chardev:serial0"),
@@ -150,10 +150,22 @@ def choose(machine: Machine, choice: Choice | str = Choice.AUTO, *, cache_folder
     use = _choose(machine, choice)
     with contextlib.suppress(OSError):  # the cache is a courtesy
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            json.dump(asdict(use), file)
-        Path(file.name).replace(path)
+        path.unlink(missing_ok=True)
+        _put(path, json.dumps(asdict(use)))
     return replace(use, slowness=round(use.slowness * busyness(), 2))
+
+
+def _put(path: Path, text: str) -> None:
+    """Make a file whole or not at all: it has no name, not even one in passing, before everything is in it."""
+    number = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+    with open(number, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
+        file.write(text)
+        file.flush()
+        names = os.open("/proc/self/fd", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.link(str(number), path, src_dir_fd=names, follow_symlinks=True)  # open(2), O_TMPFILE
+        finally:
+            os.close(names)
 
 
 def busyness() -> float:

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from metallize.command import spawn
+from metallize.command import spawn, tethered
 from metallize.errors import CommandError, HostError
 from metallize.events import Events, Note
 from metallize.model.machine import Machine
@@ -21,7 +21,7 @@ from metallize.qemu.argv import TERMINAL, Ports, guest_argv
 from metallize.qemu.hold import ssh_command
 from metallize.qemu.plan import SSH_PORT, make_plan
 from metallize.qemu.qmp import QmpMonitor
-from metallize.qemu.vm import LAUNCHER, prepared_files, socket_pair
+from metallize.qemu.vm import prepared_files, socket_pair
 
 
 def boot_interactive(
@@ -57,7 +57,7 @@ def boot_interactive(
         stack.enter_context(terminal_restored())
         process = stack.enter_context(
             spawn(
-                (*LAUNCHER, *argv),
+                tethered(argv),
                 stdin=sys.__stdin__.fileno() if sys.__stdin__ else 0,
                 stdout=1,
                 stderr=2,

@@ -23,15 +23,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
-from metallize.command import run, spawn
+from metallize.command import run, spawn, tethered
 from metallize.errors import CommandError, HostError
 from metallize.qemu.argv import GuestPlan, Ports, guest_argv, overlay_argv, repro_script
 from metallize.qemu.console import SerialConsole
 from metallize.qemu.qmp import QmpMonitor
 from metallize.qemu.watch import BootWatch
-
-LAUNCHER = ("setpriv", "--pdeathsig", "KILL", "--")
-"""util-linux's way to say: whoever is started ends with us."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +121,7 @@ def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch) -> Iterator[R
         stack.callback(messages.close)
         process = stack.enter_context(
             spawn(
-                (*LAUNCHER, *argv),
+                tethered(argv),
                 stderr=subprocess.PIPE,
                 pass_fds=(serial_far.fileno(), control_far.fileno(), *plan.descriptors),
                 grace=timedelta(seconds=3),
@@ -173,7 +170,7 @@ def _refused(
         return None
     messages.close()
     text = messages.text()
-    if "No such file or directory" in text and shutil.which(argv[0]) is None:
+    if shutil.which(argv[0]) is None:
         return HostError(f"`{argv[0]}` is not installed", hint="install QEMU: apt-get install qemu-system-x86")
     return CommandError(argv, process.returncode, text, hint="QEMU refused to start: see its message")
 

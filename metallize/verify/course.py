@@ -46,7 +46,7 @@ class Course:
 
     def report(self) -> BootReport:
         """The verdict over everything, while the guest still runs: on the way its logs are collected."""
-        session = self._session()
+        session = self.last()
         guest, watch = session.guest, session.guest.watch
         request = self.boot.request
         seconds = watch.seconds
@@ -82,14 +82,15 @@ class Course:
             diagnosis=tuple(session.diagnosis),
         )
 
-    def _session(self) -> BootSession:
+    def last(self) -> BootSession:
+        """The boot that goes on, or that was the last."""
         if self.session is None:
             raise AssertionError("nothing was booted yet")
         return self.session
 
     def _next(self) -> BootSession:
         """The boot that is over: what it showed is kept, and another may begin."""
-        before = self._session()
+        before = self.last()
         self.stages = self.stages or before.guest.watch.stages
         self.results += before.results
         self.notes += before.notes

@@ -1,11 +1,14 @@
-"""Boot one image on one machine and judge it: the report, whatever happens to the guest."""
+"""Boot one image on one machine and judge it: the report, whatever happens to the guest.
+
+`booted` is the same for those who go on with the guest afterwards: it runs until the body is left.
+"""
 
 from __future__ import annotations
 
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -13,7 +16,9 @@ from metallize.errors import HostError
 from metallize.events import Events, Level, Note, Outcome, step
 from metallize.model.report import AcceleratorUse, BootReport, StageTime
 from metallize.qemu import accelerator
+from metallize.qemu.admission import Need, admitted
 from metallize.report.files import write_report
+from metallize.verify.booted import Booted
 from metallize.verify.course import Course
 from metallize.verify.prepared import prepared_boot
 from metallize.verify.request import VerifyRequest
@@ -24,21 +29,42 @@ def verify_machine(request: VerifyRequest, events: Events) -> BootReport:
 
     Raises HostError or CommandError when the machinery breaks: QEMU missing, KVM forced and broken, disk full.
     """
-    with ended_by_signals(), host_problems(request.runs_dir):
+    with ended_by_signals(), booted(request, events) as boot:
+        if request.keep_running and not boot.report.passed:
+            from metallize.qemu.hold import hold  # noqa: PLC0415 - seldom needed
+
+            hold(boot.guest, boot.report.run_folder, request.boot.ssh, events)
+        return boot.report
+
+
+@contextmanager
+def booted(request: VerifyRequest, events: Events) -> Iterator[Booted]:
+    """Boot and judge one machine, and keep it running while the body runs; raises as `verify_machine` does.
+
+    It waits until the host has room for the guest beside those of other processes.
+    """
+    name = request.machine_entry
+    need = Need(
+        what=f"{request.image.name} on {name}",
+        cpus=request.overrides.cpus or request.boot.cpus,
+        memory_bytes=request.overrides.memory or request.boot.memory,
+    )
+    with host_problems(request.runs_dir), admitted(need, events), ExitStack() as attempt:
         use = accelerator.choose(request.machine, request.accel)
         slow = "" if use.slowness == 1.0 else f", {use.slowness:.1f} times slower than a host of normal speed"
-        events.emit(Note(text=f"{request.machine_entry}: {use.name.upper()} ({use.reason}){slow}"))
-        report = _boot(request, use, events)
-        again = _host_to_blame(report, request.accel)
+        events.emit(Note(text=f"{name}: {use.name.upper()} ({use.reason}){slow}"))
+        boot = attempt.enter_context(_boot(request, use, events))
+        again = _host_to_blame(boot.report, request.accel)
         if again:
-            events.emit(Note(text=f"{request.machine_entry}: {again}", level=Level.WARNING))
+            attempt.close()
+            events.emit(Note(text=f"{name}: {again}", level=Level.WARNING))
             if use.name == "kvm":
                 accelerator.forget(request.machine, request.accel)
                 use = accelerator.choose(request.machine, accelerator.Choice.TCG)
-                report = _boot(request, use, events, notes=(again,))
+                boot = attempt.enter_context(_boot(request, use, events, notes=(again,)))
             else:
-                report = _boot(request, use, events, one_thread=True, notes=(again,))
-        return report
+                boot = attempt.enter_context(_boot(request, use, events, one_thread=True, notes=(again,)))
+        yield boot
 
 
 def _host_to_blame(report: BootReport, accel: str) -> str:
@@ -93,6 +119,7 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(number, before)
 
 
+@contextmanager
 def _boot(
     request: VerifyRequest,
     use: AcceleratorUse,
@@ -100,24 +127,21 @@ def _boot(
     *,
     one_thread: bool = False,
     notes: tuple[str, ...] = (),
-) -> BootReport:
+) -> Iterator[Booted]:
     name = request.machine_entry
-    with step(events, f"verify {name}", f"Boot {request.image.name} on {name} and verify it") as handle:
+    with ExitStack() as stack:
+        with step(events, f"verify {name}", f"Boot {request.image.name} on {name} and verify it") as handle:
 
-        def on_stage(reached: StageTime) -> None:
-            handle.output(f"{reached.seconds:6.1f} s  {reached.stage}")
+            def on_stage(reached: StageTime) -> None:
+                handle.output(f"{reached.seconds:6.1f} s  {reached.stage}")
 
-        with prepared_boot(request, use, on_stage=on_stage, one_thread=one_thread) as boot:
+            boot = stack.enter_context(prepared_boot(request, use, on_stage=on_stage, one_thread=one_thread))
             course = Course(boot=boot, notes=list(notes))
-            with boot.switched_on() as guest:
-                course.first_boot(guest)
-                report = course.report()
-                write_report(report, boot.folder)
-                if request.keep_running and not report.passed:
-                    from metallize.qemu.hold import hold  # noqa: PLC0415 - seldom needed
-
-                    hold(guest, boot.folder, request.boot.ssh, events)
-        handle.detail = f"{report.verdict} after {report.seconds:.1f} s"
-        if not report.passed:
-            handle.outcome = Outcome.FAILED
-    return report
+            power = stack.enter_context(ExitStack())
+            course.first_boot(power.enter_context(boot.switched_on()))
+            report = course.report()
+            write_report(report, boot.folder)
+            handle.detail = f"{report.verdict} after {report.seconds:.1f} s"
+            if not report.passed:
+                handle.outcome = Outcome.FAILED
+        yield Booted(report=report, boot=boot, session=course.last(), power=power)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -67,9 +69,9 @@ class Boots:
         *,
         one_thread: bool = False,
         notes: tuple[str, ...] = (),
-    ) -> BootReport:
+    ) -> contextlib.AbstractContextManager[SimpleNamespace]:
         self.asked.append((how.name, one_thread))
-        return replace(self.reports.pop(0), notes=notes)
+        return contextlib.nullcontext(SimpleNamespace(report=replace(self.reports.pop(0), notes=notes)))
 
 
 def test_a_kvm_that_gives_up_gives_way_to_tcg(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,145 @@
+"""The guests of a test run: one at a time, booted when a test first needs it, and judged only once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from metallize import pipeline, verification
+from metallize.catalog import Catalog
+from metallize.engines.docker import DockerEngine
+from metallize.errors import MetallizeError
+from metallize.events import Events
+from metallize.model.assertion import Assertion
+from metallize.model.profile import ImageFormat
+from metallize.model.report import BootReport
+from metallize.pytest_plugin.judging import came_up
+from metallize.pytest_plugin.targets import Settings, Target, same_assertions
+from metallize.store import Store
+from metallize.verify import VerifyRequest
+from metallize.verify.booted import Booted
+from metallize.verify.machine import booted
+
+
+@dataclass(slots=True, kw_only=True)
+class _Live:
+    """The guest that runs now."""
+
+    target: Target
+    owner: str
+    """Whose it is: a test module's, a single test's; empty: only the verification has touched it."""
+    boot: Booted
+    stack: ExitStack
+
+
+class Guests:
+    """Boots what the items of one pytest process ask for."""
+
+    def __init__(self, settings: Settings, catalog: Catalog, events: Events) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._events = events
+        self._assertions: dict[str, tuple[Assertion, ...]] = {}
+        self._outcomes: dict[str, BootReport | MetallizeError] = {}
+        self._requests: dict[str, VerifyRequest] = {}
+        self._live: _Live | None = None
+
+    def expect(self, target: Target, assertions: Sequence[Assertion]) -> None:
+        """What the first boot of a target has to observe."""
+        self._assertions[target.name] = same_assertions(assertions)
+
+    def report(self, target: Target) -> BootReport:
+        """What the target's first boot showed. Raises, each time, the MetallizeError that kept it from booting."""
+        outcome = self._outcomes.get(target.name)
+        if outcome is None:
+            try:
+                outcome = self._start(target, "", self._assertions.get(target.name, ())).boot.report
+            except MetallizeError as exc:
+                outcome = exc
+            self._outcomes[target.name] = outcome
+        if isinstance(outcome, MetallizeError):
+            raise outcome
+        return outcome
+
+    def guest(self, target: Target, owner: str) -> Booted:
+        """A running guest that nobody but its owner and the verification has touched.
+
+        One that has ended meanwhile is booted anew. Raises DidNotBoot for one that did not come up, MetallizeError.
+        """
+        came_up(self.report(target))
+        live = self._live
+        if live is None or not self._is_for(live, target, owner):
+            live = self._start(target, owner, ())
+            came_up(live.boot.report)
+        live.owner = owner
+        return live.boot
+
+    def close(self) -> None:
+        """Switch off what runs."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.stack.close()
+
+    def _is_for(self, live: _Live, target: Target, owner: str) -> bool:
+        return live.target is target and live.owner in ("", owner) and live.boot.guest.console.alive
+
+    def _start(self, target: Target, owner: str, assertions: Sequence[Assertion]) -> _Live:
+        self.close()
+        request = replace(self._request(target), assertions=tuple(assertions))
+        with ExitStack() as stack:
+            boot = stack.enter_context(booted(request, self._events))
+            self._live = _Live(target=target, owner=owner, boot=boot, stack=stack.pop_all())
+        return self._live
+
+    def _request(self, target: Target) -> VerifyRequest:
+        if target.name not in self._requests:
+            verification.require_emulators([target.machine])
+            self._requests[target.name] = self._make_request(target)
+        return self._requests[target.name]
+
+    def _make_request(self, target: Target) -> VerifyRequest:
+        settings, profile = self._settings, target.profile
+        if profile is None:
+            return verification.foreign_request(
+                target.source,
+                self._catalog,
+                machine=target.entry,
+                boot=target.boot,
+                assertions=(),
+                runs_dir=(settings.build_dir or Path("build")) / "runs" / (target.source.stem or "image"),
+                accel=settings.accel,
+                keep_running=False,
+            )
+        image, image_format, build_dir = self._image(target)
+        [request] = verification.requests_for(
+            profile,
+            self._catalog,
+            image,
+            image_format,
+            machines=(target.entry,),
+            build_dir=build_dir,
+            accel=settings.accel,
+            keep_running=False,
+        )
+        return request
+
+    def _image(self, target: Target) -> tuple[Path, ImageFormat, Path]:
+        """The profile's image, built where the build folder has none that was made by the same plan."""
+        profile = target.profile
+        assert profile is not None  # noqa: S101 - asked of profiles only
+        options = pipeline.Options(build_dir=self._settings.build_dir)
+        plan = pipeline.plan_of(profile, self._catalog, options)
+        store = Store(build_dir=plan.build_dir, file=plan.file)
+        stored = store.any()
+        if stored is None or stored.manifest.get("plan") != plan.id:
+            engine = DockerEngine()
+            try:
+                pipeline.build(plan, profile, self._catalog, engine, self._events, options, verified=False)
+            finally:
+                engine.close()
+            stored = store.any()
+        if stored is None:
+            raise MetallizeError(f"{store.image} was built and is gone again", hint="is something clearing it away?")
+        return stored.path, ImageFormat(stored.manifest["format"]), plan.build_dir

@@ -1,0 +1,111 @@
+"""What a test run boots: each profile on each of its machines, each image on each machine that is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from metallize import verification
+from metallize.catalog import Catalog
+from metallize.config import load_profile
+from metallize.errors import UsageError
+from metallize.image_format import format_of
+from metallize.model.assertion import Assertion
+from metallize.model.loaded import Profile
+from metallize.model.machine import Machine
+from metallize.model.profile import Boot, Login, Ssh
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the command line says."""
+
+    profiles: tuple[Path, ...]
+    images: tuple[Path, ...]
+    machines: tuple[str, ...]
+    accel: str
+    build_dir: Path | None
+    user: str | None = None
+    password: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One image on one machine."""
+
+    name: str
+    """Unique in the run, and a part of the items' ids."""
+    source: Path
+    """The profile's file, or the image."""
+    entry: str
+    """The name under boot.machines."""
+    machine: Machine
+    boot: Boot
+    profile: Profile | None
+    assertions: tuple[Assertion, ...]
+    """The profile's own and those of its suites."""
+
+
+def targets_of(settings: Settings, catalog: Catalog) -> tuple[Target, ...]:
+    """All targets, in the order of the command line.
+
+    Raises ProfileError for a profile that is wrong, UsageError for a machine or an image that is not there.
+    """
+    found = (*_of_profiles(settings, catalog), *_of_images(settings, catalog))
+    names: dict[str, Path] = {}
+    for target in found:
+        if names.setdefault(target.name, target.source) != target.source:
+            raise UsageError(
+                f"{names[target.name]} and {target.source} have one name, and their results could not be told apart",
+                hint="rename one, or test them in two runs",
+            )
+    return found
+
+
+def _of_profiles(settings: Settings, catalog: Catalog) -> Iterator[Target]:
+    vocabulary = catalog.vocabulary()
+    for path in settings.profiles:
+        profile = load_profile(path, vocabulary=vocabulary)
+        for entry, overrides in verification.entries_of(profile, catalog, settings.machines).items():
+            yield Target(
+                name=f"{profile.name}-{entry}",
+                source=path,
+                entry=entry,
+                machine=verification.machine_named(catalog, overrides.machine or entry),
+                boot=profile.boot or Boot(),
+                profile=profile,
+                assertions=profile.assertions,
+            )
+
+
+def _of_images(settings: Settings, catalog: Catalog) -> Iterator[Target]:
+    boot = Boot()
+    if settings.user is not None:
+        login = Login(user=settings.user, password=settings.password or "")
+        boot = Boot(login=login, ssh=Ssh(user=settings.user, password=settings.password))
+    for path in settings.images:
+        format_of(path)
+        for entry in settings.machines or ("seabios",):
+            yield Target(
+                name=f"{path.name}-{entry}",
+                source=path,
+                entry=entry,
+                machine=verification.machine_named(catalog, entry),
+                boot=boot,
+                profile=None,
+                assertions=(),
+            )
+
+
+def profile_file(catalog: Catalog, name: str, folder: Path) -> Path:
+    """The file of --profile: a path from the folder that pytest was started in, or a shipped profile by its name."""
+    path = folder / name
+    if path.exists() or Path(name).name != name or Path(name).suffix not in {"", ".yaml"}:
+        return path
+    return catalog.profiles.get(Path(name).stem, path)
+
+
+def same_assertions(assertions: Sequence[Assertion]) -> tuple[Assertion, ...]:
+    """Each once, though a suite is collected by itself and named by the profile too."""
+    return tuple({(str(item.location), item.kind, item.resource): item for item in assertions}.values())

@@ -1,0 +1,58 @@
+"""A guest that was verified and still runs, for whoever goes on with it: a person, or a test."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+from metallize.guest import ShellError
+from metallize.model.report import BootReport
+from metallize.qemu.vm import RunningGuest
+from metallize.verify import reboot
+from metallize.verify.prepared import PreparedBoot
+from metallize.verify.session import BootSession
+
+
+@dataclass(slots=True, kw_only=True)
+class Booted:
+    """What its boot showed, and the session that is logged in to it."""
+
+    report: BootReport
+    boot: PreparedBoot
+    session: BootSession
+    power: ExitStack
+    """Holds the running machine; closing it pulls the plug."""
+    cuts: int = 0
+
+    @property
+    def guest(self) -> RunningGuest:
+        return self.session.guest
+
+    def reboot(self) -> None:
+        """A clean reboot, until the guest is ready again. Raises GuestFailed, or ShellError where it did not reboot."""
+        after = self._bare().session(self.guest, suffix=reboot.SUFFIX)
+        reboot.reboot(self.session, after)
+        self._goes_on(after)
+
+    def power_cut(self) -> None:
+        """Pull the plug, switch on again with the same disk, and wait until the guest is ready; raises as `reboot`."""
+        self.power.close()
+        self.cuts += 1
+        again = self._bare()
+        guest = self.power.enter_context(again.switched_on(f"after-power-cut-{self.cuts}"))
+        after = again.session(guest, suffix=" after a power cut")
+        self.session = after
+        after.run()
+        self._goes_on(after)
+
+    def _bare(self) -> PreparedBoot:
+        """The same boot with nothing asked of it but that it comes up."""
+        return replace(self.boot, request=replace(self.boot.request, assertions=()))
+
+    def _goes_on(self, after: BootSession) -> None:
+        self.session = after
+        for result in after.results:
+            if not result.holds:
+                claim = next((claim for claim in result.claims if not claim.holds), None)
+                found = f": expected {claim.expected}, found {claim.actual}" if claim else ""
+                raise ShellError(f"{result.title}{found}")

@@ -1,0 +1,171 @@
+"""Guests of several processes take turns: who may start beside whom, who waits, and what a dead holder leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metallize.errors import HostError
+from metallize.events import Event, Note
+from metallize.qemu.admission import SLOTS_VARIABLE, Capacity, Holder, Need, admitted, capacity_of, fits, runtime_folder
+
+GIB = 1 << 30
+SMALL = Need(what="a.iso on ovmf", cpus=2, memory_bytes=GIB)
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def emit(self, event: Event, /) -> None:
+        if isinstance(event, Note):
+            self.notes.append(event.text)
+
+
+@pytest.mark.parametrize(("cores", "slots"), [(1, 1), (2, 1), (3, 1), (4, 2), (64, 32)])
+def test_a_host_has_a_slot_for_each_two_cores(cores: int, slots: int) -> None:
+    capacity = capacity_of("", cores, 8 * GIB)
+    assert capacity is not None
+    assert capacity.slots == slots
+
+
+def test_the_number_of_slots_is_a_setting() -> None:
+    capacity = capacity_of("3", 2, 8 * GIB)
+    assert capacity is not None
+    assert capacity.slots == 3
+    assert capacity.slots_of(Need(what="large", cpus=64, memory_bytes=GIB)) == 1
+    assert capacity_of("0", 2, 8 * GIB) is None
+
+
+@pytest.mark.parametrize("setting", ["two", "-1", "1.5", "1e3", "99999999", "²"])
+def test_a_setting_that_is_no_number_is_an_error(setting: str) -> None:
+    with pytest.raises(HostError, match=SLOTS_VARIABLE):
+        capacity_of(setting, 2, GIB)
+
+
+@given(cpus=st.integers(1, 64), slots=st.integers(1, 32))
+def test_every_guest_can_start_on_an_idle_host(cpus: int, slots: int) -> None:
+    capacity = Capacity(slots=slots, memory_bytes=GIB)
+    assert fits(Need(what="x", cpus=cpus, memory_bytes=64 * GIB), capacity, slots, ())
+
+
+def test_memory_is_counted_as_well() -> None:
+    capacity = Capacity(slots=8, memory_bytes=4 * GIB)
+    running = [Holder(pid=1, what="b", memory_bytes=3 * GIB)]
+    assert fits(SMALL, capacity, 7, running)
+    assert not fits(Need(what="x", cpus=1, memory_bytes=2 * GIB), capacity, 7, running)
+
+
+def test_the_runtime_folder_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    folder = runtime_folder()
+    assert folder == tmp_path / "metallize"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert runtime_folder() == folder
+    folder.chmod(0o777)
+    with pytest.raises(PermissionError):
+        runtime_folder()
+
+
+def test_a_link_in_its_place_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "metallize").symlink_to("elsewhere")
+    with pytest.raises(PermissionError):
+        runtime_folder()
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from metallize.events import Silent
+from metallize.qemu.admission import Need, admitted
+need = Need(what="the other", cpus=int(sys.argv[2]), memory_bytes=1 << 20)
+with admitted(need, Silent(), folder=Path(sys.argv[1])):
+    print("in", flush=True)
+    time.sleep(float(sys.argv[3]))
+print("out", flush=True)
+"""
+
+
+def started(folder: Path, *, cpus: int = 2, seconds: float = 60) -> subprocess.Popen[str]:
+    env = {**os.environ, SLOTS_VARIABLE: "1"}
+    argv = [sys.executable, "-c", CHILD, str(folder), str(cpus), str(seconds)]
+    return subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, text=True)
+
+
+def said(child: subprocess.Popen[str]) -> str:
+    assert child.stdout is not None
+    return child.stdout.readline().strip()
+
+
+@pytest.fixture(autouse=True)
+def _one_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SLOTS_VARIABLE, "1")
+
+
+def test_two_processes_take_turns_and_say_for_whom_they_wait(tmp_path: Path) -> None:
+    recorder = Recorder()
+    with started(tmp_path, seconds=1.2) as child:
+        assert said(child) == "in"
+        with admitted(SMALL, recorder, folder=tmp_path):
+            assert said(child) == "out"
+    [note] = recorder.notes
+    assert f"waits for process {child.pid} (the other)" in note
+    assert SLOTS_VARIABLE in note
+
+
+def test_a_slot_is_free_as_soon_as_its_holder_is_killed(tmp_path: Path) -> None:
+    with started(tmp_path) as child:
+        assert said(child) == "in"
+        child.send_signal(signal.SIGKILL)
+        child.wait(5)
+        begun = time.monotonic()
+        with admitted(SMALL, Recorder(), folder=tmp_path):
+            assert time.monotonic() - begun < 2
+
+
+def test_one_who_waits_and_is_killed_holds_nobody_up(tmp_path: Path) -> None:
+    with started(tmp_path) as first, started(tmp_path) as second:
+        assert {said(first)} == {"in"}
+        time.sleep(1)
+        second.send_signal(signal.SIGKILL)
+        first.send_signal(signal.SIGKILL)
+        begun = time.monotonic()
+        with admitted(SMALL, Recorder(), folder=tmp_path):
+            assert time.monotonic() - begun < 2
+
+
+def test_with_no_limit_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with started(tmp_path) as child:
+        assert said(child) == "in"
+        monkeypatch.setenv(SLOTS_VARIABLE, "0")
+        with admitted(SMALL, Recorder(), folder=tmp_path):
+            pass
+        child.kill()
+
+
+def test_nothing_is_left_but_the_lock_files(tmp_path: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(20):
+        with admitted(SMALL, Recorder(), folder=tmp_path):
+            pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["queue", "slot-0"]
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_user_without_a_folder_is_admitted_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (tmp_path / "metallize").write_text("")
+    recorder = Recorder()
+    with admitted(SMALL, recorder):
+        pass
+    assert "not waited for" in recorder.notes[0]
