@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
 from docker.errors import ImageNotFound
 
 from metallize.command import spawn
-from metallize.engines import assembling, buildkit, endpoint
+from metallize.engines import assembling, buildkit, endpoint, rootfs_pipe
 from metallize.engines.engine import Assembly, ImageInfo, Output
+from metallize.engines.rootfs_pipe import RootfsPipe
 from metallize.errors import EngineError
 from metallize.model.plan import PARENT_LABEL, LayerBuild
 from metallize.model.profile import Platform
 
 RUN_LABEL = "io.metallize.run"
-_CHUNK = 1 << 20
 _KEPT_LINES = 2_000
 _SHORT_DATE = 19
 """Characters of an ISO date up to its seconds; Docker writes nanoseconds, which datetime does not read."""
@@ -141,18 +140,11 @@ class DockerEngine:
             # Registered before the container is there, so that an interruption in between leaves none either.
             stack.callback(self.remove_leftovers, [assembly.label])
             container = self._client.containers.create(**self._generator(assembly))
-            sink = stack.enter_context(_Stdin(container))
-            build = stack.enter_context(
-                spawn(
-                    [self.cli.path, "build", "--progress", "plain", *assembling.seal_arguments(assembly)],
-                    env=self._environment,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                )
-            )
-            assert build.stdout is not None  # noqa: S101 - it was asked for
-            # Before it is asked to end: it would first want to write all that nobody reads any more.
-            stack.callback(build.stdout.close)
+            pipe = stack.enter_context(RootfsPipe(assembly.out))
+            build = stack.enter_context(self._seal(assembly, pipe))
+            # The container ends before the build is asked to: a build would first write all that nobody reads.
+            stack.callback(pipe.release)
+            stack.callback(self.remove_leftovers, [assembly.label])
             seal_lines: list[str] = []
             progress = threading.Thread(target=lambda: seal_lines.extend(_follow(build.stderr, output)), daemon=True)
             progress.start()
@@ -161,23 +153,31 @@ class DockerEngine:
             logs = threading.Thread(target=_collect, args=(container, generator_lines, output), daemon=True)
             logs.start()
             ended: list[int] = []
-            waiting = threading.Thread(target=_wait, args=(container, ended, sink), daemon=True)
+            waiting = threading.Thread(target=_wait, args=(container, ended, pipe), daemon=True)
             waiting.start()
-            taken = sink.pump(build.stdout)
-            if not taken:
-                build.stdout.close()
-                build.terminate()
             sealed = build.wait()
             progress.join(timeout=10)
-            if sealed != 0 and taken:
+            if sealed != 0 and not ended:
                 raise assembling.seal_failure(seal_lines)
+            pipe.finish(given_up=lambda: bool(ended))
             waiting.join()
             logs.join(timeout=10)
             if ended != [0]:
+                if pipe.waiting:  # whoever ran there did not find the pipe that is here
+                    raise endpoint.not_here(self._environment["DOCKER_HOST"])
                 status = ended[0] if ended else int(container.wait()["StatusCode"])
                 raise assembling.generator_failure(str(assembly.job["name"]), status, generator_lines)
-            if not any(assembly.out.iterdir()):
-                raise endpoint.not_here(self._environment["DOCKER_HOST"])
+
+    @contextmanager
+    def _seal(self, assembly: Assembly, pipe: RootfsPipe) -> Iterator[subprocess.Popen[bytes]]:
+        """The build that seals the rootfs and writes it into the pipe."""
+        words: list[str | Path] = [self.cli.path, "build", "--progress", "plain", *assembling.seal_arguments(assembly)]
+        with (
+            pipe.writer() as sink,
+            spawn(words, env=self._environment, stdout=sink, stderr=subprocess.PIPE) as build,
+        ):
+            sink.close()
+            yield build
 
     def _generator(self, assembly: Assembly) -> dict[str, Any]:
         """The container that runs the generator: no network, no capability, nothing to write to but /out and /tmp."""
@@ -185,7 +185,7 @@ class DockerEngine:
         rootless = any("rootless" in option for option in self._client.info().get("SecurityOptions") or ())
         return {
             "image": assembly.tools.reference,
-            "command": ["/generator/build", json.dumps(assembly.job, sort_keys=True)],
+            "command": [*rootfs_pipe.READER, "/generator/build", json.dumps(assembly.job, sort_keys=True)],
             "environment": {"SOURCE_DATE_EPOCH": str(assembly.epoch)},
             "volumes": {str(assembly.out.absolute()): {"bind": "/out", "mode": "rw"}},
             "user": "0:0" if rootless else f"{os.getuid()}:{os.getgid()}",
@@ -194,7 +194,6 @@ class DockerEngine:
             "security_opt": ["no-new-privileges"],
             "read_only": True,
             "tmpfs": {"/tmp": ""},  # noqa: S108 - the container's own
-            "stdin_open": True,
             "labels": {RUN_LABEL: assembly.label},
         }
 
@@ -203,39 +202,6 @@ class DockerEngine:
             with suppress(*endpoint.FAILURES):
                 for container in self._client.containers.list(all=True, filters={"label": f"{RUN_LABEL}={label}"}):
                     _remove(container)
-
-
-class _Stdin:
-    """A container's standard input, written by us and closed when the rootfs ends."""
-
-    def __init__(self, container: Any) -> None:
-        self._raw = container.attach_socket(params={"stdin": 1, "stream": 1})
-        self._socket: socket.socket = getattr(self._raw, "_sock", self._raw)
-        self._socket.settimeout(None)  # a slow compressor may let us wait for longer than an API call
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for each in (self._raw, self._socket):  # the first only wraps the second, and closes nothing of its own
-            with suppress(OSError):
-                each.close()
-
-    def abandon(self) -> None:
-        """Nobody reads any more: end a write that waits for it, as the engine itself does not."""
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-
-    def pump(self, source: IO[bytes]) -> bool:
-        """Copy the stream to its end; False where the container stopped reading before that."""
-        buffer = memoryview(bytearray(_CHUNK))
-        try:
-            while count := os.readv(source.fileno(), [buffer]):
-                self._socket.sendall(buffer[:count])
-            self._socket.shutdown(socket.SHUT_WR)
-        except (BrokenPipeError, ConnectionResetError):
-            return False
-        return True
 
 
 def _created(found: dict[str, Any]) -> datetime:
@@ -281,11 +247,11 @@ def _collect(container: Any, lines: list[str], output: Output) -> None:
         lines.append(rest.decode("utf-8", "replace"))
 
 
-def _wait(container: Any, ended: list[int], sink: _Stdin) -> None:
+def _wait(container: Any, ended: list[int], pipe: RootfsPipe) -> None:
     """Wait for a container's end, and note its status."""
     with suppress(*endpoint.FAILURES):
         ended.append(int(container.wait()["StatusCode"]))
-    sink.abandon()
+    pipe.release()
 
 
 def _parts(stream: Iterable[bytes]) -> Iterable[bytes]:

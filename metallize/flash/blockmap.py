@@ -1,15 +1,16 @@
 """Which parts of an image hold data: its holes, and its blocks of zeros, need not be carried to a card.
 
-Holes are found by lseek(2), SEEK_DATA and SEEK_HOLE. They still have to read as zeros on the target: a filesystem
+Holes still have to read as zeros on the target: a filesystem
 maker punches holes where it means zeros (an empty inode table), so what was there before must not show through.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from metallize.sparse import extents
 
 BLOCK_BYTES = 1 << 20
 
@@ -44,25 +45,10 @@ def spans(image: int, size_bytes: int) -> Iterator[Span]:
 
 def _pieces(image: int, size_bytes: int) -> Iterator[tuple[int, int, bool]]:
     """Blocks of what the filesystem says is data, and whole holes: start, length, whether a hole."""
-    at = 0
-    while at < size_bytes:
-        data = _seek(image, at, os.SEEK_DATA, size_bytes)
-        if data > at:
-            yield at, data - at, True
-        end = _seek(image, data, os.SEEK_HOLE, size_bytes)
-        for start in range(data, end, BLOCK_BYTES):
+    for extent in extents(image, size_bytes):
+        end = extent.start + extent.length
+        if extent.hole:
+            yield extent.start, extent.length, True
+            continue
+        for start in range(extent.start, end, BLOCK_BYTES):
             yield start, min(BLOCK_BYTES, end - start), False
-        at = end
-
-
-def _seek(image: int, at: int, whence: int, size_bytes: int) -> int:
-    if at >= size_bytes:
-        return size_bytes
-    try:
-        return min(os.lseek(image, at, whence), size_bytes)
-    except OSError as exc:
-        if exc.errno == errno.ENXIO:  # no data after `at`
-            return size_bytes
-        if whence == os.SEEK_DATA:  # a filesystem that knows no holes
-            return at
-        return size_bytes
