@@ -101,7 +101,7 @@ class Catalog:
     def suite(self, name: str, *, beside: Path) -> Path | None:
         """The suite's file: a path beside the profile, or boot-tests/NAME.yaml; raises Escape as `layer` does."""
         path = beside / name
-        if path.suffix in {".yaml", ".yml"} and path.is_file():
+        if path.suffix in {".yaml", ".yml", ".json"} and path.is_file():
             _stay_inside(path, beside)
             return path
         return self.suites.get(name)

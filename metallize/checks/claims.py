@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from metallize.checks.matchers import AssertsNothing, Matcher
+from metallize.checks.collection_matchers import AssertsNothing
+from metallize.checks.matchers import Matcher
 from metallize.checks.values import Mismatch, Value, words
 from metallize.model.kind import Claim, Observation
 

@@ -11,10 +11,11 @@ from pydantic import Field
 from metallize.checks.claims import Attribute, Unseen, judge_all
 from metallize.checks.decoding import ExpectedLines, ExpectedNumber
 from metallize.checks.kind import Claim, Observation, ResourceKind
-from metallize.model.kind import Retrying
+from metallize.model.kind import Milliseconds, Retrying
 
 _TIMED_OUT = (124, 143)
 """What timeout(1) of coreutils and of busybox end with when the time is over."""
+_DEFAULT_TIMEOUT = 10_000
 
 
 class CommandOptions(Retrying):
@@ -24,7 +25,7 @@ class CommandOptions(Retrying):
     exit_status: Annotated[ExpectedNumber, Field(alias="exit-status", description="what it ends with")]
     stdout: Annotated[ExpectedLines | None, Field(description="patterns, or the whole output")] = None
     stderr: Annotated[ExpectedLines | None, Field(description='patterns, or the whole output; "" for none')] = None
-    timeout: Annotated[int, Field(strict=True, gt=0, le=3_600_000, description="milliseconds")] = 10_000
+    timeout: Annotated[Milliseconds, Field(description="milliseconds")] = _DEFAULT_TIMEOUT
 
 
 def _refuse(resource: str, options: CommandOptions) -> str | None:
@@ -35,7 +36,7 @@ def _refuse(resource: str, options: CommandOptions) -> str | None:
 
 
 def _seconds(options: CommandOptions) -> int:
-    return -(-options.timeout // 1000)
+    return -(-(options.timeout or _DEFAULT_TIMEOUT) // 1000)
 
 
 def _observe(resource: str, options: CommandOptions) -> str:

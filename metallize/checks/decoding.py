@@ -12,30 +12,34 @@ from typing import Annotated, Any
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from metallize.checks.collection_matchers import (
+    AssertsNothing,
+    Elements,
+    Gjson,
+    HaveKey,
+    HaveKeyWithValue,
+    HaveLen,
+    Patterns,
+    SemverConstraint,
+)
 from metallize.checks.gjson import parse_path
 from metallize.checks.matchers import (
     And,
-    AssertsNothing,
     Compare,
-    Elements,
     Equal,
     EqualBool,
     EqualNumber,
     EqualText,
-    Gjson,
-    HaveKey,
-    HaveLen,
     Matcher,
     MatchRegexp,
     Not,
     Or,
-    Patterns,
-    SemverConstraint,
     Text,
 )
 from metallize.checks.semver import parse_constraint
 from metallize.config.suggest import did_you_mean
-from metallize.model.pattern import LinePattern, compile_go_regex, parse_line_pattern
+from metallize.model.go_regex import compile_go_regex
+from metallize.model.pattern import LinePattern, parse_line_pattern
 from metallize.model.written import written
 
 Path = tuple[str | int, ...]
@@ -101,7 +105,8 @@ class _Decoder:
         decode = MATCHERS.get(name)
         if decode is None:
             if name == "xml":
-                raise _Mistake("goss's `xml` matcher is not supported", path=(name,), at_key=True)
+                hint = "run xmllint --xpath in a `command`, and match what it prints"
+                raise _Mistake("goss's `xml` matcher is not supported", hint, (name,), at_key=True)
             raise _Mistake(f"unknown matcher `{name}`", did_you_mean(name, MATCHERS), (name,), at_key=True)
         try:
             return decode(self, value, (*path, name))
@@ -155,7 +160,14 @@ def _length(raw: object) -> int:
 def _element(decoder: _Decoder, raw: object, path: Path) -> Matcher:
     if isinstance(raw, bool | list) or raw is None:
         raise _Mistake(f"a text, a number or a matcher is wanted here, not `{raw}`")
-    return Elements("contains", (decoder.matcher(raw, path),))
+    return Elements("contains", (decoder.matcher(raw, path),), single=True)
+
+
+def _key_with_value(decoder: _Decoder, raw: object, path: Path) -> Matcher:
+    if not isinstance(raw, dict) or not raw:
+        raise _Mistake("a mapping of keys to values or matchers is wanted here")
+    parts = tuple(HaveKeyWithValue(key, decoder.matcher(inner, (*path, key))) for key, inner in raw.items())
+    return parts[0] if len(parts) == 1 else And(parts)
 
 
 def _gjson(decoder: _Decoder, raw: object, path: Path) -> Matcher:
@@ -189,6 +201,7 @@ MATCHERS: dict[str, Callable[[_Decoder, Any, Path], Matcher]] = {
     "consist-of": lambda decoder, raw, path: Elements("is made of", decoder._each(raw, path), exact=True),  # noqa: SLF001
     "have-len": lambda _decoder, raw, _path: HaveLen(_length(raw)),
     "have-key": lambda decoder, raw, path: HaveKey(decoder.matcher(raw, path)),
+    "have-key-with-value": _key_with_value,
     "have-patterns": lambda decoder, raw, path: decoder.patterns(raw if isinstance(raw, list) else [raw], path),
     "gt": _compare(">"),
     "ge": _compare(">="),
@@ -214,20 +227,28 @@ def _top(raw: object, info: ValidationInfo, decode: Callable[[_Decoder], Matcher
     return decoder.finish(decode(decoder))
 
 
-def _decode_value(raw: object, info: ValidationInfo) -> Matcher:
+def decode_value(raw: object, info: ValidationInfo) -> Matcher:
+    """One attribute's matcher."""
     return _top(raw, info, lambda decoder: decoder.matcher(raw))
 
 
-def _decode_lines(raw: object, info: ValidationInfo) -> Matcher:
+def decode_lines(raw: object, info: ValidationInfo) -> Matcher:
+    """One attribute's matcher, where a list is one of line patterns."""
     if isinstance(raw, list):
         return _top(raw, info, lambda decoder: decoder.patterns(raw))
-    return _decode_value(raw, info)
+    return decode_value(raw, info)
+
+
+def _decode_bool(raw: object, info: ValidationInfo) -> Matcher:
+    """Read yes, no, on and off, which YAML 1.1 takes for a truth and goss files hold as such."""
+    words = {"yes": True, "on": True, "no": False, "off": False}
+    return decode_value(words.get(raw.lower(), raw) if isinstance(raw, str) else raw, info)
 
 
 def _decode_number(raw: object, info: ValidationInfo) -> Matcher:
     """Read the text "1000" of a uid, gid or exit status as a number, as goss does."""
     is_number = isinstance(raw, str) and raw.strip().isdecimal()
-    return _decode_value(int(str(raw)) if is_number else raw, info)
+    return decode_value(int(str(raw)) if is_number else raw, info)
 
 
 def _decode_mode(raw: object, info: ValidationInfo) -> Matcher:
@@ -236,7 +257,7 @@ def _decode_mode(raw: object, info: ValidationInfo) -> Matcher:
         text = (written(raw) if isinstance(raw, int) else raw).removeprefix("0o")
         if text.isdecimal() and len(text) <= 5:  # noqa: PLR2004 - 04755 with a leading zero
             return EqualText(text.lstrip("0").rjust(4, "0"))
-    return _decode_value(raw, info)
+    return decode_value(raw, info)
 
 
 _NAMED_SCHEMA = {
@@ -254,14 +275,15 @@ def _schema(description: str, *types: str) -> WithJsonSchema:
 
 
 _ANY = ("string", "number", "boolean", "array")
-Expected = Annotated[Matcher, PlainValidator(_decode_value), _schema("a value, a list, or a matcher", *_ANY)]
-ExpectedBool = Annotated[Matcher, PlainValidator(_decode_value), _schema("true or false", "boolean")]
+MATCHER_SCHEMA = _schema("a value, a list, or a matcher", *_ANY)
+Expected = Annotated[Matcher, PlainValidator(decode_value), MATCHER_SCHEMA]
+ExpectedBool = Annotated[Matcher, PlainValidator(_decode_bool), _schema("true or false", "boolean")]
 ExpectedNumber = Annotated[
     Matcher, PlainValidator(_decode_number), _schema("a number, or a matcher", "number", "string")
 ]
 ExpectedLines = Annotated[
     Matcher,
-    PlainValidator(_decode_lines),
+    PlainValidator(decode_lines),
     _schema("a list of patterns: text, !text, /re/, !/re/; or the whole text; or a matcher", *_ANY),
 ]
 ExpectedMode = Annotated[Matcher, PlainValidator(_decode_mode), _schema('a mode, like "0644"', "string", "integer")]

@@ -13,7 +13,10 @@ from pydantic import Field
 from metallize.checks.claims import Attribute, Unseen, judge_existing
 from metallize.checks.decoding import Expected, ExpectedBool, ExpectedNumber
 from metallize.checks.kind import Claim, Observation, ResourceKind
-from metallize.model.kind import ResourceOptions
+from metallize.checks.probing import limited
+from metallize.model.kind import Milliseconds, ResourceOptions
+
+_DEFAULT_TIMEOUT = 1000
 
 
 class MountOptions(ResourceOptions):
@@ -26,7 +29,9 @@ class MountOptions(ResourceOptions):
     source: Annotated[Expected | None, Field(description="the device")] = None
     filesystem: Annotated[Expected | None, Field(description="its type: ext4, overlay, ...")] = None
     usage: Annotated[ExpectedNumber | None, Field(description="blocks in use, in percent")] = None
-    timeout: Annotated[int, Field(strict=True, gt=0, le=3_600_000, description="milliseconds")] = 1000
+    timeout: Annotated[Milliseconds, Field(description="milliseconds, for usage: a dead server answers never")] = (
+        _DEFAULT_TIMEOUT
+    )
 
 
 def _refuse(resource: str, options: MountOptions) -> str | None:
@@ -48,7 +53,9 @@ def _escaped(path: str) -> str:
 
 def _observe(resource: str, options: MountOptions) -> str:
     point = _point(resource, options)
-    usage = f"stat -f -c 'blocks %b %f' {quote(point)}\n" if options.usage is not None else ""
+    usage = ""
+    if options.usage is not None:
+        usage = f"{limited(options.timeout or _DEFAULT_TIMEOUT)} stat -f -c 'blocks %b %f' {quote(point)}\n"
     return f"grep -F -e {quote(f' {_escaped(point)} ')} /proc/self/mountinfo\n{usage}echo done"
 
 

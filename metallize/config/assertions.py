@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingABC
+from dataclasses import replace
 from pathlib import Path
 
+from metallize.config.includes import Chain, include
 from metallize.config.source import parse_tree, read_text
 from metallize.config.suggest import did_you_mean
 from metallize.config.tree import Entry, Mapping, Node, Scalar, Sequence, kind_of, shown
@@ -12,15 +14,11 @@ from metallize.config.validation import Findings, decode
 from metallize.config.vocabulary import Vocabulary
 from metallize.errors import Location, Problem, ProfileError
 from metallize.model.assertion import Assertion
-from metallize.model.kind import Kind, ResourceOptions
+from metallize.model.kind import Include, Kind, ResourceOptions
 
-GOSS_KINDS = frozenset(
-    {
-        *("addr", "command", "dns", "file", "gossfile", "group", "http", "interface", "kernel-param", "matching"),
-        *("mount", "package", "port", "process", "service", "user"),
-    }
-)
-"""The vocabulary of goss 0.4 (goss docs/gossfile.md, Available tests)."""
+_TEMPLATES_HINT = "run `goss render` and use what it prints"
+_WORDS_OF_TRUTH = {"true", "True", "TRUE", "false", "False", "FALSE"}
+"""What is true or false to goss's YAML (1.2); yes, no, on and off are text where no truth is wanted."""
 
 
 def load_suite(path: Path, *, vocabulary: Vocabulary) -> tuple[Assertion, ...]:
@@ -35,8 +33,10 @@ def load_suite(path: Path, *, vocabulary: Vocabulary) -> tuple[Assertion, ...]:
     return assertions
 
 
-def read_suite(path: Path, kinds: MappingABC[str, Kind], findings: Findings) -> tuple[Assertion, ...]:
-    """As `load_suite`, adding to `findings` what is wrong."""
+def read_suite(
+    path: Path, kinds: MappingABC[str, Kind], findings: Findings, chain: Chain = ()
+) -> tuple[Assertion, ...]:
+    """As `load_suite`, adding to `findings` what is wrong; `chain` are the files that led here, itself the last."""
     text = read_text(path, findings.problems)
     if text is None:
         return ()
@@ -44,11 +44,13 @@ def read_suite(path: Path, kinds: MappingABC[str, Kind], findings: Findings) -> 
     if templates:
         findings.problems.extend(templates)
         return ()
+    if path.suffix == ".json":
+        text = text.replace("\t", " ")  # JSON may be indented with tabs, YAML may not; a column stays a column
     root = parse_tree(path, text, findings.problems)
     if root is None:
         return ()
     start = Location(path=path, line=1, column=1)
-    return decode_assertions(root, start, kinds, findings, own=False)
+    return decode_assertions(root, start, kinds, findings, own=False, chain=chain or (path,))
 
 
 def _templates(path: Path, text: str) -> list[Problem]:
@@ -56,7 +58,7 @@ def _templates(path: Path, text: str) -> list[Problem]:
         Problem(
             location=Location(path=path, line=number, column=line.index("{{") + 1),
             message=f"Go templates are not supported: `{line.strip()[:60]}`",
-            hint="run `goss render` and use what it prints",
+            hint=_TEMPLATES_HINT,
         )
         for number, line in enumerate(text.splitlines(), start=1)
         if "{{" in line and not line.lstrip().startswith("#")
@@ -64,12 +66,19 @@ def _templates(path: Path, text: str) -> list[Problem]:
 
 
 def decode_assertions(
-    node: Node, place: Location, kinds: MappingABC[str, Kind], findings: Findings, *, own: bool
+    node: Node,
+    place: Location,
+    kinds: MappingABC[str, Kind],
+    findings: Findings,
+    *,
+    own: bool,
+    chain: Chain = (),
 ) -> tuple[Assertion, ...]:
-    """Every resource of a mapping kind -> resource -> attributes.
+    """Every resource of a mapping kind -> resource -> attributes, then those of the files that it includes.
 
     `own` says that it is a profile's own `assert`: there an empty list of patterns is an error, while a goss
-    file may hold one, because `goss add` writes them and goss lets them pass.
+    file may hold one, because `goss add` writes them and goss lets them pass. As in goss, what is said last of a
+    resource is what counts.
     """
     if not isinstance(node, Mapping):
         findings.add(place, f"assertions are a mapping of kinds, not {kind_of(node)}: `{shown(node)}`")
@@ -79,41 +88,55 @@ def decode_assertions(
     if own:
         _refuse_templates(node, findings)
     found: list[Assertion] = []
+    includes: list[tuple[Entry, Include]] = []
     for entry in node.entries:
         kind = kinds.get(entry.key)
         if kind is None:
             _unknown_kind(entry, kinds, findings)
-        else:
-            found.extend(_resources(kind, entry, findings, own=own))
-    return tuple(found)
+            continue
+        for resource, options in _resources(kind, entry, findings, own=own):
+            if isinstance(options, Include):
+                includes.append((resource, options))
+            else:
+                where = resource.location
+                found.append(Assertion(kind=kind.name, resource=resource.key, options=options, location=where))
+    for resource, options in sorted(includes, key=lambda item: item[0].key):
+        found += include(
+            resource,
+            options,
+            chain or (resource.location.path,),
+            findings,
+            lambda path, chain, inner: read_suite(path, kinds, inner, chain),
+        )
+    return tuple({(item.kind, item.resource): item for item in found}.values())
 
 
 def _refuse_templates(node: Node, findings: Findings) -> None:
     match node:
         case Scalar() if "{{" in node.text:
-            findings.add(node.location, f"Go templates are not supported: `{shown(node)}`")
+            findings.add(node.location, f"Go templates are not supported: `{shown(node)}`", _TEMPLATES_HINT)
         case Sequence():
             for item in node.items:
                 _refuse_templates(item, findings)
         case Mapping():
             for entry in node.entries:
                 if "{{" in entry.key:
-                    findings.add(entry.location, f"Go templates are not supported: `{entry.key[:60]}`")
+                    message = f"Go templates are not supported: `{entry.key[:60]}`"
+                    findings.add(entry.location, message, _TEMPLATES_HINT)
                 _refuse_templates(entry.value, findings)
         case _:
             pass
 
 
 def _unknown_kind(entry: Entry, kinds: MappingABC[str, Kind], findings: Findings) -> None:
-    if entry.key in GOSS_KINDS:
-        message = f"goss's `{entry.key}` is not supported yet"
-        findings.add(entry.location, message, f"supported are {', '.join(sorted(kinds))}")
+    if entry.key == "registry":
+        findings.add(entry.location, "goss's `registry` is Windows's, and no image here has one", "leave it out")
     else:
         message = f"unknown assertion kind `{entry.key}`"
         findings.add(entry.location, message, did_you_mean(entry.key, kinds))
 
 
-def _resources(kind: Kind, entry: Entry, findings: Findings, *, own: bool) -> list[Assertion]:
+def _resources(kind: Kind, entry: Entry, findings: Findings, *, own: bool) -> list[tuple[Entry, ResourceOptions]]:
     if not isinstance(entry.value, Mapping):
         message = f"`{kind.name}` takes a mapping of resources, not {kind_of(entry.value)}: `{shown(entry.value)}`"
         findings.add(entry.location, message, f"for example {_flow(kind.example)}")
@@ -124,7 +147,7 @@ def _resources(kind: Kind, entry: Entry, findings: Findings, *, own: bool) -> li
     for resource in entry.value.entries:
         options = _options(kind, resource, findings, own=own)
         if options is not None:
-            found.append(Assertion(kind=kind.name, resource=resource.key, options=options, location=resource.location))
+            found.append((resource, options))
     return found
 
 
@@ -133,7 +156,7 @@ def _options(kind: Kind, resource: Entry, findings: Findings, *, own: bool) -> R
         message = f"`{resource.key}` takes a mapping of attributes, not {kind_of(resource.value)}"
         findings.add(resource.location, f"{message}: `{shown(resource.value)}`", f"for example {_flow(kind.example)}")
         return None
-    if not resource.value.entries:
+    if not resource.value.entries and not issubclass(kind.options, Include):
         findings.add(resource.location, f"`{resource.key}` has no attributes, so it asserts nothing")
         return None
     before = len(findings.problems)
@@ -142,10 +165,11 @@ def _options(kind: Kind, resource: Entry, findings: Findings, *, own: bool) -> R
             findings.add(entry.location, f"`{entry.key}` has no value", 'write "" for empty text')
     options = decode(
         kind.options,
-        resource.value,
+        _with_yaml_1_2s_truth(resource.value),
         findings,
         context={"empty_lists": not own},
         place=resource.location,
+        truth_as_text=True,
     )
     if options is None or len(findings.problems) > before:
         return None
@@ -153,6 +177,20 @@ def _options(kind: Kind, resource: Entry, findings: Findings, *, own: bool) -> R
         findings.add(resource.location, f"{kind.name} `{resource.key}`: {refusal}")
         return None
     return options
+
+
+def _with_yaml_1_2s_truth(node: Node) -> Node:
+    """The tree with yes, no, on and off as the text that they are to goss."""
+    match node:
+        case Scalar(value=bool()) if node.text not in _WORDS_OF_TRUTH:
+            return replace(node, value=node.text)
+        case Scalar():
+            return node
+        case Sequence():
+            return replace(node, items=tuple(_with_yaml_1_2s_truth(item) for item in node.items))
+        case Mapping():
+            entries = (replace(entry, value=_with_yaml_1_2s_truth(entry.value)) for entry in node.entries)
+            return replace(node, entries=tuple(entries))
 
 
 def _flow(example: str) -> str:

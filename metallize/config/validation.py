@@ -59,11 +59,13 @@ def decode(
     place: Location | None = None,
     context: dict[str, object] | None = None,
     also: tuple[str, ...] = (),
+    truth_as_text: bool = False,
 ) -> ModelT | None:
     """The model's value, or None after reporting everything that pydantic finds wrong.
 
-    Where text is wanted and a number was written, its text is taken. `place` is that of the node's key, for
-    what is missing in it, and `also` are keys that the section has beside the model's.
+    Where text is wanted and a number was written, its text is taken; with `truth_as_text` that of true and false
+    too. `place` is that of the node's key, for what is missing in it, and `also` are keys that the section has
+    beside the model's.
     """
     data = plain(node)
     for _attempt in range(3):
@@ -71,14 +73,14 @@ def decode(
             return model.model_validate(data, context=context)
         except ValidationError as exc:
             errors = exc.errors(include_url=False)
-            if not any(_patched(data, node, error) for error in errors):
+            if not any(_patched(data, node, error, truth_as_text=truth_as_text) for error in errors):
                 for error in errors:
                     _report(model, node, error, findings, place or node.location, also)
                 return None
     return None
 
 
-def _patched(data: Plain, node: Node, error: ErrorDetails) -> bool:
+def _patched(data: Plain, node: Node, error: ErrorDetails, *, truth_as_text: bool) -> bool:
     """Put a number's text in its place where text is wanted; true when something changed."""
     if error["type"] != "string_type" or not error["loc"]:
         return False
@@ -86,7 +88,7 @@ def _patched(data: Plain, node: Node, error: ErrorDetails) -> bool:
     found, _ = find(node, (*parents, last))
     if not isinstance(found, Scalar) or isinstance(found.value, str | None):
         return False
-    if isinstance(found.value, bool) and not found.verbatim:
+    if isinstance(found.value, bool) and not found.verbatim and not truth_as_text:
         return False
     holder: Any = data
     for step in parents:

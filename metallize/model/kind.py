@@ -14,9 +14,22 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Protocol
 
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
 
 from metallize.model.profile import Frozen
+
+
+def _yaml_truth(raw: object) -> object:
+    """YAML 1.1's other words for a truth, which goss's own YAML takes where a truth is wanted."""
+    words = {"yes": True, "on": True, "no": False, "off": False}
+    return words.get(raw.lower(), raw) if isinstance(raw, str) else raw
+
+
+Flag = Annotated[bool, BeforeValidator(_yaml_truth), Field(strict=True)]
+"""true or false, and nothing that merely could be meant as such."""
+
+Milliseconds = Annotated[int, Field(strict=True, ge=0, le=3_600_000)]
+"""A limit of time; 0 means the attribute's default, as in goss."""
 
 
 class ResourceOptions(Frozen):
@@ -27,7 +40,7 @@ class ResourceOptions(Frozen):
         dict[str, object],
         Field(default_factory=dict, description="anything you want to keep beside the resource; nothing reads it"),
     ]
-    skip: Annotated[bool, Field(strict=True, description="true: not observed, reported as skipped")] = False
+    skip: Annotated[Flag, Field(description="true: not observed, reported as skipped")] = False
 
 
 class Retrying(ResourceOptions):
@@ -42,6 +55,14 @@ class Retrying(ResourceOptions):
             union_mode="left_to_right",
         ),
     ] = 0
+
+
+class Include(ResourceOptions):
+    """A resource that is no claim itself: it brings in the assertions of other files, when the file is read."""
+
+    file: Annotated[
+        str | None, Field(min_length=1, description="path or glob pattern, where the key is only a label")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +124,10 @@ class Kind(Protocol):
         ...
 
     def probe(self, resource: str, options: Frozen) -> str:
-        """A POSIX sh snippet that prints what there is to see; every value from outside is quoted with shlex."""
+        """A POSIX sh snippet that prints what there is to see; every value from outside is quoted with shlex.
+
+        Empty where there is nothing to see in a guest. What it must write, it writes into $METALLIZE_SCRATCH.
+        """
         ...
 
     def judge(self, resource: str, options: Frozen, observation: Observation) -> Iterable[Claim]:

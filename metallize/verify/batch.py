@@ -38,6 +38,7 @@ export LC_ALL=C METALLIZE_SLOWNESS={slowness} SYSTEMD_COLORS=0 SYSTEMD_PAGER= PA
 for d in /run /dev/shm /tmp; do [ -w $d ] && break; done
 d=$d/.metallize.$$
 mkdir $d || exit 9
+export METALLIZE_SCRATCH=$d
 trap 'rm -rf $d' EXIT
 read -r begun rest </proc/uptime
 echo "{boundary} start $begun $(id -u)"
@@ -97,6 +98,8 @@ class Batch:
     script: str
     boundary: str
     probes: int
+    empty: frozenset[int] = frozenset()
+    """Probes of what needs no look at the guest: they are not in the script, and have seen nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,12 +131,15 @@ def make_batch(
         settle=_SETTLE.format(seconds=max(1, round(settle_seconds))) if settle_seconds else "",
         limit=limit,
         slowness=max(1, math.ceil(slowness)),
-        probes="\n".join(f"probe {number} {shlex.quote(text)}" for number, text in enumerate(probes)),
+        probes="\n".join(f"probe {number} {shlex.quote(text)}" for number, text in enumerate(probes) if text),
     )
     encoded = base64.b64encode(body.encode()).decode()
     secret = base64.b64encode(f"{password}\n".encode()).decode() if password is not None else "''"
     return Batch(
-        script=_AS_ROOT.format(body=encoded, secret=secret, boundary=boundary), boundary=boundary, probes=len(probes)
+        script=_AS_ROOT.format(body=encoded, secret=secret, boundary=boundary),
+        boundary=boundary,
+        probes=len(probes),
+        empty=frozenset(number for number, text in enumerate(probes) if not text),
     )
 
 
@@ -142,7 +148,8 @@ def read_batch(batch: Batch, stdout: bytes) -> BatchResult:
     mark = re.escape(batch.boundary.encode())
     start = re.search(rb"^%b start ([\d.]+) (\d+)\n" % mark, stdout, re.MULTILINE)
     settled = re.search(rb"^%b settled ([\d.]+)\n" % mark, stdout, re.MULTILINE)
-    found: dict[int, Observation] = {}
+    nothing = Observation(status=0, stdout="", stderr="", seconds=0.0)
+    found = dict.fromkeys(batch.empty, nothing) if start is not None else {}
     position = settled.end() if settled else 0
     for match in re.finditer(rb"\n%b out (\d+) (\d+) ([\d.]+) ([\d.]+)\n" % mark, stdout):
         number = int(match[1])

@@ -41,7 +41,7 @@ def judge_assertion(
         kind=assertion.kind,
         holds=all(claim.holds for claim in claims),
         claims=claims,
-        observed=observed,
+        observed=observed if kind.probe(assertion.resource, assertion.options) else "host",
         seconds=observation.seconds if observation else 0.0,
         location=str(assertion.location),
     )

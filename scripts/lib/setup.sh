@@ -135,6 +135,11 @@ missing_packages() {
     [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo '?debian-archive-keyring'
     [ -e /usr/share/keyrings/ubuntu-archive-keyring.gpg ] || echo '?ubuntu-keyring'
   fi
+  # The tests try each probe with each tool that a guest may have.
+  has curl || echo curl
+  has wget || echo wget
+  has openssl || echo openssl
+  has perl || echo perl
   [ "$(id -u)" -eq 0 ] || has newuidmap || echo uidmap
   if has_docker_ce; then
     has docker || echo docker-ce-cli

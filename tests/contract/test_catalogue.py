@@ -11,7 +11,7 @@ import yaml
 from metallize.catalog import Catalog, render_explain, render_list
 from metallize.config import load_profile, load_suite
 from metallize.model.catalogue import Generator, Layer
-from metallize.model.kind import Kind, ResourceOptions
+from metallize.model.kind import Include, Kind, ResourceOptions
 
 CATALOG = Catalog()
 VOCABULARY = CATALOG.vocabulary()
@@ -76,8 +76,14 @@ def test_an_assertion_kind(kind: Kind, tmp_path: Path) -> None:
     assert issubclass(kind.options, ResourceOptions)
     path = tmp_path / "goss.yaml"
     path.write_text(yaml.safe_dump({kind.name: yaml.safe_load(kind.example)}))
+    if issubclass(kind.options, Include):
+        [named] = yaml.safe_load(kind.example)
+        included = tmp_path / named.replace("*", "x")
+        included.parent.mkdir(exist_ok=True)
+        included.write_text("matching: {x: {content: a, matches: a}}\n")
     (assertion,) = load_suite(path, vocabulary=VOCABULARY)
-    assert kind.probe(assertion.resource, assertion.options)
+    seen = VOCABULARY.kinds[assertion.kind].probe(assertion.resource, assertion.options)
+    assert bool(seen) is (assertion.kind != "matching"), "only what stands in the file itself needs no look"
     schema = kind.options.model_json_schema()
     assert schema["additionalProperties"] is False
     assert {"title", "meta", "skip"} <= set(schema["properties"])

@@ -38,7 +38,7 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "unknown machine in a mapping": ("[seabios, ovmf]", "{pc: {machine: ofmv}}", "10:28", "unknown machine `ofmv` (did you mean `ovmf`?)"),
     "machine twice": ("[seabios, ovmf]", "[ovmf, ovmf]", "10:20", "machine `ovmf` is named twice"),
     "unknown kind": ("service:", "servce:", "13:5", "unknown assertion kind `servce` (did you mean `service`?)"),
-    "unsupported kind": ("service: {ssh: {enabled: true}}", "dns: {localhost: {resolvable: true}}", "13:5", "goss's `dns` is not supported yet"),
+    "unsupported kind": ("service: {ssh: {enabled: true}}", "registry: {x: {exists: true}}", "13:5", "goss's `registry` is Windows's, and no image here has one"),
     "unknown attribute": ("enabled", "enabeld", "13:21", "unknown key `enabeld` (did you mean `enabled`?)"),
     "unknown matcher": ("enabled: true", "enabled: {nott: false}", "13:31", "unknown matcher `nott` (did you mean `not`?)"),
     "attribute without value": ("enabled: true", "enabled:", "13:21", "`enabled` has no value"),
