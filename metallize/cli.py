@@ -72,6 +72,9 @@ def _add_verify(verbs: argparse._SubParsersAction[_Parser]) -> None:
     verify.add_argument("--assert", dest="assertions", type=Path, action="append", default=[], metavar="GOSS.yaml")
     verify.add_argument("--user", help="log in as this user (with --image)")
     verify.add_argument("--password", help="its password")
+    verify.add_argument(
+        "--steps", type=Path, metavar="STEPS.yaml", help="console steps: a list of {expect, send} (with --image)"
+    )
     _common(verify)
     _booting(verify)
     verify.set_defaults(run=commands.verify)

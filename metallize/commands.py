@@ -13,7 +13,7 @@ from metallize import bases, pipeline, verification
 from metallize import flash as flashing
 from metallize import publish as publishing
 from metallize.catalog import Catalog, host_platform, render_explain, render_list
-from metallize.config import load_profile, profile_schema
+from metallize.config import load_profile, load_steps, profile_schema
 from metallize.config.suggest import did_you_mean
 from metallize.doctor import examine
 from metallize.engines.docker import DockerEngine
@@ -177,15 +177,17 @@ def verify(options: argparse.Namespace) -> int:
     settings = _pipeline_options(options)
     renderer = choose(as_json=options.json, verbose=options.verbose)
     if options.image is not None:
-        boot = Boot()
+        boot = Boot(steps=load_steps(options.steps) if options.steps is not None else ())
         if options.user:
             login = Login(user=options.user, password=options.password or "")
-            boot = Boot(login=login, ssh=Ssh(user=options.user, password=options.password))
+            boot = boot.model_copy(update={"login": login, "ssh": Ssh(user=options.user, password=options.password)})
         with renderer:
             reports = pipeline.verify_image(
                 options.image, catalog, renderer, settings, boot=boot, suites=options.assertions
             )
     else:
+        if options.steps is not None:
+            raise UsageError("--steps goes with --image", hint="in a profile they stand under boot.steps")
         profile = _profile(options, catalog)
         with renderer:
             reports = pipeline.verify_built(profile, catalog, renderer, settings)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from metallize.config.assertions import decode_assertions, read_suite
+from metallize.config.expectations import check_expectations
 from metallize.config.lookup import look_up
 from metallize.config.suggest import did_you_mean
 from metallize.config.tree import Entry, Mapping, Node, Scalar, Sequence, kind_of, shown
@@ -35,6 +36,7 @@ def decode_boot(
     _check_patterns(node, findings)
     _check_reach(node, findings)
     _check_login(node, findings)
+    check_expectations(node, vocabulary.refusals, findings)
     assertions = _suites(node.get("suites"), path, vocabulary, findings)
     if (own := node.get("assert")) is not None:
         assertions += decode_assertions(own.value, own.location, vocabulary.kinds, findings, own=True)

@@ -129,6 +129,7 @@ def _extend_boot(boot: Schema, vocabulary: Vocabulary) -> None:
     }
     properties["suites"]["minItems"] = 1
     properties["reach"]["minProperties"] = 1
+    properties["steps"]["minItems"] = 1
     properties["assert"] = {"$ref": "#/$defs/Assertions"}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -49,3 +49,5 @@ class Vocabulary:
     suites: Suites
     host_platform: Platform
     """What `platform:` is where a profile names none."""
+    refusals: Collection[str]
+    """The rules that boot.expect may name as refused."""

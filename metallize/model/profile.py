@@ -189,6 +189,56 @@ class Media(StrEnum):
     USB = "usb"
 
 
+def parse_expect(value: object) -> object:
+    """The long form of `refused` and `booted`, and of `{refused: RULE}`; anything else as it is."""
+    if value == "booted":
+        return {"refused": None}
+    if value == "refused":
+        return {"refused": ()}
+    if isinstance(value, str):
+        raise ValueError("it is `booted`, `refused`, or {refused: RULE}")  # noqa: TRY004 - pydantic reads ValueError
+    if isinstance(value, dict) and isinstance(value.get("refused"), str):
+        return {**value, "refused": (value["refused"],)}
+    if isinstance(value, dict) and value.get("refused", ...) in (None, [], ...):
+        raise ValueError("it is `booted`, `refused`, or {refused: RULE}")
+    return value
+
+
+class Outcome(Frozen):
+    """What must come of a boot."""
+
+    refused: tuple[str, ...] | None
+    """The rules by which firmware or loader may refuse it, any of them where it is empty; None: it must boot."""
+
+
+Expect = Annotated[
+    Outcome,
+    BeforeValidator(parse_expect),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["booted", "refused"]},
+                {
+                    "type": "object",
+                    "properties": {
+                        "refused": {
+                            "anyOf": [
+                                {"type": "string"},
+                                {"type": "array", "minItems": 1, "items": {"type": "string"}},
+                            ]
+                        }
+                    },
+                    "required": ["refused"],
+                    "additionalProperties": False,
+                },
+            ],
+            "description": "refused: the image passes only where firmware or loader refuse it, for any rule of theirs "
+            "or for the one named",
+        }
+    ),
+]
+
+
 class MachineOverrides(Frozen):
     """What one entry of boot.machines changes for its machine."""
 
@@ -198,6 +248,7 @@ class MachineOverrides(Frozen):
     cpus: Annotated[int | None, Field(strict=True, ge=1, le=64)] = None
     disk: Size | None = None
     timeout: Duration | None = None
+    expect: Expect | None = None
 
 
 class Login(Frozen):
@@ -260,10 +311,32 @@ class Reach(Frozen):
     timeout: Duration | None = None
 
 
+class Step(Frozen):
+    """Something to wait for on the console, something to type, or first the one and then the other."""
+
+    expect: Annotated[
+        OneLine | None, Field(description="text, or /a regular expression/, that the console must show from here on")
+    ] = None
+    send: Annotated[
+        str | None,
+        Field(description="what is typed then; keys by name: <enter>, <esc>, <down>, <f2>, <ctrl-c>; <lt> is a <"),
+    ] = None
+    timeout: Annotated[Duration, Field(description="for `expect`, on a host of normal speed")] = timedelta(minutes=1)
+
+
 class TimeBudgets(Frozen):
     """Budgets, scaled by the measured slowness of the host."""
 
-    ready: Duration | None = None
+    firmware: Annotated[Duration | None, Field(description="how long the firmware may take")] = None
+    loader: Annotated[Duration | None, Field(description="how long the boot loader may take")] = None
+    kernel: Annotated[Duration | None, Field(description="from the kernel's start to its initrd's")] = None
+    initrd: Annotated[Duration | None, Field(description="how long the initrd may take")] = None
+    userspace: Annotated[Duration | None, Field(description="from the init system's start to the login prompt")] = None
+    login: Annotated[Duration | None, Field(description="from power-on to the login prompt")] = None
+    ready: Annotated[Duration | None, Field(description="from power-on to a system that has settled")] = None
+    units: Annotated[
+        dict[OneLine, Duration], Field(description="how long each of these units may take to start: ssh.service: 5s")
+    ] = {}
 
 
 class Boot(Frozen):
@@ -294,6 +367,11 @@ class Boot(Frozen):
         dict[str, Reach],
         Field(description="seen from the host: tcp:PORT with banner, http://:PORT/PATH with status and body"),
     ] = {}
+    expect: Expect | None = None
+    steps: Annotated[
+        tuple[Step, ...],
+        Field(description="what to wait for and to type on the console while it boots: menus, prompts"),
+    ] = ()
     time: TimeBudgets = TimeBudgets()
     reboot: Annotated[bool, Field(strict=True, description="everything must hold again after a clean reboot")] = False
 

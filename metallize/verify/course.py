@@ -11,7 +11,6 @@ from metallize.model.report import BootReport, Finding, Result, Severity, Stage,
 from metallize.qemu.vm import RunningGuest
 from metallize.verify import reboot
 from metallize.verify.evidence import EVIDENCE_SECONDS
-from metallize.verify.judge import judge_time
 from metallize.verify.prepared import PreparedBoot
 from metallize.verify.session import BootSession
 
@@ -36,7 +35,7 @@ class Course:
         self.session = self.boot.session(guest)
         try:
             self.session.run()
-            if self.boot.request.boot.reboot:
+            if self.boot.request.boot.reboot and self.boot.request.refusal is None:
                 before = self._next()
                 self.session = self.boot.session(guest, suffix=reboot.SUFFIX)
                 reboot.reboot(before, self.session)
@@ -54,9 +53,6 @@ class Course:
         results = [*self.results, *session.results]
         if self.failure is None:
             results += console_results(request.boot.console.require, watch.missing)
-        budget = request.boot.time.ready
-        if budget is not None and session.ready_seconds is not None:
-            results.append(judge_time(budget, session.ready_seconds, self.boot.slowness, suffix=session.suffix))
         faults = [finding for finding in findings if finding.severity is Severity.FAULT]
         holds = self.failure is None and not faults and all(result.holds for result in results)
         if session.ready_seconds is None and self.failure is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 
 from metallize.model.assertion import Assertion
 from metallize.model.kind import Claim, Kind, Observation
@@ -54,35 +53,55 @@ def judge_system(
     allowed: Mapping[str, bool],
     suffix: str = "",
 ) -> tuple[Result, ...]:
-    """Whether the init system came to rest, and which units failed; nothing where there is no systemd."""
+    """Whether the init system came to rest, and which units failed; nothing where there is no systemd.
+
+    `degraded` is explained by the units that failed, and holds where console.allow names all of them. Anything else
+    but `running` is named with the jobs that still run: `starting` is a unit that hangs while it starts.
+    """
     _, state, failed, jobs = (item.stdout.strip() if item else "" for item in observations)
     if state in ("", "none", "offline", "unknown"):
         return ()
+    units = [line.split() for line in failed.splitlines() if line.split()]
     results = [
         Result(
-            title=f"unit {line.split()[0]}{suffix}",
+            title=f"unit {words[0]}{suffix}",
             kind="unit",
             holds=False,
             claims=(Claim(attribute="state", expected="not failed", actual="failed", holds=False),),
             observed=observed,
-            note=" ".join(line.split()[4:]),
+            note=" ".join(words[4:]),
         )
-        for line in failed.splitlines()
-        if line.split() and not allowed.get(line.split()[0], False)
+        for words in units
+        if not allowed.get(words[0], False)
     ]
-    running = state == "running" or (state == "degraded" and not results)
-    if not running and not results:
-        waiting = "; ".join(" ".join(line.split()[1:]) for line in jobs.splitlines()[:5])
-        claim = Claim(attribute="state", expected="running", actual=state, holds=False, note=waiting)
-        results.append(
-            Result(title=f"system is running{suffix}", kind="system", holds=False, claims=(claim,), observed=observed)
-        )
-    elif running:
-        claim = Claim(attribute="state", expected="running", actual=state, holds=True)
-        results.append(
-            Result(title=f"system is running{suffix}", kind="system", holds=True, claims=(claim,), observed=observed)
-        )
-    return tuple(results)
+    if state == "degraded" and results:
+        return tuple(results)  # they say it all
+    forgiven = [words[0] for words in units if allowed.get(words[0], False)]
+    holds = state in ("running", "degraded")
+    note = f"degraded by {', '.join(forgiven)}, which console.allow names" if holds and forgiven else ""
+    claim = Claim(
+        attribute="state", expected="running", actual=state, holds=holds, note="" if holds else explain_jobs(jobs)
+    )
+    system = Result(
+        title=f"system is running{suffix}",
+        kind="system",
+        holds=holds,
+        claims=(claim,),
+        observed=observed,
+        note=note,
+    )
+    return (*results, system)
+
+
+def explain_jobs(listed: str) -> str:
+    """Systemctl list-jobs in words: what still runs, and how many jobs wait for it; pure."""
+    jobs = [line.split() for line in listed.splitlines() if len(line.split()) >= 4]  # noqa: PLR2004 - job unit type state
+    running = [f"{unit} ({kind} job)" for _, unit, kind, state, *_ in jobs if state == "running"]
+    waiting = [unit for _, unit, _, state, *_ in jobs if state == "waiting"]
+    if not jobs:
+        return "no job is left: see the journal"
+    said = f"still running: {', '.join(running[:5])}" if running else "no job runs"
+    return said + (f"; waiting: {', '.join(waiting[:5])}{' ...' if len(waiting) > 5 else ''}" if waiting else "")  # noqa: PLR2004 - a line
 
 
 def login_result(
@@ -98,23 +117,4 @@ def login_result(
         observed="ssh" if kind == "ssh" else "serial",
         seconds=round(seconds, 3),
         note=note,
-    )
-
-
-def judge_time(budget: timedelta, ready_seconds: float, slowness: float, *, suffix: str = "") -> Result:
-    """boot.time.ready against the time that the guest needed, scaled by the host's slowness."""
-    limit = budget.total_seconds() * slowness
-    claim = Claim(
-        attribute="ready",
-        expected=f"within {limit:.1f} s ({budget.total_seconds():g} s on a host of normal speed)",
-        actual=f"{ready_seconds:.1f} s",
-        holds=ready_seconds <= limit,
-    )
-    return Result(
-        title=f"time ready{suffix}",
-        kind="time",
-        holds=claim.holds,
-        claims=(claim,),
-        observed="host",
-        seconds=round(ready_seconds, 3),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from metallize.model.assertion import Assertion
 from metallize.model.kind import Kind
 from metallize.model.machine import Machine
-from metallize.model.profile import Boot, ImageFormat, MachineOverrides
+from metallize.model.profile import Boot, ImageFormat, MachineOverrides, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,3 +29,9 @@ class VerifyRequest:
     overrides: MachineOverrides = field(default_factory=MachineOverrides)
     accel: str = "auto"
     keep_running: bool = False
+
+    @property
+    def refusal(self) -> Outcome | None:
+        """How firmware or loader must refuse the image; None where it must boot."""
+        expected = self.overrides.expect or self.boot.expect
+        return expected if expected is not None and expected.refused is not None else None

@@ -12,6 +12,7 @@ from functools import partial
 
 from metallize.deadline import Deadline
 from metallize.guest import GuestFailed, Shell, ShellError
+from metallize.model.profile import Outcome
 from metallize.model.report import Finding, Result, Severity, Stage
 from metallize.qemu.serial import SerialShell
 from metallize.qemu.ssh import SshAccess, SshRefusedError, SshShell, connect
@@ -21,9 +22,12 @@ from metallize.verify.diagnose import NO_ADDRESS, NOTHING_LISTENS, PROBES, expla
 from metallize.verify.judge import SYSTEM_PROBES, judge_system, login_result
 from metallize.verify.observer import MOST_PATIENT, Observer
 from metallize.verify.reach import check_reach
+from metallize.verify.refusal import await_refusal
 from metallize.verify.request import VerifyRequest
 from metallize.verify.serial_login import log_in_on_serial
+from metallize.verify.steps import Steps
 from metallize.verify.task import Task
+from metallize.verify.times import judge_times, judge_units, unit_probe
 
 PATIENCE_SECONDS = 20.0
 """How long the other way in may still take, on a host of normal speed, when one way in has shown all."""
@@ -51,6 +55,8 @@ class BootSession:
     boot_id: str = ""
     ssh: Task[SshShell] | None = None
     serial: Task[SerialShell | None] | None = None
+    steps: Task[int] | None = None
+    """The console steps; its value is the position at which they ended."""
     evidence: Task[None] | None = None
     observer: Observer = field(init=False)
     _patience: Deadline | None = None
@@ -74,6 +80,18 @@ class BootSession:
         boot = self.request.boot
         watch = self.guest.watch
         access = self.ssh_access
+        if boot.steps:
+            steps = Steps(
+                guest=self.guest,
+                steps=boot.steps,
+                suffix=self.suffix,
+                position=self.from_position,
+                results=self.results,
+            )
+            self.steps = Task("steps", partial(self._take, steps), watch)
+        if self.request.refusal is not None:
+            self._await_refusal(self.request.refusal)
+            return
         if access is not None:
             begun = watch.seconds
             port = self.guest.host_port(22)
@@ -84,6 +102,7 @@ class BootSession:
             self.serial = Task("serial", self._log_in_on_serial, watch)
         if self.ssh is None and self.serial is None:
             self._look_on()
+            self._judge_times()
             return
         shell = self._first_shell()
         if shell is not None:
@@ -101,7 +120,9 @@ class BootSession:
             self._ssh_done(access, begun)
         if shell is None:
             self._nothing_answered()
+        self._steps_done()
         self._reach()
+        self._judge_times()
 
     def best_shell(self) -> Shell | None:
         """A shell that is logged in, if there is one."""
@@ -139,11 +160,12 @@ class BootSession:
         login = self.request.boot.login
         if login is None:
             return None
+        self._steps_done()
         shell = log_in_on_serial(
             self.guest,
             login,
             self.deadline,
-            position=self.from_position,
+            position=self.from_position if self.steps is None else self.steps.value(),
             given_up=self._out_of_patience,
             suffix=self.suffix,
             results=self._serial_results,
@@ -174,9 +196,11 @@ class BootSession:
         return self.best_shell()
 
     def _look_on(self) -> None:
+        """With no login declared: what can be seen is the steps, or where there are none a login prompt."""
         watch = self.guest.watch
-        prompt = watch.wait(lambda: True if watch.stage.rank >= Stage.LOGIN.rank else None, self.deadline)
-        if prompt is None:
+        if self.steps is not None:
+            self._steps_done()
+        elif watch.wait(lambda: True if watch.stage.rank >= Stage.LOGIN.rank else None, self.deadline) is None:
             self._time_is_over("no login prompt was seen")
         quiet = Deadline.after(SEEN_SECONDS * min(self.slowness, MOST_PATIENT), "what follows the login prompt")
         watch.wait(lambda: None, quiet)
@@ -184,12 +208,41 @@ class BootSession:
         watch.reached(Stage.READY)
         self._reach()
 
+    def _take(self, steps: Steps) -> int:
+        """The console steps; one that finds nothing ends every wait."""
+        try:
+            steps.run()
+        except GuestFailed as failed:
+            missed = failed.finding
+            self.guest.watch.fail(missed.rule, missed.cause, remedy=missed.remedy, stage=missed.stage)
+            raise
+        return steps.position
+
+    def _steps_done(self) -> None:
+        """Wait for the steps, each of which ends at its own time. Raises GuestFailed."""
+        steps = self.steps
+        if steps is not None:
+            limit = sum(step.timeout.total_seconds() for step in self.request.boot.steps) * self.slowness + 30
+            self.guest.watch.wait(lambda: steps.done or None, Deadline.after(limit, "the console steps"))
+
+    def _await_refusal(self, expected: Outcome) -> None:
+        """An image that must not boot. Raises GuestFailed when it is not refused as it must be."""
+        watch = self.guest.watch
+        refusal = await_refusal(expected, watch, self.deadline)
+        self.results.append(refusal.result)
+        if refusal.failure is not None:
+            raise GuestFailed(refusal.failure)
+        self.ready_seconds = watch.seconds
+        watch.ending()
+
     # --- what was seen -------------------------------------------------------------------------------------------
 
     def _observe(self, shell: Shell) -> None:
         """Run all probes in one round trip, once the system has settled, and judge them."""
         assertions = self.request.assertions
-        probes = [*SYSTEM_PROBES, *self.observer.probes(assertions)]
+        units = self.request.boot.time.units
+        own = [*SYSTEM_PROBES, *(unit_probe(unit) for unit in units)]
+        probes = [*own, *self.observer.probes(assertions)]
         settle = max(10.0, min(SETTLE_SECONDS * self.slowness, self.deadline.remaining))
         begun = self.guest.watch.seconds
         answer = self.observer.run(shell, probes, settle_seconds=settle)
@@ -203,7 +256,14 @@ class BootSession:
         self.results += judge_system(system, observed=shell.name, allowed=allowed, suffix=self.suffix)
         if not answer.as_root:
             self.notes.append(f"assertions were observed over {shell.name} without root's rights")
-        self.results += self.observer.judged(shell, assertions, answer.observations[len(SYSTEM_PROBES) :])
+        self.results += judge_units(
+            units,
+            answer.observations[len(SYSTEM_PROBES) : len(own)],
+            self.slowness,
+            observed=shell.name,
+            suffix=self.suffix,
+        )
+        self.results += self.observer.judged(shell, assertions, answer.observations[len(own) :])
 
     def _serial_done(self) -> None:
         if self.serial is None:
@@ -247,6 +307,10 @@ class BootSession:
             if observation is not None and observation.stdout.strip():
                 self.diagnosis += [f"{name}:", *(f"  {line}" for line in observation.stdout.strip().splitlines()[:40])]
         return explain_ssh(seen, problem)
+
+    def _judge_times(self) -> None:
+        budgets, watch = self.request.boot.time, self.guest.watch
+        self.results += judge_times(budgets, watch.stages, self.ready_seconds, self.slowness, suffix=self.suffix)
 
     def _reach(self) -> None:
         watch = self.guest.watch

@@ -96,3 +96,11 @@ def test_the_shipped_profiles_are_all_told_of() -> None:
     text = section("README.md", "Shipped profiles")
     for name in Catalog().profiles:
         assert re.search(rf"\b{re.escape(name)}\b", text), f"README.md does not tell of {name}"
+
+
+@pytest.mark.parametrize("block", blocks((ROOT / "docs/booting.md").read_text(), "yaml"))
+def test_what_a_boot_can_be_asked_loads(block: str, tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    head = "images: [debian:trixie, debian-disk.dockerfile]\noutput: {generator: ext4, file: x.img}\n"
+    path.write_text(head + block)
+    assert load_profile(path, vocabulary=Catalog().vocabulary()).boot is not None

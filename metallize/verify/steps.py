@@ -1,0 +1,108 @@
+"""Console steps: what a profile waits for and types while the guest boots, at menus and prompts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from metallize.deadline import Deadline
+from metallize.guest import Guest, GuestFailed
+from metallize.model.go_regex import compile_go_regex
+from metallize.model.keys import typed
+from metallize.model.kind import Claim
+from metallize.model.profile import Step
+from metallize.model.report import Finding, Result, Severity
+
+_LOOKED_AT = 65_536
+"""Characters before the console's end in which a step's pattern is looked for."""
+_LINE = 1024
+_SHOWN_LINES = 10
+
+
+@dataclass(slots=True, kw_only=True)
+class Steps:
+    """The steps of one boot; `results` grows with each, and `position` is where the next one looks from."""
+
+    guest: Guest
+    steps: Sequence[Step]
+    suffix: str = ""
+    position: int = 0
+    results: list[Result] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Take them one after the other. Raises GuestFailed at the first that finds nothing in its time."""
+        for number, step in enumerate(self.steps, start=1):
+            begun = self.guest.watch.seconds
+            seen = self._wait(number, step)
+            if step.send is not None:
+                self.guest.console.write(typed(step.send).encode())
+            claim = Claim(attribute="console", expected=step.expect or "to type", actual=seen or "typed", holds=True)
+            self.results.append(
+                Result(
+                    title=f"{title_of(number, step)}{self.suffix}",
+                    kind="step",
+                    holds=True,
+                    claims=(claim,),
+                    observed="console",
+                    seconds=round(self.guest.watch.seconds - begun, 3),
+                )
+            )
+
+    def _wait(self, number: int, step: Step) -> str:
+        """The text that was waited for; empty where the step only types."""
+        if step.expect is None:
+            return ""
+        console, watch = self.guest.console, self.guest.watch
+        pattern = step_pattern(step.expect)
+        seconds = step.timeout.total_seconds() * watch.slowness
+
+        def look() -> str | None:
+            start = max(self.position, console.position - _LOOKED_AT)
+            begin = max(0, start - _LINE)
+            match = pattern.search(console.since(begin), start - begin)  # so that ^ is a line's beginning
+            if match is None:
+                return None
+            self.position = begin + match.end()
+            return match[0].strip() or match[0]
+
+        seen = watch.wait(look, Deadline.after(seconds, f"step {number}"))
+        if seen is None:
+            raise GuestFailed(self._missed(number, step, seconds))
+        return seen
+
+    def _missed(self, number: int, step: Step, seconds: float) -> Finding:
+        title = title_of(number, step)
+        shown = self.guest.console.tail(_SHOWN_LINES)
+        claim = Claim(
+            attribute="console",
+            expected=str(step.expect),
+            actual=f"no such text within {seconds:.0f} s" + (f"; last: {shown[-1].strip()}" if shown else ""),
+            holds=False,
+        )
+        self.results.append(
+            Result(title=f"{title}{self.suffix}", kind="step", holds=False, claims=(claim,), observed="console")
+        )
+        return Finding(
+            rule="console-step",
+            stage=self.guest.watch.stage,
+            severity=Severity.FATAL,
+            cause=f"{title}: the console did not show it within {seconds:.0f} s"
+            + ("" if number == 1 else f", after the {number - 1} before it were taken"),
+            remedy="compare the pattern with the console's last lines; `timeout` of the step says how long to wait",
+            context=shown,
+            seconds=self.guest.watch.seconds,
+        )
+
+
+def title_of(number: int, step: Step) -> str:
+    """How a step is called in a report."""
+    if step.expect is None:
+        return f"step {number}: type {step.send!r}"
+    return f"step {number}: expect {step.expect}"
+
+
+def step_pattern(source: str) -> re.Pattern[str]:
+    """`/re/` or `/re/i`, in which ^ and $ are a line's ends, or the text itself. Raises ValueError for a bad one."""
+    match = re.fullmatch(r"/(.+)/([ims]*)", source, re.DOTALL)
+    return compile_go_regex(match[1], f"{match[2]}m") if match else re.compile(re.escape(source))

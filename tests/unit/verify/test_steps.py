@@ -1,0 +1,89 @@
+"""Console steps against a console that answers: what is typed, and what is said of that which never comes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from metallize.guest import GuestFailed, Monitor
+from metallize.model.keys import KEYS, typed, unknown_keys
+from metallize.model.profile import Step
+from metallize.verify.steps import Steps, step_pattern
+from tests.unit.qemu.test_serial import FakeConsole, FakeWatch
+
+
+@dataclass
+class FakeGuest:
+    console: FakeConsole
+    watch: FakeWatch
+
+    @property
+    def monitor(self) -> Monitor:
+        raise AssertionError("steps need no monitor")
+
+    def host_port(self, guest_port: int) -> int:
+        raise AssertionError("steps need no network")
+
+
+class Menu:
+    """Prints the next text whenever something is typed."""
+
+    def __init__(self, *texts: str) -> None:
+        self.console = FakeConsole(self._typed)
+        self.texts = list(texts)
+        self.seen: list[bytes] = []
+        self._show()
+
+    def _show(self) -> None:
+        if self.texts:
+            self.console.feed(self.texts.pop(0).encode())
+
+    def _typed(self, data: bytes) -> None:
+        self.seen.append(data)
+        self._show()
+
+
+def take(menu: Menu, *steps: Step) -> Steps:
+    taken = Steps(guest=FakeGuest(menu.console, FakeWatch()), steps=steps, suffix=" again")
+    taken.run()
+    return taken
+
+
+def test_each_step_looks_from_where_the_one_before_ended() -> None:
+    menu = Menu("boot: ", "^boot:\r\nboot: \r\nPassword: ", "\r\nwelcome\r\n")
+    taken = take(
+        menu,
+        Step(expect="boot:", send="linux single\n"),
+        Step(expect="/^boot: $/"),
+        Step(expect="/pass\\w+/i", send="secret<enter>"),
+        Step(expect="welcome"),
+    )
+    assert menu.seen == [b"linux single\r", b"secret\r"]
+    assert [result.holds for result in taken.results] == [True] * 4
+    assert taken.results[0].title == "step 1: expect boot: again"
+    assert taken.results[2].claims[0].actual == "Password"
+
+
+def test_a_step_that_finds_nothing_is_named_with_what_was_shown() -> None:
+    menu = Menu("boot: ", "\r\nunknown label\r\nboot: ")
+    with pytest.raises(GuestFailed) as caught:
+        take(menu, Step(expect="boot:", send="linx\n"), Step(expect="Loading", timeout=0.05))
+    finding = caught.value.finding
+    assert finding.rule == "console-step"
+    assert finding.cause.startswith("step 2: expect Loading: the console did not show it within")
+    assert "unknown label" in finding.context
+
+
+def test_keys_are_what_a_terminal_sends() -> None:
+    assert typed("a\nb<enter><esc><DOWN><ctrl-c><f1><f5>") == "a\rb\r\x1b\x1b[B\x03\x1bOP\x1b[15~"
+    assert typed("1 < 2 <lt>x> <nokey>") == "1 < 2 <x> <nokey>"
+    assert unknown_keys("<enter><entr> 1 < 2 <lt>") == ("entr",)
+    assert len(set(KEYS.values()) - {"\r", "\t"}) == len(KEYS) - 4  # <enter> is <ctrl-m>, <tab> is <ctrl-i>
+
+
+def test_a_pattern_knows_lines() -> None:
+    assert step_pattern("/^grub> $/").search("x\ngrub> ")
+    assert not step_pattern("/^rub>/").search("x\ngrub> ")
+    assert step_pattern("a.b(").search("xa.b(c")
+    assert not step_pattern("a.b").search("axb")
