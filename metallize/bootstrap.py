@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -34,6 +35,18 @@ def distribution(reference: str) -> Distribution | None:
     else:
         return None
     return Distribution(id=repository, suite=suite) if suite.isalnum() else None
+
+
+def supports(layer: Sequence[str], reference: str) -> bool:
+    """Whether a layer that says it is made for these (`debian:13`) fits a base; true where either says nothing known.
+
+    An entry without a version is for every version.
+    """
+    base = distribution(reference)
+    known = {*_DEBIAN.values(), *_UBUNTU.values()}
+    if not layer or base is None or base.suite not in known:
+        return True
+    return any(each == base.id if ":" not in each else distribution(each) == base for each in layer)
 
 
 def bootstrap_argv(wanted: Distribution, platform: Platform, target: str) -> tuple[str, ...]:

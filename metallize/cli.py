@@ -53,15 +53,18 @@ def _add_build(verbs: argparse._SubParsersAction[_Parser]) -> None:
     build.add_argument("--no-cache", action="store_true", help="build every layer again")
     _common(build)
     _booting(build)
+    _output_option(build)
     build.set_defaults(run=commands.build)
     plan = verbs.add_parser("plan", help="print the build as a shell script that does the same")
     _profile_argument(plan)
     _common(plan)
+    _output_option(plan)
     plan.set_defaults(run=commands.plan)
     publish = verbs.add_parser("publish", help="ship a verified image; refuses any other")
     _profile_argument(publish)
     publish.add_argument("--to", required=True, type=Path, metavar="DEST", help="the folder to publish to")
     _common(publish)
+    _output_option(publish)
     publish.set_defaults(run=commands.publish)
 
 
@@ -77,11 +80,13 @@ def _add_verify(verbs: argparse._SubParsersAction[_Parser]) -> None:
     )
     _common(verify)
     _booting(verify)
+    _output_option(verify)
     verify.set_defaults(run=commands.verify)
     boot = verbs.add_parser("boot", help="boot it for a person: serial on the terminal, SSH command printed")
     boot.add_argument("target", type=Path, metavar="PROFILE or IMAGE")
     _common(boot)
     _booting(boot)
+    _output_option(boot)
     boot.set_defaults(run=commands.boot)
 
 
@@ -121,6 +126,12 @@ def _add_catalogue(verbs: argparse._SubParsersAction[_Parser]) -> None:
 
 def _profile_argument(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("profile", type=Path, metavar="PROFILE", help="a profile's file, or a shipped profile's name")
+
+
+def _output_option(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--output", dest="outputs", action="append", default=[], metavar="FILE", help="only this one of `outputs`"
+    )
 
 
 def _common(verb: argparse.ArgumentParser) -> None:

@@ -13,7 +13,7 @@ from metallize import bases, pipeline, verification
 from metallize import flash as flashing
 from metallize import publish as publishing
 from metallize.catalog import Catalog, host_platform, render_explain, render_list
-from metallize.config import load_profile, load_steps, profile_schema
+from metallize.config import load_profiles, load_steps, profile_schema
 from metallize.config.suggest import did_you_mean
 from metallize.doctor import examine
 from metallize.engines.docker import DockerEngine
@@ -76,7 +76,12 @@ def _catalog(options: argparse.Namespace) -> Catalog:
 
 
 def _profile(options: argparse.Namespace, catalog: Catalog) -> Profile:
-    """The profile that is named: a file, or a shipped profile by its name."""
+    """The one output that is meant: the only one, the one of --output, or else the first."""
+    return _profiles(options, catalog)[0]
+
+
+def _profiles(options: argparse.Namespace, catalog: Catalog) -> tuple[Profile, ...]:
+    """The outputs of the profile that is named, a file or a shipped profile's name; those of --output alone."""
     path: Path = options.profile
     if not path.exists() and path.name == str(path) and path.suffix in {"", ".yaml"}:
         shipped = catalog.profiles.get(path.stem)
@@ -86,7 +91,14 @@ def _profile(options: argparse.Namespace, catalog: Catalog) -> Profile:
             message = "there is no such file, and no shipped profile of that name"
             raise ProfileError([Problem(location=place, message=message, hint=did_you_mean(path.name, names))])
         path = shipped
-    return load_profile(path, vocabulary=catalog.vocabulary(), overrides=_overrides(options))
+    profiles = load_profiles(path, vocabulary=catalog.vocabulary(), overrides=_overrides(options))
+    wanted: list[str] = getattr(options, "outputs", [])
+    files = [profile.output.file for profile in profiles]
+    for name in wanted:
+        if name not in files:
+            hint = did_you_mean(name, files) or f"it makes {', '.join(files)}"
+            raise UsageError(f"--output {name}: {path} makes no such image", hint=hint)
+    return tuple(profile for profile in profiles if not wanted or profile.output.file in wanted)
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, str]:
@@ -122,26 +134,35 @@ def _engine() -> Iterator[DockerEngine]:
 
 
 def build(options: argparse.Namespace) -> int:
-    """`metallize build`."""
+    """`metallize build`: every output of the profile; one that fails its boots does not keep the next from its own."""
     catalog = _catalog(options)
-    profile = _profile(options, catalog)
+    profiles = _profiles(options, catalog)
     settings = _pipeline_options(options)
-    prepared = pipeline.prepare(profile, catalog, settings, verified=options.verify)
+    plans = [pipeline.prepare(profile, catalog, settings, verified=options.verify) for profile in profiles]
     renderer = choose(as_json=options.json, verbose=options.verbose)
-    try:
-        with renderer, _engine() as engine:
-            built = pipeline.build(prepared, profile, catalog, engine, renderer, settings, verified=options.verify)
-    except VerificationFailed as exc:
-        _show_reports([each for each in exc.reports if isinstance(each, BootReport)], renderer)
-        raise
-    _show_reports(built.reports, renderer)
-    if isinstance(renderer, JsonLines):
-        renderer.write(
-            {"event": "result", "image": str(built.image), "sha256": built.sha256, "built": built.built,
-             "verified": built.verified}
-        )  # fmt: skip
-    else:
-        _out(str(built.image))
+    done: list[pipeline.Built] = []
+    failures: list[VerificationFailed] = []
+    with renderer, _engine() as engine:
+        for prepared, profile in zip(plans, profiles, strict=True):
+            try:
+                done.append(
+                    pipeline.build(prepared, profile, catalog, engine, renderer, settings, verified=options.verify)
+                )
+            except VerificationFailed as exc:
+                failures.append(exc)
+    shown = [*(built.reports for built in done), *(failure.reports for failure in failures)]
+    reports = [report for some in shown for report in some if isinstance(report, BootReport)]
+    _show_reports(reports, renderer)
+    for built in done:
+        if isinstance(renderer, JsonLines):
+            renderer.write(
+                {"event": "result", "image": str(built.image), "sha256": built.sha256, "built": built.built,
+                 "verified": built.verified}
+            )  # fmt: skip
+        else:
+            _out(str(built.image))
+    if failures:
+        raise failures[0] if len(failures) == 1 else verification.failed(reports)
     return ExitCode.DONE
 
 
@@ -157,15 +178,18 @@ def _show_reports(reports: Sequence[BootReport], renderer: Renderer) -> None:
 def plan(options: argparse.Namespace) -> int:
     """`metallize plan`: works without an engine, which then cannot say what is cached."""
     catalog = _catalog(options)
-    built = pipeline.plan_of(_profile(options, catalog), catalog, _pipeline_options(options))
+    settings = _pipeline_options(options)
+    plans = [pipeline.plan_of(profile, catalog, settings) for profile in _profiles(options, catalog)]
     cached: dict[str, bool] | None
     try:
         with _engine() as engine:
-            layers = (*built.rootfs.layers, *built.tools.layers)
+            layers = [layer for each in plans for layer in (*each.rootfs.layers, *each.tools.layers)]
             cached = {layer.tag: engine.inspect(layer.tag) is not None for layer in layers}
     except EngineError:
         cached = None
-    sys.stdout.write(shell_script(built, cached=cached))
+    scripts = [shell_script(each, cached=cached) for each in plans]
+    # Each in a shell of its own: they set traps and end with a status.
+    sys.stdout.write(scripts[0] if len(scripts) == 1 else "set -e\n" + "".join(f"(\n{each})\n" for each in scripts))
     return ExitCode.DONE
 
 
@@ -188,9 +212,10 @@ def verify(options: argparse.Namespace) -> int:
     else:
         if options.steps is not None:
             raise UsageError("--steps goes with --image", hint="in a profile they stand under boot.steps")
-        profile = _profile(options, catalog)
+        profiles = _profiles(options, catalog)
         with renderer:
-            reports = pipeline.verify_built(profile, catalog, renderer, settings)
+            each = [pipeline.verify_built(profile, catalog, renderer, settings) for profile in profiles]
+        reports = tuple(report for some in each for report in some)
     _show_reports(reports, renderer)
     if not all(report.passed for report in reports):
         raise verification.failed(reports)
@@ -220,18 +245,21 @@ def boot(options: argparse.Namespace) -> int:
 
 
 def publish(options: argparse.Namespace) -> int:
-    """`metallize publish`."""
+    """`metallize publish`: every output, and none of them where one is not verified."""
     catalog = _catalog(options)
-    profile = _profile(options, catalog)
-    folder = _pipeline_options(options).build_dir or Path(profile.settings.build_dir)
-    store = Store(build_dir=folder, file=profile.output.file)
-    verified = publishing.verified_image(store)
-    copies = publishing.publish(verified, options.to)
-    if options.json:
-        JsonLines(sys.stdout).write({"event": "result", "sha256": verified.sha256, "files": [str(p) for p in copies]})
-        return ExitCode.DONE
-    for path in copies:
-        _out(str(path))
+    settings = _pipeline_options(options)
+    stores = [
+        Store(build_dir=settings.build_dir or Path(profile.settings.build_dir), file=profile.output.file)
+        for profile in _profiles(options, catalog)
+    ]
+    for verified in [publishing.verified_image(store) for store in stores]:
+        copies = publishing.publish(verified, options.to)
+        if options.json:
+            files = [str(path) for path in copies]
+            JsonLines(sys.stdout).write({"event": "result", "sha256": verified.sha256, "files": files})
+            continue
+        for path in copies:
+            _out(str(path))
     return ExitCode.DONE
 
 

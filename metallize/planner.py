@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from metallize.app import AppLayer, app_unit
+from metallize.bootstrap import supports
 from metallize.errors import Problem, ProfileError
 from metallize.model.catalogue import Generator
 from metallize.model.loaded import Profile
@@ -39,7 +40,7 @@ def plan(
     `rootfs` has the profile's images in order, an image reference as a string; `tools` the generator's own
     stack. Raises ProfileError, with places, where layers do not stack or the generator does not fit.
     """
-    problems = [*_misfits(profile, generator), *_unstacked(profile, rootfs)]
+    problems = [*_misfits(profile, generator), *_unstacked(profile, rootfs), *_unsupported(profile, rootfs)]
     if problems:
         raise ProfileError(problems)
     arguments = {f"METALLIZE_{name.upper()}": value for name, value in profile.args.items()}
@@ -127,6 +128,21 @@ def _unstacked(profile: Profile, rootfs: Sequence[str | LayerSource]) -> list[Pr
         hint = f"start it with `ARG {SOURCE_ARGUMENT}` and `FROM ${{{SOURCE_ARGUMENT}}}`"
         problems.append(Problem(location=profile.location("images", index), message=message, hint=hint))
     return problems
+
+
+def _unsupported(profile: Profile, rootfs: Sequence[str | LayerSource]) -> list[Problem]:
+    """Layers that are made for other distributions than the one the stack begins with."""
+    base = rootfs[0]
+    return [
+        Problem(
+            location=profile.location("images", index),
+            message=f"{source.layer.name} is made for {', '.join(source.layer.supports)}, "
+            f"and the stack stands on {base}",
+            hint="choose a layer for that distribution; `metallize list` names them",
+        )
+        for index, source in enumerate(rootfs)
+        if not isinstance(source, str) and isinstance(base, str) and not supports(source.layer.supports, base)
+    ]
 
 
 def _stack(parts: Sequence[str | LayerSource], arguments: Mapping[str, str], platform: Platform) -> ImageStack:

@@ -52,7 +52,7 @@ def requests_for(
             machine_entry=name,
             machine=machine_named(catalog, overrides.machine or name),
             kinds=catalog.kinds,
-            runs_dir=build_dir / "runs" / profile.name,
+            runs_dir=build_dir / "runs" / profile.runs,
             overrides=overrides,
             accel=accel,
             keep_running=keep_running,

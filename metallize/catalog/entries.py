@@ -114,6 +114,7 @@ class Catalog:
     def vocabulary(self) -> Vocabulary:
         """All of it, as the reading of profiles wants it."""
         return Vocabulary(
+            profiles=self.profiles,
             generators=self.generators,
             machines=self.machines,
             kinds=self.kinds,

@@ -2,8 +2,18 @@
 
 from metallize.config.assertions import load_suite
 from metallize.config.expectations import load_steps
-from metallize.config.profile import load_profile
+from metallize.config.profile import load_profile, load_profiles
 from metallize.config.schema import profile_schema
 from metallize.config.vocabulary import Escape, Layers, Suites, Vocabulary
 
-__all__ = ["Escape", "Layers", "Suites", "Vocabulary", "load_profile", "load_steps", "load_suite", "profile_schema"]
+__all__ = [
+    "Escape",
+    "Layers",
+    "Suites",
+    "Vocabulary",
+    "load_profile",
+    "load_profiles",
+    "load_steps",
+    "load_suite",
+    "profile_schema",
+]

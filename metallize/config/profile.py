@@ -7,6 +7,7 @@ from collections.abc import Mapping as MappingABC
 from pathlib import Path
 
 from metallize.config.boot import decode_boot
+from metallize.config.inherit import resolve_extends, split_outputs
 from metallize.config.lookup import decode_images
 from metallize.config.output import decode_arguments, decode_output
 from metallize.config.overrides import apply_overrides
@@ -21,25 +22,35 @@ from metallize.model.assertion import Assertion
 from metallize.model.loaded import Profile
 from metallize.model.profile import Boot, Platform, Settings
 
-KEYS = ("platform", "args", "images", "output", "boot", "metallize")
+KEYS = ("extends", "platform", "args", "images", "output", "outputs", "boot", "metallize")
 _REQUIRED = ("images", "output")
 
 
 def load_profile(path: Path, *, vocabulary: Vocabulary, overrides: MappingABC[str, str] | None = None) -> Profile:
-    """Read a profile and check everything in it that can be checked without a container engine.
+    """Read a profile of one output; see `load_profiles`. Of several outputs, it is the first."""
+    return load_profiles(path, vocabulary=vocabulary, overrides=overrides)[0]
 
-    `overrides` are the --set options: key path to value. Raises ProfileError with all problems of the profile
-    and of its suites, sorted by place.
+
+def load_profiles(
+    path: Path, *, vocabulary: Vocabulary, overrides: MappingABC[str, str] | None = None
+) -> tuple[Profile, ...]:
+    """Read a profile, with those it extends, and check everything that can be checked without a container engine.
+
+    There is one value for each of its outputs. `overrides` are the --set options: key path to value. Raises
+    ProfileError with all problems of the profile and of its suites, sorted by place.
     """
     findings = Findings()
-    profile = _load(path, vocabulary, overrides or {}, findings)
-    if findings.problems or profile is None:
+    root = _read(path, vocabulary, overrides or {}, findings)
+    trees = split_outputs(root, findings) if root is not None else ()
+    profiles = [_decode(tree, path, vocabulary, findings, several=len(trees) > 1) for tree in trees]
+    good = tuple(profile for profile in profiles if profile is not None)
+    if findings.problems or not good:
         raise ProfileError(findings.sorted())
-    return profile
+    return good
 
 
-def _load(path: Path, vocabulary: Vocabulary, overrides: MappingABC[str, str], findings: Findings) -> Profile | None:
-    start = Location(path=path, line=1, column=1)
+def _read(path: Path, vocabulary: Vocabulary, overrides: MappingABC[str, str], findings: Findings) -> Mapping | None:
+    """The whole tree: what it extends below it, --set above it, no unknown key in it."""
     root = read_tree(path, findings.problems)
     if root is None:
         return None
@@ -47,11 +58,16 @@ def _load(path: Path, vocabulary: Vocabulary, overrides: MappingABC[str, str], f
         message = f"a profile is a mapping with the keys {', '.join(KEYS)}, not {kind_of(root)}: `{shown(root)}`"
         findings.add(root.location, message)
         return None
-    root = apply_overrides(root, overrides, findings)
+    root = apply_overrides(resolve_extends(root, path, vocabulary, findings), overrides, findings)
     for entry in root.entries:
         if entry.key not in KEYS:
             label = shown(Scalar(location=entry.location, value=entry.key, text=entry.key))
             findings.add(entry.location, f"unknown key `{label}`", did_you_mean(entry.key, KEYS))
+    return root
+
+
+def _decode(root: Mapping, path: Path, vocabulary: Vocabulary, findings: Findings, *, several: bool) -> Profile | None:
+    start = Location(path=path, line=1, column=1)
     for key in _REQUIRED:
         if root.get(key) is None:
             findings.add(start, f"the key `{key}` is missing")
@@ -80,6 +96,7 @@ def _load(path: Path, vocabulary: Vocabulary, overrides: MappingABC[str, str], f
         assertions=assertions,
         settings=settings,
         locations=dict(locations(root)),
+        several=several,
     )
 
 

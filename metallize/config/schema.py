@@ -28,6 +28,7 @@ def profile_schema(vocabulary: Vocabulary) -> Schema:
     _, made = models_json_schema([(model, "validation") for model in models], ref_template="#/$defs/{model}")
     definitions: Schema = _readable(made["$defs"])
     _extend_output(definitions["Output"], vocabulary)
+    definitions["OneOutput"] = _one_output(definitions["Output"])
     _extend_boot(definitions["Boot"], vocabulary)
     definitions["Assertions"] = {
         "type": "object",
@@ -50,8 +51,16 @@ def profile_schema(vocabulary: Vocabulary) -> Schema:
         "description": "An OS image: the dockerfiles it is made of, what is made of them, and how it must boot.",
         "type": "object",
         "additionalProperties": False,
-        "required": ["images", "output"],
+        "anyOf": [
+            {"required": ["images", "output"]},
+            {"required": ["images", "outputs"]},
+            {"required": ["extends"]},
+        ],
         "properties": {
+            "extends": {
+                "type": "string",
+                "description": "a profile beside this one, or a shipped one by its name, that this one changes",
+            },
             "platform": {
                 "enum": [str(platform) for platform in Platform],
                 "description": "what the image runs on; default: the host's",
@@ -69,6 +78,12 @@ def profile_schema(vocabulary: Vocabulary) -> Schema:
                 "items": {"type": "string"},
             },
             "output": {"$ref": "#/$defs/Output"},
+            "outputs": {
+                "type": "array",
+                "description": "several images of one stack: each takes what output takes, over it, and its own boot",
+                "minItems": 1,
+                "items": {"$ref": "#/$defs/OneOutput"},
+            },
             "boot": {"$ref": "#/$defs/Boot"},
             "metallize": {"anyOf": [{"$ref": "#/$defs/Settings"}, {"type": "null"}]},
         },
@@ -90,6 +105,12 @@ def _extend_output(output: Schema, vocabulary: Vocabulary) -> None:
         }
         for generator in generators
     ]
+
+
+def _one_output(output: Schema) -> Schema:
+    """An entry of `outputs`: whatever `output` says already may be left out."""
+    rest = {key: value for key, value in output.items() if key not in {"required", "anyOf", "title"}}
+    return {**rest, "properties": {**output["properties"], "boot": {"$ref": "#/$defs/Boot"}}}
 
 
 def _options(generator: Generator) -> Schema:

@@ -47,6 +47,8 @@ class Vocabulary:
     kinds: Mapping[str, Kind]
     layers: Layers
     suites: Suites
+    profiles: Mapping[str, Path]
+    """Shipped profiles by name, for `extends`."""
     host_platform: Platform
     """What `platform:` is where a profile names none."""
     refusals: Collection[str]

@@ -31,6 +31,13 @@ class Profile:
     """From the profile's suites, in their order, then from its own `assert`."""
     settings: Settings
     locations: Mapping[KeyPath, Location]
+    several: bool = False
+    """Whether this is one of several outputs of its file."""
+
+    @property
+    def runs(self) -> Path:
+        """Where its runs are kept below build/runs: the profile's folder, or one in it for each of several outputs."""
+        return Path(self.name, self.output.file) if self.several else Path(self.name)
 
     def location(self, *key_path: str | int) -> Location:
         """The place of a key path, or of its nearest parent that has one."""

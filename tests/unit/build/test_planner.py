@@ -151,3 +151,33 @@ def test_ids_are_filled_into_fstab_and_command_line(make_plan: MakePlan) -> None
 @given(st.text())
 def test_every_name_becomes_a_hostname(name: str) -> None:
     assert re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", hostname_of(name))
+
+
+@pytest.mark.parametrize(
+    ("base", "supports", "fits"),
+    [
+        ("debian:trixie", "debian:13", True),
+        ("debian:13-slim", "debian:12 debian:13", True),
+        ("debian:bookworm", "debian:13", False),
+        ("ubuntu:24.04", "debian:12 debian:13", False),
+        ("ubuntu:noble", "ubuntu", True),
+        ("debian:trixie", "ubuntu", False),
+        ("registry.example/our/base:1", "debian:13", True),
+        ("debian:stable", "debian:13", True),
+        ("debian:trixie", "", True),
+    ],
+)
+def test_a_layer_that_is_made_for_another_distribution(
+    make_plan: MakePlan, layers: Layers, base: str, supports: str, fits: bool
+) -> None:
+    source = layers.read("a.dockerfile")
+    layer = dataclasses.replace(source.layer, supports=tuple(supports.split()))
+    rootfs = [base, dataclasses.replace(source, layer=layer)]
+    if fits:
+        make_plan(rootfs=rootfs)
+        return
+    with pytest.raises(ProfileError) as caught:
+        make_plan(rootfs=rootfs)
+    [problem] = caught.value.problems
+    assert str(problem.location) == "profiles/my.yaml:4:5"
+    assert problem.message.endswith(f"and the stack stands on {base}")
