@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from metallize.model.kind import Claim, Observation
+from tests.servers import dns_server, http_server, make_certificate
 from tests.unit.checks.conftest import Assert, flow, kinds
-from tests.unit.checks.servers import dns_server, http_server, make_certificate
 
 PLAIN = ("sh", "cat", "sed", "grep", "tail", "wc", "rm", "mktemp", "dd", "od", "tr", "timeout", "getent", "id")
 """What any guest has: the essential packages of Debian, less bash and perl."""
