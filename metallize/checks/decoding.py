@@ -89,7 +89,8 @@ class _Decoder:
 
     def _each(self, raw: object, path: Path) -> tuple[Matcher, ...]:
         if not isinstance(raw, list):
-            raise _Mistake(f"a list is wanted here, not `{raw}`")
+            parts = ", ".join(f"{name}: ..." for name in raw) if isinstance(raw, dict) else "..."
+            raise _Mistake(f"a list is wanted here, not `{raw}`", f"write [{parts}]")
         if not raw:
             raise _Mistake("an empty list asserts nothing", "leave it out, or name what is expected")
         return tuple(self.matcher(item, (*path, index)) for index, item in enumerate(raw))

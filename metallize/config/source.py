@@ -6,6 +6,7 @@ carry the marks. Sizes, depth and expansion are bounded, so that no file can tak
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import yaml
@@ -188,7 +189,7 @@ class _Builder:
             self._problems.append(Problem(location=place, message=f"the tag {_tag(source)} is not supported"))
 
     def _scalar(self, source: yaml.ScalarNode, place: Location) -> Scalar:
-        text: str = source.value
+        text = self._whole(source.value, place)
         value: ScalarValue = text
         match source.tag.removeprefix(_PREFIX):
             case "str" | "timestamp" | "value" | "merge":
@@ -206,6 +207,17 @@ class _Builder:
                 self._problems.append(Problem(location=place, message=f"the tag {_tag(source)} is not supported"))
         return Scalar(location=place, value=value, text=text)
 
+    def _whole(self, text: str, place: Location) -> str:
+        r"""The text with the halves of characters joined that JSON writes as two escapes (\ud83d\ude00)."""
+        if not re.search("[\ud800-\udfff]", text):
+            return text
+        try:
+            return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+        except UnicodeDecodeError:
+            message = "it holds one half of a character that is written as two escapes"
+            self._problems.append(Problem(location=place, message=message))
+            return text.encode(errors="replace").decode()
+
     def _entries(self, source: yaml.MappingNode) -> list[Entry]:
         own: dict[str, Entry] = {}
         merged: dict[str, Entry] = {}
@@ -217,7 +229,7 @@ class _Builder:
             if key_node.tag == f"{_PREFIX}merge":
                 self._merge(value_node, merged)
                 continue
-            key: str = key_node.value
+            key = self._whole(key_node.value, place)
             if key in own:
                 first = own[key].location
                 message = f"duplicate key `{key}`; it stands first at {first.line}:{first.column}"

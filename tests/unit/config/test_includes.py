@@ -136,6 +136,15 @@ def test_a_profile_may_include_too_and_suites_may_be_json(tmp_path: Path, vocabu
     assert [item.resource for item in profile.assertions] == ["t", "ssh", "/x"]
 
 
+def test_json_may_write_a_character_as_two_escapes(tmp_path: Path, vocabulary: Vocabulary) -> None:
+    path = write(tmp_path, {"goss.json": '{"command": {"echo \\ud83d\\ude00": {"exit-status": 0}}}'})
+    assert resources(path, vocabulary) == ["echo \U0001f600"]
+    path.write_text('{"command": {"echo \\ude00": {"exit-status": 0}}}')
+    assert problems(path, vocabulary) == [
+        "goss.json:1:14: it holds one half of a character that is written as two escapes"
+    ]
+
+
 def test_templates_in_a_profile_say_what_to_do(tmp_path: Path, vocabulary: Vocabulary) -> None:
     path = tmp_path / "p.yaml"
     path.write_text(GOOD.replace("ssh:", "'{{ .Vars.name }}':"))
