@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import threading
 import time
 from collections import deque
 from pathlib import Path
 
+from metallize.deadline import Deadline
 from metallize.errors import HostError
+from metallize.guest import ShellError
 from metallize.qemu.normalise import Normaliser
 from metallize.qemu.watch import BootWatch
 
 KEPT_CHARACTERS = 1 << 20
 """How much clean text is kept in memory for those who look for an answer in it."""
-LONGEST_LINE = 1 << 16
+LONGEST_LINE = 1 << 13
 """A line that is longer is broken, so that memory stays flat whatever is printed."""
-READ_BYTES = 1 << 18
+READ_BYTES = 1 << 16
+"""So much at once: other threads get their turn between two reads, however fast the guest prints."""
+CHUNK_CHARACTERS = 1 << 14
+"""Shorter reads are kept together: a guest prints a few bytes at a time."""
+WRITE_SECONDS = 10.0
+"""So long a guest that takes no input is waited for."""
 
 
 class SerialConsole:
@@ -32,7 +40,7 @@ class SerialConsole:
         self._chunks: deque[str] = deque()
         self._kept = 0
         self._position = 0
-        self._line = ""
+        self._lines = Lines()
         self._last_output = time.monotonic()
         self._problem: OSError | None = None
         self._thread = threading.Thread(target=self._read, name="console", daemon=True)
@@ -58,9 +66,22 @@ class SerialConsole:
         return self._thread.is_alive()
 
     def write(self, data: bytes) -> None:
-        """Type. An UART takes what its buffer holds; QEMU takes more from the socket as the guest reads."""
-        for start in range(0, len(data), 256):
-            self._port.sendall(data[start : start + 256])
+        """Type. An UART takes what its buffer holds; QEMU takes more from the socket as the guest reads.
+
+        Raises ShellError when the guest takes nothing, or is gone.
+        """
+        deadline = Deadline.after(WRITE_SECONDS, "the guest to take what is typed")
+        while data:
+            try:
+                sent = self._port.send(data[:256], socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                if deadline.expired:
+                    raise ShellError(f"the guest takes no input on its serial port in {WRITE_SECONDS:.0f} s") from None
+                select.select([], [self._port], [], min(0.2, deadline.remaining))
+            except OSError as exc:
+                raise ShellError(f"the serial port is gone: {exc}") from exc
+            else:
+                data = data[sent:]
 
     @property
     def position(self) -> int:
@@ -84,7 +105,7 @@ class SerialConsole:
 
     @property
     def line(self) -> str:
-        return self._line
+        return self._lines.rest
 
     @property
     def quiet_seconds(self) -> float:
@@ -107,10 +128,11 @@ class SerialConsole:
                     except OSError:
                         data = b""
                     if not data:
-                        clean.write(self._line)
+                        clean.write(self._lines.rest)
                         return
                     raw.write(data)
                     raw.flush()
+                    self._watch.received(len(data))
                     whole = self._take(self._normaliser.feed(data))
                     if whole:
                         stamp = f"[{self._watch.seconds:8.3f}] "
@@ -126,18 +148,35 @@ class SerialConsole:
         with self._lock:
             self._last_output = time.monotonic()
             self._position += len(text)
-            self._chunks.append(text)
+            if self._chunks and len(self._chunks[-1]) + len(text) <= CHUNK_CHARACTERS:
+                self._chunks[-1] += text
+            else:
+                self._chunks.append(text)
             self._kept += len(text)
             while self._kept > KEPT_CHARACTERS and len(self._chunks) > 1:
                 self._kept -= len(self._chunks.popleft())
-        text = self._line + text
-        end = text.rfind("\n") + 1
-        whole, rest = text[:end], text[end:]
-        if len(text) > LONGEST_LINE and max(map(len, text.split("\n"))) > LONGEST_LINE:
-            whole, rest = break_lines(text)
-        self._line = rest
-        self._watch.console_text(whole, rest)
+        whole = self._lines.feed(text)
+        self._watch.console_text(whole, self._lines.rest)
         return whole
+
+
+class Lines:
+    """Puts clean text together to whole lines, however it was cut into reads."""
+
+    def __init__(self) -> None:
+        self.rest = ""
+        """The line that was begun."""
+
+    def feed(self, text: str) -> str:
+        """The lines that are whole now; empty ones say nothing and are left out."""
+        text = self.rest + text
+        end = text.rfind("\n") + 1
+        whole, self.rest = text[:end], text[end:]
+        if len(text) > LONGEST_LINE and max(map(len, text.split("\n"))) > LONGEST_LINE:
+            whole, self.rest = break_lines(text)
+        while "\n\n" in whole:
+            whole = whole.replace("\n\n", "\n")
+        return whole.lstrip("\n")
 
 
 def break_lines(text: str) -> tuple[str, str]:

@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from metallize.model.report import Finding, Severity, Stage
+from metallize.model.report import Finding, Severity
 
 CONTEXT_BEFORE = 8
 CONTEXT_AFTER = 12
+BLOCK_AFTER = 80
+"""After a line with which a block of lines begins: a panic's or an oops's trace."""
 MAX_FINDINGS = 100
-SHOWN_CHARACTERS = 40_000
-"""Of a read, as much as the recent lines are taken from: a flood is not split into lines."""
+ENOUGH_FINDINGS = 20
+"""Of one rule: after so many it is looked for no more."""
+ENOUGH_HITS = 2000
+"""Of one rule, the same finding again and again among them."""
+SHOWN_CHARACTERS = 500
+"""Of a line; and the lines around one are looked for in no more text than so many lines can have."""
 SETTLE_SECONDS = 0.5
 """After a fatal line, for the lines that explain it."""
+BLOCK_SECONDS = 0.9
+"""After a fatal line with which a block begins, until its end is seen."""
 PROMPT_QUIET_SECONDS = 1.0
 """A prompt is a line after which nothing comes for so long."""
+LOGIN_QUIET_SECONDS = 0.4
+"""A login prompt, whose words no line but a prompt ends with."""
 STALL_GRACE_SECONDS = 15.0
 """On a host of normal speed; a boot that gets to another stage, or prints a job's progress, is no stall."""
-SILENCE_SECONDS: Mapping[Stage, float] = {
-    Stage.QEMU: 30.0,
-    Stage.FIRMWARE: 30.0,
-    Stage.LOADER: 60.0,
-    Stage.KERNEL: 60.0,
-    Stage.INITRD: 90.0,
-    Stage.USERSPACE: 120.0,
-}
-"""How long each stage may print nothing on a host of normal speed."""
-LOGIN_PROMPT = re.compile(r"(?<!Last )\blogin: ?$")
+RESTART_GRACE_SECONDS = 3.0
+"""After a second banner of a kernel, on a host of normal speed: a kernel's log that somebody prints is over by then."""
+LOGIN_PROMPT = re.compile(r"^(?:(?!Last )[^\s:]+ )?login: ?$")
+CUT_LOGIN_PROMPT = re.compile(r"^(?:[^\s:]+ )?login: \[ {0,4}\d{1,5}\.\d{6}\]", re.MULTILINE)
+"""A prompt after which the kernel wrote at once."""
+PANIC_END = "---[ end Kernel panic"
+_ALIVE = re.compile(r"^\[(?:  OK  | *\*+ *|FAILED|DEPEND)\] |^\S+ login: |systemd\[1\]: ")
+_KERNEL_TIME = re.compile(r"\[ *(\d+\.\d+)\]")
 
 
 @dataclass(slots=True)
@@ -39,6 +47,34 @@ class Seen:
     due: float
     before: tuple[str, ...]
     after: list[str] = field(default_factory=list)
+    most_after: int = CONTEXT_AFTER
+    ends: str = ""
+    """What the last line of its block holds; empty: no block."""
+    earliest: float = 0.0
+    """From when on it counts once its block has ended."""
+
+    @property
+    def full(self) -> bool:
+        return len(self.after) >= self.most_after
+
+    @property
+    def lives_on(self) -> bool:
+        """Whether it says that all has ended, and yet somebody but the kernel went on: it was only a word in a log."""
+        return (
+            self.ends == PANIC_END
+            and PANIC_END not in "".join(self.after[-1:])
+            and any(_ALIVE.search(line) for line in self.after)
+        )
+
+    def add(self, lines: list[str], now: float) -> None:
+        """Lines that came after it."""
+        for line in lines:
+            if self.full:
+                return
+            self.after.append(line)
+            if self.ends and self.ends in line:
+                self.most_after = len(self.after)
+                self.due = min(self.due, max(now, self.earliest))
 
     def complete(self) -> Finding:
         return replace(self.finding, context=(*self.before, self.finding.line, *self.after))
@@ -46,3 +82,34 @@ class Seen:
     def weighed(self, severity: Severity) -> Seen:
         """The same with another severity."""
         return replace(self, finding=replace(self.finding, severity=severity))
+
+
+def lines_before(text: str, start: int, count: int) -> list[str]:
+    """The last lines of a text before a line's start, each cut to what is shown."""
+    lines: list[str] = []
+    end = start - 1
+    while end > 0 and len(lines) < count:
+        begin = text.rfind("\n", 0, end) + 1
+        if not text[begin:end].isspace() and begin < end:
+            lines.append(text[begin : min(end, begin + SHOWN_CHARACTERS)])
+        end = begin - 1
+    return lines[::-1]
+
+
+def lines_after(text: str, end: int, count: int) -> list[str]:
+    """The lines of a text that follow a line's end."""
+    lines: list[str] = []
+    start = end + 1
+    while start < len(text) and len(lines) < count:
+        stop = text.find("\n", start)
+        stop = len(text) if stop == -1 else stop
+        if not text[start:stop].isspace() and start < stop:
+            lines.append(text[start : min(stop, start + SHOWN_CHARACTERS)])
+        start = stop + 1
+    return lines
+
+
+def kernel_time(lines: Iterable[str]) -> float | None:
+    """The last time stamp of a kernel in some lines, in seconds since it began."""
+    stamps = [stamp for line in lines for stamp in _KERNEL_TIME.findall(line)]
+    return float(stamps[-1]) if stamps else None

@@ -10,26 +10,22 @@ import codecs
 import re
 
 HOLD_LIMIT = 4096
-"""An escape sequence longer than this is none: a control string is at most that long."""
+"""A control string that is longer, or that a line's end cuts, is none."""
 
+_CSI = r"\[[0-?]{0,64}+[ -/]{0,8}+"
+_STRING = rf"[^\x07\x1b\n\r]{{0,{HOLD_LIMIT}}}+"
+_MOVES = re.compile(rf"\x1b{_CSI}[HfEF]")
+"""What puts the cursor on another line or at a place."""
 _ESCAPES = re.compile(
-    r"\x1b(?:"
-    r"\[[0-?]*[ -/]*([@-~])"  # CSI; the final byte says what it does
-    r"|\][^\x07\x1b]{0,4096}(?:\x07|\x1b\\)"  # OSC: a title, a semantic context
-    r"|[PX^_][^\x1b]{0,4096}\x1b\\"  # DCS, SOS, PM, APC
-    r"|[ -/]+[0-~]"  # a character set
+    r"(?:\x1b(?:"
+    rf"{_CSI}[@-~]"  # CSI
+    rf"|\]{_STRING}(?:\x07|\x1b\\)"  # OSC: a title, a semantic context
+    rf"|[PX^_]{_STRING}\x1b\\"  # DCS, SOS, PM, APC
+    r"|[ -/]{1,8}+[0-~]"  # a character set
     r"|[0-OQ-WYZ\\`-~]"  # the rest that is two bytes long
-    r")"
+    r"))++"
 )
-_PARTIAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]{0,4096}\x1b?|[PX^_][^\x1b]{0,4096}\x1b?|[ -/]*)?\Z")
-_CARRIAGE_RETURNS = re.compile(r"\r+\n?")
-_MOVES = frozenset("HfEF")
-"""CSI final bytes that put the cursor on another line or at a place."""
-
-
-def _replacement(match: re.Match[str]) -> str:
-    return "\n" if match[1] in _MOVES else ""
-
+_PARTIAL = re.compile(rf"\x1b(?:{_CSI}|[]PX^_]{_STRING}\x1b?|[ -/]{{0,8}}+)?\Z")
 
 _DROPPED = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\n\r\x07\x1b")
 """Control characters that draw nothing; BEL and ESC may belong to a sequence and are seen to later."""
@@ -41,7 +37,7 @@ class Normaliser:
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._partial = ""
-        self._returns = ""
+        self._return = ""
 
     def feed(self, data: bytes) -> str:
         """Clean text of this read and of what was held back; its only control characters are newline and tab."""
@@ -52,13 +48,17 @@ class Normaliser:
             if partial is not None:
                 self._partial = partial[0]
                 text = text[: partial.start()]
-            text = _ESCAPES.sub(_replacement, text).replace("\x1b", "")
+            # No control string holds a newline: what the first puts in cannot become part of what the second takes out.
+            text = _ESCAPES.sub("", _MOVES.sub("\n", text)).replace("\x1b", "")
         if "\x07" in text:
             text = text.replace("\x07", "")
-        text = self._returns + text
-        self._returns = ""
+        text = self._return + text
+        self._return = ""
         if "\r" in text:
-            kept = text.rstrip("\r")
-            self._returns = text[len(kept) :]
-            text = _CARRIAGE_RETURNS.sub("\n", kept.replace("\r\n", "\n"))
+            while "\r\r" in text:
+                text = text.replace("\r\r", "\r")
+            if text.endswith("\r"):  # a newline that follows belongs to it
+                self._return = "\r"
+                text = text[:-1]
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
         return text

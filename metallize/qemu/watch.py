@@ -10,26 +10,46 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from metallize.deadline import Deadline
 from metallize.guest import GuestFailed
 from metallize.model.report import Finding, Severity, Stage, StageTime
 from metallize.qemu.findings import (
+    BLOCK_AFTER,
+    BLOCK_SECONDS,
     CONTEXT_AFTER,
     CONTEXT_BEFORE,
+    CUT_LOGIN_PROMPT,
+    ENOUGH_FINDINGS,
+    ENOUGH_HITS,
     LOGIN_PROMPT,
+    LOGIN_QUIET_SECONDS,
     MAX_FINDINGS,
     PROMPT_QUIET_SECONDS,
+    RESTART_GRACE_SECONDS,
     SETTLE_SECONDS,
     SHOWN_CHARACTERS,
-    SILENCE_SECONDS,
     STALL_GRACE_SECONDS,
     Seen,
+    kernel_time,
+    lines_after,
+    lines_before,
 )
 from metallize.qemu.rules import Hit, Scanner
+from metallize.qemu.stages import NORMAL_TIMEOUT, Job, StageState, overdue, parse_job
 
 T = TypeVar("T")
+
+JOB_RULE = "job-running"
+BANNER_RULE = "kernel-banner"
+COMMAND_LINE_RULE = "kernel-command-line"
+CUT_LOGIN = "login: ["
+RESTART_REMEDY = "a panic with panic= on the command line, a triple fault, a watchdog or kexec does this"
+RESTARTED = "a second kernel began, although no reboot was asked for"
+RESTS_PER_LOOK = 4.0
+"""Whoever waits rests so many times longer than its look took."""
 
 
 class BootWatch:
@@ -41,11 +61,15 @@ class BootWatch:
         *,
         console_name: str,
         slowness: float = 1.0,
+        timeout: float = NORMAL_TIMEOUT,
+        emulated: bool = False,
         on_stage: Callable[[StageTime], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._scanner = scanner
         self._console_name = console_name
+        self._timeout = timeout
+        self._emulated = emulated
         self.slowness = slowness
         self.network_started = False
         self._on_stage = on_stage
@@ -53,10 +77,19 @@ class BootWatch:
         self._changed = threading.Condition()
         self._begun = self._last_output = self._last_progress = clock()
         self._stages: list[StageTime] = [StageTime(stage=Stage.QEMU, seconds=0.0)]
-        self._recent: deque[str] = deque(maxlen=200)
+        self._recent: deque[str] = deque(maxlen=CONTEXT_BEFORE)
         self._fatal: Seen | None = None
         self._stall: Seen | None = None
+        self._restart: Seen | None = None
+        self._open: list[Seen] = []
         self._findings: list[Seen] = []
+        self._hits: dict[str, int] = {}
+        self._known: dict[str, set[str]] = {}
+        self._job: Job | None = None
+        self._job_shown = self._kernel_time = 0.0
+        self._command_line = ""
+        self._stamped = False
+        self._received_bytes = 0
         self._reset_expected = False
         self._resets = 0
         self._early_reset = False
@@ -64,6 +97,7 @@ class BootWatch:
         self._reset_output = -1
         self._ending = False
         self._partial = ""
+        self._partial_seen = ""
 
     # --- asked ---------------------------------------------------------------------------------------------------
 
@@ -104,16 +138,23 @@ class BootWatch:
     def wait(self, condition: Callable[[], T | None], deadline: Deadline) -> T | None:
         """Wait until the condition gives something else than None; None when the deadline has passed.
 
-        The condition is asked whenever something was fed, and ten times a second. Raises GuestFailed.
+        The condition is asked whenever something was fed, and ten times a second; one that takes long to answer is
+        asked less often. Raises GuestFailed.
         """
         while True:
             with self._changed:
                 self._check(self._clock())
+            begun = time.monotonic()
             value = condition()
             if value is not None or deadline.expired:
                 return value
+            now = time.monotonic()
+            rested = now + min(0.5, RESTS_PER_LOOK * (now - begun))
             with self._changed:
                 self._changed.wait(min(0.1, deadline.remaining))
+                # A flood wakes everybody all the time: to look must not take the processor from those who do the work.
+                while (left := min(rested - time.monotonic(), deadline.remaining)) > 0:
+                    self._changed.wait(left)
 
     def wake(self) -> None:
         """Something that somebody waits for may have changed."""
@@ -146,6 +187,16 @@ class BootWatch:
         with self._changed:
             self._ending = True
 
+    def received(self, count: int) -> None:
+        """So many bytes came on the serial port, whatever they mean."""
+        with self._changed:
+            now = self._clock()
+            self._last_output = now
+            self._received_bytes += count
+            self._outputs += 1
+            if self.stage is Stage.QEMU:
+                self._reach(Stage.FIRMWARE, now)
+
     def console_text(self, text: str, partial: str) -> None:
         """Whole lines that came, and the line as far as it has come."""
         now = self._clock()
@@ -156,17 +207,16 @@ class BootWatch:
                 self._reach(Stage.FIRMWARE, now)
             if text:
                 self._lines(text, now)
-            if LOGIN_PROMPT.search(partial[-200:]) and self.stage.rank >= Stage.KERNEL.rank:
-                self._reach(Stage.LOGIN, now)
-            self._changed.notify_all()
             self._partial = partial
+            self._partial_seen = ""
+            self._changed.notify_all()
 
     def qemu_line(self, line: str) -> None:
         """A line of QEMU's standard error."""
         with self._changed:
-            for hit in self._scanner.scan(line):
+            for hit in self._scanner.match(line):
                 if hit.rule.stage is Stage.QEMU:
-                    self._found(hit, (), self._clock())
+                    self._found(hit, (), "", self._clock())
             self._changed.notify_all()
 
     def fail(self, rule: str, cause: str, *, remedy: str = "", line: str = "", stage: Stage | None = None) -> None:
@@ -183,7 +233,7 @@ class BootWatch:
                     line=line,
                     seconds=now - self._begun,
                 )
-                self._fatal = Seen(finding, now + SETTLE_SECONDS, tuple(self._recent)[-CONTEXT_BEFORE:])
+                self._fatal = Seen(finding, now + SETTLE_SECONDS, (*self._recent,))
             self._changed.notify_all()
 
     def event(self, name: str, data: Mapping[str, object]) -> None:
@@ -213,52 +263,103 @@ class BootWatch:
     # --- inside, under the lock ----------------------------------------------------------------------------------
 
     def _lines(self, text: str, now: float) -> None:
-        before_text = tuple(self._recent)
-        for hit in self._scanner.scan(text):
-            context = text[max(0, hit.start - 4096) : hit.start].split("\n")[:-1]
-            self._found(hit, (*before_text, *context)[-CONTEXT_BEFORE:], now, text)
-        last = text[-SHOWN_CHARACTERS:].removesuffix("\n").split("\n")
-        if len(text) <= SHOWN_CHARACTERS:
-            for seen in (self._fatal, self._stall):
-                if (
-                    seen is not None
-                    and seen.due > now
-                    and len(seen.after) < CONTEXT_AFTER
-                    and seen.finding.line not in last
-                ):
-                    seen.after.extend(last[: CONTEXT_AFTER - len(seen.after)])
-        self._recent.extend(last[-200:])
+        for seen in self._open:
+            seen.add(lines_after(text, -1, seen.most_after - len(seen.after)), now)
+        for hit in self._scanner.scan(text, self.stage):
+            self._found(hit, (*self._recent,), text, now)
+        self._open = [seen for seen in self._open if not seen.full and seen.due > now]
+        if CUT_LOGIN in text and CUT_LOGIN_PROMPT.search(text):
+            self._prompted(now)
+        self._recent.extend(lines_before(text, len(text), CONTEXT_BEFORE))
 
-    def _found(self, hit: Hit, before: tuple[str, ...], now: float, text: str = "") -> None:
+    def _found(self, hit: Hit, recent: tuple[str, ...], text: str, now: float) -> None:
         rule = hit.rule
-        if self.stage.rank > rule.until.rank and rule.severity is not Severity.PROGRESS:
+        forged = self._stamped and rule.stamped is not None and not rule.stamped.search(hit.line)
+        if rule.severity is Severity.PROGRESS and not forged:
+            self._progress(hit, recent, text, now)
+        if rule.severity is Severity.PROGRESS or forged or self.stage.rank > rule.until.rank:
             return
-        if rule.severity is Severity.PROGRESS:
-            self._last_progress = now
-            if rule.reaches is not None and self.stage.rank <= max(rule.until.rank, rule.reaches.rank):
-                self._reach(rule.reaches, now)
-            return
-        finding = Finding(
-            rule=rule.id,
-            stage=rule.stage,
-            severity=rule.severity,
-            cause=rule.explain(hit.match),
-            remedy=rule.remedy,
-            line=hit.line,
-            seconds=now - self._begun,
+        severity = rule.emulated if self._emulated and rule.emulated is not None else rule.severity
+        cause = rule.explain(hit.match)
+        known = self._known.setdefault(rule.id, set())
+        hits = self._hits[rule.id] = self._hits.get(rule.id, 0) + 1
+        if severity is Severity.FATAL:
+            self._found_fatal(hit, cause, recent, text, now)
+        elif severity is Severity.STALL and self._stall is None:
+            self._stall = self._seen(hit, severity, cause, recent, text, now)
+            self._stall.due = now + STALL_GRACE_SECONDS * self.slowness
+            known.add(cause)
+        elif hits > ENOUGH_HITS or len(known) >= ENOUGH_FINDINGS:
+            self._scanner.mute(rule)
+        elif cause not in known and len(self._findings) < MAX_FINDINGS:
+            known.add(cause)
+            severity = Severity.WARNING if severity is Severity.STALL else severity
+            self._findings.append(self._seen(hit, severity, cause, recent, text, now))
+
+    def _found_fatal(self, hit: Hit, cause: str, recent: tuple[str, ...], text: str, now: float) -> None:
+        fatal = self._fatal
+        if fatal is None and not self._ending:
+            earlier = self._earlier() if hit.rule.consequence else ""
+            cause = f"{cause}: {earlier}" if earlier else cause
+            self._fatal = self._seen(hit, Severity.FATAL, cause, recent, text, now)
+        elif fatal is not None and fatal.finding.rule == hit.rule.id and fatal.finding.cause in cause:
+            fatal.finding = replace(fatal.finding, cause=cause)  # the line that says what the first one did not
+
+    def _seen(self, hit: Hit, severity: Severity, cause: str, recent: tuple[str, ...], text: str, now: float) -> Seen:
+        """A finding with the lines around it, as far as they have come."""
+        rule = hit.rule
+        seen = Seen(
+            finding=Finding(
+                rule=rule.id,
+                stage=rule.stage,
+                severity=severity,
+                cause=cause[:SHOWN_CHARACTERS],
+                remedy=rule.remedy,
+                line=hit.line[:SHOWN_CHARACTERS],
+                seconds=now - self._begun,
+            ),
+            due=now + (BLOCK_SECONDS if rule.ends else SETTLE_SECONDS),
+            before=(*recent, *lines_before(text, hit.start, CONTEXT_BEFORE))[-CONTEXT_BEFORE:],
+            most_after=BLOCK_AFTER if rule.ends else CONTEXT_AFTER,
+            ends=rule.ends,
+            earliest=now + SETTLE_SECONDS / 2,
         )
-        following = text[hit.start + len(hit.line) + 1 :][:4096].split("\n")[:CONTEXT_AFTER] if text else []
-        seen = Seen(finding, now + SETTLE_SECONDS, before, [line for line in following if line])
-        if rule.severity is Severity.FATAL:
-            if self._fatal is None and not self._ending:
-                self._fatal = seen
-        elif rule.severity is Severity.STALL and self._stall is None:
-            seen.due = now + STALL_GRACE_SECONDS * self.slowness
-            self._stall = seen
-        elif len(self._findings) < MAX_FINDINGS and not any(
-            other.finding.rule == rule.id and other.finding.cause == finding.cause for other in self._findings
-        ):
-            self._findings.append(seen)
+        seen.add(lines_after(text, hit.end, seen.most_after), now)
+        if not seen.full:
+            self._open.append(seen)
+        return seen
+
+    def _earlier(self) -> str:
+        """What was seen before that explains what follows from it."""
+        if self._stall is not None:
+            return self._stall.finding.cause
+        faults = [seen.finding for seen in self._findings if seen.finding.severity is Severity.FAULT]
+        return faults[0].cause if faults else ""
+
+    def _progress(self, hit: Hit, recent: tuple[str, ...], text: str, now: float) -> None:
+        rule, stage = hit.rule, self.stage
+        if rule.id == JOB_RULE:
+            self._last_progress = self._job_shown = now
+            self._job = parse_job(hit.line) or self._job
+        elif rule.id == BANNER_RULE:
+            self._stamped = hit.line.lstrip().startswith("[")
+        elif rule.id == COMMAND_LINE_RULE:
+            self._command_line = hit.line
+        if rule.reaches is None:
+            return
+        if rule.restarts and stage.rank > rule.reaches.rank:
+            before = kernel_time((*recent, *lines_before(text, hit.start, CONTEXT_BEFORE)))
+            if self._restart is None and before is not None:
+                self._kernel_time = before
+                self._restart = self._seen(hit, Severity.FATAL, RESTARTED, recent, text, now)
+                self._restart.finding = replace(self._restart.finding, rule="unexpected-reset", remedy=RESTART_REMEDY)
+                self._restart.due = now + RESTART_GRACE_SECONDS * self.slowness
+        elif stage.rank <= max(rule.until.rank, rule.reaches.rank):
+            self._reach(rule.reaches, now)
+
+    def _prompted(self, when: float) -> None:
+        if self.stage.rank >= Stage.KERNEL.rank:
+            self._reach(Stage.LOGIN, when)
 
     def _reach(self, stage: Stage, now: float) -> None:
         if stage.rank <= self.stage.rank:
@@ -266,6 +367,7 @@ class BootWatch:
         self._stages.append(StageTime(stage=stage, seconds=max(now - self._begun, self._stages[-1].seconds)))
         self._on_stage(self._stages[-1])
         self._last_progress = now
+        self._job = None
         if self._stall is not None:
             self._findings.append(self._stall.weighed(Severity.WARNING))
             self._stall = None
@@ -283,6 +385,9 @@ class BootWatch:
                 self._early_reset = not self._reset_expected
                 self._reset_expected = False
                 self.network_started = False
+                self._stall = self._restart = self._job = None
+                self._command_line = ""
+                self._stamped = False
                 self._stages = [StageTime(stage=Stage.QEMU, seconds=now - self._begun)]
                 self._last_output = self._last_progress = now
                 self._changed.notify_all()
@@ -290,45 +395,73 @@ class BootWatch:
         self.fail(
             "unexpected-reset",
             "the guest reset itself, although no reboot was asked for",
-            remedy="a panic with panic= on the command line, a triple fault or a watchdog does this",
+            remedy=RESTART_REMEDY,
         )
 
     def _check(self, now: float) -> None:
         if self._ending:
             return
+        if self._fatal is not None and now >= self._fatal.due and self._fatal.lives_on:
+            self._findings.append(self._fatal.weighed(Severity.WARNING))
+            self._fatal = None
         if self._fatal is None:
-            self._look_for_silence(now)
+            self._look_at_prompt(now)
+        if self._fatal is None:
+            self._fatal = self._grace_is_over(now)
+        if self._fatal is None:
+            self._look_at_clock(now)
         if self._fatal is not None and now >= self._fatal.due:
             raise GuestFailed(self._fatal.complete())
 
-    def _look_for_silence(self, now: float) -> None:
+    def _look_at_prompt(self, now: float) -> None:
+        """The line that was begun, once nothing has followed it for a while."""
         quiet = now - self._last_output
-        if quiet >= PROMPT_QUIET_SECONDS and self._partial:
-            for hit in self._scanner.prompts(self._partial):
-                self._found(hit, tuple(self._recent)[-CONTEXT_BEFORE:], now)
-        if self._stall is not None and now >= max(
-            self._stall.due, self._last_progress + STALL_GRACE_SECONDS * self.slowness
-        ):
-            self._fatal = self._stall
-            self._stall = None
+        if not self._partial or quiet < LOGIN_QUIET_SECONDS:
             return
-        limit = SILENCE_SECONDS.get(self.stage)
-        if limit is None or quiet < limit * self.slowness or self._fatal is not None:
-            return
-        name = self._console_name
-        if self.stage is Stage.QEMU:
-            cause = f"nothing at all was printed on the serial console in {quiet:.0f} s"
-        else:
-            cause = f"the console fell silent in stage {self.stage}: nothing for {quiet:.0f} s"
-        self._fatal = Seen(
-            Finding(
-                rule="silent-console",
-                stage=self.stage,
-                severity=Severity.FATAL,
-                cause=cause,
-                remedy=f"{name} was watched: is console={name} on the kernel's command line?",
-                seconds=now - self._begun,
-            ),
-            now,
-            tuple(self._recent)[-CONTEXT_BEFORE:],
+        lines = (self._partial, self._scanner.head + self._partial)
+        if any(len(line) < SHOWN_CHARACTERS and LOGIN_PROMPT.search(line) for line in lines):
+            self._prompted(self._last_output)
+        if quiet >= PROMPT_QUIET_SECONDS and self._partial_seen != self._partial:
+            self._partial_seen = self._partial
+            for hit in self._scanner.match(self._partial):
+                self._found(hit, (*self._recent,), "", now)
+
+    def _grace_is_over(self, now: float) -> Seen | None:
+        """A stall after which nothing went on, or a second beginning that nobody asked for."""
+        restart, latest = self._restart, kernel_time(self._recent)
+        if restart is not None and now >= restart.due:
+            self._restart = None
+            # a log that was printed ends where the kernel is; a kernel that began is not there yet
+            if latest is not None and latest < self._kernel_time - 1:
+                return restart
+        stall = self._stall
+        if stall is None or now < max(stall.due, self._last_progress + STALL_GRACE_SECONDS * self.slowness):
+            return None
+        self._stall = None
+        return stall.weighed(Severity.FATAL)
+
+    def _look_at_clock(self, now: float) -> None:
+        state = StageState(
+            stage=self.stage,
+            lasted=now - self._begun - self._stages[-1].seconds,
+            quiet=now - self._last_output,
+            received_bytes=self._received_bytes,
+            console=self._console_name,
+            slowness=self.slowness,
+            timeout=self._timeout,
+            job=self._job,
+            job_age=now - self._job_shown,
+            command_line=self._command_line,
         )
+        late = overdue(state)
+        if late is None:
+            return
+        finding = Finding(
+            rule=late.rule,
+            stage=self.stage,
+            severity=Severity.FATAL,
+            cause=late.cause,
+            remedy=late.remedy,
+            seconds=now - self._begun,
+        )
+        self._fatal = Seen(finding, now, (*self._recent,))

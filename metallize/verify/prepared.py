@@ -61,6 +61,8 @@ class PreparedBoot:
             Scanner(self.request.boot.console),
             console_name=self.request.machine.console,
             slowness=self.slowness,
+            timeout=self.limit_seconds / self.slowness,
+            emulated=self.accelerator.name == "tcg",
             on_stage=self.on_stage,
         )
         with running_guest(self.plan, folder, watch) as guest:

@@ -9,6 +9,7 @@ import re
 import selectors
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,10 @@ from pathlib import Path
 import yaml
 
 from metallize.command import run, spawn
+from metallize.model.profile import ConsoleRules
+from metallize.qemu.console import SerialConsole
+from metallize.qemu.rules import Scanner
+from metallize.qemu.watch import BootWatch
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = timedelta(minutes=30)
@@ -442,12 +447,53 @@ def seconds_to_login(script: Path, log: Path) -> float:
             log.write_bytes(seen)
 
 
+def console(bench: Bench) -> None:
+    """25 MB of console at full speed: the processor time of all that reads, cleans, keeps and judges them."""
+    bench.note("25 MB of console, of several kinds")
+    kernel = (
+        b"[    1.234567] pci 0000:00:1f.2: BAR 4 [io  0x0600-0x0603]: assigned, as in every boot of this machine\r\n"
+    )
+    status = b"[\x1b[0;32m  OK  \x1b[0m] Started \x1b[0;1;39mssh.service\x1b[0m - OpenBSD Secure Shell server.\r\n"
+    floods = {
+        "a boot's text": kernel * 300 + status * 300,
+        "no newlines": b"x" * 60_000,
+        "only escapes": b"\x1b[0m\x1b[1;31m\x1b[K\x1b(B" * 3000,
+        "failing units": b"[FAILED] Failed to start a.service - A thing that fails each time.\r\n" * 800,
+        "near misses": b"app[412]: Kernel panic - not syncing: this is only what somebody says here\r\n" * 800,
+        "invalid UTF-8": bytes(range(128, 256)) * 400,
+    }
+    costs = {name: min(_flood_seconds(bench, flood) for _ in range(2)) for name, flood in floods.items()}
+    peak = _peak_bytes(os.getpid())
+    _flood_seconds(bench, floods["a boot's text"])
+    grown = max(0, _peak_bytes(os.getpid()) - peak)
+    made_of = ", ".join(f"{name} {25 / seconds:.0f} MB/s" for name, seconds in costs.items())
+    bench.add("25 MB of a boot's console", costs["a boot's text"], 1.25, "s", "processor time; 1.25 s are 20 MB/s")
+    bench.add("25 MB of the worst console", max(costs.values()), 3.0, "s", made_of)
+    bench.add("memory for 25 MB more of console", grown / MIB, 4, "MiB", "growth of the peak")
+
+
+def _flood_seconds(bench: Bench, flood: bytes, size_bytes: int = 25_000_000) -> float:
+    near, far = socket.socketpair()
+    watch = BootWatch(Scanner(ConsoleRules()), console_name="ttyS0")
+    watch.console_text("[    0.000000] Linux version 6.12\nWelcome to Debian!\n", "")
+    reader = SerialConsole(near, bench.scratch, watch)
+    reader.start()
+    start = time.process_time()
+    with far:
+        for _ in range(size_bytes // len(flood)):
+            far.sendall(flood)
+    reader.close()
+    watch.check()
+    return time.process_time() - start
+
+
 PARTS: dict[str, Callable[[Bench], None]] = {
     "unchanged": unchanged,
     "change": change,
     "ext4": cold_ext4,
     "livecd": cold_livecd,
     "verify": verify,
+    "console": console,
 }
 
 
@@ -466,7 +512,8 @@ def main() -> int:
     try:
         for name in chosen.only or PARTS:
             PARTS[name](bench)
-        bench.add("peak memory of the metallize process", bench.peak_bytes / MIB, 150, "MiB", "highest of the run")
+        if bench.peak_bytes:
+            bench.add("peak memory of the metallize process", bench.peak_bytes / MIB, 150, "MiB", "highest of the run")
     finally:
         layers = run(["docker", "images", "--quiet", "metallize/bench-last"], check=False).stdout.split()
         if layers:

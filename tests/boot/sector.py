@@ -14,6 +14,7 @@ LOOP = b"loop"
 """Print the text again."""
 
 _PRINT = bytes.fromhex(
+    "fa"  # cli: the BIOS still has something to print, and would at the next tick of its clock
     "31 c0"  # xor ax, ax
     "8e d8"  # mov ds, ax
     "be 00 7d"  # mov si, 0x7d00

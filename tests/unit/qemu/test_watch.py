@@ -12,8 +12,8 @@ from metallize.deadline import Deadline
 from metallize.guest import GuestFailed
 from metallize.model.profile import ConsoleRules
 from metallize.model.report import Finding, Severity, Stage
-from metallize.qemu.findings import SILENCE_SECONDS
 from metallize.qemu.rules import Scanner
+from metallize.qemu.stages import SILENCE_SECONDS
 from metallize.qemu.watch import BootWatch
 
 BOOT = """\
@@ -60,14 +60,21 @@ def test_a_boot_goes_through_its_stages() -> None:
         clock.now += 1
         watch.console_text(line, "")
     watch.console_text("", "debian login: ")
-    assert stages(watch) == ["qemu", "firmware", "loader", "kernel", "initrd", "userspace", "login"]
+    at = watch.seconds
+    clock.now += 0.5
     watch.check()
+    assert stages(watch) == ["qemu", "firmware", "loader", "kernel", "initrd", "userspace", "login"]
+    assert watch.stages[-1].seconds == at
 
 
 def test_last_login_is_no_prompt() -> None:
-    watch = make(Clock())
-    watch.console_text(BOOT, "Last login: ")
-    assert watch.stage is Stage.USERSPACE
+    clock = Clock()
+    watch = make(clock)
+    for line in ("Last login: ", "login: see the manual", "Please use this login: ", "x: bad login: "):
+        watch.console_text(BOOT, line)
+        clock.now += 2
+        watch.check()
+        assert watch.stage is Stage.USERSPACE
 
 
 @settings(max_examples=50, deadline=None)
@@ -174,6 +181,8 @@ def test_a_silent_userspace_after_the_login_prompt_is_well() -> None:
     clock = Clock()
     watch = make(clock)
     watch.console_text(BOOT, "debian login: ")
+    clock.now += 1
+    watch.check()
     clock.now += 10_000
     watch.check()
 

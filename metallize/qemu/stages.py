@@ -1,0 +1,166 @@
+"""How long a stage of a boot may last, and how long it may print nothing: pure decisions over what was seen.
+
+All times are in seconds on a host of normal speed; the measured slowness of the host stretches each of them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from metallize.model.report import Stage
+
+SILENCE_SECONDS: Mapping[Stage, float] = {
+    Stage.QEMU: 30.0,
+    Stage.FIRMWARE: 30.0,
+    Stage.LOADER: 60.0,
+    Stage.KERNEL: 60.0,
+    Stage.INITRD: 90.0,
+    Stage.USERSPACE: 120.0,
+}
+"""How long each stage may print nothing."""
+STAGE_SECONDS: Mapping[Stage, float] = {
+    Stage.FIRMWARE: 60.0,
+    Stage.LOADER: 90.0,
+    Stage.KERNEL: 120.0,
+    Stage.INITRD: 150.0,
+    Stage.USERSPACE: 270.0,
+}
+"""How long each stage may last in a boot that may take NORMAL_TIMEOUT; a longer boot.timeout stretches them too.
+
+From the login prompt on it is whoever logs in and observes that has a deadline: a guest may wait there for ever.
+"""
+NORMAL_TIMEOUT = 300.0
+JOB_GRACE_SECONDS = 60.0
+"""After a job's own limit, or after a job with none was shown last: for what comes when it has ended."""
+_JOB = re.compile(r"A (start|stop) job is running for (.+?) ?\((?:([^()/]+?) ?/ ?)?([^()/]+)\)?$")
+_SPAN = re.compile(r"(\d+(?:\.\d+)?) ?(y|month|w|d|h|min|ms|us|s)(?![a-z])")
+_UNITS = {
+    "us": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "min": 60.0,
+    "h": 3600.0,
+    "d": 86400.0,
+    "w": 604800.0,
+    "month": 2629800.0,
+    "y": 31557600.0,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job that systemd shows to be running: `[ *** ] (1 of 2) A start job is running for X (5s / 1min 30s)`."""
+
+    name: str
+    elapsed: float
+    limit: float
+    """Its own limit; infinite where it has none."""
+
+
+def parse_job(line: str) -> Job | None:
+    """The job that a line shows, if it shows one."""
+    match = _JOB.search(line.rstrip())
+    if match is None:
+        return None
+    limit = parse_span(match[4])
+    return Job(
+        name=match[2].rstrip(". "),
+        elapsed=parse_span(match[3] or "") or 0.0,
+        limit=math.inf if limit is None else limit,
+    )
+
+
+def parse_span(text: str) -> float | None:
+    """Seconds of a time span as systemd writes it (systemd.time(7)); None for `no limit` and what is none."""
+    parts = _SPAN.findall(text)
+    return sum(float(number) * _UNITS[unit] for number, unit in parts) if parts else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageState:
+    """Where a boot is: all that the decision needs."""
+
+    stage: Stage
+    lasted: float
+    """Since the stage began."""
+    quiet: float
+    """Since something was printed last."""
+    received_bytes: int
+    console: str
+    slowness: float = 1.0
+    timeout: float = NORMAL_TIMEOUT
+    """boot.timeout"""
+    job: Job | None = None
+    """The job that was shown last, and how long ago."""
+    job_age: float = 0.0
+    command_line: str = ""
+    """The kernel's, where it was shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overdue:
+    """A stage that is over its time: the rule, the cause and what to do."""
+
+    rule: str
+    cause: str
+    remedy: str
+
+
+def stage_limit(state: StageState) -> float:
+    """How long the stage may last, in seconds of this host; a running job extends it up to the job's own limit."""
+    base = STAGE_SECONDS.get(state.stage, math.inf) * max(1.0, state.timeout / NORMAL_TIMEOUT) * state.slowness
+    if state.job is None:
+        return base
+    # the guest counts a job's time by its own clock, which runs as the host's does
+    left = 0.0 if math.isinf(state.job.limit) else max(0.0, state.job.limit - state.job.elapsed)
+    return max(base, state.lasted - state.job_age + left + JOB_GRACE_SECONDS * state.slowness)
+
+
+def silence_limit(state: StageState) -> float:
+    """How long the console may be silent, in seconds of this host."""
+    return SILENCE_SECONDS.get(state.stage, math.inf) * state.slowness
+
+
+def overdue(state: StageState) -> Overdue | None:
+    """Whether the stage has lasted too long, or was silent too long."""
+    if state.quiet >= silence_limit(state):
+        return Overdue(rule="silent-console", cause=_silence(state), remedy=_where_to_look(state))
+    limit = stage_limit(state)
+    if state.lasted < limit:
+        return None
+    job = f"; a job is still running: {state.job.name}" if state.job else ""
+    return Overdue(
+        rule="stage-timeout",
+        cause=f"stage {state.stage} has lasted {state.lasted:.0f} s, and may take {limit:.0f} s on this host{job}",
+        remedy="see the last lines; a longer boot.timeout gives every stage more time",
+    )
+
+
+def _silence(state: StageState) -> str:
+    if state.received_bytes == 0:
+        return f"nothing at all was printed on the serial console in {state.quiet:.0f} s: 0 bytes came"
+    return (
+        f"the console fell silent in stage {state.stage}: nothing for {state.quiet:.0f} s, "
+        f"after {state.received_bytes} bytes"
+    )
+
+
+def _where_to_look(state: StageState) -> str:
+    """Which port was watched, and what the kernel was told to print to."""
+    name = state.console
+    consoles = re.findall(r"(?:^|\s)console=([^\s,]+)", state.command_line)
+    watched = f"{name}, the machine's first serial port, was watched"
+    if name in consoles and consoles[-1] != name:
+        return (
+            f"{watched}; the kernel's command line names {' and '.join(consoles)}: the init system writes to the last, "
+            f"{consoles[-1]}, so put console={name} last"
+        )
+    if name in consoles:
+        return f"{watched}, and console={name} is on the kernel's command line: see where it stopped"
+    if state.command_line:
+        named = " and ".join(f"console={console}" for console in consoles) or "no console= at all"
+        return f"{watched}, but the kernel's command line has {named}: add console={name}"
+    return f"{watched}: is console={name} on the kernel's command line?"
