@@ -157,6 +157,7 @@ def _booting(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--keep-running-on-failure", action="store_true", help="hold a failed guest and print how to reach it"
     )
+    verb.add_argument("--capture", action="store_true", help="keep every packet of the guest's network card: net.pcap")
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:

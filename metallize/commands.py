@@ -121,6 +121,7 @@ def _pipeline_options(options: argparse.Namespace) -> pipeline.Options:
         accel=getattr(options, "accel", "auto"),
         fresh=getattr(options, "no_cache", False),
         keep_running=getattr(options, "keep_running_on_failure", False),
+        capture=getattr(options, "capture", False),
     )
 
 

@@ -41,6 +41,8 @@ class Options:
     fresh: bool = False
     """--no-cache: build every layer again."""
     keep_running: bool = False
+    capture: bool = False
+    """Keep every packet of the guest's network card."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,6 +284,8 @@ def _requests(
         build_dir=build_dir,
         accel=options.accel,
         keep_running=options.keep_running,
+        capture=options.capture,
+        published=(build_dir / profile.output.file).absolute(),
     )
 
 
@@ -342,6 +346,7 @@ def requests_for_image(
             runs_dir=(options.build_dir or Path("build")) / "runs" / (image.stem or "image"),
             accel=options.accel,
             keep_running=options.keep_running,
+            capture=options.capture,
         )
         for machine in options.machines or ("seabios",)
     )

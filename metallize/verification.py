@@ -37,6 +37,8 @@ def requests_for(
     build_dir: Path,
     accel: str,
     keep_running: bool,
+    capture: bool = False,
+    published: Path | None = None,
 ) -> tuple[VerifyRequest, ...]:
     """One request for each entry of boot.machines, or for those named in `machines`.
 
@@ -56,6 +58,8 @@ def requests_for(
             overrides=overrides,
             accel=accel,
             keep_running=keep_running,
+            capture=capture,
+            published=published,
         )
         for name, overrides in entries_of(profile, catalog, machines).items()
     )
@@ -105,6 +109,7 @@ def foreign_request(
     runs_dir: Path,
     accel: str,
     keep_running: bool,
+    capture: bool = False,
 ) -> VerifyRequest:
     """A request for an image that no profile made."""
     return VerifyRequest(
@@ -118,6 +123,7 @@ def foreign_request(
         runs_dir=runs_dir,
         accel=accel,
         keep_running=keep_running,
+        capture=capture,
     )
 
 

@@ -374,6 +374,12 @@ class Boot(Frozen):
     ] = ()
     time: TimeBudgets = TimeBudgets()
     reboot: Annotated[bool, Field(strict=True, description="everything must hold again after a clean reboot")] = False
+    display: Annotated[
+        bool, Field(strict=True, description="give the machine a VGA display; the run keeps a screenshot of it")
+    ] = False
+    capture: Annotated[
+        bool, Field(strict=True, description="the run keeps every packet of the network card, in net.pcap")
+    ] = False
 
 
 class Settings(Frozen):

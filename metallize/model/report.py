@@ -123,6 +123,10 @@ class BootReport:
     """Choices and fallbacks a person should know of."""
     diagnosis: tuple[str, ...] = ()
     """What was collected over the serial shell to explain a failure."""
+    started: str = ""
+    """When the machine was switched on: ISO 8601, in UTC."""
+    qemu: str = ""
+    """QEMU's version."""
 
     @property
     def passed(self) -> bool:

@@ -52,6 +52,10 @@ class GuestPlan:
     """Emulate all CPUs in one thread: slower, and without the races of several (TCG only)."""
     display: bool = False
     """A VGA adapter, for those who take screenshots."""
+    capture: Path | None = None
+    """A file for every packet of the network card, in pcap format."""
+    published: Path | None = None
+    """Where the image may be found later, when it is no longer where it was booted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +114,8 @@ def guest_argv(plan: GuestPlan, ports: Ports, *, paused: bool) -> tuple[str, ...
         # no boot ROM: nobody boots from the network, and looking for it takes seconds
         ("-device", f"{machine.nic_device},netdev=net0,romfile="),
     ]
+    if plan.capture is not None:
+        options.append(("-object", f"filter-dump,id=capture0,netdev=net0,file={value(plan.capture)}"))
     options += [("-device", device) for device in machine.devices]
     if plan.display:
         options.append(("-device", "VGA"))
@@ -147,29 +153,38 @@ def overlay_argv(plan: GuestPlan, overlay: Path) -> tuple[str, ...]:
     """The `qemu-img` call that makes the overlay over the image."""
     size = () if plan.disk_bytes is None else (str(plan.disk_bytes),)
     backing = QEMU_FORMATS[plan.image_format]
-    image = plan.image.resolve()
-    return ("qemu-img", "create", "-q", "-f", "qcow2", "-F", backing, "-b", str(image), str(overlay), *size)
+    return ("qemu-img", "create", "-q", "-f", "qcow2", "-F", backing, "-b", str(plan.image), str(overlay), *size)
 
 
 def repro_script(plan: GuestPlan) -> str:
-    """A shell script that boots the same machine by hand, serial port on the terminal, image untouched."""
+    """A shell script that boots the same machine by hand, serial port on the terminal, image untouched.
+
+    An image that passes moves on to its published place after the run: the script looks there too.
+    """
     folder = Path("@FOLDER@")
-    mine = plan
+    mine = replace(plan, image=folder / "image", capture=None)  # a link: no comma in its name, wherever the image is
     steps = []
     if plan.overlay is not None:
         mine = replace(mine, overlay=folder / "overlay.qcow2")
-        steps.append(_quoted(overlay_argv(plan, folder / "overlay.qcow2")))
+        steps.append(_quoted(overlay_argv(mine, folder / "overlay.qcow2")))
     if plan.firmware is not None:
         mine = replace(mine, firmware_variables=folder / "vars.fd")
         steps.append(_quoted(("cp", str(plan.firmware.variables), str(folder / "vars.fd"))))
     ports = Ports(serial=TERMINAL, monitor="", terminal=True)
     steps.append(_quoted(guest_argv(mine, ports, paused=False)))
+    places = " ".join(shlex.quote(str(path)) for path in (plan.image, plan.published) if path is not None)
     return (
         "#!/bin/sh\n"
+        "# usage: repro.sh [IMAGE]\n"
         "# Boots this run's machine by hand: serial port on the terminal, Ctrl-A X ends it, Ctrl-A C is the monitor\n"
         "# (`info usernet` there tells the ports). The image is not changed.\n"
         "set -eu\n"
-        "folder=$(mktemp -d)\ntrap 'rm -rf \"$folder\"' EXIT\n" + "\n".join(steps) + "\n"
+        f'[ $# -gt 0 ] || for image in {places}; do [ ! -f "$image" ] || break; done\n'
+        'image=${1:-$image}\n'
+        '[ -f "$image" ] || { echo "there is no $image any more; name the image: $0 IMAGE" >&2; exit 1; }\n'
+        "folder=$(mktemp -d)\ntrap 'rm -rf \"$folder\"' EXIT\n"
+        "case $image in /*) ;; *) image=$PWD/$image ;; esac\n"
+        'ln -s "$image" "$folder/image"\n' + "\n".join(steps) + "\n"
     )
 
 

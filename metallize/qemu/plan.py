@@ -50,6 +50,7 @@ def make_plan(
         firmware=firmware,
         forwards=tuple(sorted({SSH_PORT} | {parse_reach_target(target).port for target in boot.reach})),
         credentials=credentials,
+        display=boot.display,
     )
 
 

@@ -57,6 +57,15 @@ class QmpMonitor:
         self._write("answer", {"return": answer})
         return answer
 
+    @property
+    def version(self) -> str:
+        """QEMU's version, as it greeted us (`7.2.15`); empty before."""
+        greeting = self._client.greeting
+        numbers = greeting.QMP.version.get("qemu") if greeting is not None else None
+        if not isinstance(numbers, Mapping):
+            return ""
+        return ".".join(str(numbers.get(part, 0)) for part in ("major", "minor", "micro"))
+
     def forwards(self) -> dict[int, int]:
         """Ports of the guest, each with the port of 127.0.0.1 that QEMU took for it."""
         text = str(self.execute("human-monitor-command", **{"command-line": "info usernet"}))

@@ -71,6 +71,11 @@ class Dialogue:
     def type(self, text: str) -> None:
         self._console.write(text.encode())
 
+    def text_between(self, start: int, end: int) -> str:
+        """Clean text by its positions, as far back as the console keeps it."""
+        text = self._console.since(start)
+        return text[: max(0, end - start)]
+
     def seen(self) -> str:
         return self._console.since(self.position)
 

@@ -10,7 +10,7 @@ import selectors
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import paramiko
@@ -50,27 +50,31 @@ class SshAccess:
     user: str
     password: str | None
     key: paramiko.PKey | None
+    private_text: str = field(default="", repr=False)
+    """An ephemeral key in OpenSSH's format, for a person who is handed the guest."""
 
 
 def ssh_access(ssh: Ssh) -> SshAccess:
     """The declared access with its key made or read. Raises ShellError for a key that cannot be read."""
     key: paramiko.PKey | None = None
+    private_text = ""
     if ssh.key == EPHEMERAL:
-        key = ephemeral_key()
+        private_text = ephemeral_key()
+        key = paramiko.Ed25519Key.from_private_key(io.StringIO(private_text))
     elif ssh.key is not None:
         try:
             key = paramiko.PKey.from_path(Path(ssh.key).expanduser())
         except (OSError, ValueError, paramiko.SSHException) as exc:
             raise ShellError(f"the SSH key {ssh.key} cannot be read: {exc}") from exc
-    return SshAccess(user=ssh.user, password=ssh.password, key=key)
+    return SshAccess(user=ssh.user, password=ssh.password, key=key, private_text=private_text)
 
 
-def ephemeral_key() -> paramiko.PKey:
-    """A fresh ed25519 key that exists in this process alone."""
+def ephemeral_key() -> str:
+    """A fresh ed25519 key, in OpenSSH's format, that exists in this process alone."""
     private = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
     )
-    return paramiko.Ed25519Key.from_private_key(io.StringIO(private.decode()))
+    return private.decode()
 
 
 def key_credentials(access: SshAccess) -> tuple[str, ...]:

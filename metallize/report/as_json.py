@@ -6,6 +6,9 @@ from dataclasses import asdict
 
 from metallize.model.report import BootReport
 
+SCHEMA = 1
+"""Of report.json: it grows with fields that are added, and not when one keeps its meaning (docs/report.md)."""
+
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
 
 
@@ -14,7 +17,7 @@ def report_to_json(report: BootReport) -> dict[str, JsonValue]:
     data = _plain(asdict(report))
     if not isinstance(data, dict):
         raise TypeError("a report is a mapping")
-    return data
+    return {"schema": SCHEMA, **data}
 
 
 def _plain(value: object) -> JsonValue:

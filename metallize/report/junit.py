@@ -1,4 +1,8 @@
-"""Boot reports as JUnit XML, in the dialect that CI systems read: one suite a machine, one case an assertion."""
+"""Boot reports as JUnit XML, in the dialect that CI systems read: one suite a machine, one case an assertion.
+
+The dialect is Jenkins' (junit-10.xsd of its xUnit plugin), which GitLab and others read too: a suite's properties come
+before its cases, a case's outcome before its output.
+"""
 
 from __future__ import annotations
 
@@ -10,34 +14,69 @@ from metallize.model.report import BootReport, Result, Severity
 from metallize.report.text import claim_lines, failure_lines
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_COUNTS = {"tests": "testcase", "failures": "testcase/failure", "errors": "testcase/error"}
 
 
 def junit_xml(reports: Iterable[BootReport]) -> str:
     """One document for all machines; the boot itself is a case too."""
     root = ET.Element("testsuites", name="metallize")
+    seconds = 0.0
     for report in reports:
-        suite = ET.SubElement(root, "testsuite", name=f"{report.image.name} on {report.machine}")
-        _boot_case(suite, report)
-        for result in report.results:
-            _case(suite, report, result)
-        failures = len(suite.findall("testcase/failure"))
-        suite.set("tests", str(len(suite.findall("testcase"))))
-        suite.set("failures", str(failures))
-        suite.set("errors", "0")
-        suite.set("skipped", str(len(suite.findall("testcase/skipped"))))
-        suite.set("time", f"{report.seconds:.3f}")
+        _suite(root, report)
+        seconds += report.seconds
+    for name, path in _COUNTS.items():
+        root.set(name, str(len(root.findall(f"testsuite/{path}"))))
+    root.set("time", f"{seconds:.3f}")
     ET.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
+
+
+def _suite(root: ET.Element, report: BootReport) -> None:
+    suite = ET.SubElement(root, "testsuite", name=_clean(f"{report.image.name} on {report.machine}"))
+    if report.started:
+        suite.set("timestamp", report.started.removesuffix("+00:00"))
+    properties = ET.SubElement(suite, "properties")
+    for name, value in _properties(report).items():
+        ET.SubElement(properties, "property", name=name, value=_clean(value))
+    _boot_case(suite, report)
+    for result in report.results:
+        _case(suite, report, result)
+    for name, path in {**_COUNTS, "skipped": "testcase/skipped"}.items():
+        suite.set(name, str(len(suite.findall(path))))
+    suite.set("time", f"{report.seconds:.3f}")
+    if not report.passed:
+        ET.SubElement(suite, "system-out").text = _clean("\n".join(failure_lines(report)))
+
+
+def _properties(report: BootReport) -> dict[str, str]:
+    accelerator = report.accelerator
+    stages = {f"stage.{item.stage}": f"{item.seconds:.3f}" for item in report.stages}
+    return {
+        "image": str(report.image),
+        "machine": report.machine,
+        "media": report.media,
+        "verdict": report.verdict,
+        "stage": report.stage,
+        "accelerator": accelerator.name,
+        "cpu": accelerator.cpu,
+        "slowness": f"{accelerator.slowness:g}",
+        "qemu": report.qemu,
+        "run folder": str(report.run_folder),
+        **stages,
+    }
 
 
 def _boot_case(suite: ET.Element, report: BootReport) -> None:
     case = ET.SubElement(suite, "testcase", classname=f"{report.machine}.boot", name="boots")
     case.set("time", f"{report.seconds:.3f}")
     faults = [finding for finding in report.findings if finding.severity is Severity.FAULT]
-    if report.failure is not None or faults:
-        cause = report.failure.cause if report.failure is not None else faults[0].cause
-        failure = ET.SubElement(case, "failure", message=_clean(cause))
+    finding = report.failure or next(iter(faults), None)
+    if finding is not None:
+        failure = ET.SubElement(case, "failure", message=_clean(finding.cause), type=_clean(finding.rule))
         failure.text = _clean("\n".join(failure_lines(report)))
+    elif not report.passed and not report.failed_results:
+        message = f"the boot got as far as stage {report.stage}"
+        ET.SubElement(case, "failure", message=message, type="not-ready").text = message
     out = ET.SubElement(case, "system-out")
     out.text = _clean(f"run folder: {report.run_folder}\n" + "\n".join(report.console_tail))
 
@@ -48,10 +87,13 @@ def _case(suite: ET.Element, report: BootReport, result: Result) -> None:
     if not result.holds:
         wrong = next((claim for claim in result.claims if not claim.holds), None)
         message = f"{wrong.attribute}: expected {wrong.expected}, found {wrong.actual}" if wrong else "does not hold"
-        failure = ET.SubElement(case, "failure", message=_clean(message))
-        failure.text = _clean("\n".join((*claim_lines(result), result.note, result.location)))
+        failure = ET.SubElement(case, "failure", message=_clean(message), type=_clean(result.kind))
+        details = (*claim_lines(result), result.note, result.location, f"seen over {result.observed}")
+        failure.text = _clean("\n".join(line for line in details if line))
     elif result.claims and all(claim.skipped for claim in result.claims):
         ET.SubElement(case, "skipped", message=_clean(result.claims[0].note))
+    elif result.note:
+        ET.SubElement(case, "system-out").text = _clean(result.note)
 
 
 def _clean(text: str) -> str:

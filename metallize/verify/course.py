@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from metallize.errors import HostError
 from metallize.guest import GuestFailed
 from metallize.model.kind import Claim
-from metallize.model.report import BootReport, Finding, Result, Severity, Stage, StageTime, Verdict
+from metallize.model.report import BootReport, Finding, Result, Severity, StageTime, Verdict
 from metallize.qemu.vm import RunningGuest
 from metallize.verify import reboot
-from metallize.verify.evidence import EVIDENCE_SECONDS
 from metallize.verify.prepared import PreparedBoot
 from metallize.verify.session import BootSession
 
@@ -29,6 +29,7 @@ class Course:
     """Of the first boot, once another has begun."""
     failure: Finding | None = None
     session: BootSession | None = None
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def first_boot(self, guest: RunningGuest) -> None:
         """Judge a guest that has just been switched on, and what the profile asks of it beyond."""
@@ -44,7 +45,7 @@ class Course:
             self._failed(failed.finding)
 
     def report(self) -> BootReport:
-        """The verdict over everything, while the guest still runs: on the way its logs are collected."""
+        """The verdict over everything, while the guest still runs."""
         session = self.last()
         guest, watch = session.guest, session.guest.watch
         request = self.boot.request
@@ -57,14 +58,12 @@ class Course:
         holds = self.failure is None and not faults and all(result.holds for result in results)
         if session.ready_seconds is None and self.failure is None:
             holds = False
-        stage = watch.stage
-        self._collect(session, stage, wanted=not holds)
         return BootReport(
             machine=request.machine_entry,
             image=request.image,
             media=guest.plan.media,
             verdict=Verdict.PASSED if holds else Verdict.FAILED,
-            stage=stage,
+            stage=watch.stage,
             seconds=round(seconds, 3),
             accelerator=self.boot.accelerator,
             stages=self.stages if self.stages and self.failure is None else watch.stages,
@@ -76,6 +75,9 @@ class Course:
             ssh_port=guest.forwards.get(22),
             notes=tuple(dict.fromkeys([*self.notes, *session.notes])),
             diagnosis=tuple(session.diagnosis),
+            sha256=request.sha256,
+            started=self.started.isoformat(timespec="seconds"),
+            qemu=guest.monitor.version,
         )
 
     def last(self) -> BootSession:
@@ -96,14 +98,6 @@ class Course:
         if finding.rule == "host-disk-full":
             raise HostError(finding.cause, hint=f"make room where {self.boot.folder} is")
         self.failure = finding
-
-    def _collect(self, session: BootSession, stage: Stage, *, wanted: bool) -> None:
-        """The guest's logs: always where they are cheap, and again where something failed."""
-        shell = session.best_shell() if self.failure is None or stage.rank >= Stage.LOGIN.rank else None
-        if session.evidence is not None:
-            session.evidence.join(EVIDENCE_SECONDS * self.boot.slowness)
-        if shell is not None and (wanted or session.evidence is None):
-            session.collect(shell)
 
 
 def console_results(required: tuple[str, ...], missing: tuple[str, ...]) -> list[Result]:

@@ -1,30 +1,96 @@
-"""The guest's own logs, into the run folder; a courtesy that never changes the verdict."""
+"""What a run leaves beside its verdict: the guest's logs, its units, its display. Nothing here changes the verdict."""
 
 from __future__ import annotations
 
+import contextlib
+import math
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from metallize.deadline import Deadline
+from metallize.errors import HostError
 from metallize.guest import GuestFailed, Shell, ShellError
+from metallize.model.report import BootReport, Finding, Stage
+from metallize.qemu.vm import RunningGuest
 from metallize.verify.batch import make_batch, read_batch
+from metallize.verify.rescue import rescue
 
-EVIDENCE = ("dmesg", "journalctl -b --no-pager -o short-monotonic 2>/dev/null | tail -c 2000000")
-EVIDENCE_OVER_SERIAL = (
-    "dmesg | tail -n 500",
-    "journalctl -b -p warning -n 200 --no-pager -o short-monotonic 2>/dev/null",
-)
+if TYPE_CHECKING:
+    from metallize.verify.session import BootSession
+
 EVIDENCE_SECONDS = 10.0
+"""For the guest's logs, on a host of normal speed."""
+ENDED = frozenset(
+    {"kernel-panic", "kernel-no-root", "guest-panicked", "guest-shutdown", "unexpected-reset", "init-frozen"}
+    | {"qemu-ended", "qemu-kvm", "host-disk-full"}
+)
+"""Rules after which no shell of the guest answers any more."""
+
+_UNITS = """\
+[ -d /run/systemd/system ] || exit 0
+seen() {{ echo "$ $*"; "$@" 2>&1 | head -n {lines}; echo; }}
+seen systemctl is-system-running
+seen systemctl list-units --state=failed --plain --full --no-pager
+seen systemctl list-jobs --full --no-pager
+seen systemctl status --state=failed --full --lines=20 --no-pager
+seen systemd-analyze time --no-pager
+seen systemd-analyze critical-chain --no-pager
+seen systemd-analyze blame --no-pager
+"""
+
+LOGS: Mapping[str, str] = {
+    "dmesg.txt": "dmesg",
+    "journal.txt": "journalctl -b --no-pager -o short-monotonic 2>/dev/null | tail -c 2000000",
+    "units.txt": _UNITS.format(lines=300),
+}
+LOGS_OVER_SERIAL: Mapping[str, str] = {
+    "dmesg.txt": "dmesg | tail -n 500",
+    "journal.txt": "journalctl -b -p warning -n 200 --no-pager -o short-monotonic 2>/dev/null",
+    "units.txt": _UNITS.format(lines=40),
+}
+"""Less of everything: the line is slow."""
 
 
 def collect(shell: Shell, folder: Path, *, password: str | None, slowness: float) -> None:
-    """Write dmesg.txt and journal.txt, as far as the shell gives them in time."""
-    probes = EVIDENCE_OVER_SERIAL if shell.name == "serial" else EVIDENCE
-    limit = Deadline.after(EVIDENCE_SECONDS * slowness, "the guest's logs")
-    batch = make_batch(probes, password=password)
+    """The guest's own logs into the run folder, what there is of them within the time."""
+    logs = LOGS_OVER_SERIAL if shell.name == "serial" else LOGS
+    limit = EVIDENCE_SECONDS * slowness
+    batch = make_batch(tuple(logs.values()), password=password, limit=math.ceil(limit / 2))
     try:
-        answer = read_batch(batch, shell.run(batch.script, limit).stdout)
+        answer = read_batch(batch, shell.run(batch.script, Deadline.after(limit, "the guest's logs")).stdout)
     except (ShellError, GuestFailed):
         return
-    for name, observation in zip(("dmesg.txt", "journal.txt"), answer.observations, strict=True):
+    for name, observation in zip(logs, answer.observations, strict=True):
         if observation is not None and observation.stdout:
             (folder / name).write_text(observation.stdout, encoding="utf-8")
+
+
+def with_evidence(report: BootReport, session: BootSession) -> BootReport:
+    """Collect what the guest can still tell: the verdict stands, whatever happens from now on."""
+    guest, failure = session.guest, report.failure
+    if session.evidence is not None:
+        session.evidence.join(EVIDENCE_SECONDS * session.slowness)
+    take_screenshot(guest)
+    if failure is not None:
+        guest.watch.ending()  # it has failed: what it does now is no further failure, and ends no wait
+    shell = session.best_shell() if failure is None or _answers_still(report.stage, failure) else None
+    if shell is not None and (not report.passed or session.evidence is None):
+        session.collect(shell)
+    login = session.request.boot.login
+    note = rescue(guest.console, guest.watch, guest.folder, failure, login=login, slowness=session.slowness)
+    return report if note is None else replace(report, notes=(*report.notes, note))
+
+
+def _answers_still(stage: Stage, failure: Finding) -> bool:
+    """Whether a shell that was logged in may answer after this failure."""
+    return stage.rank >= Stage.LOGIN.rank and failure.rule not in ENDED
+
+
+def take_screenshot(guest: RunningGuest) -> None:
+    """screenshot.png, where the machine has a display (QMP screendump; PNG since QEMU 7.1)."""
+    if guest.plan.display:
+        path = (guest.folder / "screenshot.png").absolute()
+        with contextlib.suppress(HostError):  # QEMU may be gone
+            guest.monitor.execute("screendump", filename=str(path), format="png")

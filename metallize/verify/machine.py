@@ -20,6 +20,7 @@ from metallize.qemu.admission import Need, admitted
 from metallize.report.files import write_report
 from metallize.verify.booted import Booted
 from metallize.verify.course import Course
+from metallize.verify.evidence import with_evidence
 from metallize.verify.prepared import prepared_boot
 from metallize.verify.request import VerifyRequest
 
@@ -33,7 +34,7 @@ def verify_machine(request: VerifyRequest, events: Events) -> BootReport:
         if request.keep_running and not boot.report.passed:
             from metallize.qemu.hold import hold  # noqa: PLC0415 - seldom needed
 
-            hold(boot.guest, boot.report.run_folder, request.boot.ssh, events)
+            hold(boot.guest, boot.report, request.boot.ssh, boot.boot.access, events)
         return boot.report
 
 
@@ -140,6 +141,10 @@ def _boot(
             power = stack.enter_context(ExitStack())
             course.first_boot(power.enter_context(boot.switched_on()))
             report = course.report()
+            if report.failure is not None and not report.passed:
+                cause = f"{name} failed in stage {report.stage}: {report.failure.cause}"
+                events.emit(Note(text=cause, level=Level.WARNING))
+            report = with_evidence(report, course.last())
             write_report(report, boot.folder)
             handle.detail = f"{report.verdict} after {report.seconds:.1f} s"
             if not report.passed:

@@ -65,7 +65,10 @@ class PreparedBoot:
             emulated=self.accelerator.name == "tcg",
             on_stage=self.on_stage,
         )
-        with running_guest(self.plan, folder, watch) as guest:
+        plan = self.plan
+        if self.request.capture or self.request.boot.capture:
+            plan = replace(plan, capture=(folder / "net.pcap").absolute())
+        with running_guest(plan, folder, watch) as guest:
             yield guest
 
     def session(self, guest: RunningGuest, *, suffix: str = "", from_position: int = 0) -> BootSession:
@@ -106,7 +109,7 @@ def prepared_boot(
         accelerator=accelerator,
         credentials=key_credentials(access) if access is not None else (),
     )
-    plan = replace(plan, one_thread=one_thread)
+    plan = replace(plan, one_thread=one_thread, published=request.published)
     folder = make_run_folder(request.runs_dir / request.machine_entry)
     with prepared_files(plan, folder, writable=plan.media is not Media.CD) as ready:
         yield PreparedBoot(

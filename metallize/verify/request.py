@@ -29,6 +29,12 @@ class VerifyRequest:
     overrides: MachineOverrides = field(default_factory=MachineOverrides)
     accel: str = "auto"
     keep_running: bool = False
+    capture: bool = False
+    """Every packet of the guest's network card goes to net.pcap, as with boot.capture."""
+    sha256: str = ""
+    """Of the image, where it is known."""
+    published: Path | None = None
+    """Where the image will be once it has passed, for those who look at the run later."""
 
     @property
     def refusal(self) -> Outcome | None:

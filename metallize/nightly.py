@@ -1,0 +1,196 @@
+"""The whole matrix, night after night: every profile built and booted on each of its machines, and what came of it kept.
+
+build/nightly/history.jsonl     one line for each profile, machine and night
+build/report.html               the history on one page, written anew after each profile
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from metallize import __version__, bases, pipeline, verification
+from metallize.catalog import Catalog
+from metallize.engines.engine import Engine
+from metallize.errors import EngineError, ExitCode, HostError, MetallizeError, ProfileError, UsageError
+from metallize.errors import VerificationFailed as NotVerified
+from metallize.events import Events, Level, Note
+from metallize.model.loaded import Profile
+from metallize.model.plan import BuildPlan
+from metallize.model.report import BootReport
+from metallize.report import history
+from metallize.report.files import write_whole
+from metallize.report.history import HistoryEntry, Outcome
+from metallize.report.history_page import history_page
+
+PAGE = "report.html"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One profile of the matrix; reading it is put off, so that one that is wrong does not keep the others."""
+
+    name: str
+    load: Callable[[], Profile]
+    named: bool
+    """Somebody asked for it: then it counts as broken, and not as skipped, where this host cannot build it."""
+
+
+class _NotHereError(MetallizeError):
+    """This host has no base, machine or emulator for a profile."""
+
+
+def history_path(build_dir: Path) -> Path:
+    """The history of a build folder."""
+    return build_dir / "nightly" / "history.jsonl"
+
+
+def run_nightly(
+    candidates: Sequence[Candidate],
+    catalog: Catalog,
+    engine: Engine,
+    events: Events,
+    options: pipeline.Options,
+    *,
+    seen: Callable[[HistoryEntry, BootReport | None], None] = lambda _entry, _report: None,
+) -> tuple[HistoryEntry, ...]:
+    """Build and boot one profile after the other, whatever becomes of each; returns what was added to the history.
+
+    `seen` is told of each entry as soon as it is written down.
+    """
+    build_dir = options.build_dir or Path("build")
+    night = datetime.now(UTC).isoformat(timespec="seconds")
+    added: list[HistoryEntry] = []
+    for candidate in candidates:
+        for entry, report in _one(candidate, night, catalog, engine, events, options):
+            history.append(history_path(build_dir), entry)
+            added.append(entry)
+            events.emit(Note(text=_line(entry), level=Level.WARNING if entry.outcome.bad else Level.INFO))
+            seen(entry, report)
+        write_page(build_dir)
+    return tuple(added)
+
+
+def status_of(entries: Sequence[HistoryEntry]) -> ExitCode:
+    """1 where an image failed, else 3 where one could not be made or nothing was verified at all."""
+    outcomes = {entry.outcome for entry in entries}
+    if Outcome.FAILED in outcomes:
+        return ExitCode.FAILED_VERIFICATION
+    if Outcome.BROKEN in outcomes or Outcome.PASSED not in outcomes:
+        return ExitCode.MACHINERY
+    return ExitCode.DONE
+
+
+def write_page(build_dir: Path) -> Path:
+    """The history of a build folder as a page. Raises UsageError where there is none yet."""
+    found = history.read(history_path(build_dir))
+    if not found.entries:
+        raise UsageError(
+            f"there is no history in {history_path(build_dir)}", hint="metallize nightly makes the first night of it"
+        )
+    page = build_dir / PAGE
+
+    def link(entry: HistoryEntry) -> str | None:
+        target = Path(entry.run_folder) / PAGE
+        if not entry.run_folder or not target.is_file():
+            return None
+        return f"./{os.path.relpath(target.resolve(), build_dir.resolve())}"
+
+    write_whole(page, history_page(found, link))
+    return page
+
+
+def _one(
+    candidate: Candidate, night: str, catalog: Catalog, engine: Engine, events: Events, options: pipeline.Options
+) -> list[tuple[HistoryEntry, BootReport | None]]:
+    """One profile's entries: one for each machine, or one for what kept it from being booted."""
+
+    def nothing(outcome: Outcome, stage: str, exc: MetallizeError) -> list[tuple[HistoryEntry, BootReport | None]]:
+        cause = exc.message.strip().splitlines()[0] if exc.message.strip() else type(exc).__name__
+        entry = HistoryEntry(
+            night=night,
+            profile=candidate.name,
+            machine="",
+            outcome=outcome,
+            stage=stage,
+            cause=cause,
+            date=_now(),
+            versions={"metallize": __version__},
+        )
+        return [(entry, None)]
+
+    try:
+        profile = candidate.load()
+        plan = _prepared(profile, catalog, engine, events, options)
+    except (ProfileError, UsageError) as exc:
+        return nothing(Outcome.BROKEN, "profile", exc)
+    except _NotHereError as exc:
+        return nothing(Outcome.BROKEN if candidate.named else Outcome.SKIPPED, "build", exc)
+    except MetallizeError as exc:
+        return nothing(Outcome.BROKEN, "build", exc)
+    reports: Sequence[BootReport]
+    try:
+        reports = _boot(plan, profile, catalog, engine, events, options)
+    except MetallizeError as exc:
+        return nothing(Outcome.BROKEN, "build", exc)
+    return [
+        (
+            history.entry_of(
+                report,
+                night=night,
+                profile=candidate.name,
+                sha256=pipeline.sha256_booted(profile, options),
+                versions={"metallize": __version__, **pipeline.versions_booted(profile, options)},
+            ),
+            report,
+        )
+        for report in reports
+    ]
+
+
+def _prepared(
+    profile: Profile, catalog: Catalog, engine: Engine, events: Events, options: pipeline.Options
+) -> BuildPlan:
+    """The plan, where this host has what it stands on. Raises _NotHereError where it has not."""
+    try:
+        plan = pipeline.prepare(profile, catalog, options, verified=True)
+    except HostError as exc:
+        raise _NotHereError(exc.message, hint=exc.hint) from exc
+    base = plan.rootfs.base
+    if base is not None:
+        engine.inspect(base.reference)  # an engine that does not answer is no reason to skip
+        try:
+            bases.resolve(engine, base, events)
+        except (EngineError, HostError) as exc:
+            raise _NotHereError(f"no base {base.reference}: {exc.message}", hint=exc.hint) from exc
+    return plan
+
+
+def _boot(
+    plan: BuildPlan, profile: Profile, catalog: Catalog, engine: Engine, events: Events, options: pipeline.Options
+) -> Sequence[BootReport]:
+    """Build, and boot in any case: a verdict of another night says nothing of this one's host and emulator."""
+    try:
+        built = pipeline.build(plan, profile, catalog, engine, events, options, verified=True)
+    except NotVerified as exc:
+        return [report for report in exc.reports if isinstance(report, BootReport)]
+    if built.reports:
+        return built.reports
+    return pipeline.verify_built(profile, catalog, events, replace(options, fresh=False))
+
+
+def _line(entry: HistoryEntry) -> str:
+    where = f"{entry.profile} on {entry.machine}" if entry.machine else entry.profile
+    ready = f", ready after {entry.ready_seconds:.1f} s" if entry.ready_seconds is not None else ""
+    cause = f": {entry.cause}" if entry.cause else ""
+    return f"nightly: {where} {entry.outcome}{cause}{'' if entry.outcome.bad else ready}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+__all__ = ["Candidate", "history_path", "run_nightly", "status_of", "verification", "write_page"]

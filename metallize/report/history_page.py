@@ -1,0 +1,198 @@
+"""build/report.html: the matrix of profiles and machines over the nights, what fails since when, and how long boots take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from metallize.report.history import History, HistoryEntry, Outcome, Trend, trends
+from metallize.report.page import Markup, document, element, folded, joined, mark, seconds, section
+
+NIGHTS = 30
+"""So many are columns of the matrix; the trend's own table has more."""
+RUNS = 100
+_WIDTH, _HEIGHT = 120, 28
+
+LinkOf = Callable[[HistoryEntry], str | None]
+"""Where a run's own report is, seen from the page; None where its folder is no more."""
+
+
+def history_page(history: History, link_of: LinkOf) -> str:
+    """The whole page; pure but for what `link_of` looks up."""
+    nights = sorted({entry.night for entry in history.entries})
+    rows = trends(history.entries)
+    latest = [trend for trend in rows if trend.latest.night == nights[-1]] if nights else []
+    bad = [trend for trend in rows if trend.latest.outcome.bad]
+    verdict = "failed" if bad else "passed"
+    return document(
+        f"Metallize: {len(bad)} of {len(rows)} fail" if bad else "Metallize: nothing fails",
+        _head(nights, latest, bad, verdict),
+        _failures(bad, nights, link_of),
+        _matrix(rows, nights[-NIGHTS:], link_of),
+        _runs(rows, link_of),
+        _unreadable(history),
+    )
+
+
+def _head(nights: Sequence[str], latest: Sequence[Trend], bad: Sequence[Trend], verdict: str) -> Markup:
+    words = f"{len(bad)} FAILING" if bad else "NOTHING FAILS"
+    passed = sum(trend.latest.outcome is Outcome.PASSED for trend in latest)
+    facts = [
+        ("Latest night", _day(nights[-1]) if nights else "-"),
+        ("Passed in it", f"{passed} of {len(latest)}"),
+        ("Nights", str(len(nights))),
+    ]
+    return element(
+        "header",
+        element("p", "Metallize nightly", class_="kind"),
+        element(
+            "h1",
+            element("span", mark(verdict), words, class_=f"badge {verdict}"),
+            " ",
+            element("span", "Images, machines and nights"),
+        ),
+        element("dl", *(element("div", element("dt", name), element("dd", text)) for name, text in facts)),
+    )
+
+
+def _failures(bad: Sequence[Trend], nights: Sequence[str], link_of: LinkOf) -> Markup | None:
+    if not nights:
+        return section("cause", "What was seen", element("p", "There is no night yet.", class_="headline"))
+    if not bad:
+        text = "Everything that was verified passed when it was last verified."
+        return section("cause", "What was seen", element("p", text, class_="headline"), class_="passed")
+    return section("cause", "What fails, and since when", *(_failure(trend, link_of) for trend in bad), class_="failed")
+
+
+def _failure(trend: Trend, link_of: LinkOf) -> Markup:
+    first, good, latest = trend.first_bad, trend.last_good, trend.latest
+    since = [entry for entry in trend.entries if first is not None and entry.night >= first.night and entry.outcome.bad]
+    when = "every night there is" if good is None else f"{_day(first.night)}" if first is not None else ""
+    count = f" ({len(since)} night{'s' if len(since) > 1 else ''})"
+    before = f"; it passed last on {_day(good.night)}" if good is not None else ""
+    changed = f". Changed since: {', '.join(trend.changes)}" if trend.changes else ""
+    where = f"In stage {latest.stage}" if latest.stage else ""
+    return element(
+        "div",
+        element("p", f"{trend.profile} on {trend.machine or 'no machine'}. {where}", class_="where"),
+        element("p", latest.cause or "it failed", class_="headline"),
+        element("p", element("strong", "Failing since: "), when, count, before, changed),
+        element(
+            "p",
+            _linked("the first run that failed", first, link_of) if first is not None else None,
+            ", " if first is not None and first is not latest else None,
+            _linked("the latest", latest, link_of) if first is not latest else None,
+        ),
+        class_="one-cause",
+    )
+
+
+def _matrix(rows: Sequence[Trend], nights: Sequence[str], link_of: LinkOf) -> Markup | None:
+    if not rows:
+        return None
+    heads = [element("th", text, scope="col") for text in ("Profile", "Machine")]
+    heads += [element("th", element("span", _short_day(night)), scope="col", class_="night") for night in nights]
+    heads += [element("th", "Ready, normal host", scope="col", class_="trend")]
+    lines = []
+    for number, trend in enumerate(rows):
+        same = number > 0 and rows[number - 1].profile == trend.profile
+        by_night = {entry.night: entry for entry in trend.entries}
+        regression = trend.first_bad if trend.last_good is not None else None
+        cells = [_cell(by_night.get(night), link_of, first=by_night.get(night) is regression) for night in nights]
+        name = element("th", element("span", trend.profile, class_="muted" if same else None), scope="row")
+        lines.append(element("tr", name, element("td", trend.machine or "-"), *cells, _sparkline_cell(trend)))
+    legend = element(
+        "p",
+        *(joined(mark(word), text, " \N{EN QUAD}") for word, text in (
+            ("passed", "passed"), ("failed", "failed its verification"), ("broken", "could not be made"),
+            ("skipped", "not for this host"),
+        )),
+        "A ring marks the night in which something that had passed failed first.",
+        class_="muted legend",
+    )  # fmt: skip
+    table = element("table", element("thead", element("tr", *heads)), element("tbody", *lines), class_="matrix")
+    wide = element("div", table, class_="scroll", tabindex="0", role="region", aria_label="Profiles over the nights")
+    return section("matrix", "Over the nights", legend, wide)
+
+
+def _cell(entry: HistoryEntry | None, link_of: LinkOf, *, first: bool) -> Markup:
+    if entry is None:
+        return element("td", element("span", "no run", class_="aloud"), class_="night")
+    title = f"{_day(entry.night)}: {entry.outcome}" + (f", {entry.cause}" if entry.cause else "")
+    sign = mark(entry.outcome)
+    link = link_of(entry)
+    shown = element("a", sign, href=link, title=title) if link else element("span", sign, title=title)
+    late = element("span", "first failure ", class_="aloud") if first else None
+    return element("td", late, shown, class_=f"night {entry.outcome}{' first' if first else ''}")
+
+
+def _sparkline_cell(trend: Trend) -> Markup:
+    times = [entry.normal_ready_seconds for entry in trend.entries[-NIGHTS:]]
+    known = [value for value in times if value is not None]
+    if not known:
+        return element("td", "-", class_="trend")
+    return element("td", sparkline(known), element("span", f" {known[-1]:.1f} s", class_="number"), class_="trend")
+
+
+def sparkline(values: Sequence[float]) -> Markup:
+    """The values as a line without axes, from zero up, the last one as a dot; said in words too."""
+    top = max(*values, 0.001) if len(values) > 1 else max(values[0], 0.001)
+    step = (_WIDTH - 8) / max(1, len(values) - 1)
+    points = [(4 + number * step, _HEIGHT - 4 - (_HEIGHT - 8) * value / top) for number, value in enumerate(values)]
+    words = f"ready after {values[-1]:.1f} s; between {min(values):.1f} and {max(values):.1f} s in {len(values)} runs"
+    last = points[-1]
+    return element(
+        "svg",
+        element("title", words),
+        element("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in points), fill="none"),
+        element("circle", cx=f"{last[0]:.1f}", cy=f"{last[1]:.1f}", r="3"),
+        viewBox=f"0 0 {_WIDTH} {_HEIGHT}",
+        width=str(_WIDTH),
+        height=str(_HEIGHT),
+        role="img",
+        aria_label=words,
+        class_="spark",
+    )
+
+
+def _runs(rows: Sequence[Trend], link_of: LinkOf) -> Markup | None:
+    if not rows:
+        return None
+    blocks = (
+        folded(f"{trend.profile} on {trend.machine or 'no machine'}", _run_table(trend, link_of)) for trend in rows
+    )
+    return section("runs", "Every run", *blocks)
+
+
+def _run_table(trend: Trend, link_of: LinkOf) -> Markup:
+    heads = ("Night", "Verdict", "Stage", "Ready", "Host", "Image", "Versions", "Cause")
+    lines = []
+    for entry in reversed(trend.entries[-RUNS:]):
+        ready = "-" if entry.ready_seconds is None else seconds(entry.ready_seconds)
+        versions = ", ".join(f"{name} {version}" for name, version in entry.versions.items() if version)
+        texts = (entry.stage, ready, f"{entry.slowness:.1f}x", entry.sha256[:12], versions, entry.cause)
+        verdict = joined(mark(entry.outcome), _linked(entry.outcome, entry, link_of))
+        cells = (element("td", text, data_label=head) for head, text in zip(heads[2:], texts, strict=True))
+        night = element("th", _day(entry.night), scope="row")
+        lines.append(element("tr", night, element("td", verdict, data_label="Verdict"), *cells))
+    head = element("thead", element("tr", *(element("th", text, scope="col") for text in heads)))
+    return element("table", head, element("tbody", *lines), class_="runs")
+
+
+def _unreadable(history: History) -> Markup | None:
+    if not history.unreadable:
+        return None
+    text = f"{history.unreadable} line(s) of the history could not be read and are not shown."
+    return section("notes", "Notes", element("p", text))
+
+
+def _linked(text: str, entry: HistoryEntry, link_of: LinkOf) -> Markup:
+    link = link_of(entry)
+    return element("a", text, href=link) if link else element("span", text)
+
+
+def _day(night: str) -> str:
+    return night[:16].replace("T", " ")
+
+
+def _short_day(night: str) -> str:
+    return f"{night[5:10]}"
