@@ -40,6 +40,7 @@ def parser() -> _Parser:
     _add_build(verbs)
     _add_verify(verbs)
     _add_flash(verbs)
+    _add_nightly(verbs)
     _add_catalogue(verbs)
     return top
 
@@ -103,6 +104,18 @@ def _add_flash(verbs: argparse._SubParsersAction[_Parser]) -> None:
     flash.set_defaults(run=commands.flash)
 
 
+def _add_nightly(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    nightly = verbs.add_parser("nightly", help="build and verify every profile, keep the history, write its page")
+    nightly.add_argument("profiles", nargs="*", type=Path, metavar="PROFILE", help="default: every shipped profile")
+    nightly.add_argument("--no-cache", action="store_true", help="build every layer again, with today's packages")
+    _common(nightly)
+    _booting(nightly, held=False)
+    nightly.set_defaults(run=commands.nightly)
+    report = verbs.add_parser("report", help="the nightlies' history as one HTML page")
+    _common(report)
+    report.set_defaults(run=commands.report)
+
+
 def _add_catalogue(verbs: argparse._SubParsersAction[_Parser]) -> None:
     listing = verbs.add_parser("list", help="layers, generators, machines, assertion kinds, suites, profiles")
     _common(listing)
@@ -149,14 +162,15 @@ def _common(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--verbose", "-v", action="store_true", help="every line that the tools print")
 
 
-def _booting(verb: argparse.ArgumentParser) -> None:
+def _booting(verb: argparse.ArgumentParser, *, held: bool = True) -> None:
     verb.add_argument(
         "--machine", dest="machines", action="append", default=[], metavar="NAME", help="only this machine"
     )
     verb.add_argument("--accel", choices=["auto", "kvm", "tcg"], default="auto", help="default: probed")
-    verb.add_argument(
-        "--keep-running-on-failure", action="store_true", help="hold a failed guest and print how to reach it"
-    )
+    if held:
+        verb.add_argument(
+            "--keep-running-on-failure", action="store_true", help="hold a failed guest and print how to reach it"
+        )
     verb.add_argument("--capture", action="store_true", help="keep every packet of the guest's network card: net.pcap")
 
 

@@ -7,10 +7,13 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from metallize import bases, pipeline, verification
 from metallize import flash as flashing
+from metallize import nightly as nightlies
 from metallize import publish as publishing
 from metallize.catalog import Catalog, host_platform, render_explain, render_list
 from metallize.config import load_profiles, load_steps, profile_schema
@@ -35,6 +38,7 @@ from metallize.plan_script import shell_script
 from metallize.qemu.interactive import boot_interactive
 from metallize.render import JsonLines, PlainLines, Renderer, choose
 from metallize.report.as_json import report_to_json
+from metallize.report.history import HistoryEntry
 from metallize.report.text import report_lines
 from metallize.store import Store
 
@@ -243,6 +247,50 @@ def boot(options: argparse.Namespace) -> int:
         accel=request.accel,
     )
     return ExitCode.DONE if status == 0 else ExitCode.MACHINERY
+
+
+def nightly(options: argparse.Namespace) -> int:
+    """`metallize nightly [PROFILES...]`: the status is 1 where an image failed, else 3 where one was not made."""
+    catalog = _catalog(options)
+    settings = _pipeline_options(options)
+    paths = options.profiles or [Path(name) for name in catalog.profiles]
+    candidates = [
+        nightlies.Candidate(
+            name=path.stem,
+            load=partial(_profile, argparse.Namespace(**{**vars(options), "profile": path}), catalog),
+            named=bool(options.profiles),
+        )
+        for path in paths
+    ]
+    renderer = choose(as_json=options.json, verbose=options.verbose)
+
+    def seen(entry: HistoryEntry, boot_report: BootReport | None) -> None:
+        if isinstance(renderer, JsonLines):
+            if boot_report is not None:
+                renderer.write({"event": "report", **report_to_json(boot_report)})
+            renderer.write({"event": "nightly", **asdict(entry)})
+        elif boot_report is not None and not boot_report.passed:
+            _show_reports([boot_report], renderer)
+
+    with renderer, _engine() as engine:
+        entries = nightlies.run_nightly(candidates, catalog, engine, renderer, settings, seen=seen)
+    status = nightlies.status_of(entries)
+    _show_page(nightlies.page_path(settings), renderer, status=int(status))
+    return status
+
+
+def report(options: argparse.Namespace) -> int:
+    """`metallize report`: the nightlies' history as a page."""
+    page = nightlies.write_page(nightlies.page_path(_pipeline_options(options)).parent)
+    _show_page(page, choose(as_json=options.json, verbose=options.verbose), status=int(ExitCode.DONE))
+    return ExitCode.DONE
+
+
+def _show_page(page: Path, renderer: Renderer, *, status: int) -> None:
+    if isinstance(renderer, JsonLines):
+        renderer.write({"event": "result", "report": str(page), "exit": status})
+    else:
+        _out(str(page))
 
 
 def publish(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The whole matrix, night after night: every profile built and booted on each of its machines, and what came of it kept.
+"""The whole matrix, night after night: every profile built and booted on each of its machines, and a history kept.
 
 build/nightly/history.jsonl     one line for each profile, machine and night
 build/report.html               the history on one page, written anew after each profile
@@ -7,16 +7,23 @@ build/report.html               the history on one page, written anew after each
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from metallize import __version__, bases, pipeline, verification
+from metallize import __version__, bases, pipeline
 from metallize.catalog import Catalog
 from metallize.engines.engine import Engine
-from metallize.errors import EngineError, ExitCode, HostError, MetallizeError, ProfileError, UsageError
-from metallize.errors import VerificationFailed as NotVerified
+from metallize.errors import (
+    EngineError,
+    ExitCode,
+    HostError,
+    MetallizeError,
+    ProfileError,
+    UsageError,
+    VerificationFailed,
+)
 from metallize.events import Events, Level, Note
 from metallize.model.loaded import Profile
 from metallize.model.plan import BuildPlan
@@ -40,12 +47,17 @@ class Candidate:
 
 
 class _NotHereError(MetallizeError):
-    """This host has no base, machine or emulator for a profile."""
+    """A profile needs a base, a machine or an emulator that this host has not."""
 
 
 def history_path(build_dir: Path) -> Path:
     """The history of a build folder."""
     return build_dir / "nightly" / "history.jsonl"
+
+
+def page_path(options: pipeline.Options) -> Path:
+    """Where the history's page is."""
+    return (options.build_dir or Path("build")) / PAGE
 
 
 def run_nightly(
@@ -61,7 +73,7 @@ def run_nightly(
 
     `seen` is told of each entry as soon as it is written down.
     """
-    build_dir = options.build_dir or Path("build")
+    build_dir = page_path(options).parent
     night = datetime.now(UTC).isoformat(timespec="seconds")
     added: list[HistoryEntry] = []
     for candidate in candidates:
@@ -142,8 +154,7 @@ def _one(
                 report,
                 night=night,
                 profile=candidate.name,
-                sha256=pipeline.sha256_booted(profile, options),
-                versions={"metallize": __version__, **pipeline.versions_booted(profile, options)},
+                versions=_versions(pipeline.papers(profile, options, report.sha256)),
             ),
             report,
         )
@@ -175,11 +186,19 @@ def _boot(
     """Build, and boot in any case: a verdict of another night says nothing of this one's host and emulator."""
     try:
         built = pipeline.build(plan, profile, catalog, engine, events, options, verified=True)
-    except NotVerified as exc:
+    except VerificationFailed as exc:
         return [report for report in exc.reports if isinstance(report, BootReport)]
     if built.reports:
         return built.reports
     return pipeline.verify_built(profile, catalog, events, replace(options, fresh=False))
+
+
+def _versions(papers: Mapping[str, object]) -> dict[str, str]:
+    """What went into the image, and may explain that it boots otherwise than the one before."""
+    system = papers.get("os")
+    name = system.get("PRETTY_NAME") if isinstance(system, Mapping) else None
+    found = {"metallize": __version__, "kernel": papers.get("kernel"), "os": name, "plan": papers.get("plan")}
+    return {key: str(value)[:40] for key, value in found.items() if value}
 
 
 def _line(entry: HistoryEntry) -> str:
@@ -191,6 +210,3 @@ def _line(entry: HistoryEntry) -> str:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-__all__ = ["Candidate", "history_path", "run_nightly", "status_of", "verification", "write_page"]

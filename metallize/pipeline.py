@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -285,8 +285,14 @@ def _requests(
         accel=options.accel,
         keep_running=options.keep_running,
         capture=options.capture,
+        sha256=stored.sha256,
         published=(build_dir / profile.output.file).absolute(),
     )
+
+
+def papers(profile: Profile, options: Options, sha256: str) -> Mapping[str, Any]:
+    """The manifest of the profile's image with this digest, in its place or kept aside; empty where there is none."""
+    return _store_of(profile, options).papers(sha256)
 
 
 def _store_of(profile: Profile, options: Options) -> Store:

@@ -129,6 +129,17 @@ class Store:
         """The image in the build folder, whatever it was made from, if it is the one its manifest tells of."""
         return _load(self.image, self.manifest, None)
 
+    def papers(self, sha256: str) -> Mapping[str, Any]:
+        """The manifest that tells of these bytes, published or kept aside; empty where there is none."""
+        for path in (self.manifest, self._kept / "manifest.json"):
+            try:
+                content = json.loads(path.read_text())
+            except (OSError, ValueError):
+                continue
+            if isinstance(content, dict) and content.get("sha256") == sha256:
+                return content
+        return {}
+
     def publish(self, image: Path, manifest: Mapping[str, Any], verification: Mapping[str, Any] | None) -> Stored:
         """Put an image in the build folder: one rename, then its papers; papers of another image go first."""
         if image != self.image:

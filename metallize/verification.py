@@ -38,6 +38,7 @@ def requests_for(
     accel: str,
     keep_running: bool,
     capture: bool = False,
+    sha256: str = "",
     published: Path | None = None,
 ) -> tuple[VerifyRequest, ...]:
     """One request for each entry of boot.machines, or for those named in `machines`.
@@ -59,6 +60,7 @@ def requests_for(
             accel=accel,
             keep_running=keep_running,
             capture=capture,
+            sha256=sha256,
             published=published,
         )
         for name, overrides in entries_of(profile, catalog, machines).items()

@@ -123,6 +123,8 @@ class BootReport:
     """Choices and fallbacks a person should know of."""
     diagnosis: tuple[str, ...] = ()
     """What was collected over the serial shell to explain a failure."""
+    sha256: str = ""
+    """Of the image, where it was known before the boot."""
     started: str = ""
     """When the machine was switched on: ISO 8601, in UTC."""
     qemu: str = ""

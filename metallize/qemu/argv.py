@@ -180,7 +180,7 @@ def repro_script(plan: GuestPlan) -> str:
         "# (`info usernet` there tells the ports). The image is not changed.\n"
         "set -eu\n"
         f'[ $# -gt 0 ] || for image in {places}; do [ ! -f "$image" ] || break; done\n'
-        'image=${1:-$image}\n'
+        "image=${1:-$image}\n"
         '[ -f "$image" ] || { echo "there is no $image any more; name the image: $0 IMAGE" >&2; exit 1; }\n'
         "folder=$(mktemp -d)\ntrap 'rm -rf \"$folder\"' EXIT\n"
         "case $image in /*) ;; *) image=$PWD/$image ;; esac\n"

@@ -75,7 +75,7 @@ def console_parts(report: BootReport, console: MarkedConsole) -> Markup:
 def _by_stage(report: BootReport, lines: Sequence[ConsoleLine]) -> list[tuple[str, int, int]]:
     """Names with the first line and the one after the last.
 
-    What came before a reboot has a part of its own, and so has what came after the verdict, when evidence was collected.
+    What came before a reboot has a part of its own, and so has what came when evidence was collected.
     """
     parts: list[tuple[str, int, int]] = []
     edges = [(str(item.stage), item.seconds) for item in report.stages if item.stage is not Stage.QEMU]

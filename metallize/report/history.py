@@ -1,4 +1,4 @@
-"""The nightlies' history: one line of JSON for each profile on each machine in each night, appended and never changed."""
+"""The nightlies' history: a line of JSON for each profile, machine and night, appended and never changed."""
 
 from __future__ import annotations
 
@@ -106,9 +106,7 @@ class Trend:
         return tuple(f"{name} {old} to {new}" for name, old, new in pairs if old and new and old != new)
 
 
-def entry_of(
-    report: BootReport, *, night: str, profile: str, sha256: str, versions: Mapping[str, str]
-) -> HistoryEntry:
+def entry_of(report: BootReport, *, night: str, profile: str, versions: Mapping[str, str]) -> HistoryEntry:
     """A boot's report as a line of the history."""
     ready = next((item.seconds for item in report.stages if item.stage is Stage.READY), None)
     return HistoryEntry(
@@ -119,7 +117,7 @@ def entry_of(
         stage=report.stage,
         cause="" if report.passed else cause_of(report),
         date=report.started,
-        sha256=sha256,
+        sha256=report.sha256,
         seconds=report.seconds,
         ready_seconds=ready,
         slowness=report.accelerator.slowness,

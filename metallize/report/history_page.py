@@ -1,4 +1,4 @@
-"""build/report.html: the matrix of profiles and machines over the nights, what fails since when, and how long boots take."""
+"""build/report.html: profiles and machines over the nights, what fails since when, and how long boots take."""
 
 from __future__ import annotations
 

@@ -307,7 +307,9 @@ def _notes(report: BootReport) -> Markup:
 
 def _reproduce(report: BootReport, folder: RunFolder) -> Markup:
     command = f"sh {shlex.quote(str(report.run_folder / 'repro.sh'))}"
-    argv = folded("QEMU's arguments", element("pre", shlex.join(folder.argv), class_="wrapped")) if folder.argv else None
+    argv = (
+        folded("QEMU's arguments", element("pre", shlex.join(folder.argv), class_="wrapped")) if folder.argv else None
+    )
     words = "Boots the same machine by hand, serial port on the terminal; the image is not changed."
     return section("reproduce", "Reproduce", element("p", words), element("pre", command, class_="wrapped"), argv)
 

@@ -20,6 +20,8 @@ RESCUE_SECONDS = 8.0
 """For everything, on a host of normal speed."""
 LONGEST_SECONDS = 40.0
 """On any host."""
+ANSWER_SHARE = 4
+"""A prompt that has not shown a sign of life after this part of the time never will."""
 
 _INITRD = (
     "cat /proc/cmdline",
@@ -99,7 +101,8 @@ def _reach_shell(talk: Dialogue, login: Login | None, deadline: Deadline) -> str
     """Why there is no shell, or None when its prompt is there."""
     patterns = {"locked": _LOCKED, "wrong": _WRONG, "password": _PASSWORD, "enter": _ENTER, "shell": _SHELL}
     for _ in range(4):
-        came = talk.expect(patterns, deadline, on_quiet=lambda: talk.type("\r"))
+        limit = deadline.sooner(deadline.remaining / ANSWER_SHARE, "a prompt")
+        came = talk.expect(patterns, limit, on_quiet=lambda: talk.type("\r"))
         match came:
             case "shell":
                 return None
@@ -126,7 +129,10 @@ def _ask(talk: Dialogue, commands: Sequence[str], deadline: Deadline) -> Iterabl
             return
         # The quotes are the echo's alone: what it shows is not the marker.
         talk.type(f"echo mz''-begin-{number}; {command} 2>&1; echo mz''-end-{number}\r")
-        begin = talk.expect({"begin": rf"\nmz-begin-{number}\n"}, deadline)
+        limit = deadline.sooner(deadline.remaining / ANSWER_SHARE, "an answer")
+        begin = talk.expect({"begin": rf"mz-begin-{number}\n"}, limit)
+        if begin is None and number == 0:
+            return
         start = talk.position
         end = begin and talk.expect(
             {"end": rf"mz-end-{number}\n"}, deadline.sooner(deadline.remaining / 2, "the command's end")

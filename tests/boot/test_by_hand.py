@@ -40,13 +40,14 @@ import sys
 from pathlib import Path
 from metallize.events import Note
 from metallize.machines import seabios
-from metallize.model.profile import Boot, ImageFormat
+from metallize.model.profile import Boot, ImageFormat, Ssh
 from metallize.verify import VerifyRequest, verify_machine
 class Printer:
     def emit(self, event):
         print(getattr(event, "text", event), flush=True)
 path = Path(sys.argv[1])
-request = VerifyRequest(image=path, image_format=ImageFormat.RAW, boot=Boot(timeout=60), assertions=(),
+boot = Boot(timeout=60, ssh=Ssh(user="root", key="ephemeral"))
+request = VerifyRequest(image=path, image_format=ImageFormat.RAW, boot=boot, assertions=(),
     machine_entry="seabios", machine=seabios.MACHINE, kinds={}, runs_dir=path.parent / "runs", keep_running=True)
 print(verify_machine(request, Printer()).verdict, flush=True)
 """
@@ -116,11 +117,18 @@ def test_a_guest_that_failed_is_kept_until_ctrl_c(tmp_path: Path) -> None:
     with started(KEEP, image, env, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         text = read_until(child.stdout.fileno(), r"Ctrl-C ends it")
-        match = re.search(r"UNIX-CONNECT:(\S+)", text)
+        assert "the kernel panicked: x" in text
+        match = re.search(r"ABSTRACT-CONNECT:(\S+)", text)
         assert match
         with socket.socket(socket.AF_UNIX) as client:
-            client.connect(match[1])
+            client.connect(f"\0{match[1]}")
             client.sendall(b"\r")
+        [folder] = (tmp_path / "runs" / "seabios").iterdir()
+        assert {"report.json", "junit.xml", "report.html"} <= {path.name for path in folder.iterdir()}
+        key = re.search(r"ssh -i (/proc/\d+/fd/\d+) -o IdentitiesOnly=yes -p \d+ .* root@127", text)
+        assert key
+        public = subprocess.run(["ssh-keygen", "-y", "-f", key[1]], capture_output=True, text=True, check=True).stdout
+        assert public.startswith("ssh-ed25519 ")
         child.send_signal(signal.SIGINT)
         assert "failed" in read_until(child.stdout.fileno(), "failed")
         assert child.wait(30) == 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,9 @@ def test_a_login_prompt_is_as_far_as_can_be_seen(tmp_path: Path, media: Media) -
     assert [stage.stage for stage in report.stages][-2:] == ["login", "ready"]
     names = {path.name for path in report.run_folder.iterdir()}
     assert {"argv.txt", "repro.sh", "console.log", "console.txt", "qmp.log", "report.json", "junit.xml"} <= names
+    assert "report.html" in names
+    assert report.qemu
+    assert datetime.fromisoformat(report.started).tzinfo is not None
     assert "Linux version 6.12 (tiny)" in (report.run_folder / "console.txt").read_text()
     assert json.loads((report.run_folder / "report.json").read_text())["verdict"] == "passed"
 
@@ -70,6 +75,47 @@ def test_a_panic_ends_the_boot_within_two_seconds(tmp_path: Path) -> None:
     assert report.failure is not None
     assert report.failure.cause == "the kernel panicked: out of luck"
     assert report.seconds - report.failure.seconds < 2
+
+
+def test_a_display_and_packets_are_kept_where_they_are_asked_for(tmp_path: Path) -> None:
+    path = tiny_image(tmp_path, f"{KERNEL}tiny login: ")
+    plain = verify(path)
+    names = {file.name for file in plain.run_folder.iterdir()}
+    assert not names & {"screenshot.png", "net.pcap"}
+    folder = verify(path, display=True, capture=True).run_folder
+    picture = (folder / "screenshot.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert base64.b64encode(picture).decode() in (folder / "report.html").read_text()
+    magic = (folder / "net.pcap").read_bytes()[:4]
+    assert magic in (b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1")
+    assert "filter-dump" not in (folder / "repro.sh").read_text()
+
+
+def test_the_script_of_a_run_boots_the_image_again(tmp_path: Path) -> None:
+    image = tiny_image(tmp_path, f"{KERNEL}good bye\r\n", POWER_OFF)
+    report = verify(image)
+    script = report.run_folder / "repro.sh"
+    moved = tmp_path / "a, b.img"
+    image.rename(moved)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    env = {**os.environ, "TMPDIR": str(scratch)}
+    gone = subprocess.run([script], env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert gone.returncode == 1
+    assert "name the image" in gone.stderr
+    again = subprocess.run(
+        [script, moved], env=env, capture_output=True, text=True, check=True, timeout=60, stdin=subprocess.DEVNULL
+    )
+    assert "good bye" in again.stdout
+    assert not list(scratch.iterdir())
+
+
+def test_an_initramfs_prompt_that_does_not_answer_changes_nothing(tmp_path: Path) -> None:
+    text = f"{KERNEL}BusyBox v1.37.0\r\n(initramfs) "
+    report = verify(tiny_image(tmp_path, text))
+    assert rule(report) == "initrd-shell"
+    assert any("nothing was collected where the boot stopped" in note for note in report.notes)
+    assert not (report.run_folder / "initramfs.txt").exists()
 
 
 def test_a_panic_is_seen_while_a_login_is_waited_for(tmp_path: Path) -> None:

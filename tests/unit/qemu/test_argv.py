@@ -96,3 +96,16 @@ def test_the_script_that_boots_it_by_hand_is_one_that_sh_reads(media: Media) -> 
     assert "stdio,mux=on,signal=off,id=serial0" in words
     assert "if=pflash,unit=1,format=raw,file=$folder/vars.fd" in words
     assert not any("fd=" in word for word in words)
+
+
+def test_the_script_finds_an_image_that_has_been_published() -> None:
+    script = repro_script(replace(PLAN, image=Path("/b/kept, here/x.img"), published=Path("/b/x.img")))
+    assert "for image in '/b/kept, here/x.img' /b/x.img; do" in script
+    assert "kept, here" not in next(line for line in script.splitlines() if line.startswith("qemu-system"))
+
+
+def test_packets_are_dumped_only_where_they_are_asked_for() -> None:
+    ports = Ports(serial="socket,fd=3", monitor="socket,fd=4")
+    assert not any("filter-dump" in word for word in guest_argv(PLAN, ports, paused=True))
+    argv = guest_argv(replace(PLAN, capture=Path("/r/a,b.pcap")), ports, paused=True)
+    assert argv[argv.index("-object") + 1] == "filter-dump,id=capture0,netdev=net0,file=/r/a,,b.pcap"

@@ -168,11 +168,17 @@ def test_a_wrong_password_and_then_the_right_one() -> None:
 
 @contextlib.contextmanager
 def shell_on_a_terminal(argv: list[str], disturb: bytes = b"") -> Iterator[SerialShell]:
-    """A real login shell's terminal, echo and line discipline included; `disturb` comes into the first answer."""
+    """A real login shell on a terminal; `disturb` comes into the first answer."""
+    with terminal_with_a_shell(argv, disturb) as console:
+        yield SerialShell(console, FakeWatch())
+
+
+@contextlib.contextmanager
+def terminal_with_a_shell(argv: list[str], disturb: bytes = b"", prompt: str = "$ ") -> Iterator[FakeConsole]:
+    """A real shell's terminal, echo, line discipline and Ctrl-C included."""
     near, far = pty.openpty()
-    process = subprocess.Popen(
-        argv, stdin=far, stdout=far, stderr=far, start_new_session=True, env={**os.environ, "PS1": "$ "}
-    )
+    argv = ["setsid", "--ctty", *argv]
+    process = subprocess.Popen(argv, stdin=far, stdout=far, stderr=far, env={**os.environ, "PS1": prompt})
     os.close(far)
     console = FakeConsole(lambda data: _write(near, data))
     left = [disturb] if disturb else []
@@ -188,7 +194,7 @@ def shell_on_a_terminal(argv: list[str], disturb: bytes = b"") -> Iterator[Seria
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
     try:
-        yield SerialShell(console, FakeWatch())
+        yield console
     finally:
         process.kill()
         process.wait()

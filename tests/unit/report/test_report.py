@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from metallize.model.kind import Claim
 from metallize.model.report import AcceleratorUse, BootReport, Finding, Result, Severity, Stage, StageTime, Verdict
-from metallize.report.as_json import report_to_json
+from metallize.report.as_json import SCHEMA, report_to_json
 from metallize.report.files import write_report
 from metallize.report.junit import junit_xml
 from metallize.report.text import report_lines
+from tests.conftest import ROOT
 
 HOLDS = Result(
     title="port tcp:22",
@@ -94,7 +97,73 @@ def test_junit_has_a_case_for_each_assertion_and_one_for_the_boot() -> None:
     assert failure.get("message") == "running: expected true, found false"
 
 
+GRAMMAR = {
+    # Jenkins' junit-10.xsd: an element's attributes, those that it must have, and its children in their order
+    "testsuites": ({"name", "tests", "failures", "errors", "time"}, set(), ["testsuite"]),
+    "testsuite": (
+        {"name", "tests", "failures", "errors", "skipped", "time", "timestamp"},
+        {"name", "tests", "failures", "errors"},
+        ["properties", "testcase", "system-out", "system-err"],
+    ),
+    "properties": (set(), set(), ["property"]),
+    "property": ({"name", "value"}, {"name", "value"}, []),
+    "testcase": (
+        {"name", "classname", "time"},
+        {"name", "classname"},
+        ["skipped", "error", "failure", "system-out", "system-err"],
+    ),
+    "failure": ({"message", "type"}, {"message", "type"}, []),
+    "skipped": ({"message"}, set(), []),
+    "system-out": (set(), set(), []),
+}
+
+
+def assert_is_junit(node: ET.Element) -> None:
+    attributes, needed, children = GRAMMAR[node.tag]
+    assert needed <= set(node.attrib) <= attributes
+    places = [children.index(child.tag) for child in node]
+    assert places == sorted(places), node.tag
+    for child in node:
+        assert_is_junit(child)
+
+
+@pytest.mark.parametrize("text", ["", "plain", "\x00\x1b]0;x\x07\ud800 </failure> ]]> &", "\u202e"])
+def test_junit_is_what_ci_systems_read(text: str) -> None:
+    skipped = replace(HOLDS, claims=(replace(HOLDS.claims[0], skipped=True, note=text),))
+    odd = replace(FAILS, title=text, claims=(replace(FAILS.claims[0], actual=text),), note=text)
+    late = replace(HOLDS, note=f"held only 3 s after {text}")
+    report = replace(
+        FAILED, results=(skipped, odd, late), notes=(text,), console_tail=(text,), started="2026-01-02T03:04:05+00:00"
+    )
+    root = ET.fromstring(junit_xml([PASSED, report, replace(report, failure=None)]))  # noqa: S314 - our own
+    assert_is_junit(root)
+    suite = root.findall("testsuite")[1]
+    assert suite.get("timestamp") == "2026-01-02T03:04:05"
+    properties = {item.get("name"): item.get("value") for item in suite.findall("properties/property")}
+    assert properties["accelerator"] == "tcg"
+    assert properties["slowness"] == "3.9"
+    assert properties["stage.ready"] == "20.000"
+    boots = suite.find("testcase[@name='boots']/failure")
+    assert boots is not None
+    assert (boots.get("type"), boots.get("message")) == ("kernel-panic", "the kernel panicked: no init")
+    out = suite.find("system-out")
+    assert out is not None
+    assert "the kernel panicked: no init" in (out.text or "")
+    assert (root.get("tests"), root.get("failures")) == ("10", "3")
+
+
+def test_the_schema_of_the_json_is_told_and_described() -> None:
+    data = report_to_json(FAILED)
+    assert data["schema"] == SCHEMA
+    described = (ROOT / "docs" / "report.md").read_text()
+    for name in data:
+        assert f"`{name}`" in described, name
+    for part in (StageTime, Finding, Result, Claim, AcceleratorUse):
+        for item in fields(part):
+            assert f"`{item.name}`" in described, item.name
+
+
 def test_the_files_are_whole(tmp_path: Path) -> None:
     write_report(FAILED, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["junit.xml", "report.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["junit.xml", "report.html", "report.json"]
     assert json.loads((tmp_path / "report.json").read_text())["machine"] == "seabios"
