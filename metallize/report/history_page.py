@@ -27,7 +27,7 @@ def history_page(history: History, link_of: LinkOf) -> str:
         f"Metallize: {len(bad)} of {len(rows)} fail" if bad else "Metallize: nothing fails",
         _head(nights, latest, bad, verdict),
         _failures(bad, nights, link_of),
-        _matrix(rows, nights[-NIGHTS:], link_of),
+        _matrix(rows, nights[: -NIGHTS - 1 : -1], link_of),
         _runs(rows, link_of),
         _unreadable(history),
     )
@@ -36,9 +36,10 @@ def history_page(history: History, link_of: LinkOf) -> str:
 def _head(nights: Sequence[str], latest: Sequence[Trend], bad: Sequence[Trend], verdict: str) -> Markup:
     words = f"{len(bad)} FAILING" if bad else "NOTHING FAILS"
     passed = sum(trend.latest.outcome is Outcome.PASSED for trend in latest)
+    tried = sum(trend.latest.outcome is not Outcome.SKIPPED for trend in latest)
     facts = [
         ("Latest night", _day(nights[-1]) if nights else "-"),
-        ("Passed in it", f"{passed} of {len(latest)}"),
+        ("Passed in it", f"{passed} of {tried}"),
         ("Nights", str(len(nights))),
     ]
     return element(
@@ -71,17 +72,18 @@ def _failure(trend: Trend, link_of: LinkOf) -> Markup:
     before = f"; it passed last on {_day(good.night)}" if good is not None else ""
     changed = f". Changed since: {', '.join(trend.changes)}" if trend.changes else ""
     where = f"In stage {latest.stage}" if latest.stage else ""
+    cause = latest.cause or "it failed"
+    pages = [("the first run that failed", first), ("the latest", latest if latest is not first else None)]
+    found = [(words, link) for words, entry in pages if entry is not None and (link := link_of(entry))]
+    links = [
+        joined(", " if number else None, element("a", words, href=link)) for number, (words, link) in enumerate(found)
+    ]
     return element(
         "div",
         element("p", f"{trend.profile} on {trend.machine or 'no machine'}. {where}", class_="where"),
-        element("p", latest.cause or "it failed", class_="headline"),
+        element("p", cause[:1].upper() + cause[1:], class_="headline"),
         element("p", element("strong", "Failing since: "), when, count, before, changed),
-        element(
-            "p",
-            _linked("the first run that failed", first, link_of) if first is not None else None,
-            ", " if first is not None and first is not latest else None,
-            _linked("the latest", latest, link_of) if first is not latest else None,
-        ),
+        element("p", "See ", *links) if links else None,
         class_="one-cause",
     )
 
@@ -89,9 +91,8 @@ def _failure(trend: Trend, link_of: LinkOf) -> Markup:
 def _matrix(rows: Sequence[Trend], nights: Sequence[str], link_of: LinkOf) -> Markup | None:
     if not rows:
         return None
-    heads = [element("th", text, scope="col") for text in ("Profile", "Machine")]
-    heads += [element("th", element("span", _short_day(night)), scope="col", class_="night") for night in nights]
-    heads += [element("th", "Ready, normal host", scope="col", class_="trend")]
+    heads = [element("th", text, scope="col") for text in ("Profile", "Machine", "Time until ready")]
+    heads += [element("th", _short_day(night), scope="col", class_="night") for night in nights]
     lines = []
     for number, trend in enumerate(rows):
         same = number > 0 and rows[number - 1].profile == trend.profile
@@ -99,14 +100,15 @@ def _matrix(rows: Sequence[Trend], nights: Sequence[str], link_of: LinkOf) -> Ma
         regression = trend.first_bad if trend.last_good is not None else None
         cells = [_cell(by_night.get(night), link_of, first=by_night.get(night) is regression) for night in nights]
         name = element("th", element("span", trend.profile, class_="muted" if same else None), scope="row")
-        lines.append(element("tr", name, element("td", trend.machine or "-"), *cells, _sparkline_cell(trend)))
+        lines.append(element("tr", name, element("td", trend.machine or "-"), _sparkline_cell(trend), *cells))
     legend = element(
         "p",
         *(joined(mark(word), text, " \N{EN QUAD}") for word, text in (
             ("passed", "passed"), ("failed", "failed its verification"), ("broken", "could not be made"),
             ("skipped", "not for this host"),
         )),
-        "A ring marks the night in which something that had passed failed first.",
+        "Newest night first; a ring marks the night in which something that had passed failed first. "
+        "Times are those of a host of normal speed.",
         class_="muted legend",
     )  # fmt: skip
     table = element("table", element("thead", element("tr", *heads)), element("tbody", *lines), class_="matrix")
@@ -195,4 +197,4 @@ def _day(night: str) -> str:
 
 
 def _short_day(night: str) -> str:
-    return f"{night[5:10]}"
+    return night[5:10]

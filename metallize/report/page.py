@@ -93,7 +93,7 @@ def mark(verdict: str) -> Markup:
     sign, word = {
         "passed": ("\N{HEAVY CHECK MARK}", "passed"),
         "failed": ("\N{HEAVY MULTIPLICATION X}", "failed"),
-        "broken": ("\N{HEAVY EXCLAMATION MARK SYMBOL}", "not made"),
+        "broken": ("!", "not made"),
         "skipped": ("\N{EN DASH}", "skipped"),
     }[verdict]
     return joined(
