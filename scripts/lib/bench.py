@@ -413,14 +413,61 @@ def verify(bench: Bench) -> None:
     bench.metallize("build", profile)
     for machine in ("seabios", "ovmf"):
         bench.note(f"verify on {machine}, and a bare QEMU")
-        ours, bare = [], []
-        for _ in range(3):
-            bench.metallize("verify", profile, "--machine", machine)
-            folder = max((bench.scratch / "build/runs/debian13-livecd" / machine).iterdir())
-            ours.append(float(json.loads((folder / "report.json").read_text())["seconds"]))
-            bare.append(seconds_to_login(folder / "repro.sh", bench.scratch / f"bare-{machine}.log"))
-        mine, floor = min(ours), min(bare)
-        bench.add(f"verify / bare QEMU, {machine}", mine / floor, 1.25, "x", f"{mine:.1f} s / {floor:.1f} s, best of 3")
+        compare_with_bare(bench, f"verify / bare QEMU, {machine}", profile, machine, 1.25)
+
+
+def fifty_assertions() -> dict[str, dict[str, dict[str, object]]]:
+    """Fifty assertions of a dozen kinds, as a profile of some standing has them."""
+    folders = ["/etc", "/usr", "/var", "/home", "/opt", "/srv", "/root", "/boot", "/media", "/mnt"]
+    files = ["/etc/passwd", "/etc/group", "/etc/hostname", "/etc/hosts", "/etc/os-release", "/etc/ssh/sshd_config"]
+    services = ["ssh", "systemd-journald", "systemd-networkd", "systemd-logind", "systemd-resolved", "dbus"]
+    packages = ["systemd", "openssh-server", "sudo", "udev", "dbus", "iproute2", "kmod", "procps"]
+    return {
+        "file": {
+            **{name: {"exists": True, "filetype": "directory"} for name in folders},
+            **{name: {"exists": True, "owner": "root"} for name in files},
+        },
+        "service": {name: {"running": True} for name in services},
+        "package": {name: {"installed": True} for name in packages},
+        "user": {name: {"exists": True} for name in ("root", "admin", "nobody", "daemon")},
+        "group": {name: {"exists": True} for name in ("root", "sudo", "adm")},
+        "mount": {name: {"exists": True} for name in ("/", "/proc", "/sys")},
+        "process": {name: {"running": True} for name in ("systemd", "sshd")},
+        "kernel-param": {"kernel.ostype": {"value": "Linux"}, "net.ipv4.ip_forward": {"value": "0"}},
+        "port": {"tcp:22": {"listening": True}},
+        "interface": {"lo": {"exists": True}},
+        "command": {
+            "uname -s": {"exit-status": 0, "stdout": ["Linux"]},
+            "id -un root": {"exit-status": 0, "stdout": ["root"]},
+            "test -d /run/systemd/system": {"exit-status": 0},
+            "getent hosts localhost": {"exit-status": 0},
+        },
+    }
+
+
+def harness(bench: Bench) -> None:
+    """What fifty assertions cost over one way in alone, against a bare QEMU up to `login:`."""
+    bench.metallize("build", bench.profile("debian13-livecd"))
+    content = yaml.safe_load(bench.profile("debian13-livecd").read_text())
+    for way, limit in (("ssh", 1.10), ("serial", 1.25)):
+        key = {"ssh": "ssh", "serial": "login"}[way]
+        boot = {"machines": ["seabios"], key: {"user": "admin", "password": "admin"}, "assert": fifty_assertions()}
+        profile = bench.scratch / "debian13-livecd.yaml"
+        profile.write_text(yaml.safe_dump({**content, "boot": boot}, sort_keys=False))
+        bench.note(f"fifty assertions over {way}, and a bare QEMU")
+        compare_with_bare(bench, f"fifty assertions over {way} / bare QEMU", profile, "seabios", limit)
+
+
+def compare_with_bare(bench: Bench, name: str, profile: Path, machine: str, limit: float) -> None:
+    """Three verifications and three bare boots in turn; the best of each."""
+    ours, bare = [], []
+    for _ in range(3):
+        bench.metallize("verify", profile, "--machine", machine)
+        folder = max((bench.scratch / "build/runs/debian13-livecd" / machine).iterdir())
+        ours.append(float(json.loads((folder / "report.json").read_text())["seconds"]))
+        bare.append(seconds_to_login(folder / "repro.sh", bench.scratch / f"bare-{machine}.log"))
+    mine, floor = min(ours), min(bare)
+    bench.add(name, mine / floor, limit, "x", f"{mine:.1f} s / {floor:.1f} s, best of 3")
 
 
 def seconds_to_login(script: Path, log: Path) -> float:
@@ -493,6 +540,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "ext4": cold_ext4,
     "livecd": cold_livecd,
     "verify": verify,
+    "harness": harness,
     "console": console,
 }
 
