@@ -35,6 +35,7 @@ class Finding:
 _PROGRAMS = (
     ("qemu-system-x86_64", "boots guests", "sudo apt-get install qemu-system-x86", True),
     ("qemu-img", "makes overlays", "sudo apt-get install qemu-utils", True),
+    ("swtpm", "gives guests a TPM", "sudo apt-get install swtpm", False),
     ("mmdebstrap", "makes base images where no registry is", "sudo apt-get install mmdebstrap", False),
     ("qemu-system-aarch64", "boots 64-bit ARM guests", "sudo apt-get install qemu-system-arm", False),
 )

@@ -13,6 +13,7 @@ from typing import Any
 
 from metallize import __version__
 from metallize.catalog import Catalog
+from metallize.config import load_suite
 from metallize.config.suggest import did_you_mean
 from metallize.errors import HostError, UsageError, VerificationFailed
 from metallize.events import Events
@@ -22,6 +23,7 @@ from metallize.model.loaded import Profile
 from metallize.model.machine import Machine
 from metallize.model.profile import Boot, ImageFormat, MachineOverrides
 from metallize.model.report import BootReport
+from metallize.qemu.plan import has_tpm
 from metallize.report.as_json import report_to_json
 from metallize.store import Store
 from metallize.verify import VerifyRequest, verify_machine
@@ -46,14 +48,18 @@ def requests_for(
     Raises UsageError as `entries_of` does.
     """
     boot = profile.boot or Boot()
+    entries = {
+        name: (machine_named(catalog, overrides.machine or name), overrides)
+        for name, overrides in entries_of(profile, catalog, machines).items()
+    }
     return tuple(
         VerifyRequest(
             image=image,
             image_format=image_format,
             boot=boot,
-            assertions=profile.assertions,
+            assertions=with_promises(profile.assertions, catalog, machine, boot, overrides),
             machine_entry=name,
-            machine=machine_named(catalog, overrides.machine or name),
+            machine=machine,
             kinds=catalog.kinds,
             runs_dir=build_dir / "runs" / profile.runs,
             overrides=overrides,
@@ -63,8 +69,24 @@ def requests_for(
             sha256=sha256,
             published=published,
         )
-        for name, overrides in entries_of(profile, catalog, machines).items()
+        for name, (machine, overrides) in entries.items()
     )
+
+
+def with_promises(
+    assertions: Sequence[Assertion],
+    catalog: Catalog,
+    machine: Machine,
+    boot: Boot,
+    overrides: MachineOverrides | None = None,
+) -> tuple[Assertion, ...]:
+    """The assertions, and those that the machine brings itself; only what is observed in a shell is asserted."""
+    if boot.login is None and boot.ssh is None:
+        return tuple(assertions)
+    vocabulary = catalog.vocabulary()
+    suites = (*machine.suites, *(["tpm"] if has_tpm(boot, overrides or MachineOverrides()) else []))
+    promised = (each for name in suites for each in load_suite(catalog.suites[name], vocabulary=vocabulary))
+    return (*assertions, *(each for each in promised if each not in assertions))
 
 
 def entries_of(profile: Profile, catalog: Catalog, machines: Sequence[str]) -> Mapping[str, MachineOverrides]:
@@ -84,6 +106,8 @@ def entries_of(profile: Profile, catalog: Catalog, machines: Sequence[str]) -> M
                 f"machine {name} cannot boot what generator {generator.name} makes for {profile.platform}",
                 hint=f"metallize explain {generator.name} tells which can",
             )
+        if has_tpm(profile.boot or Boot(), overrides) and not machine.tpm_device:
+            raise UsageError(f"machine {name} can have no TPM", hint=f"set boot.machines.{name}.tpm: false")
     if not entries:
         raise UsageError(
             f"{profile.path}: generator {generator.name} makes no bootable disk, so there is nothing to verify",
@@ -114,13 +138,14 @@ def foreign_request(
     capture: bool = False,
 ) -> VerifyRequest:
     """A request for an image that no profile made."""
+    hardware = machine_named(catalog, machine)
     return VerifyRequest(
         image=image,
         image_format=format_of(image),
         boot=boot,
-        assertions=tuple(assertions),
+        assertions=with_promises(assertions, catalog, hardware, boot),
         machine_entry=machine,
-        machine=machine_named(catalog, machine),
+        machine=hardware,
         kinds=catalog.kinds,
         runs_dir=runs_dir,
         accel=accel,

@@ -18,5 +18,6 @@ MACHINE = Machine(
     console="ttyS0",
     disk_device="virtio-blk-pci",
     nic_device="virtio-net-pci",
+    tpm_device="tpm-crb",
     devices=("virtio-rng-pci", "pvpanic-pci"),
 )

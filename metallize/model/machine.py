@@ -26,9 +26,13 @@ class Machine:
     """The emulator's program: qemu-system-x86_64, ..."""
     qemu_machine: str
     """QEMU's -machine type, with its properties."""
+    properties: tuple[str, ...] = ()
+    """QEMU's -global: properties of devices that the machine brings itself."""
     firmware: Firmware
     firmware_machine: str = ""
     """A machine type to look for among the targets of QEMU's firmware descriptors."""
+    secure_boot: bool = False
+    """The firmware comes with Secure Boot on and keys enrolled."""
     cpu_emulated: str
     """QEMU's -cpu under TCG."""
     cpus_hardware: tuple[str, ...]
@@ -38,5 +42,9 @@ class Machine:
     disk_device: str
     """QEMU's -device for a disk image."""
     nic_device: str
+    tpm_device: str = ""
+    """QEMU's -device for a TPM; empty where the machine can have none."""
     devices: tuple[str, ...] = ()
     """Further -device arguments that every guest of this machine gets."""
+    suites: tuple[str, ...] = ()
+    """Suites of boot-tests/ that must hold too, where there is a login to observe them: what the machine promises."""

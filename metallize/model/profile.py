@@ -249,6 +249,7 @@ class MachineOverrides(Frozen):
     disk: Size | None = None
     timeout: Duration | None = None
     expect: Expect | None = None
+    tpm: Annotated[bool | None, Field(strict=True)] = None
 
 
 class Login(Frozen):
@@ -357,6 +358,7 @@ class Boot(Frozen):
     timeout: Annotated[Duration, Field(description="power-on to ready, on a host of normal speed")] = timedelta(
         minutes=5
     )
+    tpm: Annotated[bool, Field(strict=True, description="the machine has a TPM 2.0, empty at the first boot")] = False
     login: Login | None = None
     ssh: Ssh | None = None
     console: ConsoleRules = ConsoleRules()

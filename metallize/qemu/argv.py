@@ -48,6 +48,11 @@ class GuestPlan:
     """TCP ports of the guest that the host reaches, each at a port of 127.0.0.1 that QEMU chooses."""
     credentials: tuple[str, ...] = ()
     """Strings of SMBIOS type 11, in which systemd looks for credentials."""
+    tpm: bool = False
+    tpm_state: int | None = None
+    """A descriptor of the file in which the TPM keeps its state."""
+    tpm_chardev: str = ""
+    """Where swtpm is, as -chardev spells it (without its id)."""
     one_thread: bool = False
     """Emulate all CPUs in one thread: slower, and without the races of several (TCG only)."""
     display: bool = False
@@ -91,6 +96,7 @@ def guest_argv(plan: GuestPlan, ports: Ports, *, paused: bool) -> tuple[str, ...
         ("-m", f"{plan.memory_bytes >> 20}M"),
         ("-action", "panic=none"),
     ]
+    options += [("-global", each) for each in machine.properties]
     if paused:
         options.append(("-S",))
     if plan.firmware is not None and plan.firmware_variables is not None:
@@ -117,6 +123,12 @@ def guest_argv(plan: GuestPlan, ports: Ports, *, paused: bool) -> tuple[str, ...
     if plan.capture is not None:
         options.append(("-object", f"filter-dump,id=capture0,netdev=net0,file={value(plan.capture)}"))
     options += [("-device", device) for device in machine.devices]
+    if plan.tpm_chardev:
+        options += [
+            ("-chardev", f"{plan.tpm_chardev},id=tpm0"),
+            ("-tpmdev", "emulator,id=tpm0,chardev=tpm0"),
+            ("-device", f"{machine.tpm_device},tpmdev=tpm0"),
+        ]
     if plan.display:
         options.append(("-device", "VGA"))
     options += [("-smbios", f"type=11,value={value(credential)}") for credential in plan.credentials]
@@ -156,6 +168,14 @@ def overlay_argv(plan: GuestPlan, overlay: Path) -> tuple[str, ...]:
     return ("qemu-img", "create", "-q", "-f", "qcow2", "-F", backing, "-b", str(plan.image), str(overlay), *size)
 
 
+def tpm_argv(folder: Path) -> tuple[str, ...]:
+    """The `swtpm` call of a script: it listens at FOLDER/tpm.socket, goes to the background and ends with QEMU."""
+    return (
+        *("swtpm", "socket", "--tpm2", "--terminate", "--daemon", "--pid", f"file={folder}/tpm.pid"),
+        *("--tpmstate", f"dir={folder}", "--ctrl", f"type=unixio,path={folder}/tpm.socket"),
+    )
+
+
 def repro_script(plan: GuestPlan) -> str:
     """A shell script that boots the same machine by hand, serial port on the terminal, image untouched.
 
@@ -170,6 +190,11 @@ def repro_script(plan: GuestPlan) -> str:
     if plan.firmware is not None:
         mine = replace(mine, firmware_variables=folder / "vars.fd")
         steps.append(_quoted(("cp", str(plan.firmware.variables), str(folder / "vars.fd"))))
+    end = 'rm -rf "$folder"'
+    if plan.tpm:
+        mine = replace(mine, tpm_chardev=f"socket,path={folder}/tpm.socket")
+        steps.append(_quoted(tpm_argv(folder)))
+        end = f'[ ! -e "$folder/tpm.pid" ] || kill "$(cat "$folder/tpm.pid")" 2>/dev/null || :; {end}'
     ports = Ports(serial=TERMINAL, monitor="", terminal=True)
     steps.append(_quoted(guest_argv(mine, ports, paused=False)))
     places = " ".join(shlex.quote(str(path)) for path in (plan.image, plan.published) if path is not None)
@@ -182,7 +207,7 @@ def repro_script(plan: GuestPlan) -> str:
         f'[ $# -gt 0 ] || for image in {places}; do [ ! -f "$image" ] || break; done\n'
         "image=${1:-$image}\n"
         '[ -f "$image" ] || { echo "there is no $image any more; name the image: $0 IMAGE" >&2; exit 1; }\n'
-        "folder=$(mktemp -d)\ntrap 'rm -rf \"$folder\"' EXIT\n"
+        f"folder=$(mktemp -d)\ntrap '{end}' EXIT\n"
         "case $image in /*) ;; *) image=$PWD/$image ;; esac\n"
         'ln -s "$image" "$folder/image"\n' + "\n".join(steps) + "\n"
     )

@@ -16,12 +16,20 @@ from metallize.errors import HostError
 DESCRIPTOR_FOLDERS = (Path("/etc/qemu/firmware"), Path("/usr/share/qemu/firmware"))
 """In the order of precedence: a file hides one of the same name in a later folder."""
 
-_UNWANTED = {
-    "requires-smm": "it needs SMM",
-    "enrolled-keys": "it comes with Secure Boot keys",
+_NEVER_WANTED = {
     "amd-sev-es": "it is made for SEV-ES",
     "intel-tdx": "it is made for TDX",
 }
+_UNWANTED = {
+    "requires-smm": "it needs SMM",
+    "enrolled-keys": "it comes with Secure Boot keys",
+    **_NEVER_WANTED,
+}
+_SECURE_BOOT = {
+    "secure-boot": "it knows no Secure Boot",
+    "enrolled-keys": "it comes without keys",
+}
+"""Features that firmware for Secure Boot has, each with what is wrong where it lacks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,23 +43,27 @@ class FirmwarePair:
     description: str
 
 
-def find_firmware(architecture: str, machine: str, *, folders: Sequence[Path] = DESCRIPTOR_FOLDERS) -> FirmwarePair:
-    """The first UEFI firmware without Secure Boot for an architecture and a machine type (`pc-q35-`).
+def find_firmware(
+    architecture: str, machine: str, *, secure_boot: bool = False, folders: Sequence[Path] = DESCRIPTOR_FOLDERS
+) -> FirmwarePair:
+    """The first UEFI firmware for an architecture and a machine type (`pc-q35-`), with or without Secure Boot.
 
-    Raises HostError, with the reason why each descriptor was passed over.
+    With it, the variables' template has keys enrolled and Secure Boot on. Raises HostError, with the reason why each
+    descriptor was passed over.
     """
     skipped: list[str] = []
     for path in _descriptors(folders):
         try:
-            chosen = _read(path, architecture, machine)
+            chosen = _read(path, architecture, machine, secure_boot=secure_boot)
         except (OSError, ValueError, LookupError, TypeError) as exc:
             chosen = f"it cannot be read: {exc}"
         if isinstance(chosen, FirmwarePair):
             return chosen
         skipped.append(f"{path}: {chosen}")
     looked = "; ".join(skipped) or f"no descriptor in {' or '.join(map(str, folders))}"
+    wanted = "UEFI firmware with Secure Boot and its keys" if secure_boot else "UEFI firmware"
     raise HostError(
-        f"no UEFI firmware for QEMU's {machine}* on {architecture} ({looked})",
+        f"no {wanted} for QEMU's {machine}* on {architecture} ({looked})",
         hint="install it: apt-get install ovmf",
     )
 
@@ -63,7 +75,7 @@ def _descriptors(folders: Sequence[Path]) -> list[Path]:
     return [by_name[name] for name in sorted(by_name) if by_name[name].stat().st_size > 0]
 
 
-def _read(path: Path, architecture: str, machine: str) -> FirmwarePair | str:
+def _read(path: Path, architecture: str, machine: str, *, secure_boot: bool) -> FirmwarePair | str:
     descriptor = json.loads(path.read_text(encoding="utf-8"))
     if "uefi" not in descriptor["interface-types"]:
         return "it is no UEFI firmware"
@@ -74,9 +86,8 @@ def _read(path: Path, architecture: str, machine: str) -> FirmwarePair | str:
         for target in descriptor["targets"]
     ):
         return f"it is not for {machine}* on {architecture}"
-    for feature in descriptor["features"]:
-        if feature in _UNWANTED:
-            return _UNWANTED[feature]
+    if (objection := _objection(descriptor["features"], secure_boot=secure_boot)) is not None:
+        return objection
     mapping = descriptor["mapping"]
     code, variables = mapping["executable"], mapping["nvram-template"]
     pair = FirmwarePair(
@@ -88,3 +99,9 @@ def _read(path: Path, architecture: str, machine: str) -> FirmwarePair | str:
     )
     missing = [str(file) for file in (pair.code, pair.variables) if not file.is_file()]
     return f"{' and '.join(missing)} is missing" if missing else pair
+
+
+def _objection(features: Sequence[str], *, secure_boot: bool) -> str | None:
+    unwanted = _NEVER_WANTED if secure_boot else _UNWANTED
+    lacking = (why for feature, why in _SECURE_BOOT.items() if secure_boot and feature not in features)
+    return next((unwanted[feature] for feature in features if feature in unwanted), None) or next(lacking, None)

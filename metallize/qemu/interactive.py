@@ -18,10 +18,12 @@ from metallize.model.machine import Machine
 from metallize.model.profile import Boot, ImageFormat, MachineOverrides, Media
 from metallize.qemu import accelerator
 from metallize.qemu.argv import TERMINAL, Ports, guest_argv
+from metallize.qemu.descriptors import socket_pair
 from metallize.qemu.hold import ssh_command
 from metallize.qemu.plan import SSH_PORT, make_plan
 from metallize.qemu.qmp import QmpMonitor
-from metallize.qemu.vm import prepared_files, socket_pair
+from metallize.qemu.tpm import with_tpm
+from metallize.qemu.vm import prepared_files
 
 
 def boot_interactive(
@@ -51,6 +53,7 @@ def boot_interactive(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="metallize-")))
         plan = stack.enter_context(prepared_files(plan, folder, writable=plan.media is not Media.CD))
+        plan = stack.enter_context(with_tpm(plan, folder))
         control, far = socket_pair(stack)
         ports = Ports(serial=TERMINAL, monitor=f"socket,fd={far.fileno()}", terminal=True)
         argv = guest_argv(plan, ports, paused=True)

@@ -35,7 +35,9 @@ def make_plan(
     media = overrides.media or (Media.CD if image_format is ImageFormat.ISO else Media.DISK)
     firmware = None
     if machine.firmware is Firmware.UEFI:
-        firmware = find_firmware(machine.qemu.removeprefix("qemu-system-"), machine.firmware_machine)
+        firmware = find_firmware(
+            machine.qemu.removeprefix("qemu-system-"), machine.firmware_machine, secure_boot=machine.secure_boot
+        )
     wanted = overrides.disk or boot.disk
     return GuestPlan(
         machine=machine,
@@ -51,7 +53,13 @@ def make_plan(
         forwards=tuple(sorted({SSH_PORT} | {parse_reach_target(target).port for target in boot.reach})),
         credentials=credentials,
         display=boot.display,
+        tpm=has_tpm(boot, overrides),
     )
+
+
+def has_tpm(boot: Boot, overrides: MachineOverrides) -> bool:
+    """Whether one machine of the profile is to have a TPM."""
+    return boot.tpm if overrides.tpm is None else overrides.tpm
 
 
 def _grown(image: Path, image_format: ImageFormat, wanted_bytes: int) -> int:

@@ -9,12 +9,9 @@ PR_SET_PDEATHSIG).
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
-import socket
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,7 +24,9 @@ from metallize.command import run, spawn, tethered
 from metallize.errors import CommandError, HostError
 from metallize.qemu.argv import GuestPlan, Ports, guest_argv, overlay_argv, repro_script
 from metallize.qemu.console import SerialConsole
+from metallize.qemu.descriptors import descriptor_path, nameless_file, socket_pair
 from metallize.qemu.qmp import QmpMonitor
+from metallize.qemu.tpm import with_tpm
 from metallize.qemu.watch import BootWatch
 
 
@@ -78,26 +77,9 @@ def prepared_files(plan: GuestPlan, folder: Path, *, writable: bool) -> Iterator
                 shutil.copyfileobj(source, copy)
             path = descriptor_path(variables)
             plan = replace(plan, firmware_variables=path, descriptors=(*plan.descriptors, variables))
+        if plan.tpm:
+            plan = replace(plan, tpm_state=nameless_file(stack, folder))
         yield plan
-
-
-def nameless_file(stack: ExitStack, folder: Path) -> int:
-    """A new file in a folder that no name leads to, open for reading and writing until the stack is left."""
-    try:
-        number = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError as exc:
-        if exc.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
-            raise
-        # a file system that makes none (NFS, older overlayfs): for a moment it has a name
-        number, name = tempfile.mkstemp(dir=folder, prefix=".disk-")
-        Path(name).unlink()
-    stack.callback(os.close, number)
-    return number
-
-
-def descriptor_path(number: int) -> Path:
-    """What a process that inherited a descriptor opens its file by."""
-    return Path(f"/proc/self/fd/{number}")
 
 
 @contextmanager
@@ -107,6 +89,7 @@ def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch) -> Iterator[R
     Raises HostError or CommandError when QEMU is missing, refuses its arguments or the disk is full.
     """
     with ExitStack() as stack:
+        plan = stack.enter_context(with_tpm(plan, folder))
         serial, serial_far = socket_pair(stack)
         control, control_far = socket_pair(stack)
         ports = Ports(serial=f"socket,fd={serial_far.fileno()}", monitor=f"socket,fd={control_far.fileno()}")
@@ -142,14 +125,6 @@ def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch) -> Iterator[R
         watch.switched_on()
         monitor.execute("cont")
         yield RunningGuest(plan=plan, folder=folder, console=console, monitor=monitor, watch=watch, forwards=forwards)
-
-
-def socket_pair(stack: ExitStack) -> tuple[socket.socket, socket.socket]:
-    """Our end and QEMU's, both closed with the stack."""
-    near, far = socket.socketpair()
-    stack.callback(far.close)
-    stack.callback(near.close)
-    return near, far
 
 
 def _kill(process: subprocess.Popen[bytes], watch: BootWatch) -> None:

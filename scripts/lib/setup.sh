@@ -130,6 +130,7 @@ missing_packages() {
   has qemu-system-x86_64 || echo qemu-system-x86
   has qemu-img || echo qemu-utils
   has_ovmf || echo ovmf
+  has swtpm || echo swtpm
   if ! has mmdebstrap; then
     echo mmdebstrap
     [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo '?debian-archive-keyring'

@@ -12,6 +12,7 @@ from metallize.catalog import Catalog, render_explain, render_list
 from metallize.config import load_profile, load_suite
 from metallize.model.catalogue import Generator, Layer
 from metallize.model.kind import Include, Kind, ResourceOptions
+from metallize.model.machine import Machine
 
 CATALOG = Catalog()
 VOCABULARY = CATALOG.vocabulary()
@@ -62,8 +63,11 @@ def test_a_generator(generator: Generator, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", CATALOG.machines)
 def test_a_machine(name: str) -> None:
-    assert importlib.import_module(f"metallize.machines.{name}").MACHINE is CATALOG.machines[name]
+    module = importlib.import_module(f"metallize.machines.{name.replace('-', '_')}")
+    assert isinstance(module.MACHINE, Machine)
+    assert module.MACHINE is CATALOG.machines[name]
     assert CATALOG.machines[name].summary
+    assert set(module.MACHINE.suites) <= set(CATALOG.suites)
     boots = [generator for generator in CATALOG.generators.values() if generator.boots_on(CATALOG.machines[name])]
     assert boots, f"no generator makes an image that {name} boots"
 

@@ -102,7 +102,7 @@ def test_one_command_installs_all_that_a_fresh_host_lacks(host: FreshHost) -> No
 
     there = host.ann(
         f"set -e; . '{CHECKOUT}/scripts/lib/setup.sh'; missing_packages; setup_packages; docker_can_build\n"
-        "for tool in qemu-system-x86_64 qemu-img mmdebstrap dockerd; do $tool --version >/dev/null; done"
+        "for tool in qemu-system-x86_64 qemu-img swtpm mmdebstrap dockerd; do $tool --version >/dev/null; done"
     )
     assert there.status == 0, there.stderr
     assert there.stdout == "", "nothing is missing any more"

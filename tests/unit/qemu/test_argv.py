@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from metallize.machines import ovmf, seabios
+from metallize.machines import ovmf, ovmf_secureboot, seabios
 from metallize.model.profile import ImageFormat, Media
 from metallize.qemu.argv import GuestPlan, Ports, guest_argv, overlay_argv, repro_script
 from metallize.qemu.firmware import FirmwarePair
@@ -65,6 +65,30 @@ def test_uefi_gets_its_code_and_its_own_variables() -> None:
     drives = [value for option, value in options(plan) if option == "-drive"]
     assert drives[0] == "if=pflash,unit=0,format=raw,readonly=on,file=/fw/CODE.fd"
     assert drives[1] == "if=pflash,unit=1,format=raw,file=/run/vars.fd"
+
+
+def test_secure_boot_guards_its_variables_by_smm() -> None:
+    plan = replace(PLAN, machine=ovmf_secureboot.MACHINE, firmware=PAIR, firmware_variables=Path("/run/vars.fd"))
+    assert ("-machine", "q35,graphics=off,smm=on") in options(plan)
+    assert ("-global", "driver=cfi.pflash01,property=secure,value=on") in options(plan)
+
+
+def test_a_tpm_is_there_as_soon_as_somebody_emulates_it() -> None:
+    assert not [value for _, value in options(replace(PLAN, tpm=True)) if "tpm" in value]
+    given = options(replace(PLAN, tpm=True, tpm_chardev="socket,fd=9"))
+    assert ("-chardev", "socket,fd=9,id=tpm0") in given
+    assert ("-tpmdev", "emulator,id=tpm0,chardev=tpm0") in given
+    assert ("-device", "tpm-crb,tpmdev=tpm0") in given
+
+
+def test_the_script_starts_a_tpm_of_its_own() -> None:
+    script = repro_script(replace(PLAN, tpm=True, tpm_state=7, tpm_chardev="socket,fd=9"))
+    lines = script.splitlines()
+    swtpm = next(number for number, line in enumerate(lines) if line.startswith("swtpm socket"))
+    assert swtpm < next(number for number, line in enumerate(lines) if line.startswith("qemu-system"))
+    assert "fd=" not in script
+    assert "socket,path=$folder/tpm.socket,id=tpm0" in shlex.split(lines[swtpm + 1])
+    subprocess.run(["sh", "-n"], input=script.encode(), check=True)
 
 
 def test_nothing_comes_by_default() -> None:

@@ -60,3 +60,18 @@ def test_the_error_names_each_descriptor_and_the_next_step(tmp_path: Path) -> No
     assert caught.value.hint == "install it: apt-get install ovmf"
     with pytest.raises(HostError, match="no descriptor in"):
         find_firmware("x86_64", "pc-q35-", folders=[tmp_path / "none"])
+
+
+def test_secure_boot_wants_keys_and_nothing_made_for_confidential_guests(tmp_path: Path) -> None:
+    descriptor(tmp_path, "20-plain", features=["acpi-s3"])
+    descriptor(tmp_path, "30-no-keys", features=["requires-smm", "secure-boot"])
+    descriptor(tmp_path, "35-tdx", features=["secure-boot", "enrolled-keys", "intel-tdx"])
+    descriptor(tmp_path, "40-secure", features=["enrolled-keys", "requires-smm", "secure-boot"])
+    assert find_firmware("x86_64", "pc-q35-", secure_boot=True, folders=[tmp_path]).description == "40-secure"
+    (tmp_path / "40-secure.json").unlink()
+    with pytest.raises(HostError) as caught:
+        find_firmware("x86_64", "pc-q35-", secure_boot=True, folders=[tmp_path])
+    assert "Secure Boot and its keys" in caught.value.message
+    assert "20-plain.json: it knows no Secure Boot" in caught.value.message
+    assert "30-no-keys.json: it comes without keys" in caught.value.message
+    assert "35-tdx.json: it is made for TDX" in caught.value.message
