@@ -91,7 +91,8 @@ def _failure(trend: Trend, link_of: LinkOf) -> Markup:
 def _matrix(rows: Sequence[Trend], nights: Sequence[str], link_of: LinkOf) -> Markup | None:
     if not rows:
         return None
-    heads = [element("th", text, scope="col") for text in ("Profile", "Machine", "Time until ready")]
+    heads = [element("th", text, scope="col") for text in ("Profile", "Machine")]
+    heads += [element("th", "Time until ready", scope="col", class_="trend")]
     heads += [element("th", _short_day(night), scope="col", class_="night") for night in nights]
     lines = []
     for number, trend in enumerate(rows):

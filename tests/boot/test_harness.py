@@ -78,10 +78,8 @@ def test_a_panic_ends_the_boot_within_two_seconds(tmp_path: Path) -> None:
 
 
 def test_a_display_and_packets_are_kept_where_they_are_asked_for(tmp_path: Path) -> None:
-    path = tiny_image(tmp_path, f"{KERNEL}tiny login: ")
-    plain = verify(path)
-    names = {file.name for file in plain.run_folder.iterdir()}
-    assert not names & {"screenshot.png", "net.pcap"}
+    path = tiny_image(tmp_path, f"{KERNEL}[    1.0] Kernel panic - not syncing: x\r\n")
+    assert not {"screenshot.png", "net.pcap"} & {file.name for file in verify(path).run_folder.iterdir()}
     folder = verify(path, display=True, capture=True).run_folder
     picture = (folder / "screenshot.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
