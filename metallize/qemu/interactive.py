@@ -19,9 +19,10 @@ from metallize.model.profile import Boot, ImageFormat, MachineOverrides, Media
 from metallize.qemu import accelerator
 from metallize.qemu.argv import TERMINAL, Ports, guest_argv
 from metallize.qemu.descriptors import socket_pair
-from metallize.qemu.hold import ssh_command
+from metallize.qemu.hold import key_in_memory, ssh_command
 from metallize.qemu.plan import SSH_PORT, make_plan
 from metallize.qemu.qmp import QmpMonitor
+from metallize.qemu.ssh import EPHEMERAL, SshAccess, key_credentials, ssh_access
 from metallize.qemu.tpm import with_tpm
 from metallize.qemu.vm import prepared_files
 
@@ -42,6 +43,7 @@ def boot_interactive(
     """
     boot = boot or Boot()
     use = accelerator.choose(machine, accel)
+    access = _ephemeral_access(boot)
     plan = make_plan(
         image=image,
         image_format=image_format,
@@ -49,8 +51,10 @@ def boot_interactive(
         boot=boot,
         overrides=overrides or MachineOverrides(),
         accelerator=use,
+        credentials=key_credentials(access) if access is not None else (),
     )
     with ExitStack() as stack:
+        key = stack.enter_context(key_in_memory(access.private_text)) if access is not None else None
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="metallize-")))
         plan = stack.enter_context(prepared_files(plan, folder, writable=plan.media is not Media.CD))
         plan = stack.enter_context(with_tpm(plan, folder))
@@ -81,10 +85,15 @@ def boot_interactive(
         with contextlib.suppress(HostError):  # the person may end QEMU sooner than it answers
             port = monitor.forwards().get(SSH_PORT)
             if port is not None:
-                events.emit(Note(text=f"SSH, once the guest is up: {ssh_command(port, boot.ssh)}"))
+                events.emit(Note(text=f"SSH, once the guest is up: {ssh_command(port, boot.ssh, key=key)}"))
             events.emit(Note(text="Ctrl-A X ends QEMU, Ctrl-A C is its monitor; the image is not changed"))
             monitor.execute("cont")
         return process.wait()
+
+
+def _ephemeral_access(boot: Boot) -> SshAccess | None:
+    """A key for this one boot, where the profile asks for one."""
+    return ssh_access(boot.ssh) if boot.ssh is not None and boot.ssh.key == EPHEMERAL else None
 
 
 @contextmanager

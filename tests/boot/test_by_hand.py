@@ -133,3 +133,43 @@ def test_a_guest_that_failed_is_kept_until_ctrl_c(tmp_path: Path) -> None:
         assert "failed" in read_until(child.stdout.fileno(), "failed")
         assert child.wait(30) == 0
     assert not list(scratch.iterdir())
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
+def test_verify_keeps_a_guest_with_its_reports_written_and_leaves_nothing(tmp_path: Path, how: signal.Signals) -> None:
+    image = tiny_image(tmp_path, f"{KERNEL}[    1.0] Kernel panic - not syncing: x\r\n")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    argv: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "metallize",
+        "verify",
+        "--image",
+        image,
+        "--keep-running-on-failure",
+    ]
+    argv += ["--user", "admin", "--password", "secret", "--build-dir", tmp_path / "build"]
+    env = {**os.environ, "TMPDIR": str(scratch)}
+    with subprocess.Popen(argv, env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
+        assert child.stderr is not None
+        text = read_until(child.stderr.fileno(), "Ctrl-C ends it")
+        for words in (
+            "the kernel panicked: x",
+            "ABSTRACT-CONNECT:metallize-",
+            "UserKnownHostsFile=/dev/null admin@127",
+        ):
+            assert words in text
+        [folder] = (tmp_path / "build" / "runs" / "tiny" / "seabios").iterdir()
+        assert "The kernel panicked: x" in (folder / "report.html").read_text()
+        name = re.search(r"ABSTRACT-CONNECT:(\S+)", text)
+        assert name
+        child.send_signal(how)
+        rest = child.stderr.read().decode()
+        status = child.wait(30)
+    if how is signal.SIGINT:
+        assert status == 1
+        assert "the image failed its verification on seabios" in rest
+    assert not list(scratch.iterdir())
+    with socket.socket(socket.AF_UNIX) as client, pytest.raises(ConnectionRefusedError):
+        client.connect(f"\0{name[1]}")
