@@ -85,4 +85,5 @@ def is_profile(path: Path) -> bool:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         return False
-    return {"images:", "output:"} <= {line.split(" ")[0].rstrip() for line in lines}
+    keys = {line.split(" ")[0].rstrip() for line in lines}
+    return bool(keys & {"images:", "extends:"} and keys & {"output:", "outputs:"})

@@ -52,6 +52,8 @@ def _told() -> Iterator[None]:
         raise GuestError(f"the guest failed in stage {finding.stage}: {finding.cause}{where}") from None
     except (ShellError, HostError, BootError) as exc:
         raise GuestError(str(exc)) from None
+    except OSError as exc:
+        raise GuestError(f"the guest is switched off ({exc})") from None
 
 
 class Shell:
@@ -159,8 +161,9 @@ class Qmp:
 class Guest:
     """A machine that was switched on, came up, and still runs."""
 
-    def __init__(self, boot: Booted, machine: Machine) -> None:
+    def __init__(self, boot: Booted, machine: Machine, start: Callable[[], Booted]) -> None:
         self._boot = boot
+        self._start = start
         self.machine = machine
         self.console = Console(boot)
         self.qmp = Qmp(boot)
@@ -189,6 +192,15 @@ class Guest:
             raise GuestError("no login is declared: see boot.login of the profile, or --metallize-user")
         return Shell(self._boot, _over_serial, login.password)
 
+    @property
+    def shell(self) -> Shell:
+        """The better shell of those that are logged in: SSH, else serial. Raises GuestError where there is none."""
+        __tracebackhide__ = True
+        session = self._boot.session
+        if session.best_shell() is None:
+            raise GuestError("nobody is logged in to the guest: see boot.login and boot.ssh of the profile")
+        return self.ssh if session.ssh is not None and session.ssh.error is None else self.serial
+
     def host_port(self, guest_port: int) -> int:
         """The port of 127.0.0.1 that leads to a port of the guest: 22, and those that `boot.reach` names."""
         __tracebackhide__ = True
@@ -196,6 +208,15 @@ class Guest:
             return self._boot.guest.host_port(guest_port)
         except KeyError:
             raise GuestError(f"port {guest_port} is not forwarded: name it in boot.reach") from None
+
+    def another(self) -> Guest:
+        """Switch this guest off and boot another one, from the same image, which no guest has changed.
+
+        Raises GuestError when it does not come up.
+        """
+        __tracebackhide__ = True
+        with _told():
+            return Guest(self._start(), self.machine, self._start)
 
     def reboot(self) -> None:
         """A clean reboot, until it is up again and its shells are logged in.

@@ -22,6 +22,9 @@ from metallize.verify import VerifyRequest
 from metallize.verify.booted import Booted
 from metallize.verify.machine import booted
 
+_NOBODY = "-"
+"""The owner of a guest that is not handed out again."""
+
 
 @dataclass(slots=True, kw_only=True)
 class _Live:
@@ -75,6 +78,17 @@ class Guests:
             came_up(live.boot.report)
         live.owner = owner
         return live.boot
+
+    def another(self, target: Target) -> Booted:
+        """A guest that is nobody's but the caller's; the one that runs is switched off. Raises as `guest`."""
+        live = self._start(target, _NOBODY, ())
+        came_up(live.boot.report)
+        return live.boot
+
+    def leave(self, target: Target) -> None:
+        """Give the host back what others may wait for, where it is not this target's guest that runs."""
+        if self._live is not None and self._live.target is not target:
+            self.close()
 
     def close(self) -> None:
         """Switch off what runs."""

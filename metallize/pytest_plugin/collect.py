@@ -34,6 +34,10 @@ GUESTS = pytest.StashKey[Guests]()
 """The guests of this process, in `config.stash`."""
 
 
+COLLECTED = pytest.StashKey[set[tuple[str, str, str, str]]]()
+"""Which assertions of which targets are items already: a suite is collected by itself and named by the profile."""
+
+
 class Words:
     """A failure as text alone; pytest takes the line of its summary from `reprcrash`, and pytest-xdist the text."""
 
@@ -57,26 +61,30 @@ class TargetFile(pytest.File):
     def collect(self) -> Iterator[pytest.Collector]:
         for target in self.targets:
             node = TargetNode.from_parent(self, name=target.name)
-            node.target = target
-            node.assertions = target.assertions
-            node.whole = True
+            node.target, node.assertions, node.whole = target, target.assertions, True
             yield node
 
 
 class GossFile(pytest.File):
-    """A goss file: its assertions, on every target."""
+    """A goss file: its assertions, on every target.
+
+    Of a suite in a folder boot-tests, a target is asked only what its profile names in `boot.suites`, for a suite may
+    be meant for some machines only; named on the command line it is asked of all.
+    """
 
     targets: Sequence[Target]
     vocabulary: Vocabulary
+    is_library: bool
 
     def collect(self) -> Iterator[pytest.Collector]:
-        assertions = load_suite(self.path, vocabulary=self.vocabulary)
-        for target in self.targets:
-            node = TargetNode.from_parent(self, name=target.name)
-            node.target = target
-            node.assertions = assertions
-            node.whole = False
-            yield node
+        assertions = load_suite(self.path.resolve(), vocabulary=self.vocabulary)
+        for target in (target for target in self.targets if not target.refused):
+            own = {str(each.location) for each in target.assertions}
+            asked = [each for each in assertions if not self.is_library or str(each.location) in own]
+            if asked:
+                node = TargetNode.from_parent(self, name=target.name)
+                node.target, node.assertions, node.whole = target, asked, False
+                yield node
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, MetallizeError):
@@ -92,13 +100,22 @@ class TargetNode(pytest.Collector):
     whole: bool
     """The boot's own items too."""
 
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
+        self._names: set[str] = set()
+
     def collect(self) -> Iterator[pytest.Item]:
         if self.whole:
-            checks = checks_of(self.target.boot)
+            checks = checks_of(self.target.boot, refused=self.target.refused)
             yield self._item("boots", judge_boot)
             for check in checks:
                 yield self._item(check.name, _Ask(check))
+        collected = self.config.stash[COLLECTED]
         for assertion in self.assertions:
+            key = (self.target.name, str(assertion.location), assertion.kind, assertion.resource)
+            if key in collected:
+                continue
+            collected.add(key)
             yield self._item(assertion.title, _Ask(assertion), assertion)
         if self.whole:
             item = self._item(REST, lambda _report: ())
@@ -106,6 +123,9 @@ class TargetNode(pytest.Collector):
             yield item
 
     def _item(self, name: str, judge: Callable[[BootReport], Any], assertion: Assertion | None = None) -> GuestItem:
+        if name in self._names and assertion is not None:
+            name = f"{name} (line {assertion.location.line})"
+        self._names.add(name)
         item = GuestItem.from_parent(self, name=name)
         item.target, item.judge, item.assertion = self.target, judge, assertion
         return item
@@ -120,7 +140,10 @@ class GuestItem(pytest.Item):
 
     def setup(self) -> None:
         """What kept the guest from being switched on is an error, and no verdict on the image."""
-        self.config.stash[GUESTS].report(self.target)
+        try:
+            self.config.stash[GUESTS].report(self.target)
+        except MetallizeError as exc:
+            pytest.fail(words(exc), pytrace=False)
 
     def runtest(self) -> None:
         report = self.config.stash[GUESTS].report(self.target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -43,11 +44,12 @@ def guest(metallize_target: Target, request: pytest.FixtureRequest) -> Guest:
     fresh = request.node.get_closest_marker("fresh_guest") is not None
     module = request.node.getparent(pytest.Module)
     owner = request.node.nodeid if fresh or module is None else module.nodeid
+    guests = request.config.stash[GUESTS]
     try:
-        boot = request.config.stash[GUESTS].guest(metallize_target, owner)
+        boot = guests.guest(metallize_target, owner)
     except MetallizeError as exc:
         pytest.fail(words(exc), pytrace=False)
-    return Guest(boot, metallize_target.machine)
+    return Guest(boot, metallize_target.machine, partial(guests.another, metallize_target))
 
 
 def _had(find: Callable[[], Shell]) -> Shell:

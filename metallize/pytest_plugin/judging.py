@@ -14,8 +14,10 @@ from metallize.model.assertion import Assertion
 from metallize.model.profile import Boot
 from metallize.model.report import BootReport, Result, Severity, Stage
 from metallize.report.text import claim_lines, finding_lines
+from metallize.verify.steps import title_of
 
 REST = "everything else holds"
+_FROM_POWER_ON = frozenset({Stage.LOGIN, Stage.READY})
 
 
 class DidNotBoot(BootError):  # noqa: N818 - it says what happened
@@ -54,9 +56,14 @@ def came_up(report: BootReport) -> None:
         )
 
 
-def checks_of(boot: Boot) -> tuple[Check, ...]:
-    """What `boot` declares, as far as it is not an assertion; `boots` and what remains come on top."""
-    checks: list[Check] = []
+def checks_of(boot: Boot, *, refused: bool = False) -> tuple[Check, ...]:
+    """What `boot` declares, as far as it is not an assertion; `boots` and what remains come on top.
+
+    Of an image that must be `refused` nothing else is asked.
+    """
+    checks = [_titled(title_of(number, step)) for number, step in enumerate(boot.steps, start=1)]
+    if refused:
+        return (*checks, _titled("the image is refused"))
     if boot.login is not None:
         title = f"serial login as {boot.login.user}"
         if boot.login.password:
@@ -69,8 +76,9 @@ def checks_of(boot: Boot) -> tuple[Check, ...]:
         checks.append(Check(name="system is running", mine=lambda result: result.kind == "system", expected=False))
     checks += [_titled(f"console shows /{pattern}/") for pattern in boot.console.require]
     checks += [_titled(f"reach {target}") for target in boot.reach]
-    if boot.time.ready is not None:
-        checks.append(_titled("time ready"))
+    budgets = boot.time.model_dump(exclude_none=True, exclude={"units"})
+    checks += [_titled(f"time {'to' if name in _FROM_POWER_ON else 'in'} {name}") for name in budgets]
+    checks += [_titled(f"time of {unit}") for unit in boot.time.units]
     if boot.reboot:
         checks.append(_titled("clean reboot"))
     return tuple(checks)

@@ -14,7 +14,7 @@ from metallize.errors import MetallizeError
 from metallize.events import Event, Level, Note, StepFinished, StepStarted
 from metallize.pytest_plugin import fixtures, is_profile
 from metallize.pytest_plugin.boots import Guests
-from metallize.pytest_plugin.collect import GUESTS, GossFile, GuestItem, TargetFile, guest_items, words
+from metallize.pytest_plugin.collect import COLLECTED, GUESTS, GossFile, GuestItem, TargetFile, guest_items, words
 from metallize.pytest_plugin.targets import Settings, Target, profile_file, targets_of
 
 _SUITES_FOLDER = "boot-tests"
@@ -42,6 +42,7 @@ def start(config: pytest.Config, named: Sequence[Path]) -> None:
     guests = Guests(settings, catalog, _Progress(config))
     config.add_cleanup(guests.close)
     config.stash[GUESTS] = guests
+    config.stash[COLLECTED] = set()
     config.pluginmanager.register(Session(config, settings, catalog, targets), "metallize-session")
     config.pluginmanager.register(fixtures, "metallize-fixtures")
 
@@ -77,13 +78,15 @@ class Session:
         """Profiles and images that were named, goss files wherever they are collected."""
         path = file_path.resolve()
         if path in self._settings.profiles or path in self._settings.images:
-            node = TargetFile.from_parent(parent, path=file_path)
+            outside = not file_path.is_relative_to(parent.config.rootpath)  # pytest gives it no name: a shipped profile
+            node = TargetFile.from_parent(parent, path=file_path, nodeid=file_path.name if outside else None)
             node.targets = [target for target in self.targets if target.source == path]
             return node
         if not self._is_goss(file_path, parent):
             return None
         suite = GossFile.from_parent(parent, path=file_path)
         suite.targets, suite.vocabulary = self.targets, self._vocabulary
+        suite.is_library = file_path.parent.name == _SUITES_FOLDER and not parent.session.isinitpath(file_path)
         return suite
 
     def _is_goss(self, path: Path, parent: pytest.Collector) -> bool:
@@ -95,23 +98,13 @@ class Session:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """A test function that uses a guest is run on every target."""
         if "metallize_target" in metafunc.fixturenames:
-            names = [target.name for target in self.targets]
-            metafunc.parametrize("metallize_target", self.targets, ids=names, indirect=True, scope="session")
+            targets = [target for target in self.targets if not target.refused]
+            names = [target.name for target in targets]
+            metafunc.parametrize("metallize_target", targets, ids=names, indirect=True, scope="session")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Each assertion once on each target; target by target, so that each boots once."""
-        seen: set[tuple[str, str, str, str]] = set()
-        kept = []
-        for item in sorted(guest_items(items), key=lambda item: isinstance(item.getparent(TargetFile), TargetFile)):
-            if item.assertion is not None:
-                key = (item.target.name, str(item.assertion.location), item.assertion.kind, item.assertion.resource)
-                if key in seen:
-                    continue
-                seen.add(key)
-            kept.append(item)
-        keep = set(kept)
-        items[:] = [item for item in items if not isinstance(item, GuestItem) or item in keep]
+        """Target by target, so that each boots once."""
         if len(self.targets) > 1:
             bound = [number for number, item in enumerate(items) if target_of(item) is not None]
             ordered = sorted((items[number] for number in bound), key=self._place)
@@ -128,6 +121,15 @@ class Session:
         for target in self.targets:
             asked = [item.assertion for item in items if item.target is target and item.assertion is not None]
             session.config.stash[GUESTS].expect(target, asked)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        """A guest ends with the last test that needs it, not with the run: other processes may wait for its room."""
+        guests = item.config.stash[GUESTS]
+        if nextitem is None:
+            guests.close()
+        elif (target := target_of(nextitem)) is not None:
+            guests.leave(target)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from metallize import verification
 from metallize.catalog import Catalog
-from metallize.config import load_profile
+from metallize.config import load_profiles
 from metallize.errors import UsageError
 from metallize.image_format import format_of
 from metallize.model.assertion import Assertion
@@ -45,6 +45,8 @@ class Target:
     profile: Profile | None
     assertions: tuple[Assertion, ...]
     """The profile's own and those of its suites."""
+    refused: bool = False
+    """It must not boot, and nothing can be asked of it."""
 
 
 def targets_of(settings: Settings, catalog: Catalog) -> tuple[Target, ...]:
@@ -66,17 +68,21 @@ def targets_of(settings: Settings, catalog: Catalog) -> tuple[Target, ...]:
 def _of_profiles(settings: Settings, catalog: Catalog) -> Iterator[Target]:
     vocabulary = catalog.vocabulary()
     for path in settings.profiles:
-        profile = load_profile(path, vocabulary=vocabulary)
-        for entry, overrides in verification.entries_of(profile, catalog, settings.machines).items():
-            yield Target(
-                name=f"{profile.name}-{entry}",
-                source=path,
-                entry=entry,
-                machine=verification.machine_named(catalog, overrides.machine or entry),
-                boot=profile.boot or Boot(),
-                profile=profile,
-                assertions=profile.assertions,
-            )
+        for profile in load_profiles(path, vocabulary=vocabulary):
+            boot = profile.boot or Boot()
+            for entry, overrides in verification.entries_of(profile, catalog, settings.machines).items():
+                expected = overrides.expect or boot.expect
+                refused = expected is not None and expected.refused is not None
+                yield Target(
+                    name=f"{profile.output.file if profile.several else profile.name}-{entry}",
+                    source=path,
+                    entry=entry,
+                    machine=verification.machine_named(catalog, overrides.machine or entry),
+                    boot=boot,
+                    profile=profile,
+                    assertions=() if refused else profile.assertions,
+                    refused=refused,
+                )
 
 
 def _of_images(settings: Settings, catalog: Catalog) -> Iterator[Target]:

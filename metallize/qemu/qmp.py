@@ -49,6 +49,8 @@ class QmpMonitor:
 
     def execute(self, command: str, **arguments: object) -> object:
         """Run a command and return its answer. Raises HostError when QEMU refuses or is gone."""
+        if self._loop.is_closed():
+            raise HostError("the machine is switched off")
         self._write("send", {"execute": command, "arguments": arguments})
         try:
             answer = self._call(self._client.execute(command, arguments or None))
