@@ -12,7 +12,7 @@ from pydantic import Field
 from metallize.checks.claims import Attribute, Unseen, judge_all, read_fields
 from metallize.checks.decoding import ExpectedBool
 from metallize.checks.kind import Claim, Observation, ResourceKind
-from metallize.checks.probing import seconds, split_host_port
+from metallize.checks.probing import patience, seconds, split_host_port
 from metallize.model.kind import Milliseconds, ResourceOptions
 
 _DEFAULT_TIMEOUT = 500
@@ -83,7 +83,8 @@ def _observe(resource: str, options: AddrOptions) -> str:
     local = options.local_address or ""
     any_of = "command -v bash >/dev/null && command -v timeout >/dev/null" if not (version or local) else "false"
     end = " ".join(quote(each) for each in (protocol, version, host, port, local))
-    return f"""s={seconds(options.timeout or _DEFAULT_TIMEOUT)}
+    limit = options.timeout or _DEFAULT_TIMEOUT
+    return f"""{patience(limit)}s={seconds(limit)}
 l="timeout $s"; command -v timeout >/dev/null || l=
 if {any_of}; then
   echo "tool bash"; e=$($l bash -c {quote(_BASH)} bash {protocol} {quote(host)} {quote(port)} 2>&1)

@@ -11,6 +11,7 @@ from pydantic import Field
 from metallize.checks.claims import Attribute, Unseen, judge_all
 from metallize.checks.decoding import ExpectedLines, ExpectedNumber
 from metallize.checks.kind import Claim, Observation, ResourceKind
+from metallize.checks.probing import patience
 from metallize.model.kind import Milliseconds, Retrying
 
 _TIMED_OUT = (124, 143)
@@ -43,7 +44,8 @@ def _observe(resource: str, options: CommandOptions) -> str:
     run = f"sh -c {quote(options.command or resource)} </dev/null"
     # The harness may export a factor for a guest that runs slower than real hardware.
     limit = f"$(({_seconds(options)} * ${{METALLIZE_SLOWNESS:-1}}))"
-    return f"if command -v timeout >/dev/null; then timeout {limit} {run}; else {run}; fi"
+    longer = patience(1000 * _seconds(options))
+    return f"{longer}if command -v timeout >/dev/null; then timeout {limit} {run}; else {run}; fi"
 
 
 def _compare(_resource: str, options: CommandOptions, observation: Observation) -> Iterator[Claim]:

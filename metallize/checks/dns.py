@@ -16,7 +16,7 @@ from metallize.checks.claims import Attribute, Fields, Unseen, judge_existing, r
 from metallize.checks.decoding import Expected, ExpectedBool
 from metallize.checks.dns_message import TYPES, BadMessage, answers, question, reverse_name
 from metallize.checks.kind import Claim, Observation, ResourceKind
-from metallize.checks.probing import limited, seconds, split_host_port
+from metallize.checks.probing import limited, patience, seconds, split_host_port
 from metallize.model.kind import Milliseconds, Retrying
 
 _DEFAULT_TIMEOUT = 500
@@ -128,9 +128,10 @@ done
 
 def _observe(resource: str, options: DnsOptions) -> str:
     limit = options.timeout or _DEFAULT_TIMEOUT
+    longer = patience(2 * _ATTEMPTS * limit)
     if options.server is None:
         name = quote(_split(resource, options)[1])
-        return f"""command -v getent >/dev/null || exit 0
+        return f"""{longer}command -v getent >/dev/null || exit 0
 echo "tool getent"
 for n in 1 2 3; do
   a=$({limited(limit)} getent ahosts {name} 2>&1); s=$?
@@ -143,7 +144,7 @@ echo "status $s"
     host, port = split_host_port(options.server, "53") or ("", "")
     hexadecimal = " ".join(message.hex() for _, message in _questions(resource, options))
     end = f"{quote(host)} {quote(port)} $s {_ATTEMPTS} {hexadecimal}"
-    return f"""s={seconds(limit)}
+    return f"""{longer}s={seconds(limit)}
 if command -v perl >/dev/null && perl -MIO::Socket::IP -e 1 2>/dev/null; then
   echo "tool perl"; perl -e {quote(_PERL)} {end}
 elif command -v python3 >/dev/null; then

@@ -13,7 +13,7 @@ from shlex import quote
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from metallize.checks.claims import CONTENTS
-from metallize.checks.probing import seconds
+from metallize.checks.probing import patience, seconds
 
 USER_AGENT = "goss/0.4.9 (metallize)"
 """goss's own form: what answers goss by its name answers here too."""
@@ -65,7 +65,7 @@ def probe(request: Request) -> str:
     """The snippet: the first tool that the guest has, in the order of what it can do."""
     secure = urlsplit(request.url).scheme == "https" or request.proxy.startswith("https:")
     raw = "" if secure else _raw(request)
-    return f"""w=$(mktemp -d "${{METALLIZE_SCRATCH:-/tmp}}/http.XXXXXX") || exit 0
+    return f"""{patience(request.timeout)}w=$(mktemp -d "${{METALLIZE_SCRATCH:-/tmp}}/http.XXXXXX") || exit 0
 : >"$w/h"; : >"$w/b"
 s={seconds(request.timeout)}
 l="timeout $s"; command -v timeout >/dev/null || l=

@@ -13,7 +13,7 @@ from pydantic import Field
 from metallize.checks.claims import Attribute, Unseen, judge_existing
 from metallize.checks.decoding import Expected, ExpectedBool, ExpectedNumber
 from metallize.checks.kind import Claim, Observation, ResourceKind
-from metallize.checks.probing import limited
+from metallize.checks.probing import limited, patience
 from metallize.model.kind import Milliseconds, ResourceOptions
 
 _DEFAULT_TIMEOUT = 1000
@@ -55,7 +55,8 @@ def _observe(resource: str, options: MountOptions) -> str:
     point = _point(resource, options)
     usage = ""
     if options.usage is not None:
-        usage = f"{limited(options.timeout or _DEFAULT_TIMEOUT)} stat -f -c 'blocks %b %f' {quote(point)}\n"
+        limit = options.timeout or _DEFAULT_TIMEOUT
+        usage = f"{patience(limit)}{limited(limit)} stat -f -c 'blocks %b %f' {quote(point)}\n"
     return f"grep -F -e {quote(f' {_escaped(point)} ')} /proc/self/mountinfo\n{usage}echo done"
 
 

@@ -16,6 +16,14 @@ def seconds(milliseconds: int) -> str:
     return SECONDS.format(milliseconds=milliseconds)
 
 
+def patience(milliseconds: int) -> str:
+    """A line that keeps the harness from ending a probe whose own limit is longer than the usual one."""
+    slack = 15_000
+    return (
+        f"""[ -z "${{METALLIZE_SCRATCH:-}}" ] || echo {seconds(milliseconds + slack)} >"$METALLIZE_SCRATCH/limit"\n"""
+    )
+
+
 def limited(milliseconds: int) -> str:
     """Shell text to put before a command: timeout(1), where the guest has it."""
     return f"$(command -v timeout >/dev/null && echo timeout {seconds(milliseconds)})"

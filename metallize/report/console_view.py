@@ -21,6 +21,8 @@ class MarkedConsole:
     """The lines that are shown, and which of them a finding is about."""
 
     lines: tuple[ConsoleLine, ...]
+    prefix: str
+    """Of the ids of its lines on the page."""
     gap: int | None
     """The index before which something is left out."""
     left_out_bytes: int
@@ -28,10 +30,10 @@ class MarkedConsole:
 
     def place_of(self, finding: Finding) -> str | None:
         """The id of the finding's line on the page, where it is shown."""
-        return next((f"line-{index}" for index, marked in self.marks.items() if marked is finding), None)
+        return next((f"{self.prefix}{index}" for index, marked in self.marks.items() if marked is finding), None)
 
 
-def mark_console(console: Console, findings: Sequence[Finding]) -> MarkedConsole:
+def mark_console(console: Console, findings: Sequence[Finding], *, prefix: str = "line-") -> MarkedConsole:
     """Find each finding's own line: the one of its text that came nearest to its time; pure."""
     lines = (*console.head, *console.tail)
     places: dict[str, list[int]] = {finding.line.strip(): [] for finding in findings if finding.line.strip()}
@@ -47,6 +49,7 @@ def mark_console(console: Console, findings: Sequence[Finding]) -> MarkedConsole
             marks[nearest] = finding
     return MarkedConsole(
         lines=lines,
+        prefix=prefix,
         gap=len(console.head) if console.left_out_bytes else None,
         left_out_bytes=console.left_out_bytes,
         marks=dict(sorted(marks.items())),
@@ -55,21 +58,23 @@ def mark_console(console: Console, findings: Sequence[Finding]) -> MarkedConsole
 
 def console_parts(report: BootReport, console: MarkedConsole) -> Markup:
     """One folded block for each stage; those with a failure in them are open."""
-    blocks = []
-    for name, first, last in _by_stage(report, console.lines):
-        marked = [console.marks[index] for index in range(first, last) if index in console.marks]
-        bad = sum(finding.severity in _SIGNS for finding in marked)
-        begun, ended = console.lines[first].seconds, console.lines[last - 1].seconds
-        count = last - first
-        summary = joined(
-            element("strong", name),
-            f" {begun:.1f} to {ended:.1f} s, {count} line{'s' if count > 1 else ''}",
-            element("span", f" {bad} failure{'s' if bad > 1 else ''} marked", class_="failed") if bad else None,
-        )
-        rows = (_row(console, index) for index in range(first, last))
-        body = element("pre", *rows, class_="console", tabindex="0")
-        blocks.append(folded(summary, body, open_=bool(bad)))
-    return joined(*blocks)
+    return joined(*(console_part(console, name, first, last) for name, first, last in _by_stage(report, console.lines)))
+
+
+def console_part(console: MarkedConsole, name: str, first: int, last: int) -> Markup:
+    """The lines from the first to the one before the last, folded unless a failure is among them."""
+    marked = [console.marks[index] for index in range(first, last) if index in console.marks]
+    bad = sum(finding.severity in _SIGNS for finding in marked)
+    begun, ended = console.lines[first].seconds, console.lines[last - 1].seconds
+    count = last - first
+    summary = joined(
+        element("strong", name),
+        f" {begun:.1f} to {ended:.1f} s, {count} line{'s' if count > 1 else ''}",
+        element("span", f" {bad} failure{'s' if bad > 1 else ''} marked", class_="failed") if bad else None,
+    )
+    rows = (_row(console, index) for index in range(first, last))
+    body = element("pre", *rows, class_="console", tabindex="0")
+    return folded(summary, body, open_=bool(bad))
 
 
 def _by_stage(report: BootReport, lines: Sequence[ConsoleLine]) -> list[tuple[str, int, int]]:
@@ -108,5 +113,5 @@ def _row(console: MarkedConsole, index: int) -> Markup:
         return joined(gap, stamp, text, "\n")
     weight = _SIGNS.get(finding.severity, "warning")
     sign = "\N{HEAVY MULTIPLICATION X} " if weight == "failed" else "! "
-    body = element("mark", sign, text, id=f"line-{index}", class_=weight, title=finding.cause)
+    body = element("mark", sign, text, id=f"{console.prefix}{index}", class_=weight, title=finding.cause)
     return joined(gap, stamp, body, "\n")

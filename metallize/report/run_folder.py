@@ -40,6 +40,8 @@ class RunFolder:
     """The files of one run."""
 
     console: Console = Console()
+    later: tuple[tuple[str, Console], ...] = ()
+    """The consoles of later boots of the same disk, each by the name of its part of the folder."""
     screenshot: bytes = b""
     """A PNG."""
     texts: tuple[tuple[str, str], ...] = ()
@@ -51,15 +53,17 @@ class RunFolder:
 
 def read_run_folder(folder: Path) -> RunFolder:
     """Read what is there; a file that is missing, or cannot be read, is left out."""
-    names = {entry.name: entry.stat().st_size for entry in _entries(folder)}
+    names = {entry.relative_to(folder).as_posix(): entry.stat().st_size for entry in _entries(folder)}
+    parts = sorted(name.removesuffix("/console.txt") for name in names if name.endswith("/console.txt"))
     texts = ((name, _text(folder / name)) for name in (*RESCUED, "units.txt") if name in names)
     picture = _bytes(folder / "screenshot.png", SCREENSHOT_BYTES + 1)
     return RunFolder(
         console=read_console(folder / "console.txt"),
+        later=tuple((part, read_console(folder / part / "console.txt")) for part in parts),
         screenshot=picture if picture.startswith(b"\x89PNG") and len(picture) <= SCREENSHOT_BYTES else b"",
         texts=tuple((name, text) for name, text in texts if text.strip()),
         argv=tuple(_text(folder / "argv.txt").splitlines()),
-        files=tuple(sorted((name, size) for name, size in names.items() if not name.startswith("."))),
+        files=tuple(sorted((name, size) for name, size in names.items() if "/." not in f"/{name}")),
     )
 
 
@@ -91,7 +95,7 @@ def _lines(data: bytes) -> tuple[ConsoleLine, ...]:
 
 def _entries(folder: Path) -> list[Path]:
     try:
-        return [entry for entry in folder.iterdir() if entry.is_file()]
+        return [entry for entry in folder.rglob("*") if entry.is_file()]
     except OSError:
         return []
 

@@ -7,11 +7,14 @@ import shlex
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from metallize.model.report import BootReport, Finding, Result, Severity, Stage, StageTime
-from metallize.report.console_view import MarkedConsole, console_parts, mark_console
+from metallize.model.report import BootReport, Finding, Result, Severity, Stage
+from metallize.report.console_view import MarkedConsole, console_part, console_parts, mark_console
 from metallize.report.page import Markup, document, element, folded, joined, mark, seconds, section, size
 from metallize.report.run_folder import RESCUED, RunFolder
+from metallize.report.run_tables import assertion_tables, stage_table
 
+Consoles = Sequence[tuple[str, MarkedConsole]]
+"""By name: that of the first boot has none."""
 SHOWN_FAILURES = 8
 """At the top; all of them are in the table."""
 _FILES = {
@@ -38,22 +41,39 @@ def run_page(report: BootReport, folder: RunFolder) -> str:
     faults = [finding for finding in report.findings if finding.severity is Severity.FAULT]
     causes = [*([report.failure] if report.failure is not None else ()), *faults]
     others = [finding for finding in report.findings if finding.severity is not Severity.FAULT]
-    console = mark_console(folder.console, [*causes, *others])
+    consoles = _mark_consoles(folder, [*causes, *others])
     return document(
         f"{report.verdict}: {report.image.name} on {report.machine}",
         _head(report),
-        _why(report, causes, console),
-        _stages(report),
-        _assertions(report.results),
+        _why(report, causes, consoles),
+        stage_table(report),
+        assertion_tables(report.results),
         _rescued(folder),
         _diagnosis(report),
-        _warnings(others, console),
-        _console(report, console),
+        _warnings(others, consoles),
+        _console(report, consoles),
         _screenshot(report, folder),
         _notes(report),
         _reproduce(report, folder),
         _files(folder),
     )
+
+
+def _mark_consoles(folder: RunFolder, findings: Sequence[Finding]) -> Consoles:
+    """The first boot's console, then those of later ones; what a later one shows too is marked there."""
+    left = list(findings)
+    marked: list[tuple[str, MarkedConsole]] = []
+    every = [("", folder.console), *folder.later]
+    for number, (name, console) in reversed(list(enumerate(every))):
+        found = mark_console(console, left, prefix=f"line-{number}-" if number else "line-")
+        left = [finding for finding in left if found.place_of(finding) is None]
+        marked.insert(0, (name, found))
+    return marked
+
+
+def _place(consoles: Consoles, finding: Finding) -> str | None:
+    """The id of the finding's line on the page, where one of the consoles shows it."""
+    return next((place for _, console in consoles if (place := console.place_of(finding)) is not None), None)
 
 
 def _head(report: BootReport) -> Markup:
@@ -79,17 +99,13 @@ def _head(report: BootReport) -> Markup:
     )
 
 
-def _why(report: BootReport, causes: Sequence[Finding], console: MarkedConsole) -> Markup:
+def _why(report: BootReport, causes: Sequence[Finding], consoles: Consoles) -> Markup:
     failed = report.failed_results
     if report.passed:
-        ready = next((item.seconds for item in report.stages if item.stage is Stage.READY), None)
-        text = f"The image booted{f' and was ready after {seconds(ready)}' if ready is not None else ''}"
-        count = len(report.results)
-        claim = f", and every assertion holds ({count})." if count else "; nothing more was asked of it."
-        return section("cause", "What was seen", element("p", text, claim, class_="headline"), class_="passed")
-    parts: list[str] = [_cause(finding, console) for finding in causes[:1]]
+        return section("cause", "What was seen", element("p", _passed(report), class_="headline"), class_="passed")
+    parts: list[str] = [_cause(finding, consoles) for finding in causes[:1]]
     if causes[1:]:
-        items = (_found_too(finding, console) for finding in sorted(causes[1:], key=lambda other: other.seconds))
+        items = (_found_too(finding, consoles) for finding in sorted(causes[1:], key=lambda other: other.seconds))
         parts.append(element("p", "Found as well, in the order of the boot:"))
         parts.append(element("ul", *items, class_="failures"))
     if failed:
@@ -105,11 +121,22 @@ def _why(report: BootReport, causes: Sequence[Finding], console: MarkedConsole) 
     return section("cause", "Why it failed", *parts, class_="failed")
 
 
-def _cause(finding: Finding, console: MarkedConsole) -> Markup:
+def _passed(report: BootReport) -> str:
+    count = len(report.results)
+    refused = next((result for result in report.results if result.kind == "refused"), None)
+    if refused is not None:
+        return f"The image was refused, as it must be: {refused.note or refused.title}"
+    ready = next((item.seconds for item in report.stages if item.stage is Stage.READY), None)
+    when = "" if ready is None else f" and was ready after {seconds(ready)}"
+    asked = f", and every assertion holds ({count})" if count else "; nothing more was asked of it"
+    return f"The image booted{when}{asked}."
+
+
+def _cause(finding: Finding, consoles: Consoles) -> Markup:
     where = f"In stage {finding.stage}, {seconds(finding.seconds)} after power-on"
     cause = finding.cause[:1].upper() + finding.cause[1:]
     around = finding.context or ((finding.line,) if finding.line else ())
-    place = console.place_of(finding)
+    place = _place(consoles, finding)
     link = element("a", "see it in the whole console", href=f"#{place}") if place else None
     excerpt = None
     if around:
@@ -129,8 +156,8 @@ def _cause(finding: Finding, console: MarkedConsole) -> Markup:
     )
 
 
-def _found_too(finding: Finding, console: MarkedConsole) -> Markup:
-    place = console.place_of(finding)
+def _found_too(finding: Finding, consoles: Consoles) -> Markup:
+    place = _place(consoles, finding)
     when = f" ({seconds(finding.seconds)})"
     line = element("code", finding.line.strip()[:300])
     shown = element("a", line, href=f"#{place}") if place else line
@@ -154,106 +181,6 @@ def _short(result: Result) -> Markup:
     return element("li", mark("failed"), element("strong", result.title), text, note)
 
 
-def _stages(report: BootReport) -> Markup:
-    end = max(report.seconds, report.stages[-1].seconds if report.stages else 0.0, 0.001)
-    failed_in = None if report.passed or report.failure is None else report.stage
-    until = dict(zip(report.stages, [item.seconds for item in report.stages[1:]] + [end], strict=False))
-    begun = {item.stage: item for item in report.stages}
-    rows = []
-    for stage in Stage:
-        item = begun.get(stage)
-        if item is not None:
-            rows.append(_stage_row(item, until[item], end, failed=stage is failed_in))
-        elif stage is not Stage.QEMU:
-            never = "not seen" if stage.rank < report.stage.rank else "not reached"
-            cells = (element("td"), element("td", never, colspan="2"))
-            rows.append(element("tr", element("th", stage, scope="row"), *cells, class_="never"))
-    slowness = report.accelerator.slowness
-    speed = "This host runs guests at normal speed."
-    if slowness > 1:
-        speed = (
-            f"This host measured {slowness:.1f} times slower than one of normal speed: {seconds(end)} here are about "
-            f"{seconds(end / slowness)} there."
-        )
-    heads = (element("th", text, scope="col") for text in ("Stage", "Time line", "Began at", "Took"))
-    table = element("table", element("thead", element("tr", *heads)), element("tbody", *rows), class_="stages")
-    return section("stages", "Stages", element("p", speed, class_="muted"), table)
-
-
-def _stage_row(item: StageTime, until: float, end: float, *, failed: bool) -> Markup:
-    begun = 100 * item.seconds / end
-    width = max(0.4, 100 * (until - item.seconds) / end)
-    bar = element("span", class_="bar", style=f"margin-left:{min(begun, 99.6):.2f}%;width:{width:.2f}%")
-    return element(
-        "tr",
-        element("th", mark("failed") if failed else None, item.stage, scope="row"),
-        element("td", element("span", bar, class_="track"), aria_hidden="true"),
-        element("td", seconds(item.seconds), class_="number"),
-        element("td", seconds(until - item.seconds), class_="number"),
-        class_="failed" if failed else None,
-    )
-
-
-def _assertions(results: Sequence[Result]) -> Markup | None:
-    if not results:
-        return None
-    failed = [result for result in results if not result.holds]
-    good = [result for result in results if result.holds]
-    parts: list[Markup] = []
-    if failed:
-        parts.append(_table(failed))
-    if good:
-        table = _table(good)
-        words = f"{len(good)} that hold{'s' if len(good) == 1 else ''}"
-        parts.append(folded(words, table, open_=not failed))
-    return section("assertions", "Assertions", *parts)
-
-
-def _table(results: Sequence[Result]) -> Markup:
-    heads = ("Assertion", "Expected", "Found", "Seen over", "Seconds")
-    head = element("thead", element("tr", *(element("th", text, scope="col") for text in heads)))
-    return element("table", head, *(_rows(result) for result in results), class_="assertions")
-
-
-def _rows(result: Result) -> Markup:
-    """A group of rows: one for each claim, the assertion's own cells beside the first."""
-    claims = sorted(result.claims, key=lambda claim: claim.holds)
-    skipped = bool(claims) and all(claim.skipped for claim in claims)
-    verdict = "skipped" if skipped else "passed" if result.holds else "failed"
-    title = element(
-        "th",
-        mark(verdict),
-        element("strong", result.title),
-        element("span", result.location, class_="muted place") if result.location else None,
-        element("span", result.note, class_="note") if result.note else None,
-        scope="rowgroup",
-        rowspan=str(max(1, len(claims))),
-    )
-    last = (
-        element("td", result.observed or "-", rowspan=str(max(1, len(claims))), data_label="Seen over"),
-        element(
-            "td",
-            f"{result.seconds:.2f}" if result.seconds else "-",
-            rowspan=str(max(1, len(claims))),
-            data_label="Seconds",
-            class_="number",
-        ),
-    )
-    rows = []
-    for number, claim in enumerate(claims):
-        wrong = None if claim.holds else "wrong"
-        note = element("span", claim.note, class_="note") if claim.note else None
-        words = (f"{claim.attribute}: ", element("span", claim.expected, class_="value")) if claim.expected else ()
-        cells = (
-            element("td", *words, data_label="Expected"),
-            element("td", element("span", claim.actual, class_="value"), note, data_label="Found", class_=wrong),
-        )
-        rows.append(element("tr", title, *cells, *last) if number == 0 else element("tr", *cells))
-    if not rows:
-        rows.append(element("tr", title, element("td"), element("td"), *last))
-    return element("tbody", *rows, class_=verdict)
-
-
 def _rescued(folder: RunFolder) -> Markup | None:
     parts = [
         folded(f"{_FILES.get(name, name)} ({name})", element("pre", text, class_="console", tabindex="0"), open_=True)
@@ -270,22 +197,24 @@ def _diagnosis(report: BootReport) -> Markup | None:
     return section("diagnosis", "Seen in the guest", element("pre", text, class_="console", tabindex="0"))
 
 
-def _warnings(findings: Sequence[Finding], console: MarkedConsole) -> Markup | None:
+def _warnings(findings: Sequence[Finding], consoles: Consoles) -> Markup | None:
     if not findings:
         return None
     items = []
     for finding in findings:
-        place = console.place_of(finding)
+        place = _place(consoles, finding)
         line = element("code", finding.line.strip()[:500])
         shown = element("a", line, href=f"#{place}") if place else line
         items.append(element("li", f"{finding.cause} ({seconds(finding.seconds)}): ", shown))
     return section("warnings", "Warnings", element("ul", *items))
 
 
-def _console(report: BootReport, console: MarkedConsole) -> Markup:
-    if not console.lines:
+def _console(report: BootReport, consoles: Consoles) -> Markup:
+    (_, first), *later = consoles
+    if not first.lines and not later:
         return section("console", "Console", element("p", "Nothing was printed on the serial console."))
-    return section("console", "Console", console_parts(report, console))
+    parts = [console_part(console, name, 0, len(console.lines)) for name, console in later if console.lines]
+    return section("console", "Console", console_parts(report, first), *parts)
 
 
 def _screenshot(report: BootReport, folder: RunFolder) -> Markup | None:

@@ -18,7 +18,10 @@ from dataclasses import dataclass
 from metallize.model.kind import Observation
 
 PROBE_SECONDS = 60
-"""After so long in the guest a probe is killed, with what it started."""
+"""After so long in the guest a probe is killed, with what it started.
+
+One that sets itself a longer limit writes it, in seconds, to $METALLIZE_SCRATCH/limit.
+"""
 
 _SETTLE = """\
 if [ -d /run/systemd/system ]; then
@@ -48,14 +51,17 @@ read -r now rest </proc/uptime
 echo "{boundary} settled $now"
 kin() {{ for c in $(cat /proc/$1/task/$1/children 2>/dev/null); do echo $c; kin $c; done; }}
 : >$d/now
+: >$d/limit
 ( last=; n=0
   while sleep 1; do
     read -r i p <$d/now || [ -d $d ] || exit
     if [ "$i" = "$last" ]; then n=$((n + 1)); else last=$i; n=0; fi
-    if [ $n -ge {limit} ] && [ -n "$p" ]; then kill -9 $(kin $p) $p; n=0; fi
+    l=; read -r l <$d/limit; [ "${{l:-0}}" -gt {limit} ] || l={limit}
+    if [ $n -ge $l ] && [ -n "$p" ]; then kill -9 $(kin $p) $p; n=0; fi
   done ) >/dev/null 2>&1 &
 watchdog=$!
 probe() {{
+  : >$d/limit
   read -r u0 rest </proc/uptime
   ( eval "$2" ) </dev/null 2>$d/e &
   p=$!

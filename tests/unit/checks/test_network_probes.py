@@ -46,6 +46,7 @@ def run_with(assertion: Assert, tmp_path: Path) -> RunWith:
             timeout=60,
         )
         stdout, stderr = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        (scratch / "limit").unlink(missing_ok=True)
         assert not list(scratch.iterdir()), "a probe leaves nothing behind"
         seconds = time.monotonic() - begun
         seen = Observation(status=done.returncode, stdout=stdout, stderr=stderr, seconds=seconds)

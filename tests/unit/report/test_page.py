@@ -184,6 +184,13 @@ def test_a_page_that_passed_says_so() -> None:
     assert "Why it failed" not in page
 
 
+def test_a_page_of_an_image_that_must_be_refused_says_that_it_was() -> None:
+    refused = Result(title="the image is refused", kind="refused", holds=True, note="secure-boot-refused: no signature")
+    page = run_page(replace(PASSED, results=(refused,)), RunFolder())
+    assert "The image was refused, as it must be: secure-boot-refused: no signature" in page
+    assert "The image booted" not in page
+
+
 def test_what_was_collected_after_the_verdict_is_apart() -> None:
     lines = (ConsoleLine(seconds=2.0, text="panic"), ConsoleLine(seconds=99.0, text="mz-begin-0"))
     page = parsed(run_page(replace(FAILED, seconds=21.5), RunFolder(console=Console(head=lines))))
@@ -217,6 +224,22 @@ def test_a_run_folder_is_read_as_far_as_it_is_there(tmp_path: Path) -> None:
     assert folder.screenshot == b""
     assert folder.texts == (("emergency.txt", "$ cat /etc/fstab\n/dev/x\n"),)
     assert "Collected where the boot stopped" in run_page(FAILED, folder)
+
+
+def test_a_later_boot_of_the_same_disk_has_its_console_too(tmp_path: Path) -> None:
+    line = "[ 2.3] Kernel panic - not syncing: no init\x01"
+    part = tmp_path / "after-power-cut-1"
+    part.mkdir()
+    (tmp_path / "console.txt").write_text("[   0.100] SeaBIOS\n")
+    (part / "console.txt").write_text(f"[   0.100] SeaBIOS\n[   2.500] {line}\n")
+    page = run_page(FAILED, read_run_folder(tmp_path))
+    assert_stands_alone(page)
+    assert 'href="#line-1-1"' in page
+    assert 'href="./after-power-cut-1/console.txt"' in page
+    [block] = [
+        item for item in parsed(page).findall(".//section[@id='console']/details") if item.get("open") is not None
+    ]
+    assert "".join(block.find("summary/strong").itertext()) == "after-power-cut-1"  # type: ignore[union-attr]
 
 
 def test_a_screenshot_is_in_the_page() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metallize.model.kind import Observation
 from metallize.verify.batch import Batch, BatchResult, make_batch, read_batch
 
 SHELLS = ["sh", "bash"]
@@ -61,6 +62,26 @@ def test_a_probe_that_hangs_is_killed_with_what_it_started() -> None:
     assert second.stdout == "on\n"
     left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert "sleep 97" not in left.splitlines()
+
+
+def test_a_probe_may_set_itself_a_longer_limit() -> None:
+    longer = 'echo 30 >"$METALLIZE_SCRATCH/limit"; sleep 4; echo on'
+    result = run(make_batch([longer, "sleep 97; echo never"], password=None, limit=2))
+    first, second = result.observations
+    assert first is not None
+    assert second is not None
+    assert first.stdout == "on\n"
+    assert second.stdout == ""
+    assert second.seconds < 20, "the longer limit was the first one's own"
+
+
+def test_what_needs_no_look_is_not_in_the_script() -> None:
+    batch = make_batch(["", "echo on", ""], password=None)
+    assert batch.empty == {0, 2}
+    first, second, third = run(batch).observations
+    assert (first, third) == (Observation(status=0, stdout="", stderr="", seconds=0.0),) * 2
+    assert second is not None
+    assert read_batch(batch, b"").observations == (None, None, None), "no answer at all is no look"
 
 
 def test_an_output_cut_short_leaves_what_had_come() -> None:
