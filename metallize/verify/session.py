@@ -19,11 +19,14 @@ from metallize.qemu.ssh import SshAccess, SshRefusedError, SshShell, connect
 from metallize.qemu.vm import RunningGuest
 from metallize.verify import evidence
 from metallize.verify.diagnose import NO_ADDRESS, NOTHING_LISTENS, PROBES, explain_ssh
+from metallize.verify.explain_login import explain_no_prompt, explain_refusal, login_probes
 from metallize.verify.judge import SYSTEM_PROBES, judge_system, login_result
 from metallize.verify.observer import MOST_PATIENT, Observer
 from metallize.verify.reach import check_reach
 from metallize.verify.refusal import await_refusal
 from metallize.verify.request import VerifyRequest
+from metallize.verify.restarts import RESTARTS_PROBE, judge_restarts
+from metallize.verify.root_state import ROOT_PROBE, explain_root
 from metallize.verify.serial_login import log_in_on_serial
 from metallize.verify.steps import Steps
 from metallize.verify.task import Task
@@ -144,8 +147,10 @@ class BootSession:
     # --- ways in -------------------------------------------------------------------------------------------------
 
     def _patience_seconds(self) -> float:
-        """How long SSH may still take when the system has settled; the guest itself may show that it never comes."""
+        """How long the other way in may still take now that the system has settled: not long where it cannot come."""
         patience = PATIENCE_SECONDS * min(self.slowness, MOST_PATIENT)
+        if self.serial is not None and not self.serial.done and self._explain_login():
+            return 0.0
         if self.ssh is None or self.ssh.done:
             return patience
         why = self._explain_ssh("")
@@ -241,7 +246,7 @@ class BootSession:
         """Run all probes in one round trip, once the system has settled, and judge them."""
         assertions = self.request.assertions
         units = self.request.boot.time.units
-        own = [*SYSTEM_PROBES, *(unit_probe(unit) for unit in units)]
+        own = [*SYSTEM_PROBES, RESTARTS_PROBE, ROOT_PROBE, *(unit_probe(unit) for unit in units)]
         probes = [*own, *self.observer.probes(assertions)]
         settle = max(10.0, min(SETTLE_SECONDS * self.slowness, self.deadline.remaining))
         begun = self.guest.watch.seconds
@@ -253,12 +258,20 @@ class BootSession:
             self.boot_id = system[0].stdout.strip()
         failed = system[2].stdout.split() if system[2] else []
         allowed = {name: self.guest.watch.allows(name) for name in failed}
-        self.results += judge_system(system, observed=shell.name, allowed=allowed, suffix=self.suffix)
+        restarts, root = answer.observations[len(SYSTEM_PROBES) :][:2]
+        judged = (
+            *judge_system(system, observed=shell.name, allowed=allowed, suffix=self.suffix),
+            *judge_restarts(restarts, observed=shell.name, suffix=self.suffix),
+        )
+        why = explain_root(root)
+        self.results += (
+            replace(each, note=f"{each.note} ({why})".strip()) if why and not each.holds else each for each in judged
+        )
         if not answer.as_root:
             self.notes.append(f"assertions were observed over {shell.name} without root's rights")
         self.results += judge_units(
             units,
-            answer.observations[len(SYSTEM_PROBES) : len(own)],
+            answer.observations[len(SYSTEM_PROBES) + 2 : len(own)],
             self.slowness,
             observed=shell.name,
             suffix=self.suffix,
@@ -276,7 +289,22 @@ class BootSession:
                     f"serial shell{self.suffix}", "login", expected="a shell", actual=str(exc), holds=False, seconds=0
                 )
             )
-        self.results += self._serial_results
+        refused = [result for result in self._serial_results if not result.holds]
+        why = self._explain_login() if refused else ""
+        self.results += (
+            replace(each, note=f"{why}\n{each.note}".strip()) if why and not each.holds else each
+            for each in self._serial_results
+        )
+
+    def _explain_login(self) -> str:
+        """Why nobody can log in on the serial port, as another shell sees it; empty where it sees no reason."""
+        login, shell = self.request.boot.login, self.best_shell()
+        if login is None or shell is None or shell.name == "serial":
+            return ""
+        port = self.request.machine.console
+        probes = login_probes(port, login.user)
+        seen = dict(zip(probes, self.observer.run(shell, tuple(probes.values())).observations, strict=True))
+        return explain_no_prompt(seen, port) or explain_refusal(seen, login.user)
 
     def _ssh_done(self, access: SshAccess, begun: float) -> None:
         if self.ssh is None:
