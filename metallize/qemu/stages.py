@@ -35,7 +35,13 @@ From the login prompt on it is whoever logs in and observes that has a deadline:
 NORMAL_TIMEOUT = 300.0
 JOB_GRACE_SECONDS = 60.0
 """After a job's own limit, or after a job with none was shown last: for what comes when it has ended."""
-_JOB = re.compile(r"A (start|stop) job is running for (.+?) ?\((?:([^()/]+?) ?/ ?)?([^()/]+)\)?$")
+_JOB = re.compile(
+    r"(?:A (?:start|stop) job is running for (?P<what>.+?)|Job (?P<unit>\S+)/[\w-]+ running) ?"
+    r"\((?:(?P<elapsed>[^()/]+?) ?/ ?)?(?P<limit>[^()/]+)\)?$"
+)
+"""As systemd shows a unit with a description, and one with none."""
+_HANDED_OVER = re.compile(r"Booting from \S.*\.\.\.$")
+"""SeaBIOS, src/boot.c: boot_disk and boot_cdrom."""
 _SPAN = re.compile(r"(\d+(?:\.\d+)?) ?(y|month|w|d|h|min|ms|us|s)(?![a-z])")
 _UNITS = {
     "us": 1e-6,
@@ -65,10 +71,10 @@ def parse_job(line: str) -> Job | None:
     match = _JOB.search(line.rstrip())
     if match is None:
         return None
-    limit = parse_span(match[4])
+    limit = parse_span(match["limit"])
     return Job(
-        name=match[2].rstrip(". "),
-        elapsed=parse_span(match[3] or "") or 0.0,
+        name=(match["what"] or match["unit"]).rstrip(". "),
+        elapsed=parse_span(match["elapsed"] or "") or 0.0,
         limit=math.inf if limit is None else limit,
     )
 
@@ -98,6 +104,7 @@ class StageState:
     job_age: float = 0.0
     command_line: str = ""
     """The kernel's, where it was shown."""
+    last_line: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +134,13 @@ def silence_limit(state: StageState) -> float:
 def overdue(state: StageState) -> Overdue | None:
     """Whether the stage has lasted too long, or was silent too long."""
     if state.quiet >= silence_limit(state):
+        if state.stage is Stage.FIRMWARE and _HANDED_OVER.match(state.last_line):
+            return Overdue(
+                rule="bios-nothing-started",
+                cause=f"the BIOS started the image's boot sector, and nothing was printed for {state.quiet:.0f} s",
+                remedy="the image needs a boot loader for BIOS: its boot sector holds none (as one for UEFI alone), or "
+                f"one that does not print on {state.console}",
+            )
         return Overdue(rule="silent-console", cause=_silence(state), remedy=_where_to_look(state))
     limit = stage_limit(state)
     if state.lasted < limit:

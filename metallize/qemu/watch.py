@@ -45,6 +45,10 @@ T = TypeVar("T")
 JOB_RULE = "job-running"
 BANNER_RULE = "kernel-banner"
 COMMAND_LINE_RULE = "kernel-command-line"
+MENU_RULE = "grub-menu-waits"
+"""Every menu looks like one that waits, until it counts down or boots an entry."""
+COUNTDOWN_RULE = "grub-countdown"
+BOOTING_RULE = "grub-boots-an-entry"
 CUT_LOGIN = "login: ["
 RESTART_REMEDY = "a panic with panic= on the command line, a triple fault, a watchdog or kexec does this"
 RESTARTED = "a second kernel began, although no reboot was asked for"
@@ -285,7 +289,9 @@ class BootWatch:
         hits = self._hits[rule.id] = self._hits.get(rule.id, 0) + 1
         if severity is Severity.FATAL:
             self._found_fatal(hit, cause, recent, text, now)
-        elif severity is Severity.STALL and self._stall is None:
+        elif rule.id == MENU_RULE and self._stall is not None:
+            return
+        elif severity is Severity.STALL and (self._stall is None or self._at_menu):
             self._stall = self._seen(hit, severity, cause, recent, text, now)
             self._stall.due = now + STALL_GRACE_SECONDS * self.slowness
             known.add(cause)
@@ -331,16 +337,24 @@ class BootWatch:
 
     def _earlier(self) -> str:
         """What was seen before that explains what follows from it."""
-        if self._stall is not None:
+        if self._stall is not None and not self._at_menu:
             return self._stall.finding.cause
         faults = [seen.finding for seen in self._findings if seen.finding.severity is Severity.FAULT]
         return faults[0].cause if faults else ""
+
+    @property
+    def _at_menu(self) -> bool:
+        return self._stall is not None and self._stall.finding.rule == MENU_RULE
 
     def _progress(self, hit: Hit, recent: tuple[str, ...], text: str, now: float) -> None:
         rule, stage = hit.rule, self.stage
         if rule.id == JOB_RULE:
             self._last_progress = self._job_shown = now
             self._job = parse_job(hit.line) or self._job
+        elif rule.id == COUNTDOWN_RULE:
+            self._last_progress = now
+        elif rule.id == BOOTING_RULE and self._at_menu:
+            self._stall = None
         elif rule.id == BANNER_RULE:
             self._stamped = hit.line.lstrip().startswith("[")
         elif rule.id == COMMAND_LINE_RULE:
@@ -369,7 +383,8 @@ class BootWatch:
         self._last_progress = now
         self._job = None
         if self._stall is not None:
-            self._findings.append(self._stall.weighed(Severity.WARNING))
+            if not self._at_menu:
+                self._findings.append(self._stall.weighed(Severity.WARNING))
             self._stall = None
 
     def _was_reset(self) -> None:
@@ -452,6 +467,7 @@ class BootWatch:
             job=self._job,
             job_age=now - self._job_shown,
             command_line=self._command_line,
+            last_line=next((line for line in reversed(self._recent) if line.strip()), ""),
         )
         late = overdue(state)
         if late is None:

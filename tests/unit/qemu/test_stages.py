@@ -43,6 +43,10 @@ JOB = b"\r\x1b[K[ *** ] (1 of 2) A start job is running for Wait for Network (%d
             "[*     ] A start job is running for /dev/disk/by-uuid/1234 (32s / 1min 30s)",
             Job(name="/dev/disk/by-uuid/1234", elapsed=32, limit=90),
         ),
+        (
+            "[   ***] (2 of 2) Job systemd-logind.service/start running (8s / 1min 36s)",
+            Job(name="systemd-logind.service", elapsed=8, limit=96),
+        ),
         ("[*     ] A start job is running for /dev/disk/by-uuid/1234-5678-9…", None),
         ("[  OK  ] Finished a job that is running", None),
     ],
@@ -156,3 +160,19 @@ def test_lockups_are_a_warning_where_the_cpu_is_emulated() -> None:
     failure = Fed(emulated=False).feed(lead_to(Stage.KERNEL), line).failure(30)
     assert failure is not None
     assert failure.rule == "kernel-lockup"
+
+
+@pytest.mark.parametrize(
+    ("stage", "last", "rule"),
+    [
+        (Stage.FIRMWARE, "Booting from Hard Disk...", "bios-nothing-started"),
+        (Stage.FIRMWARE, "Booting from DVD/CD...", "bios-nothing-started"),
+        (Stage.FIRMWARE, "SeaBIOS (version 1.16.2-debian-1.16.2-1)", "silent-console"),
+        (Stage.FIRMWARE, "Booting from nothing", "silent-console"),
+        (Stage.KERNEL, "Booting from Hard Disk...", "silent-console"),
+    ],
+)
+def test_a_boot_sector_after_which_nothing_came(stage: Stage, last: str, rule: str) -> None:
+    late = overdue(replace(STATE, stage=stage, quiet=1000.0, last_line=last))
+    assert late is not None
+    assert late.rule == rule
