@@ -41,7 +41,7 @@ def script(root: Path, name: str, *args: str, **env: str) -> Finished:
     return run([root / name, *args], check=False, env=env, cwd=Path("/"), timeout=LIMIT)
 
 
-@pytest.mark.parametrize("name", ["quickstart", "test", "check", "lock"])
+@pytest.mark.parametrize("name", ["quickstart", "test", "check", "lock", "soak"])
 def test_help_says_what_the_script_is_for_and_does_nothing_else(checkout: Path, name: str) -> None:
     done = script(checkout, f"scripts/{name}", "--help", METALLIZE_SKIP_SETUP="0")
     assert done.status == 0, done.stderr
@@ -62,6 +62,46 @@ def test_quickstart_builds_and_verifies_the_live_cd(checkout: Path) -> None:
         "--set",
         "args.x=a b",
     ]
+
+
+VERIFY = """
+echo "$*" >>"$LOG"
+[ "$3" = verify ] || exit 0
+folder="$(mktemp -d -p "$RUNS")"
+echo "seabios: $([ "$PYTHON_STATUS" = 0 ] && echo PASSED || echo FAILED) after 12.5 s, 3 of 3 assertions hold (tcg, cd)"
+echo "  run folder: $folder"
+exit "$PYTHON_STATUS"
+"""
+
+
+@pytest.mark.parametrize(
+    ("status", "verified", "kept", "said"),
+    [(0, 3, 0, "3 of 3 passed"), (1, 3, 3, "not every one of 3 passed"), (3, 1, 1, "after 12.5 s")],
+    ids=["healthy", "failing", "broken machinery"],
+)
+def test_soak_builds_once_and_verifies_often(
+    checkout: Path, tmp_path: Path, status: int, verified: int, kept: int, said: str
+) -> None:
+    executable(checkout / ".venv/bin/python", VERIFY)
+    runs, log = tmp_path / "runs", tmp_path / "log"
+    runs.mkdir()
+    env = {"PYTHON_STATUS": str(status), "RUNS": str(runs), "LOG": str(log)}
+    done = script(checkout, "scripts/soak", "--times", "3", "x.yaml", "--build-dir", "a b", "--machine", "m", **env)
+    assert done.status == status
+    build, *verifications = log.read_text().splitlines()
+    assert build == "-m metallize build x.yaml --build-dir a b"
+    assert verifications == ["-m metallize verify x.yaml --build-dir a b --machine m"] * verified
+    assert len(list(runs.iterdir())) == kept
+    assert said in done.stdout + done.stderr
+    if status == 0:
+        assert re.search(r"^1 of 3: passed in \d+ s \(seabios 12\.5 s\)$", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("times", ["0", "many", "-1"])
+def test_soak_refuses_what_is_no_number_of_times(checkout: Path, times: str) -> None:
+    done = script(checkout, "scripts/soak", "--times", times)
+    assert done.status == 3
+    assert "whole number" in done.stderr
 
 
 def test_test_runs_everything_from_the_checkout(checkout: Path) -> None:
