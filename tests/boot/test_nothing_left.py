@@ -26,9 +26,7 @@ from tests.conftest import ROOT, Cli
 
 KERNEL = "[    0.000000] Linux version 6.12 (tiny)\r\n"
 GONE_SECONDS = 2.0
-EVIDENCE = re.compile(
-    r"argv\.txt|repro\.sh|console\.(log|txt)|qmp\.log|qemu\.log|report\.(json|html)|junit\.xml|\S+\.txt"
-)
+EVIDENCE = re.compile(r"[a-z][\w-]*\.(txt|log|json|html|xml|sh|png|pcap)")
 
 
 MARK = "METALLIZE_TEST_RUN"
