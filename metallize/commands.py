@@ -257,7 +257,7 @@ def nightly(options: argparse.Namespace) -> int:
     candidates = [
         nightlies.Candidate(
             name=path.stem,
-            load=partial(_profile, argparse.Namespace(**{**vars(options), "profile": path}), catalog),
+            load=partial(_profiles, argparse.Namespace(**{**vars(options), "profile": path}), catalog),
             named=bool(options.profiles),
         )
         for path in paths

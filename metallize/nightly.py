@@ -7,7 +7,7 @@ build/report.html               the history on one page, written anew after each
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,7 +41,8 @@ class Candidate:
     """One profile of the matrix; reading it is put off, so that one that is wrong does not keep the others."""
 
     name: str
-    load: Callable[[], Profile]
+    load: Callable[[], Sequence[Profile]]
+    """One for each image that it makes."""
     named: bool
     """Somebody asked for it: then it counts as broken, and not as skipped, where this host cannot build it."""
 
@@ -117,49 +118,42 @@ def write_page(build_dir: Path) -> Path:
 
 def _one(
     candidate: Candidate, night: str, catalog: Catalog, engine: Engine, events: Events, options: pipeline.Options
-) -> list[tuple[HistoryEntry, BootReport | None]]:
-    """One profile's entries: one for each machine, or one for what kept it from being booted."""
-
-    def nothing(outcome: Outcome, stage: str, exc: MetallizeError) -> list[tuple[HistoryEntry, BootReport | None]]:
-        cause = exc.message.strip().splitlines()[0] if exc.message.strip() else type(exc).__name__
-        entry = HistoryEntry(
-            night=night,
-            profile=candidate.name,
-            machine="",
-            outcome=outcome,
-            stage=stage,
-            cause=cause,
-            date=_now(),
-            versions={"metallize": __version__},
-        )
-        return [(entry, None)]
-
+) -> Iterator[tuple[HistoryEntry, BootReport | None]]:
+    """One profile's entries: for each of its images one a machine, or one for what kept it from being booted."""
     try:
-        profile = candidate.load()
-        plan = _prepared(profile, catalog, engine, events, options)
+        profiles = candidate.load()
     except (ProfileError, UsageError) as exc:
-        return nothing(Outcome.BROKEN, "profile", exc)
-    except _NotHereError as exc:
-        return nothing(Outcome.BROKEN if candidate.named else Outcome.SKIPPED, "build", exc)
-    except MetallizeError as exc:
-        return nothing(Outcome.BROKEN, "build", exc)
-    reports: Sequence[BootReport]
-    try:
-        reports = _boot(plan, profile, catalog, engine, events, options)
-    except MetallizeError as exc:
-        return nothing(Outcome.BROKEN, "build", exc)
-    return [
-        (
-            history.entry_of(
-                report,
-                night=night,
-                profile=candidate.name,
-                versions=_versions(pipeline.papers(profile, options, report.sha256)),
-            ),
-            report,
-        )
-        for report in reports
-    ]
+        yield _nothing(night, candidate.name, Outcome.BROKEN, "profile", exc), None
+        return
+    for profile in profiles:
+        name = f"{candidate.name}/{profile.output.file}" if profile.several else candidate.name
+        try:
+            plan = _prepared(profile, catalog, engine, events, options)
+            reports = _boot(plan, profile, catalog, engine, events, options)
+        except _NotHereError as exc:
+            outcome = Outcome.BROKEN if candidate.named else Outcome.SKIPPED
+            yield _nothing(night, name, outcome, "build", exc), None
+        except MetallizeError as exc:
+            yield _nothing(night, name, Outcome.BROKEN, "build", exc), None
+        else:
+            for report in reports:
+                versions = _versions(pipeline.papers(profile, options, report.sha256))
+                yield history.entry_of(report, night=night, profile=name, versions=versions), report
+
+
+def _nothing(night: str, profile: str, outcome: Outcome, stage: str, exc: MetallizeError) -> HistoryEntry:
+    """The entry of a profile that did not come to a machine."""
+    cause = exc.message.strip().splitlines()[0] if exc.message.strip() else type(exc).__name__
+    return HistoryEntry(
+        night=night,
+        profile=profile,
+        machine="",
+        outcome=outcome,
+        stage=stage,
+        cause=cause,
+        date=_now(),
+        versions={"metallize": __version__},
+    )
 
 
 def _prepared(
@@ -168,7 +162,7 @@ def _prepared(
     """The plan, where this host has what it stands on. Raises _NotHereError where it has not."""
     try:
         plan = pipeline.prepare(profile, catalog, options, verified=True)
-    except HostError as exc:
+    except (HostError, UsageError) as exc:  # no emulator, or no machine that boots what it makes
         raise _NotHereError(exc.message, hint=exc.hint) from exc
     base = plan.rootfs.base
     if base is not None:

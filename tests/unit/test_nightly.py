@@ -79,8 +79,8 @@ class Builds:
         return pipeline.Built(image=Path("x"), sha256="s", built=True, reports=outcome, verified=True)
 
 
-def candidate(name: str, *, named: bool = True, load: Callable[[], Profile] | None = None) -> Candidate:
-    return Candidate(name=name, load=load or (lambda: profile(name=name)), named=named)
+def candidate(name: str, *, named: bool = True, load: Callable[[], tuple[Profile, ...]] | None = None) -> Candidate:
+    return Candidate(name=name, load=load or (lambda: (profile(name=name),)), named=named)
 
 
 def run(folder: Path, *candidates: Candidate) -> list[tuple[str, str, str, str]]:
@@ -90,7 +90,7 @@ def run(folder: Path, *candidates: Candidate) -> list[tuple[str, str, str, str]]
     return [(entry.profile, entry.machine, entry.outcome, entry.stage) for entry in entries]
 
 
-def refused() -> Profile:
+def refused() -> tuple[Profile, ...]:
     place = Location(path=Path("x.yaml"), line=1, column=1)
     raise ProfileError([Problem(location=place, message="unknown key")])
 
@@ -112,7 +112,7 @@ def test_nothing_stops_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert found == [
         ("wrong", "", "broken", "profile"),
         ("no-layer", "", "broken", "build"),
-        ("no-machine", "", "broken", "profile"),
+        ("no-machine", "", "broken", "build"),
         ("no-qemu", "", "broken", "build"),
         ("no-base", "", "broken", "build"),
         ("bad", "seabios", "failed", "kernel"),
@@ -136,6 +136,13 @@ def test_what_this_host_cannot_build_is_skipped_unless_it_was_named(
     assert "no base debian:trixie: no registry gives it" in (tmp_path / "report.html").read_text()
 
 
+def test_every_image_of_a_profile_is_one_of_the_matrix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Builds({"a": (PASSED,)}).install(monkeypatch)
+    iso, disk = (profile(name="a", several=True, output={"file": file}) for file in ("a.iso", "a.img"))
+    found = run(tmp_path, candidate("a", load=lambda: (iso, disk)))
+    assert [name for name, *_ in found] == ["a/a.iso", "a/a.img"]
+
+
 def test_an_engine_that_does_not_answer_is_no_reason_to_skip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def silent(_self: FakeEngine, _reference: str) -> None:
         raise EngineError("no Docker engine answers")
@@ -153,7 +160,7 @@ def test_an_image_that_passed_another_night_is_booted_all_the_same(
 
 
 def test_an_interruption_keeps_what_was_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted() -> Profile:
+    def interrupted() -> tuple[Profile, ...]:
         raise KeyboardInterrupt
 
     Builds({"good": (PASSED,)}).install(monkeypatch)
