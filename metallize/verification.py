@@ -183,7 +183,7 @@ def identity(sha256: str, requests: Sequence[VerifyRequest]) -> str:
             asdict(request.machine),
             request.overrides.model_dump(mode="json"),
             request.boot.model_dump(mode="json"),
-            [[each.kind, each.resource, repr(each.options)] for each in request.assertions],
+            [[each.kind, each.resource, repr(each.options), each.action] for each in request.assertions],
         ]
         for request in requests
     ]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from metallize.config.actions import action_assertions, check_links, without_assertions
 from metallize.config.assertions import decode_assertions, read_suite
 from metallize.config.expectations import check_expectations
 from metallize.config.lookup import look_up
+from metallize.config.seed import read_seed
 from metallize.config.suggest import did_you_mean
 from metallize.config.tree import Entry, Mapping, Node, Scalar, Sequence, kind_of, shown
 from metallize.config.validation import Findings, decode
@@ -40,11 +42,22 @@ def decode_boot(
     assertions = _suites(node.get("suites"), path, vocabulary, findings)
     if (own := node.get("assert")) is not None:
         assertions += decode_assertions(own.value, own.location, vocabulary.kinds, findings, own=True)
-    rest = Mapping(location=node.location, entries=tuple(item for item in rewritten if item.key != "assert"))
+    assertions += action_assertions(node.get("actions"), vocabulary.kinds, findings)
+    rewritten = [_prepared(item, path, findings) for item in rewritten if item.key != "assert"]
+    rest = Mapping(location=node.location, entries=tuple(rewritten))
     boot = decode(Boot, rest, findings, place=entry.location, also=("assert",))
+    if boot is not None:
+        check_links(node, boot, findings)
     if boot is not None and not boot.machines:
         boot = boot.model_copy(update={"machines": machines.default()})
     return boot, assertions
+
+
+def _prepared(entry: Entry, path: Path, findings: Findings) -> Entry:
+    """The entry as the model takes it: seeds read, and no `assert` in actions."""
+    if entry.key == "actions":
+        return without_assertions(entry)
+    return read_seed(entry, path, findings) if entry.key == "seed" else entry
 
 
 class _Machines:

@@ -30,6 +30,7 @@ def profile_schema(vocabulary: Vocabulary) -> Schema:
     _extend_output(definitions["Output"], vocabulary)
     definitions["OneOutput"] = _one_output(definitions["Output"])
     _extend_boot(definitions["Boot"], vocabulary)
+    definitions["Action"]["properties"]["assert"] = {"$ref": "#/$defs/Assertions"}
     definitions["Assertions"] = {
         "type": "object",
         "description": "goss's vocabulary: kind, resource, attributes",
@@ -152,6 +153,10 @@ def _extend_boot(boot: Schema, vocabulary: Vocabulary) -> None:
     properties["reach"]["minProperties"] = 1
     properties["steps"]["minItems"] = 1
     properties["assert"] = {"$ref": "#/$defs/Assertions"}
+    properties["actions"]["minItems"] = 1
+    seed = properties["seed"]
+    seed["minProperties"] = 1
+    seed["additionalProperties"] = {"type": ["string", "object", "array"]}
 
 
 def _readable(schema: Any) -> Any:

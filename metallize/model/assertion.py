@@ -18,6 +18,8 @@ class Assertion:
     resource: str
     options: ResourceOptions
     location: Location
+    action: int | None = None
+    """After which of boot.actions it is observed; None: when the guest is ready."""
 
     @property
     def title(self) -> str:

@@ -42,6 +42,8 @@ class Machine:
     disk_device: str
     """QEMU's -device for a disk image."""
     nic_device: str
+    seed_device: str = "virtio-blk-pci"
+    """QEMU's -device for the disk with what cloud-init is told, which is read-only."""
     tpm_device: str = ""
     """QEMU's -device for a TPM; empty where the machine can have none."""
     devices: tuple[str, ...] = ()

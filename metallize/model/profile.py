@@ -7,16 +7,18 @@ and an editor show. Nothing here reads a file; `metallize.config` makes these va
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 _SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _MAX_SIZE = 1 << 60
 _MAX_PORT = 65535
+_MAX_NICS = 12
 _TIME_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -239,6 +241,81 @@ Expect = Annotated[
 ]
 
 
+DeviceName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+HOST_NETWORK = "host"
+
+
+class Nic(Frozen):
+    """A network card. The cards of one network are on one wire; the network `host` leads to the host."""
+
+    name: Annotated[DeviceName | None, Field(description="for boot.actions; default: nic0, nic1, ...")] = None
+    network: Annotated[
+        DeviceName, Field(description="`host` leads to the host, with a DHCP server; any other name to itself alone")
+    ] = HOST_NETWORK
+    mac: Annotated[
+        Annotated[str, StringConstraints(pattern=r"^([0-9A-Fa-f][02468ACEace])(:[0-9A-Fa-f]{2}){5}$")] | None,
+        Field(description="default: 52:54:00:12:34:56 and up"),
+    ] = None
+    device: Annotated[
+        DeviceName | None, Field(description="QEMU's name of a model, as e1000e; default: the machine's")
+    ] = None
+
+
+def nic_names(nics: Sequence[Nic]) -> tuple[str, ...]:
+    """The cards' names; a machine for which none is declared has one."""
+    return tuple(nic.name or f"nic{number}" for number, nic in enumerate(nics or (Nic(),)))
+
+
+def _unlike(nics: tuple[Nic, ...]) -> tuple[Nic, ...]:
+    if not 1 <= len(nics) <= _MAX_NICS:
+        raise ValueError(f"a list of 1 to {_MAX_NICS} network cards is wanted")
+    names = nic_names(nics)
+    addresses = [nic.mac.lower() for nic in nics if nic.mac is not None]
+    if len(set(names)) < len(names) or len(set(addresses)) < len(addresses):
+        raise ValueError("two network cards have the same name or address")
+    if nics[0].network != HOST_NETWORK:
+        raise ValueError("the first network card is on the network `host`: SSH and reach come in through it")
+    return nics
+
+
+Nics = Annotated[
+    tuple[Nic, ...],
+    Field(
+        description="the network cards, the first on the network `host`",
+        json_schema_extra={"minItems": 1, "maxItems": _MAX_NICS},
+    ),
+    AfterValidator(_unlike),
+]
+
+
+class LinkState(StrEnum):
+    """Whether a network card's cable is in."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+class Action(Frozen):
+    """Something that is done to the machine when all holds, and after which its own `assert` must hold.
+
+    SSH must then accept a new login, where the profile declares SSH. What is asserted is in `Profile.assertions`.
+    """
+
+    title: Annotated[OneLine, Field(min_length=1, description="what is done, for the report")]
+    link: Annotated[
+        dict[DeviceName, LinkState], Field(min_length=1, description="network cards whose cable is pulled or put back")
+    ]
+
+
+class SeedFile(StrEnum):
+    """A file of a NoCloud seed."""
+
+    USER_DATA = "user-data"
+    META_DATA = "meta-data"
+    NETWORK_CONFIG = "network-config"
+    VENDOR_DATA = "vendor-data"
+
+
 class MachineOverrides(Frozen):
     """What one entry of boot.machines changes for its machine."""
 
@@ -250,6 +327,7 @@ class MachineOverrides(Frozen):
     timeout: Duration | None = None
     expect: Expect | None = None
     tpm: Annotated[bool | None, Field(strict=True)] = None
+    nics: Nics | None = None
 
 
 class Login(Frozen):
@@ -359,6 +437,14 @@ class Boot(Frozen):
         minutes=5
     )
     tpm: Annotated[bool, Field(strict=True, description="the machine has a TPM 2.0, empty at the first boot")] = False
+    nics: Annotated[Nics | None, Field(description="default: one card on the network `host`")] = None
+    seed: Annotated[
+        dict[SeedFile, str],
+        Field(
+            description="what cloud-init is told on a CD of its own (NoCloud): a file beside the profile, the text "
+            "itself, or a mapping"
+        ),
+    ] = {}
     login: Login | None = None
     ssh: Ssh | None = None
     console: ConsoleRules = ConsoleRules()
@@ -376,6 +462,9 @@ class Boot(Frozen):
     ] = ()
     time: TimeBudgets = TimeBudgets()
     reboot: Annotated[bool, Field(strict=True, description="everything must hold again after a clean reboot")] = False
+    actions: Annotated[
+        tuple[Action, ...], Field(description="in this order, when all holds; every cable is put back at the end")
+    ] = ()
     display: Annotated[
         bool, Field(strict=True, description="give the machine a VGA display; the run keeps a screenshot of it")
     ] = False

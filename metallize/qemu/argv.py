@@ -9,6 +9,7 @@ from pathlib import Path
 from metallize.model.machine import Machine
 from metallize.model.profile import ImageFormat, Media
 from metallize.qemu.firmware import FirmwarePair
+from metallize.qemu.network import Card, cards_of, network_options
 
 QEMU_FORMATS = {
     ImageFormat.ISO: "raw",
@@ -44,10 +45,16 @@ class GuestPlan:
     """This run's own copy."""
     descriptors: tuple[int, ...] = ()
     """Open files that QEMU inherits: the overlay and the variables, which have no other name."""
+    cards: tuple[Card, ...] = ()
+    """Network cards; empty: the machine's one."""
     forwards: tuple[int, ...] = (22,)
     """TCP ports of the guest that the host reaches, each at a port of 127.0.0.1 that QEMU chooses."""
     credentials: tuple[str, ...] = ()
     """Strings of SMBIOS type 11, in which systemd looks for credentials."""
+    seed_files: tuple[tuple[str, str], ...] = ()
+    """What cloud-init is told: names and contents."""
+    seed: Path | None = None
+    """The CD with these files."""
     tpm: bool = False
     tpm_state: int | None = None
     """A descriptor of the file in which the TPM keeps its state."""
@@ -114,12 +121,12 @@ def guest_argv(plan: GuestPlan, ports: Ports, *, paused: bool) -> tuple[str, ...
     if ports.terminal:
         options.append(("-mon", "chardev=serial0,mode=readline"))
     options += _media(plan)
-    forwards = "".join(f",hostfwd=tcp:127.0.0.1:0-:{port}" for port in plan.forwards)
-    options += [
-        ("-netdev", f"user,id=net0{forwards}"),
-        # no boot ROM: nobody boots from the network, and looking for it takes seconds
-        ("-device", f"{machine.nic_device},netdev=net0,romfile="),
-    ]
+    if plan.seed is not None:
+        options += [
+            ("-drive", f"if=none,id=seed0,format=raw,readonly=on,file={value(plan.seed)}"),
+            ("-device", f"{machine.seed_device},drive=seed0"),
+        ]
+    options += network_options(plan.cards or cards_of((), machine.nic_device), plan.forwards)
     if plan.capture is not None:
         options.append(("-object", f"filter-dump,id=capture0,netdev=net0,file={value(plan.capture)}"))
     options += [("-device", device) for device in machine.devices]

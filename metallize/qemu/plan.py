@@ -12,6 +12,7 @@ from metallize.model.profile import Boot, ImageFormat, MachineOverrides, Media, 
 from metallize.model.report import AcceleratorUse
 from metallize.qemu.argv import QEMU_FORMATS, GuestPlan
 from metallize.qemu.firmware import find_firmware
+from metallize.qemu.network import cards_of
 
 SSH_PORT = 22
 
@@ -54,6 +55,8 @@ def make_plan(
         credentials=credentials,
         display=boot.display,
         tpm=has_tpm(boot, overrides),
+        cards=cards_of(overrides.nics or boot.nics or (), machine.nic_device),
+        seed_files=tuple(sorted(boot.seed.items())),
     )
 
 

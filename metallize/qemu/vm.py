@@ -26,6 +26,7 @@ from metallize.qemu.argv import GuestPlan, Ports, guest_argv, overlay_argv, repr
 from metallize.qemu.console import SerialConsole
 from metallize.qemu.descriptors import descriptor_path, nameless_file, socket_pair
 from metallize.qemu.qmp import QmpMonitor
+from metallize.qemu.seed import seed_image
 from metallize.qemu.tpm import with_tpm
 from metallize.qemu.watch import BootWatch
 
@@ -77,6 +78,10 @@ def prepared_files(plan: GuestPlan, folder: Path, *, writable: bool) -> Iterator
                 shutil.copyfileobj(source, copy)
             path = descriptor_path(variables)
             plan = replace(plan, firmware_variables=path, descriptors=(*plan.descriptors, variables))
+        if plan.seed_files:
+            seed = (folder / "seed.iso").absolute()  # stays in the run folder: repro.sh boots with it
+            seed.write_bytes(seed_image(dict(plan.seed_files)))
+            plan = replace(plan, seed=seed)
         if plan.tpm:
             plan = replace(plan, tpm_state=nameless_file(stack, folder))
         yield plan

@@ -11,6 +11,7 @@ from metallize.model.kind import Claim
 from metallize.model.report import BootReport, Finding, Result, Severity, StageTime, Verdict
 from metallize.qemu.vm import RunningGuest
 from metallize.verify import reboot
+from metallize.verify.actions import run_actions
 from metallize.verify.prepared import PreparedBoot
 from metallize.verify.session import BootSession
 
@@ -36,6 +37,8 @@ class Course:
         self.session = self.boot.session(guest)
         try:
             self.session.run()
+            if self.session.ready_seconds is not None:
+                run_actions(self.session)
             if self.boot.request.boot.reboot and self.boot.request.refusal is None:
                 before = self._next()
                 self.session = self.boot.session(guest, suffix=reboot.SUFFIX)

@@ -60,8 +60,8 @@ def test_the_live_cd_boots_as_a_disk_and_with_secure_boot(cli: Cli, build_dir: P
     }
     seen = reports(cli, image, "debian13-livecd", tmp_path, machines)
     assert [(name, report["media"]) for name, report in seen.items()] == [("bios-disk", "disk"), ("secure-cd", "cd")]
-    assert "Secure Boot is enforced" in held(seen["secure-cd"])
-    assert "Secure Boot is enforced" not in held(seen["bios-disk"])
+    assert "command Secure Boot is enforced" in held(seen["secure-cd"])
+    assert "command Secure Boot is enforced" not in held(seen["bios-disk"])
 
 
 def test_the_disk_boots_as_a_stick_and_with_secure_boot_and_finds_the_tpm(
@@ -76,7 +76,7 @@ def test_the_disk_boots_as_a_stick_and_with_secure_boot_and_finds_the_tpm(
     assert {report["media"] for report in seen.values()} == {"usb"}
     for report in seen.values():
         assert {"the kernel drives the TPM", "the TPM is of version 2"} <= held(report)
-    assert "Secure Boot is enforced" in held(seen["secure-usb"])
+    assert "command Secure Boot is enforced" in held(seen["secure-usb"])
 
 
 @pytest.mark.parametrize("loader", [SHIM, GRUB], ids=["shim", "grub"])

@@ -1,0 +1,71 @@
+"""Network cards and the wires between them, as QEMU's options: pure, a part of `guest_argv`.
+
+Cards of one network are ports of one hub (qemu-system-x86_64(1), -netdev hubport): each hears what any other sends, and
+on the network `host` QEMU's own router and DHCP server hear it too. A hub knows no tags: VLANs pass, and nobody outside
+the guest answers in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from metallize.model.profile import HOST_NETWORK, Nic, nic_names
+
+FIRST_MAC = 0x525400123456
+"""What QEMU gives the first card where nobody says otherwise."""
+FIRST_SLOT = 0x10
+"""The PCI slot of the first declared card: systemd calls them enp0s16, enp0s17, ... whatever else the machine has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """A network card with everything decided."""
+
+    name: str
+    network: str = HOST_NETWORK
+    device: str
+    """QEMU's -device."""
+    mac: str = ""
+    slot: int | None = None
+    """On the PCI bus; None: QEMU decides."""
+
+
+def cards_of(nics: Sequence[Nic], device: str) -> tuple[Card, ...]:
+    """What a profile declares, and one card where it declares none; `device` is the machine's own."""
+    if not nics:
+        return (Card(name=nic_names(())[0], device=device),)
+    return tuple(
+        Card(
+            name=name,
+            network=nic.network,
+            device=nic.device or device,
+            mac=nic.mac or _mac(FIRST_MAC + number),
+            slot=FIRST_SLOT + number,
+        )
+        for number, (name, nic) in enumerate(zip(nic_names(nics), nics, strict=True))
+    )
+
+
+def network_options(cards: Sequence[Card], forwards: Sequence[int]) -> list[tuple[str, ...]]:
+    """The options for the cards, and for the ports of the guest that the host reaches."""
+    forwarded = "".join(f",hostfwd=tcp:127.0.0.1:0-:{port}" for port in forwards)
+    options: list[tuple[str, ...]] = [("-netdev", f"user,id=net0{forwarded}")]
+    networks = list(dict.fromkeys(card.network for card in cards))
+    alone = sum(card.network == HOST_NETWORK for card in cards) == 1
+    if not alone:
+        options.append(("-netdev", f"hubport,id=net0-port,hubid={networks.index(HOST_NETWORK)},netdev=net0"))
+    for card in cards:
+        port = "net0"
+        if card.network != HOST_NETWORK or not alone:
+            port = f"{card.name}-port"
+            options.append(("-netdev", f"hubport,id={port},hubid={networks.index(card.network)}"))
+        mac = f",mac={card.mac}" if card.mac else ""
+        slot = f",addr={card.slot:#x}" if card.slot is not None else ""
+        # no boot ROM: nobody boots from the network, and looking for it takes seconds
+        options.append(("-device", f"{card.device},id={card.name},netdev={port}{mac}{slot},romfile="))
+    return options
+
+
+def _mac(number: int) -> str:
+    return ":".join(f"{byte:02x}" for byte in number.to_bytes(6, "big"))
