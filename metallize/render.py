@@ -140,7 +140,9 @@ class Terminal:
                 colour = _MARKS[event.outcome][1]
                 self._console.print(Text(_finished(event), style=colour if event.outcome is Outcome.FAILED else ""))
             else:
-                self._console.print(Text(_note(event), style="yellow" if event.level is Level.WARNING else "dim"))
+                # The terminal wraps it: a command in it that is copied holds no line break of ours.
+                style = "yellow" if event.level is Level.WARNING else "dim"
+                self._console.print(Text(_note(event), style=style), soft_wrap=True)
 
     def _picture(self) -> Group:
         rows: list[Any] = []

@@ -30,12 +30,14 @@ ENDED = frozenset(
 
 _UNITS = """\
 [ -d /run/systemd/system ] || exit 0
-seen() {{ echo "$ $*"; "$@" 2>&1 | head -n {lines}; echo; }}
+seen() { echo "$ $*"; "$@" 2>&1 | head -n 300; echo; }
 seen systemctl is-system-running
 seen systemctl list-units --state=failed --plain --full --no-pager
 seen systemctl list-jobs --full --no-pager
 seen systemctl status --state=failed --full --lines=20 --no-pager
 seen systemd-analyze time --no-pager
+"""
+_BOOT_TIMES = """\
 seen systemd-analyze critical-chain --no-pager
 seen systemd-analyze blame --no-pager
 """
@@ -43,12 +45,12 @@ seen systemd-analyze blame --no-pager
 LOGS: Mapping[str, str] = {
     "dmesg.txt": "dmesg",
     "journal.txt": "journalctl -b --no-pager -o short-monotonic 2>/dev/null | tail -c 2000000",
-    "units.txt": _UNITS.format(lines=300),
+    "units.txt": _UNITS + _BOOT_TIMES,
 }
 LOGS_OVER_SERIAL: Mapping[str, str] = {
     "dmesg.txt": "dmesg | tail -n 500",
     "journal.txt": "journalctl -b -p warning -n 200 --no-pager -o short-monotonic 2>/dev/null",
-    "units.txt": _UNITS.format(lines=40),
+    "units.txt": _UNITS,
 }
 """Less of everything: the line is slow."""
 

@@ -93,6 +93,14 @@ def test_a_terminal_shows_running_steps_with_the_last_lines_of_their_output() ->
     assert "layer a" not in after.get()
 
 
+def test_a_command_in_a_note_can_be_copied_from_a_narrow_terminal() -> None:
+    renderer, _, stream = terminal()
+    command = "ssh -i /proc/1/fd/3 -o IdentitiesOnly=yes -p 40001 -o StrictHostKeyChecking=no admin@127.0.0.1"
+    with renderer:
+        renderer.emit(Note(text=f"SSH: {command}"))
+    assert command in stream.getvalue()
+
+
 def test_output_of_a_step_that_is_over_is_no_error() -> None:
     renderer, _, _ = terminal()
     with renderer:

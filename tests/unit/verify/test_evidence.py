@@ -1,0 +1,64 @@
+"""The guest's logs, collected by a real shell of this host."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from metallize.deadline import Deadline
+from metallize.guest import ShellError, ShellOutput
+from metallize.model.report import Finding, Severity, Stage
+from metallize.verify import evidence
+
+
+class LocalShell:
+    """A login on this host."""
+
+    name = "ssh"
+
+    def run(self, script: str, deadline: Deadline) -> ShellOutput:
+        done = subprocess.run(["sh"], input=script.encode(), capture_output=True, check=False)
+        return ShellOutput(status=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+    def close(self) -> None: ...
+
+
+class LostShell(LocalShell):
+    def run(self, script: str, deadline: Deadline) -> ShellOutput:
+        raise ShellError("the line is dead")
+
+
+def test_what_answers_is_kept_and_what_hangs_costs_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        evidence, "LOGS", {"a.txt": "echo hello", "b.txt": "sleep 60", "c.txt": "exit 0", "d.txt": "echo bye"}
+    )
+    evidence.collect(LocalShell(), tmp_path, password=None, slowness=0.1)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "hello\n", "d.txt": "bye\n"}
+
+
+def test_a_shell_that_is_lost_is_no_error(tmp_path: Path) -> None:
+    evidence.collect(LostShell(), tmp_path, password=None, slowness=0.1)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("logs", [evidence.LOGS, evidence.LOGS_OVER_SERIAL])
+def test_the_snippets_are_ones_that_sh_reads(logs: dict[str, str]) -> None:
+    assert list(logs) == ["dmesg.txt", "journal.txt", "units.txt"]
+    for text in logs.values():
+        subprocess.run(["sh", "-n"], input=text.encode(), check=True)
+
+
+@pytest.mark.parametrize(
+    ("stage", "rule", "answers"),
+    [
+        (Stage.READY, "unit-failed", True),
+        (Stage.LOGIN, "timeout", True),
+        (Stage.READY, "kernel-panic", False),
+        (Stage.USERSPACE, "unit-failed", False),
+    ],
+)
+def test_a_guest_that_is_gone_is_not_asked(stage: Stage, rule: str, answers: bool) -> None:
+    failure = Finding(rule=rule, stage=stage, severity=Severity.FATAL, cause="x")
+    assert evidence._answers_still(stage, failure) is answers
