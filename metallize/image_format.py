@@ -11,6 +11,8 @@ from metallize.model.profile import ImageFormat
 def format_of(image: Path) -> ImageFormat:
     """What an image is, by its content. Raises UsageError where it cannot be read or is empty."""
     try:
+        if image.exists() and not (image.is_file() or image.is_dir()):
+            raise UsageError(f"{image} is no file", hint="copy what is in it to a file")
         with image.open("rb") as file:
             head = file.read(0x8006)
     except OSError as exc:

@@ -13,6 +13,7 @@ from typing import Any
 
 from metallize import __version__
 from metallize.catalog import Catalog
+from metallize.command import run
 from metallize.config import load_suite
 from metallize.config.suggest import did_you_mean
 from metallize.errors import HostError, UsageError, VerificationFailed
@@ -23,6 +24,7 @@ from metallize.model.loaded import Profile
 from metallize.model.machine import Machine
 from metallize.model.profile import Boot, ImageFormat, MachineOverrides
 from metallize.model.report import BootReport
+from metallize.qemu.argv import QEMU_FORMATS
 from metallize.qemu.plan import has_tpm
 from metallize.report.as_json import report_to_json
 from metallize.store import Store
@@ -58,6 +60,7 @@ def requests_for(
             image_format=image_format,
             boot=boot,
             assertions=with_promises(profile.assertions, catalog, machine, boot, overrides),
+            groups=profile.groups,
             machine_entry=name,
             machine=machine,
             kinds=catalog.kinds,
@@ -137,11 +140,20 @@ def foreign_request(
     keep_running: bool,
     capture: bool = False,
 ) -> VerifyRequest:
-    """A request for an image that no profile made."""
+    """A request for an image that no profile made. Raises UsageError where it is none that QEMU can read."""
     hardware = machine_named(catalog, machine)
+    image_format = format_of(image)
+    require_emulators([hardware])
+    readable = run(("qemu-img", "info", "-f", QEMU_FORMATS[image_format], image), check=False)
+    if readable.status != 0:
+        why = readable.stderr.strip().rpartition(": ")[2] or "no reason was given"
+        raise UsageError(
+            f"{image} begins as {image_format} does, but QEMU cannot read it: {why}",
+            hint="it may be cut short or damaged: compare its checksum with its maker's",
+        )
     return VerifyRequest(
         image=image,
-        image_format=format_of(image),
+        image_format=image_format,
         boot=boot,
         assertions=with_promises(assertions, catalog, hardware, boot),
         machine_entry=machine,
@@ -183,12 +195,17 @@ def identity(sha256: str, requests: Sequence[VerifyRequest]) -> str:
             asdict(request.machine),
             request.overrides.model_dump(mode="json"),
             request.boot.model_dump(mode="json"),
-            [[each.kind, each.resource, repr(each.options), each.action] for each in request.assertions],
+            _asked(request.assertions),
+            [[group.name, group.run, _asked(group.assertions)] for group in request.groups],
         ]
         for request in requests
     ]
     text = json.dumps([__version__, sha256, asked], sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _asked(assertions: Iterable[Assertion]) -> list[list[object]]:
+    return [[each.kind, each.resource, repr(each.options), each.action] for each in assertions]
 
 
 def record(sha256: str, verification: str, reports: Sequence[BootReport]) -> dict[str, Any]:

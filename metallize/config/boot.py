@@ -19,6 +19,9 @@ from metallize.model.assertion import Assertion
 from metallize.model.pattern import parse_line_pattern
 from metallize.model.profile import Boot, MachineOverrides, Output, Platform, parse_reach_target
 
+_BESIDE = ("assert", "groups")
+"""Keys that the model does not keep: what they say becomes the profile's assertions and groups."""
+
 
 def decode_boot(
     entry: Entry,
@@ -43,9 +46,9 @@ def decode_boot(
     if (own := node.get("assert")) is not None:
         assertions += decode_assertions(own.value, own.location, vocabulary.kinds, findings, own=True)
     assertions += action_assertions(node.get("actions"), vocabulary.kinds, findings)
-    rewritten = [_prepared(item, path, findings) for item in rewritten if item.key != "assert"]
+    rewritten = [_prepared(item, path, findings) for item in rewritten if item.key not in _BESIDE]
     rest = Mapping(location=node.location, entries=tuple(rewritten))
-    boot = decode(Boot, rest, findings, place=entry.location, also=("assert",))
+    boot = decode(Boot, rest, findings, place=entry.location, also=_BESIDE)
     if boot is not None:
         check_links(node, boot, findings)
     if boot is not None and not boot.machines:

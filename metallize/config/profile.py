@@ -7,6 +7,7 @@ from collections.abc import Mapping as MappingABC
 from pathlib import Path
 
 from metallize.config.boot import decode_boot
+from metallize.config.groups import decode_groups
 from metallize.config.inherit import resolve_extends, split_outputs
 from metallize.config.lookup import decode_images
 from metallize.config.output import decode_arguments, decode_output
@@ -18,7 +19,7 @@ from metallize.config.validation import Findings, decode
 from metallize.config.vocabulary import Vocabulary
 from metallize.config.words import path_problem
 from metallize.errors import Location, ProfileError
-from metallize.model.assertion import Assertion
+from metallize.model.assertion import Assertion, Group
 from metallize.model.loaded import Profile
 from metallize.model.profile import Boot, Platform, Settings
 
@@ -81,8 +82,10 @@ def _decode(root: Mapping, path: Path, vocabulary: Vocabulary, findings: Finding
     output = decode_output(output_entry, vocabulary, platform, findings) if output_entry is not None else None
     boot: Boot | None = None
     assertions: tuple[Assertion, ...] = ()
+    groups: tuple[Group, ...] = ()
     if boot_entry is not None:
         boot, assertions = decode_boot(boot_entry, path, vocabulary, platform, output, findings)
+        groups = decode_groups(boot_entry.value, vocabulary.kinds, findings)
     if findings.problems or output is None:
         return None
     return Profile(
@@ -94,6 +97,7 @@ def _decode(root: Mapping, path: Path, vocabulary: Vocabulary, findings: Finding
         output=output,
         boot=boot,
         assertions=assertions,
+        groups=groups,
         settings=settings,
         locations=dict(locations(root)),
         several=several,

@@ -152,11 +152,31 @@ def _extend_boot(boot: Schema, vocabulary: Vocabulary) -> None:
     properties["suites"]["minItems"] = 1
     properties["reach"]["minProperties"] = 1
     properties["steps"]["minItems"] = 1
+    properties["power_cut"]["anyOf"].insert(0, {"type": "boolean"})
     properties["assert"] = {"$ref": "#/$defs/Assertions"}
     properties["actions"]["minItems"] = 1
     seed = properties["seed"]
     seed["minProperties"] = 1
     seed["additionalProperties"] = {"type": ["string", "object", "array"]}
+    properties["groups"] = {
+        "type": "object",
+        "description": "what is done to the ready guest and what must hold then, each from the same snapshot",
+        "minProperties": 1,
+        "additionalProperties": {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": False,
+            "properties": {
+                "run": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {"type": "string"},
+                    "description": "commands for the guest's shell, as root; each must end with status 0",
+                },
+                "assert": {"$ref": "#/$defs/Assertions"},
+            },
+        },
+    }
 
 
 def _readable(schema: Any) -> Any:

@@ -39,3 +39,14 @@ class Assertion:
         if isinstance(delay, str) and not delay.isdigit():
             return Retry(count=self.options.retry_count, delay=parse_duration(delay))
         return Retry(count=self.options.retry_count, delay=timedelta(milliseconds=int(delay)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """One of boot.groups: what is done to a ready guest, and what must hold then; the guest is put back afterwards."""
+
+    name: str
+    run: tuple[str, ...]
+    """Commands for the guest's shell, each of which must end with status 0."""
+    assertions: tuple[Assertion, ...]
+    location: Location

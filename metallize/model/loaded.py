@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metallize.errors import Location
-from metallize.model.assertion import Assertion
+from metallize.model.assertion import Assertion, Group
 from metallize.model.profile import Boot, Output, Platform, Settings
 
 KeyPath = tuple[str | int, ...]
@@ -31,6 +31,8 @@ class Profile:
     """From the profile's suites, in their order, then from its own `assert`."""
     settings: Settings
     locations: Mapping[KeyPath, Location]
+    groups: tuple[Group, ...] = ()
+    """boot.groups, in their order."""
     several: bool = False
     """Whether this is one of several outputs of its file."""
 

@@ -403,6 +403,24 @@ class Step(Frozen):
     timeout: Annotated[Duration, Field(description="for `expect`, on a host of normal speed")] = timedelta(minutes=1)
 
 
+def parse_power_cut(value: object) -> object:
+    """`true` is a power cut as it comes, `false` none."""
+    if isinstance(value, bool):
+        return {} if value else None
+    return value
+
+
+class PowerCut(Frozen):
+    """The power goes at a random moment after the guest is ready, while it writes, and comes back."""
+
+    seed: Annotated[
+        int | None, Field(strict=True, ge=0, le=(1 << 31) - 1, description="chooses the moment; default: a new one")
+    ] = None
+    within: Annotated[Duration, Field(description="the longest time that the guest writes before it")] = timedelta(
+        seconds=10
+    )
+
+
 class TimeBudgets(Frozen):
     """Budgets, scaled by the measured slowness of the host."""
 
@@ -462,6 +480,11 @@ class Boot(Frozen):
     ] = ()
     time: TimeBudgets = TimeBudgets()
     reboot: Annotated[bool, Field(strict=True, description="everything must hold again after a clean reboot")] = False
+    power_cut: Annotated[
+        PowerCut | None,
+        BeforeValidator(parse_power_cut),
+        Field(description="true, or {seed, within}: everything must hold again after the power was cut"),
+    ] = None
     actions: Annotated[
         tuple[Action, ...], Field(description="in this order, when all holds; every cable is put back at the end")
     ] = ()

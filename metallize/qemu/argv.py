@@ -62,12 +62,21 @@ class GuestPlan:
     """Where swtpm is, as -chardev spells it (without its id)."""
     one_thread: bool = False
     """Emulate all CPUs in one thread: slower, and without the races of several (TCG only)."""
+    snapshots: bool = False
+    """Whether the running machine can be saved and put back: every disk is a qcow2 then."""
+    state: Path | None = None
+    """A qcow2 for the saved memory, where the guest has no disk of its own to hold it."""
     display: bool = False
     """A VGA adapter, for those who take screenshots."""
     capture: Path | None = None
     """A file for every packet of the network card, in pcap format."""
     published: Path | None = None
     """Where the image may be found later, when it is no longer where it was booted."""
+
+    @property
+    def variables_format(self) -> str:
+        """Of the firmware's variables: a raw file cannot be saved and put back with the machine."""
+        return "qcow2" if self.snapshots or self.firmware is None else self.firmware.variables_format
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +119,7 @@ def guest_argv(plan: GuestPlan, ports: Ports, *, paused: bool) -> tuple[str, ...
         code, variables = plan.firmware, plan.firmware_variables
         options += [
             ("-drive", f"if=pflash,unit=0,format={code.code_format},readonly=on,file={value(code.code)}"),
-            ("-drive", f"if=pflash,unit=1,format={code.variables_format},file={value(variables)}"),
+            ("-drive", f"if=pflash,unit=1,format={plan.variables_format},file={value(variables)}"),
         ]
     options += [
         ("-chardev", f"{ports.serial},id=serial0"),
@@ -121,6 +130,9 @@ def guest_argv(plan: GuestPlan, ports: Ports, *, paused: bool) -> tuple[str, ...
     if ports.terminal:
         options.append(("-mon", "chardev=serial0,mode=readline"))
     options += _media(plan)
+    if plan.state is not None:
+        # no device: the guest does not see it
+        options.append(("-drive", f"if=none,id=state0,format=qcow2,cache=unsafe,file={value(plan.state)}"))
     if plan.seed is not None:
         options += [
             ("-drive", f"if=none,id=seed0,format=raw,readonly=on,file={value(plan.seed)}"),
@@ -189,7 +201,8 @@ def repro_script(plan: GuestPlan) -> str:
     An image that passes moves on to its published place after the run: the script looks there too.
     """
     folder = Path("@FOLDER@")
-    mine = replace(plan, image=folder / "image", capture=None)  # a link: no comma in its name, wherever the image is
+    # the image is a link: no comma in its name, wherever it is
+    mine = replace(plan, image=folder / "image", capture=None, snapshots=False, state=None)
     steps = []
     if plan.overlay is not None:
         mine = replace(mine, overlay=folder / "overlay.qcow2")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from metallize.model.report import Finding, Severity
+from metallize.model.report import Finding, Severity, StageTime
 
 CONTEXT_BEFORE = 8
 CONTEXT_AFTER = 12
@@ -37,6 +37,17 @@ CUT_LOGIN_PROMPT = re.compile(r"^(?:[^\s:]+ )?login: \[ {0,4}\d{1,5}\.\d{6}\]", 
 PANIC_END = "---[ end Kernel panic"
 _ALIVE = re.compile(r"^\[(?:  OK  | *\*+ *|FAILED|DEPEND)\] |^\S+ login: |systemd\[1\]: ")
 _KERNEL_TIME = re.compile(r"\[ *(\d+\.\d+)\]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """How far a guest had come, and what had been found, at one moment."""
+
+    stages: tuple[StageTime, ...]
+    findings: tuple[Seen, ...]
+    known: Mapping[str, frozenset[str]]
+    hits: Mapping[str, int]
+    resets: int
 
 
 @dataclass(slots=True)

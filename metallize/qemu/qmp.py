@@ -68,6 +68,17 @@ class QmpMonitor:
             return ""
         return ".".join(str(numbers.get(part, 0)) for part in ("major", "minor", "micro"))
 
+    def person(self, line: str, seconds: float = ANSWER_SECONDS) -> str:
+        """What QEMU's monitor for people answers to a line; some of it exists nowhere else. Raises HostError."""
+        self._write("send", {"human-monitor-command": line})
+        try:
+            arguments = {"command-line": line}
+            answer = str(self._call(self._client.execute("human-monitor-command", arguments), seconds))
+        except (QMPError, OSError, TimeoutError) as exc:
+            raise HostError(f"QEMU refused `{line}`: {exc or type(exc).__name__}") from exc
+        self._write("answer", {"return": answer})
+        return answer.strip()
+
     def forwards(self) -> dict[int, int]:
         """Ports of the guest, each with the port of 127.0.0.1 that QEMU took for it."""
         text = str(self.execute("human-monitor-command", **{"command-line": "info usernet"}))
@@ -99,8 +110,8 @@ class QmpMonitor:
             await asyncio.gather(self._events, return_exceptions=True)
         await self._client.disconnect()
 
-    def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(ANSWER_SECONDS)
+    def _call(self, work: Coroutine[Any, Any, T], seconds: float = ANSWER_SECONDS) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds)
 
     def _write(self, what: str, message: Message | Mapping[str, object]) -> None:
         with contextlib.suppress(ValueError, OSError):  # closed, or the disk is full: the log is a courtesy

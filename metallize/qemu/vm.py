@@ -74,9 +74,9 @@ def prepared_files(plan: GuestPlan, folder: Path, *, writable: bool) -> Iterator
             plan = replace(plan, overlay=descriptor_path(overlay), descriptors=(*plan.descriptors, overlay))
         if plan.firmware is not None:
             variables = nameless_file(stack, folder)
-            with plan.firmware.variables.open("rb") as source, os.fdopen(variables, "wb", closefd=False) as copy:
-                shutil.copyfileobj(source, copy)
             path = descriptor_path(variables)
+            formats = ("-f", plan.firmware.variables_format, "-O", plan.variables_format)
+            run(("qemu-img", "convert", *formats, plan.firmware.variables, path), pass_fds=(variables,))
             plan = replace(plan, firmware_variables=path, descriptors=(*plan.descriptors, variables))
         if plan.seed_files:
             seed = (folder / "seed.iso").absolute()  # stays in the run folder: repro.sh boots with it
@@ -84,6 +84,10 @@ def prepared_files(plan: GuestPlan, folder: Path, *, writable: bool) -> Iterator
             plan = replace(plan, seed=seed)
         if plan.tpm:
             plan = replace(plan, tpm_state=nameless_file(stack, folder))
+        if plan.snapshots and plan.overlay is None:
+            state = nameless_file(stack, folder)
+            run(("qemu-img", "create", "-q", "-f", "qcow2", descriptor_path(state), "1M"), pass_fds=(state,))
+            plan = replace(plan, state=descriptor_path(state), descriptors=(*plan.descriptors, state))
         yield plan
 
 

@@ -32,6 +32,7 @@ from metallize.qemu.findings import (
     SETTLE_SECONDS,
     SHOWN_CHARACTERS,
     STALL_GRACE_SECONDS,
+    Kept,
     Seen,
     kernel_time,
     lines_after,
@@ -181,6 +182,33 @@ class BootWatch:
     def expect_reset(self) -> None:
         with self._changed:
             self._reset_expected = True
+
+    def kept(self) -> Kept:
+        """What is known of the guest as it is now, for when it is put back to this moment."""
+        with self._changed:
+            return Kept(
+                stages=tuple(self._stages),
+                findings=tuple(self._findings),
+                known={rule: frozenset(causes) for rule, causes in self._known.items()},
+                hits=dict(self._hits),
+                resets=self._resets,
+            )
+
+    def put_back(self, kept: Kept) -> tuple[Finding, ...]:
+        """The guest is what it was then: whatever it has shown since is forgotten, and returned."""
+        with self._changed:
+            since = [seen.complete() for seen in self._findings[len(kept.findings) :]]
+            self._stages, self._findings = list(kept.stages), list(kept.findings)
+            self._resets, self._reset_expected = kept.resets, False
+            self._known = {rule: set(causes) for rule, causes in kept.known.items()}
+            self._hits = dict(kept.hits)
+            self._fatal = self._stall = self._restart = self._job = None
+            self._open = []
+            self._recent.clear()
+            self._partial = ""
+            self._last_output = self._last_progress = self._clock()
+            self._changed.notify_all()
+            return tuple(since)
 
     @property
     def resets(self) -> int:

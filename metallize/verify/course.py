@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from metallize.errors import HostError
 from metallize.guest import GuestFailed
 from metallize.model.kind import Claim
 from metallize.model.report import BootReport, Finding, Result, Severity, StageTime, Verdict
+from metallize.qemu.filesystems import check_filesystems
 from metallize.qemu.vm import RunningGuest
-from metallize.verify import reboot
+from metallize.verify import power_cut, reboot
 from metallize.verify.actions import run_actions
+from metallize.verify.groups import Groups
+from metallize.verify.power_cut import Cut
 from metallize.verify.prepared import PreparedBoot
 from metallize.verify.session import BootSession
 
@@ -28,9 +31,13 @@ class Course:
     """Of the boots before the last."""
     stages: tuple[StageTime, ...] = ()
     """Of the first boot, once another has begun."""
+    findings: list[Finding] = field(default_factory=list)
+    seconds: float = 0.0
+    """Findings and time of the machines that were switched off already."""
     failure: Finding | None = None
     session: BootSession | None = None
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    groups: Groups | None = None
 
     def first_boot(self, guest: RunningGuest) -> None:
         """Judge a guest that has just been switched on, and what the profile asks of it beyond."""
@@ -47,16 +54,85 @@ class Course:
         except GuestFailed as failed:
             self._failed(failed.finding)
 
+    def cut_power(self) -> Cut | None:
+        """Bring the guest to the moment at which its plug is pulled; None where it is not to be, or cannot be."""
+        options = self.boot.request.boot.power_cut
+        if options is None or self.boot.request.refusal is not None:
+            return None
+        session = self.last()
+        watch = session.guest.watch
+        shell = session.best_shell()
+        if not self._passes() or shell is None:
+            self.notes.append("the power was not cut: the boot before it did not pass")
+            return None
+        try:
+            cut = power_cut.prepare(options, session, shell)
+        except GuestFailed as failed:
+            self._failed(failed.finding)
+            return None
+        if isinstance(cut, Result):
+            session.results.append(cut)
+            return None
+        session.results += console_results(self.boot.request.boot.console.require, watch.missing)
+        self._next()
+        self.findings += watch.findings
+        self.seconds += watch.seconds
+        self.notes.append(cut.note)
+        return cut
+
+    def look_at_disk(self, cut: Cut) -> None:
+        """The filesystems as the cut left them, while the machine is off."""
+        self.last().close()
+        if cut.records is not None:
+            checked = check_filesystems(self.boot.plan, self.boot.folder)
+            self.results += power_cut.judge_filesystems(checked)
+
+    def boot_after(self, cut: Cut, guest: RunningGuest) -> None:
+        """The same disk with its power back."""
+        self.session = session = self.boot.session(guest, suffix=power_cut.SUFFIX)
+        try:
+            session.run()
+            shell = session.best_shell()
+            if shell is not None:
+                session.results += power_cut.judge_survivor(cut, session, shell)
+            guest.watch.check()
+        except GuestFailed as failed:
+            self._failed(failed.finding)
+
+    def run_groups(self) -> bool:
+        """The groups of the profile, on the guest that is ready; whether some are left for `run_groups_cold`."""
+        groups = self.boot.request.groups
+        if not groups or self.boot.request.refusal is not None:
+            return False
+        session = self.last()
+        shell = session.best_shell()
+        if not self._passes() or shell is None:
+            self.notes.append("the groups were not run: the boot before them did not pass")
+            return False
+        self.groups = Groups(session=session, left=groups, results=self.results, notes=self.notes)
+        try:
+            self.groups.from_snapshot(shell)
+        except GuestFailed as failed:
+            self._failed(failed.finding)
+        return bool(self.groups.left) and self.failure is None
+
+    def run_groups_cold(self) -> None:
+        """Those that are left, once the plug of the machine that was ready is pulled."""
+        self.last().close()
+        if self.groups is not None:
+            self.groups.from_cold(self.boot)
+
     def report(self) -> BootReport:
         """The verdict over everything, while the guest still runs."""
         session = self.last()
         guest, watch = session.guest, session.guest.watch
         request = self.boot.request
-        seconds = watch.seconds
-        findings = watch.findings
+        seconds = self.seconds + watch.seconds
+        findings = (*self.findings, *watch.findings)
         results = [*self.results, *session.results]
         if self.failure is None:
-            results += console_results(request.boot.console.require, watch.missing)
+            suffix = power_cut.SUFFIX if self.seconds else ""
+            results += console_results(request.boot.console.require, watch.missing, suffix=suffix)
         faults = [finding for finding in findings if finding.severity is Severity.FAULT]
         holds = self.failure is None and not faults and all(result.holds for result in results)
         if session.ready_seconds is None and self.failure is None:
@@ -83,6 +159,14 @@ class Course:
             qemu=guest.monitor.version,
         )
 
+    def _passes(self) -> bool:
+        """Whether nothing has gone wrong so far."""
+        session = self.last()
+        findings = (*self.findings, *session.guest.watch.findings)
+        faults = any(finding.severity is Severity.FAULT for finding in findings)
+        seen = (*self.results, *session.results)
+        return self.failure is None and not faults and all(result.holds for result in seen)
+
     def last(self) -> BootSession:
         """The boot that goes on, or that was the last."""
         if self.session is None:
@@ -100,14 +184,15 @@ class Course:
     def _failed(self, finding: Finding) -> None:
         if finding.rule == "host-disk-full":
             raise HostError(finding.cause, hint=f"make room where {self.boot.folder} is")
-        self.failure = finding
+        suffix = self.last().suffix.strip()
+        self.failure = replace(finding, cause=f"{suffix}: {finding.cause}") if suffix else finding
 
 
-def console_results(required: tuple[str, ...], missing: tuple[str, ...]) -> list[Result]:
+def console_results(required: tuple[str, ...], missing: tuple[str, ...], *, suffix: str = "") -> list[Result]:
     """console.require against what no line has shown."""
     return [
         Result(
-            title=f"console shows /{pattern}/",
+            title=f"console shows /{pattern}/{suffix}",
             kind="console",
             holds=pattern not in missing,
             claims=(

@@ -18,6 +18,7 @@ from metallize.model.report import AcceleratorUse, BootReport, StageTime
 from metallize.qemu import accelerator
 from metallize.qemu.admission import Need, admitted
 from metallize.report.files import write_report
+from metallize.verify import power_cut
 from metallize.verify.booted import Booted
 from metallize.verify.course import Course
 from metallize.verify.evidence import with_evidence
@@ -140,6 +141,14 @@ def _boot(
             course = Course(boot=boot, notes=list(notes))
             power = stack.enter_context(ExitStack())
             course.first_boot(power.enter_context(boot.switched_on()))
+            cut = course.cut_power()
+            if cut is not None:
+                power.close()
+                course.look_at_disk(cut)
+                course.boot_after(cut, power.enter_context(boot.switched_on(power_cut.FOLDER)))
+            if course.run_groups():
+                power.close()
+                course.run_groups_cold()
             report = course.report()
             if report.failure is not None and not report.passed:
                 cause = f"{name} failed in stage {report.stage}: {report.failure.cause}"

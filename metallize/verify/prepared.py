@@ -16,7 +16,7 @@ from pathlib import Path
 from metallize.deadline import Deadline
 from metallize.errors import HostError
 from metallize.guest import ShellError
-from metallize.model.profile import Media
+from metallize.model.profile import ConsoleRules, Media, TimeBudgets
 from metallize.model.report import AcceleratorUse, StageTime
 from metallize.qemu.argv import GuestPlan
 from metallize.qemu.plan import make_plan
@@ -71,6 +71,21 @@ class PreparedBoot:
         with running_guest(plan, folder, watch) as guest:
             yield guest
 
+    def bare(self) -> PreparedBoot:
+        """The same boot with nothing asked of it but that it comes up."""
+        boot = self.request.boot.model_copy(update={"reach": {}, "time": TimeBudgets(), "console": self._allowed()})
+        return replace(self, request=replace(self.request, boot=boot, assertions=(), groups=()))
+
+    def _allowed(self) -> ConsoleRules:
+        return ConsoleRules(allow=self.request.boot.console.allow)
+
+    @contextmanager
+    def with_fresh_disk(self) -> Iterator[PreparedBoot]:
+        """The same boot of a disk that nobody has written to yet."""
+        plan = replace(self.plan, overlay=None, firmware_variables=None, state=None, tpm_state=None, descriptors=())
+        with prepared_files(plan, self.folder, writable=plan.media is not Media.CD) as ready:
+            yield replace(self, plan=ready)
+
     def session(self, guest: RunningGuest, *, suffix: str = "", from_position: int = 0) -> BootSession:
         """A session that has its whole time from now on."""
         return BootSession(
@@ -109,7 +124,7 @@ def prepared_boot(
         accelerator=accelerator,
         credentials=key_credentials(access) if access is not None else (),
     )
-    plan = replace(plan, one_thread=one_thread, published=request.published)
+    plan = replace(plan, one_thread=one_thread, published=request.published, snapshots=bool(request.groups))
     folder = make_run_folder(request.runs_dir / request.machine_entry)
     with prepared_files(plan, folder, writable=plan.media is not Media.CD) as ready:
         yield PreparedBoot(

@@ -8,6 +8,7 @@ from metallize.deadline import Deadline
 from metallize.guest import ShellError
 from metallize.model.kind import Claim
 from metallize.model.report import Result
+from metallize.verify import identity
 from metallize.verify.batch import make_batch
 from metallize.verify.session import BootSession
 
@@ -24,6 +25,8 @@ def reboot(before: BootSession, after: BootSession) -> None:
         after.results.append(_result("a shell to ask for it", "none", holds=False))
         return
     resets = watch.resets
+    [seen] = before.observer.run(shell, [identity.PROBE]).observations
+    was = identity.read_identity(seen)
     watch.expect_reset()
     guest.monitor.execute("query-rx-filter")  # QEMU tells of the network card's start only once after each question
     position = guest.console.position
@@ -44,6 +47,11 @@ def reboot(before: BootSession, after: BootSession) -> None:
     after.run()
     renewed = bool(after.boot_id) and after.boot_id != before.boot_id
     after.results.append(_result(f"a boot_id other than {before.boot_id}", after.boot_id, holds=renewed))
+    shell = after.best_shell()
+    if shell is not None and was is not None and was.persistent:
+        [seen] = after.observer.run(shell, [identity.PROBE]).observations
+        now = identity.read_identity(seen)
+        after.results.append(identity.judge_identity(was, now, observed=shell.name, suffix=SUFFIX))
 
 
 def _result(expected: str, actual: str, *, holds: bool) -> Result:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from metallize.model.assertion import Assertion
+from metallize.model.assertion import Assertion, Group
 from metallize.model.kind import Kind
 from metallize.model.machine import Machine
 from metallize.model.profile import Boot, ImageFormat, MachineOverrides, Outcome
@@ -26,6 +26,7 @@ class VerifyRequest:
     kinds: Mapping[str, Kind]
     runs_dir: Path
     """build/runs/<profile>"""
+    groups: tuple[Group, ...] = ()
     overrides: MachineOverrides = field(default_factory=MachineOverrides)
     accel: str = "auto"
     keep_running: bool = False

@@ -139,6 +139,25 @@ class BootSession:
                     return shell
         return None
 
+    @property
+    def boot_seconds(self) -> float:
+        """From this boot's power-on or reset until it was ready."""
+        stages = self.guest.watch.stages
+        return (self.ready_seconds or 0.0) - (stages[0].seconds if stages else 0.0)
+
+    def adopt(self, shell: SshShell) -> None:
+        """A new connection takes the place of the one that logged in."""
+        self.ssh = Task("ssh", lambda: shell, self.guest.watch)
+        self.ssh.join(5)
+
+    def close(self) -> None:
+        """Let go of a guest that is gone."""
+        for task in (self.ssh, self.serial):
+            if task is not None and task.done and task.error is None:
+                shell = task.value()
+                if shell is not None:
+                    shell.close()
+
     def collect(self, shell: Shell) -> None:
         """The guest's own logs, into the folder of this boot."""
         password = self.observer.password(shell)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from metallize.command import run
 from metallize.events import Silent
 from metallize.machines import ovmf, seabios
 from metallize.model.machine import Machine
-from metallize.model.profile import Boot, ImageFormat, MachineOverrides, Step
+from metallize.model.profile import Boot, ImageFormat, MachineOverrides, Media, Step
 from metallize.model.report import BootReport
+from metallize.qemu.argv import GuestPlan
+from metallize.qemu.filesystems import check_filesystems
+from metallize.qemu.vm import prepared_files
 from metallize.verify import VerifyRequest, verify_machine
 from tests.boot.sector import tiny_image
-from tests.conftest import Cli
+from tests.conftest import ROOT, Cli
 
 pytestmark = pytest.mark.boot
 KERNEL = "[    0.000000] Linux version 6.12 (tiny)\r\n"
@@ -124,3 +131,143 @@ def test_steps_on_the_command_line_for_an_image_that_nobody_knows(tmp_path: Path
     assert done.status == 2
     assert f"{steps}:1:" in done.stderr
     assert "`<entr>`" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["qcow2", "vmdk", "vhdx"])
+def test_an_image_is_known_by_its_content(tmp_path: Path, cli: Cli, kind: str) -> None:
+    image = tiny_image(tmp_path, f"{KERNEL}choose> ")
+    other = tmp_path / "image.of-unknown-kind"
+    run(("qemu-img", "convert", "-O", kind, image, other))
+    (tmp_path / "steps.yaml").write_text("[{expect: choose>}]\n")
+    done = cli("verify", "--image", other, "--steps", tmp_path / "steps.yaml", "--build-dir", tmp_path / "build")
+    assert done.status == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nowhere.img", "No such file or directory"),
+        ("folder.img", "Is a directory"),
+        ("empty.img", "is empty"),
+        ("pipe.img", "is no file"),
+        ("cut.qcow2", "begins as qcow2 does, but QEMU cannot read it"),
+    ],
+)
+def test_what_is_no_image_is_refused_before_anything_is_booted(tmp_path: Path, cli: Cli, name: str, said: str) -> None:
+    (tmp_path / "folder.img").mkdir()
+    (tmp_path / "empty.img").touch()
+    os.mkfifo(tmp_path / "pipe.img")
+    (tmp_path / "cut.qcow2").write_bytes(b"QFI\xfb")
+    done = cli("verify", "--image", tmp_path / name, "--build-dir", tmp_path / "build")
+    assert done.status == 2
+    assert said in done.stderr
+    assert not (tmp_path / "build").exists()
+
+
+def filesystem_of(image: Path, folder: Path) -> str:
+    plan = GuestPlan(
+        machine=seabios.MACHINE,
+        accelerator="tcg",
+        cpu="qemu64",
+        memory_bytes=1 << 28,
+        cpus=1,
+        media=Media.DISK,
+        image=image,
+        image_format=ImageFormat.RAW,
+    )
+    with prepared_files(plan, folder, writable=True) as ready:
+        [checked] = check_filesystems(ready, folder)
+    return checked.problem
+
+
+def test_a_filesystem_is_checked_from_the_host_and_never_changed(tmp_path: Path) -> None:
+    image = tmp_path / "disk.img"
+    run(("mke2fs", "-q", "-F", "-t", "ext4", "-d", ROOT / "layers", image, "64M"))
+    before = image.read_bytes()
+    assert filesystem_of(image, tmp_path) == ""
+    assert image.read_bytes() == before
+    start = before.index(b"METALLIZE_SRC_IMG")  # a file's content stands in the data blocks, and says nothing
+    blocks = bytearray(before)
+    blocks[start : start + 4] = b"XXXX"
+    image.write_bytes(blocks)
+    assert filesystem_of(image, tmp_path) == ""
+    described = run(("dumpe2fs", image)).stdout
+    table = int(described.partition("Inode table at ")[2].partition("-")[0])
+    size = int(described.partition("Block size:")[2].split()[0])
+    blocks[table * size + 256 * 11 : table * size + 256 * 14] = bytes(256 * 3)  # three files' inodes are wiped
+    image.write_bytes(blocks)
+    assert filesystem_of(image, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["disk.img"]
+
+
+RUINED = {
+    "ruined": {
+        "run": ["systemctl stop ssh && rm /etc/ssh/sshd_config", "touch /root/ruined"],
+        "assert": {"file": {"/root/ruined": {"exists": True}, "/etc/ssh/sshd_config": {"exists": False}}},
+    },
+    "panics": {"run": ["echo c >/proc/sysrq-trigger"]},
+    "untouched": {
+        "assert": {
+            "file": {"/root/ruined": {"exists": False}, "/etc/ssh/sshd_config": {"exists": True}},
+            "service": {"ssh": {"running": True}},
+        }
+    },
+}
+
+
+def verify_shipped(cli: Cli, build_dir: Path, folder: Path, name: str, **boot: Any) -> tuple[int, dict[str, Any]]:
+    """A shipped profile's image, with something else asked of its boot."""
+    shipped = ROOT / "profiles" / f"{name}.yaml"
+    assert cli("build", shipped, "--build-dir", build_dir).status == 0
+    content: dict[str, Any] = yaml.safe_load(shipped.read_text())
+    content["boot"] = {**content["boot"], "ssh": {"user": "admin", "key": "ephemeral"}, **boot}
+    profile = folder / f"{name}.yaml"
+    profile.write_text(yaml.safe_dump(content))
+    done = cli("verify", profile, "--build-dir", build_dir)
+    record = json.loads((build_dir / f"{content['output']['file']}.verification.json").read_text())
+    [report] = record["machines"]
+    return done.status, report
+
+
+@pytest.mark.docker
+def test_groups_begin_with_the_guest_as_it_was_when_it_was_ready(cli: Cli, build_dir: Path, tmp_path: Path) -> None:
+    """On a CD, whose machine has no disk to hold the saved memory, over SSH with a key of this boot alone."""
+    status, report = verify_shipped(
+        cli,
+        build_dir,
+        tmp_path,
+        "debian13-livecd",
+        machines=["ovmf"],
+        groups=RUINED,
+        time={"units": {"ssh.service": 30}},
+    )
+    results = {result["title"]: result for result in report["results"]}
+    assert status == 1  # one group panics, and that is all
+    assert [title for title, result in results.items() if not result["holds"]] == ["the guest goes on in group panics"]
+    assert "kernel-panic" in results["the guest goes on in group panics"]["claims"][0]["actual"]
+    assert results["file /root/ruined in group ruined"]["holds"]
+    assert results["file /root/ruined in group untouched"]["holds"]
+    assert results["ssh login as admin"]["holds"]
+    assert 0 < results["time of ssh.service"]["seconds"] < 60
+    [note] = [note for note in report["notes"] if "one snapshot" in note]
+    assert note.startswith("3 groups from one snapshot")
+    assert report["failure"] is None
+
+
+@pytest.mark.docker
+def test_a_disk_survives_a_power_cut(cli: Cli, build_dir: Path, tmp_path: Path) -> None:
+    status, report = verify_shipped(
+        cli, build_dir, tmp_path, "debian13-ext4", machines=["seabios"], power_cut={"seed": 7}
+    )
+    results = {result["title"]: result for result in report["results"]}
+    assert status == 0, report["failure"]
+    synced = results["what was synced is there after a power cut"]["claims"][0]
+    assert int(synced["actual"]) >= int(synced["expected"].split()[2]) > 0
+    assert results["another boot after a power cut"]["holds"]
+    assert results["the same machine after a power cut"]["holds"]
+    checked = [result for title, result in results.items() if title.startswith("filesystem of partition")]
+    assert [result["observed"] for result in checked] == ["e2fsck on the host"]
+    assert results["service ssh after a power cut"]["holds"]
+    assert any("power_cut: {seed: 7}" in note for note in report["notes"])
+    folder = Path(report["run_folder"])
+    assert "login:" in (folder / "after-the-power-cut" / "console.txt").read_text()

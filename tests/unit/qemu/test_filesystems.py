@@ -1,0 +1,48 @@
+"""Where a disk's partitions are."""
+
+from __future__ import annotations
+
+import struct
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metallize.qemu.filesystems import Partition, partitions
+
+
+def gpt(*spans: tuple[int, int]) -> bytes:
+    head = bytearray(128 * 1024)
+    head[512:520] = b"EFI PART"
+    struct.pack_into("<QII", head, 512 + 72, 2, 128, 128)
+    for number, (first, last) in enumerate(spans):
+        at = 1024 + 128 * number
+        head[at : at + 16] = b"t" * 16
+        struct.pack_into("<QQ", head, at + 32, first, last)
+    return bytes(head)
+
+
+def test_gpt() -> None:
+    assert partitions(gpt((34, 2047), (2048, 4095))) == (
+        Partition(number=1, start_bytes=34 * 512, size_bytes=2014 * 512),
+        Partition(number=2, start_bytes=1 << 20, size_bytes=1 << 20),
+    )
+
+
+def test_mbr() -> None:
+    head = bytearray(1024)
+    head[510:512] = b"\x55\xaa"
+    head[446 + 16 + 4] = 0x83
+    struct.pack_into("<II", head, 446 + 16 + 8, 2048, 4096)
+    assert partitions(bytes(head)) == (Partition(number=2, start_bytes=1 << 20, size_bytes=2 << 20),)
+
+
+def test_a_disk_without_a_table_is_one_filesystem() -> None:
+    assert partitions(bytes(1024)) == (Partition(number=0, start_bytes=0, size_bytes=0),)
+
+
+@given(st.binary(min_size=1024, max_size=4096), st.booleans())
+def test_any_bytes_are_read(data: bytes, is_gpt: bool) -> None:
+    head = data[:512] + (b"EFI PART" if is_gpt else data[512:520]) + data[520:]
+    for partition in partitions(head):
+        assert partition.start_bytes >= 0
+        assert partition.size_bytes >= 0

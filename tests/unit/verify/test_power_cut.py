@@ -1,0 +1,153 @@
+"""The moment of a power cut, and what is made of the boot that follows; the guest is a script that answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+
+from metallize.deadline import Deadline
+from metallize.model.kind import Observation
+from metallize.model.profile import Boot, PowerCut
+from metallize.model.report import Result
+from metallize.qemu.filesystems import Checked, Partition
+from metallize.verify import identity, power_cut
+from metallize.verify.session import BootSession
+
+KEPT = "kept ext2/ext3\nmachine-id 0123\n"
+
+
+@dataclass
+class Answers:
+    """In place of an observer: what each probe prints."""
+
+    said: dict[str, str]
+    status: int = 0
+    asked: list[str] = field(default_factory=list)
+
+    @property
+    def observations(self) -> list[Observation]:
+        return [
+            Observation(status=self.status, stdout=self.said.get(probe, ""), stderr="no room", seconds=0)
+            for probe in self.asked
+        ]
+
+    def run(self, _shell: object, probes: Sequence[str]) -> Answers:
+        self.asked = list(probes)
+        return self
+
+
+@dataclass
+class FakeShell:
+    name: str = "ssh"
+
+
+@dataclass
+class FakeWatch:
+    waited: list[float] = field(default_factory=list)
+
+    def wait(self, _condition: object, deadline: Deadline) -> None:
+        self.waited.append(deadline.remaining)
+
+
+@dataclass
+class FakeGuest:
+    watch: FakeWatch = field(default_factory=FakeWatch)
+
+
+@dataclass
+class FakeSession:
+    observer: Answers
+    boot_id: str = "first"
+    guest: FakeGuest = field(default_factory=FakeGuest)
+
+
+def session(boot_id: str = "first", **said: str) -> tuple[BootSession, FakeGuest]:
+    probes = {"identity": identity.PROBE, "acknowledged": power_cut._ACKNOWLEDGE, "count": power_cut._COUNT}
+    fake = FakeSession(Answers({probes[name]: text for name, text in said.items()}), boot_id)
+    return cast("BootSession", fake), fake.guest
+
+
+def cut(seed: int | None = 7, within: str = "10s") -> tuple[power_cut.Cut, float]:
+    options = PowerCut.model_validate({"seed": seed, "within": within})
+    ready, guest = session(identity=KEPT, acknowledged="41\n")
+    found = power_cut.prepare(options, ready, FakeShell())  # type: ignore[arg-type]  # a shell that nobody runs
+    assert isinstance(found, power_cut.Cut)
+    return found, guest.watch.waited[0]
+
+
+def test_a_seed_chooses_the_moment() -> None:
+    first, waited = cut()
+    assert (first.seed, first.records) == (7, 41)
+    assert first.after_seconds == cut()[0].after_seconds
+    assert first.after_seconds != cut(seed=8)[0].after_seconds
+    assert waited == pytest.approx(first.after_seconds, abs=0.5)
+    assert "power_cut: {seed: 7}" in first.note
+
+
+def test_without_a_seed_each_run_has_its_own_and_says_which() -> None:
+    first, second = cut(seed=None)[0], cut(seed=None)[0]
+    assert first.seed != second.seed
+    assert cut(seed=first.seed)[0].after_seconds == first.after_seconds
+
+
+def test_a_live_system_only_boots_again() -> None:
+    ready, guest = session(identity="kept overlayfs\n")
+    found = power_cut.prepare(PowerCut(), ready, FakeShell())  # type: ignore[arg-type]
+    assert isinstance(found, power_cut.Cut)
+    assert found.records is None
+    assert not guest.watch.waited
+    assert "plain second boot" in found.note
+
+
+class ReadOnly(Answers):
+    """Says who it is, and cannot write."""
+
+    def run(self, _shell: object, probes: Sequence[str]) -> Answers:
+        self.asked = list(probes)
+        self.status = 0 if identity.PROBE in self.asked else 1
+        return self
+
+
+def test_a_guest_that_cannot_write_is_a_result() -> None:
+    ready = cast("BootSession", FakeSession(ReadOnly({identity.PROBE: KEPT})))
+    found = power_cut.prepare(PowerCut(), ready, FakeShell())  # type: ignore[arg-type]
+    assert isinstance(found, Result)
+    assert "no room" in found.claims[0].actual
+
+
+def survivor(boot_id: str = "second", **said: str) -> dict[str, bool]:
+    after, _ = session(boot_id, **{"identity": KEPT, "count": "41\n", **said})
+    results = power_cut.judge_survivor(cut()[0], after, FakeShell())  # type: ignore[arg-type]
+    return {result.title.removesuffix(power_cut.SUFFIX): result.holds for result in results}
+
+
+def test_what_was_synced_must_be_there() -> None:
+    assert all(survivor().values())
+    assert all(survivor(count="44\n").values())
+    assert not survivor(count="40\n")["what was synced is there"]
+    assert not survivor(count="")["what was synced is there"]
+
+
+def test_another_boot_of_the_same_machine() -> None:
+    assert not survivor(boot_id="first")["another boot"]
+    assert not survivor(identity="kept ext2/ext3\nmachine-id 4567\n")["the same machine"]
+
+
+def test_a_damaged_filesystem_fails_with_what_the_check_said() -> None:
+    partition = Partition(number=3, start_bytes=1 << 20, size_bytes=1 << 30)
+    fine = Checked(partition=partition, kind="ext4", problem="")
+    damaged = Checked(partition=partition, kind="ext4", problem="Pass 1\nInode 12 is wrong")
+    good, bad = power_cut.judge_filesystems((fine, damaged))
+    assert good.holds
+    assert not bad.holds
+    assert bad.title == "filesystem of partition 3 after a power cut"
+    assert "Inode 12" in bad.note
+
+
+def test_the_forms_of_boot_power_cut() -> None:
+    assert Boot.model_validate({"power_cut": True}).power_cut == PowerCut()
+    assert Boot.model_validate({"power_cut": False}).power_cut is None
+    assert Boot.model_validate({"power_cut": {"seed": 3}}).power_cut == PowerCut(seed=3)
