@@ -8,6 +8,8 @@ from metallize.model.kind import Observation
 
 NO_ADDRESS = "the guest has no address on any interface but lo (is a DHCP client enabled for it?)"
 NOTHING_LISTENS = "nothing listens on port"
+FIREWALL_DROPS = "sshd listens and there is an address, but the guest's firewall drops what comes for port"
+SOCKETS_PROBE = "ss -ltn 2>/dev/null"
 PROBES = {
     "addresses": (
         'ip -o addr 2>/dev/null || for a in $(hostname -I 2>/dev/null || hostname -i); do echo "- inet $a"; done'
@@ -36,7 +38,28 @@ def explain_ssh(seen: dict[str, Observation | None], problem: str, *, port: int 
         return f"sshd listens, but the login was refused: {problem}"
     if not _listens(text.get("sockets", ""), port):
         return f"{NOTHING_LISTENS} {port}{_why_not(text)}"
-    return f"{_network(text)}: {problem}"
+    network = _network(text)
+    if network != NO_ADDRESS and _drops(text.get("firewall", ""), port):
+        return f"{FIREWALL_DROPS} {port}"
+    return f"{network}: {problem}"
+
+
+def explain_reach(sockets: str, port: int) -> str:
+    """Why the host does not reach a port, from `ss -ltn` in the guest; empty where that is no reason. Pure."""
+    addresses = re.findall(rf"^LISTEN\s+\d+\s+\d+\s+(\S+):{port}\s", sockets, re.MULTILINE)
+    if not sockets.strip():
+        return ""
+    if not addresses:
+        return f"in the guest, {NOTHING_LISTENS} {port}"
+    inside = [address for address in addresses if re.match(r"127\.|\[::1\]|\[::ffff:127\.", address)]
+    return f"in the guest, port {port} is open on {' and '.join(inside)} only" if inside == addresses else ""
+
+
+def _drops(firewall: str, port: int) -> bool:
+    """Whether a rule of nft(8) or iptables(8) names the port, and drops or rejects."""
+    nft = rf"\bdport (?:{port}\b|\{{[^}}\n]*\b{port}\b)[^\n]*\b(?:drop|reject)\b"
+    iptables = rf"--dports? (?:\S*,)?{port}\b[^\n]*-j (?:DROP|REJECT)"
+    return re.search(f"{nft}|{iptables}", firewall) is not None
 
 
 def _why_not(text: dict[str, str]) -> str:

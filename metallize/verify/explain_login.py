@@ -18,7 +18,7 @@ def login_probes(port: str, user: str) -> dict[str, str]:
         "command line": "cat /proc/cmdline",
         "getty": f"systemctl show -p LoadState,ActiveState,SubState,Result,Job serial-getty@{port}.service 2>/dev/null",
         "gettys": (
-            "systemctl list-units --plain --no-legend --no-pager --state=active '*getty@*.service' 2>/dev/null"
+            "systemctl list-units --plain --no-legend --no-pager '*getty@*.service' 2>/dev/null"
             " | while read -r u rest; do echo $u; done"
         ),
         "processes": (

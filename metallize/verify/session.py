@@ -18,11 +18,12 @@ from metallize.qemu.serial import SerialShell
 from metallize.qemu.ssh import SshAccess, SshRefusedError, SshShell, connect
 from metallize.qemu.vm import RunningGuest
 from metallize.verify import evidence
-from metallize.verify.diagnose import NO_ADDRESS, NOTHING_LISTENS, PROBES, explain_ssh
-from metallize.verify.explain_login import explain_no_prompt, explain_refusal, login_probes
+from metallize.verify.diagnose import FIREWALL_DROPS, NO_ADDRESS, NOTHING_LISTENS
+from metallize.verify.explain_login import NO_GETTY
 from metallize.verify.judge import SYSTEM_PROBES, judge_system, login_result
 from metallize.verify.observer import MOST_PATIENT, Observer
 from metallize.verify.reach import check_reach
+from metallize.verify.reasons import because, login_reason, ssh_reason, with_reach_reasons
 from metallize.verify.refusal import await_refusal
 from metallize.verify.request import VerifyRequest
 from metallize.verify.restarts import RESTARTS_PROBE, judge_restarts
@@ -168,14 +169,14 @@ class BootSession:
     def _patience_seconds(self) -> float:
         """How long the other way in may still take now that the system has settled: not long where it cannot come."""
         patience = PATIENCE_SECONDS * min(self.slowness, MOST_PATIENT)
-        if self.serial is not None and not self.serial.done and self._explain_login():
+        if self.serial is not None and not self.serial.done and self._login_reason().startswith(NO_GETTY):
             return 0.0
         if self.ssh is None or self.ssh.done:
             return patience
-        why = self._explain_ssh("")
+        why = ssh_reason(self.observer, self.best_shell(), "", self.diagnosis)
         if why.startswith(NOTHING_LISTENS):
             return 0.0
-        return patience / 4 if why.startswith(NO_ADDRESS) else patience
+        return patience / 4 if why.startswith((NO_ADDRESS, FIREWALL_DROPS)) else patience
 
     def _out_of_patience(self) -> bool:
         return self._patience is not None and self._patience.expired
@@ -283,9 +284,7 @@ class BootSession:
             *judge_restarts(restarts, observed=shell.name, suffix=self.suffix),
         )
         why = explain_root(root)
-        self.results += (
-            replace(each, note=f"{each.note} ({why})".strip()) if why and not each.holds else each for each in judged
-        )
+        self.results += (because(each, why) for each in judged)
         if not answer.as_root:
             self.notes.append(f"assertions were observed over {shell.name} without root's rights")
         self.results += judge_units(
@@ -308,22 +307,12 @@ class BootSession:
                     f"serial shell{self.suffix}", "login", expected="a shell", actual=str(exc), holds=False, seconds=0
                 )
             )
-        refused = [result for result in self._serial_results if not result.holds]
-        why = self._explain_login() if refused else ""
-        self.results += (
-            replace(each, note=f"{why}\n{each.note}".strip()) if why and not each.holds else each
-            for each in self._serial_results
-        )
+        why = "" if all(each.holds for each in self._serial_results) else self._login_reason()
+        self.results += (because(each, why) for each in self._serial_results)
 
-    def _explain_login(self) -> str:
-        """Why nobody can log in on the serial port, as another shell sees it; empty where it sees no reason."""
-        login, shell = self.request.boot.login, self.best_shell()
-        if login is None or shell is None or shell.name == "serial":
-            return ""
-        port = self.request.machine.console
-        probes = login_probes(port, login.user)
-        seen = dict(zip(probes, self.observer.run(shell, tuple(probes.values())).observations, strict=True))
-        return explain_no_prompt(seen, port) or explain_refusal(seen, login.user)
+    def _login_reason(self) -> str:
+        boot, port = self.request.boot, self.request.machine.console
+        return login_reason(self.observer, self.best_shell(), boot.login, port)
 
     def _ssh_done(self, access: SshAccess, begun: float) -> None:
         if self.ssh is None:
@@ -333,7 +322,7 @@ class BootSession:
             self.ssh.value()
         except ShellError as exc:
             actual = "refused" if isinstance(exc, SshRefusedError) else "no login"
-            note = self._explain_ssh(str(exc))
+            note = ssh_reason(self.observer, self.best_shell(), str(exc), self.diagnosis)
             self.results.append(
                 login_result(title, "ssh", expected="accepted", actual=actual, holds=False, seconds=0, note=note)
             )
@@ -342,18 +331,6 @@ class BootSession:
             self.results.append(
                 login_result(title, "ssh", expected="accepted", actual="accepted", holds=True, seconds=seconds)
             )
-
-    def _explain_ssh(self, problem: str) -> str:
-        shell = self.best_shell()
-        if shell is None:
-            return problem
-        self.diagnosis.clear()
-        answer = self.observer.run(shell, tuple(PROBES.values()))
-        seen = dict(zip(PROBES, answer.observations, strict=True))
-        for name, observation in seen.items():
-            if observation is not None and observation.stdout.strip():
-                self.diagnosis += [f"{name}:", *(f"  {line}" for line in observation.stdout.strip().splitlines()[:40])]
-        return explain_ssh(seen, problem)
 
     def _judge_times(self) -> None:
         budgets, watch = self.request.boot.time, self.guest.watch
@@ -366,9 +343,8 @@ class BootSession:
             for target, wanted in self.request.boot.reach.items()
         ]
         watch.wait(lambda: all(task.done for task in tasks) or None, Deadline.after(3600, "the guest's ports"))
-        for task in tasks:
-            result = task.value()
-            self.results.append(replace(result, title=f"{result.title}{self.suffix}"))
+        results = [replace(task.value(), title=f"{task.value().title}{self.suffix}") for task in tasks]
+        self.results += with_reach_reasons(self.observer, self.best_shell(), results, self.request.boot.reach)
 
     def _nothing_answered(self) -> None:
         if self.deadline.expired:

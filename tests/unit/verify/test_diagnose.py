@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metallize.model.kind import Observation
-from metallize.verify.diagnose import PROBES, explain_ssh
+from metallize.verify.diagnose import PROBES, explain_reach, explain_ssh
 
 ADDRESSES = (
     "1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever\n"
@@ -41,7 +41,15 @@ def explain(problem: str = NOTHING, **texts: str) -> str:
         ({"sockets": "", "unit": unit(load="not-found", active="inactive")}, "no SSH server is installed"),
         ({"addresses": ADDRESSES.splitlines()[0]}, "no address on any interface"),
         ({"routes": "10.0.2.0/24 dev ens3\n"}, "no default route"),
-        ({"firewall": "chain input { tcp dport 22 drop }"}, "firewall drops"),
+        ({"firewall": "chain input { tcp dport 22 drop }"}, "firewall drops what comes for port 22"),
+        ({"firewall": "tcp dport { 22, 80 } ct state new drop"}, "firewall drops what comes for port 22"),
+        ({"firewall": "-A INPUT -p tcp -m tcp --dport 22 -j DROP"}, "firewall drops what comes for port 22"),
+        (
+            {"firewall": "-A INPUT -p tcp -m multiport --dports 80,22 -j REJECT"},
+            "firewall drops what comes for port 22",
+        ),
+        ({"firewall": "chain input { policy drop; tcp dport 2222 drop }"}, "firewall drops or rejects packets"),
+        ({"addresses": ADDRESSES.splitlines()[0], "firewall": "tcp dport 22 drop"}, "no address on any interface"),
         ({}, "sshd listens and the network is up, and yet"),
         ({"sockets": "   0: 00000000:0016 00000000:0000 0A 00000000:00000000\n"}, "sshd listens and the network is up"),
     ],
@@ -58,3 +66,27 @@ def test_a_refusal_is_no_matter_of_the_network() -> None:
 
 def test_nothing_seen_is_survived() -> None:
     assert explain_ssh(dict.fromkeys(PROBES), NOTHING).startswith("nothing listens on port 22")
+
+
+SOCKETS = """\
+State  Recv-Q Send-Q Local Address:Port Peer Address:PortProcess
+LISTEN 0      4096       127.0.0.1:8080      0.0.0.0:*
+LISTEN 0      4096           [::1]:8080         [::]:*
+LISTEN 0      128          0.0.0.0:22        0.0.0.0:*
+LISTEN 0      128                *:443             *:*
+LISTEN 0      128        127.0.0.1:443       0.0.0.0:*
+"""
+
+
+@pytest.mark.parametrize(
+    ("port", "words"),
+    [
+        (8080, "in the guest, port 8080 is open on 127.0.0.1 and [::1] only"),
+        (80, "in the guest, nothing listens on port 80"),
+        (22, ""),
+        (443, ""),
+    ],
+)
+def test_why_a_port_is_not_reached(port: int, words: str) -> None:
+    assert explain_reach(SOCKETS, port) == words
+    assert explain_reach("", port) == ""
