@@ -59,6 +59,8 @@ PLACES = {
     "initrd-shell": INITRD,
     "initrd-root-missing": INITRD,
     "initrd-no-live-medium": INITRD,
+    "initrd-no-init": INITRD,
+    "initrd-mount-failed": INITRD,
     "initrd-dracut": INITRD,
     "emergency-mode": EMERGENCY,
 }
