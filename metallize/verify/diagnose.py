@@ -10,6 +10,9 @@ NO_ADDRESS = "the guest has no address on any interface but lo (is a DHCP client
 NOTHING_LISTENS = "nothing listens on port"
 FIREWALL_DROPS = "sshd listens and there is an address, but the guest's firewall drops what comes for port"
 SOCKETS_PROBE = "ss -ltn 2>/dev/null"
+EPHEMERAL_REFUSED = "refused the key made for this boot"
+CREDENTIALS_SINCE = 252
+"""The systemd from which systemd-tmpfiles reads the credential tmpfiles.extra."""
 PROBES = {
     "addresses": (
         'ip -o addr 2>/dev/null || for a in $(hostname -I 2>/dev/null || hostname -i); do echo "- inet $a"; done'
@@ -24,16 +27,31 @@ PROBES = {
     "config": "(command -v sshd >/dev/null || exit 0; sshd -t 2>&1)",
     "settings": "sshd -T 2>/dev/null | grep -Ei '^(password|permitroot|kbdinteractive|usepam|allow|deny)'",
     "firewall": "nft list ruleset 2>/dev/null || iptables -S 2>/dev/null",
+    "firmware key": (
+        "echo \"systemd $({ systemctl --version || echo '- none'; } 2>/dev/null | sed -n '1s/[^ ]* //p')\"; "
+        "ls -d /run/credentials/@system/tmpfiles.extra 2>/dev/null; ls -ld /root/.ssh/* /home/*/.ssh/* 2>/dev/null"
+    ),
     "journal": "journalctl -b -n 30 --no-pager -o cat -u ssh.service -u sshd.service -u ssh.socket 2>/dev/null",
 }
 """Snippets by name; a batch runs them all at once."""
+
+
+def named_key(problem: str) -> str:
+    """A refusal of the ephemeral key called so: mostly it is the image that cannot take one."""
+    if "refused the key" not in problem:
+        return problem
+    return (
+        f"{problem.replace('refused the key', EPHEMERAL_REFUSED, 1)} (systemd {CREDENTIALS_SINCE} or later takes one)"
+    )
 
 
 def explain_ssh(seen: dict[str, Observation | None], problem: str, *, port: int = 22) -> str:
     """Which of the observations explains that SSH failed, in one sentence; pure."""
     text = {name: observation.stdout if observation else "" for name, observation in seen.items()}
     if "refused the" in problem or "does not take" in problem:
-        if "passwordauthentication no" in text.get("settings", "").lower():
+        if EPHEMERAL_REFUSED in problem:
+            return f"sshd listens, but does not take the key that the firmware handed over: {_why_no_key(text)}"
+        if "password of" in problem and "passwordauthentication no" in text.get("settings", "").lower():
             return "sshd listens, but its configuration refuses passwords (PasswordAuthentication no)"
         return f"sshd listens, but the login was refused: {problem}"
     if not _listens(text.get("sockets", ""), port):
@@ -60,6 +78,24 @@ def _drops(firewall: str, port: int) -> bool:
     nft = rf"\bdport (?:{port}\b|\{{[^}}\n]*\b{port}\b)[^\n]*\b(?:drop|reject)\b"
     iptables = rf"--dports? (?:\S*,)?{port}\b[^\n]*-j (?:DROP|REJECT)"
     return re.search(f"{nft}|{iptables}", firewall) is not None
+
+
+def _why_no_key(text: dict[str, str]) -> str:
+    """Why a key handed in as a credential did not become an authorized one (systemd.system-credentials(7))."""
+    seen = text.get("firmware key", "")
+    version = re.search(r"^systemd (\d+)", seen, re.MULTILINE)
+    if version is None:
+        return "the image has no systemd, which would take it; declare a password, or a key that the image holds"
+    if int(version[1]) < CREDENTIALS_SINCE:
+        return (
+            f"the image's systemd {version[1]} takes none ({CREDENTIALS_SINCE} and later do); "
+            "declare a password, or a key that the image holds"
+        )
+    if "tmpfiles.extra" not in seen:
+        return "systemd found no credential; is the kernel built with CONFIG_DMI_SYSFS?"
+    if "authorized_keys" not in seen:
+        return "systemd-tmpfiles did not write it; is the user's home /root, or of the user's name in /home?"
+    return "authorized_keys is there; see sshd's journal (its settings, or the file's owner or mode)"
 
 
 def _why_not(text: dict[str, str]) -> str:

@@ -21,7 +21,7 @@ from metallize.model.report import AcceleratorUse, StageTime
 from metallize.qemu.argv import GuestPlan
 from metallize.qemu.plan import make_plan
 from metallize.qemu.rules import Scanner
-from metallize.qemu.ssh import SshAccess, key_credentials, ssh_access
+from metallize.qemu.ssh import EPHEMERAL, SshAccess, key_credentials, ssh_access
 from metallize.qemu.vm import RunningGuest, make_run_folder, prepared_files, running_guest
 from metallize.qemu.watch import BootWatch
 from metallize.verify.request import VerifyRequest
@@ -73,7 +73,9 @@ class PreparedBoot:
 
     def bare(self) -> PreparedBoot:
         """The same boot with nothing asked of it but that it comes up."""
-        boot = self.request.boot.model_copy(update={"reach": {}, "time": TimeBudgets(), "console": self._allowed()})
+        boot = self.request.boot.model_copy(
+            update={"reach": {}, "time": TimeBudgets(), "console": self._allowed(), "actions": ()}
+        )
         return replace(self, request=replace(self.request, boot=boot, assertions=(), groups=()))
 
     def _allowed(self) -> ConsoleRules:
@@ -122,7 +124,7 @@ def prepared_boot(
         boot=boot,
         overrides=request.overrides,
         accelerator=accelerator,
-        credentials=key_credentials(access) if access is not None else (),
+        credentials=key_credentials(access) if access is not None and boot.ssh and boot.ssh.key == EPHEMERAL else (),
     )
     plan = replace(plan, one_thread=one_thread, published=request.published, snapshots=bool(request.groups))
     folder = make_run_folder(request.runs_dir / request.machine_entry)

@@ -15,10 +15,10 @@ from metallize.guest import GuestFailed, Shell, ShellError
 from metallize.model.profile import Outcome
 from metallize.model.report import Finding, Result, Severity, Stage
 from metallize.qemu.serial import SerialShell
-from metallize.qemu.ssh import SshAccess, SshRefusedError, SshShell, connect
+from metallize.qemu.ssh import EPHEMERAL, SshAccess, SshRefusedError, SshShell, connect
 from metallize.qemu.vm import RunningGuest
 from metallize.verify import evidence
-from metallize.verify.diagnose import FIREWALL_DROPS, NO_ADDRESS, NOTHING_LISTENS
+from metallize.verify.diagnose import FIREWALL_DROPS, NO_ADDRESS, NOTHING_LISTENS, named_key
 from metallize.verify.explain_login import NO_GETTY
 from metallize.verify.judge import SYSTEM_PROBES, judge_system, login_result
 from metallize.verify.observer import MOST_PATIENT, Observer
@@ -322,7 +322,9 @@ class BootSession:
             self.ssh.value()
         except ShellError as exc:
             actual = "refused" if isinstance(exc, SshRefusedError) else "no login"
-            note = ssh_reason(self.observer, self.best_shell(), str(exc), self.diagnosis)
+            ssh = self.request.boot.ssh
+            problem = named_key(str(exc)) if ssh is not None and ssh.key == EPHEMERAL else str(exc)
+            note = ssh_reason(self.observer, self.best_shell(), problem, self.diagnosis)
             self.results.append(
                 login_result(title, "ssh", expected="accepted", actual=actual, holds=False, seconds=0, note=note)
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metallize.model.kind import Observation
-from metallize.verify.diagnose import PROBES, explain_reach, explain_ssh
+from metallize.verify.diagnose import PROBES, explain_reach, explain_ssh, named_key
 
 ADDRESSES = (
     "1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever\n"
@@ -90,3 +90,32 @@ LISTEN 0      128        127.0.0.1:443       0.0.0.0:*
 def test_why_a_port_is_not_reached(port: int, words: str) -> None:
     assert explain_reach(SOCKETS, port) == words
     assert explain_reach("", port) == ""
+
+
+KEY_REFUSED = "the SSH server refused the key of admin: Authentication failed."
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        ("systemd 247 (247.3-7)\n", "the image's systemd 247 takes none (252 and later do)"),
+        ("systemd - none\n", "the image has no systemd"),
+        ("systemd 257 (257.8)\n", "systemd found no credential"),
+        ("systemd 257 (257.8)\n/run/credentials/@system/tmpfiles.extra\n", "systemd-tmpfiles did not write it"),
+        (
+            "systemd 252\n/run/credentials/@system/tmpfiles.extra\n-rw- /home/admin/.ssh/authorized_keys\n",
+            "authorized_keys is there",
+        ),
+    ],
+)
+def test_why_an_image_took_no_ephemeral_key(seen: str, words: str) -> None:
+    said = explain(named_key(KEY_REFUSED), **{"firmware key": seen, "settings": "passwordauthentication no\n"})
+    assert words in said
+    assert said.startswith("sshd listens, but does not take the key that the firmware handed over")
+
+
+def test_a_key_of_the_images_own_is_explained_otherwise() -> None:
+    assert explain(KEY_REFUSED, **{"firmware key": "systemd 247\n"}).startswith(
+        "sshd listens, but the login was refused"
+    )
+    assert named_key("no SSH server answered") == "no SSH server answered"
