@@ -43,7 +43,7 @@ class RunFolder:
     later: tuple[tuple[str, Console], ...] = ()
     """The consoles of later boots of the same disk, each by the name of its part of the folder."""
     screenshot: bytes = b""
-    """A PNG."""
+    """A PNG, of the last boot that has one."""
     texts: tuple[tuple[str, str], ...] = ()
     """Short files by name: units.txt and what was rescued."""
     argv: tuple[str, ...] = ()
@@ -55,8 +55,11 @@ def read_run_folder(folder: Path) -> RunFolder:
     """Read what is there; a file that is missing, or cannot be read, is left out."""
     names = {entry.relative_to(folder).as_posix(): entry.stat().st_size for entry in _entries(folder)}
     parts = sorted(name.removesuffix("/console.txt") for name in names if name.endswith("/console.txt"))
-    texts = ((name, _text(folder / name)) for name in (*RESCUED, "units.txt") if name in names)
-    picture = _bytes(folder / "screenshot.png", SCREENSHOT_BYTES + 1)
+    texts = ((name, _text(folder / name)) for name in sorted(names) if Path(name).name in (*RESCUED, "units.txt"))
+    pictures = ["screenshot.png", *sorted(name for name in names if name.endswith("/screenshot.png"))]
+    picture = next(
+        (found for name in reversed(pictures) if (found := _bytes(folder / name, SCREENSHOT_BYTES + 1))), b""
+    )
     return RunFolder(
         console=read_console(folder / "console.txt"),
         later=tuple((part, read_console(folder / part / "console.txt")) for part in parts),

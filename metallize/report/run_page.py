@@ -6,6 +6,7 @@ import base64
 import shlex
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from pathlib import PurePath
 
 from metallize.model.report import BootReport, Finding, Result, Severity, Stage
 from metallize.report.console_view import MarkedConsole, console_part, console_parts, mark_console
@@ -183,9 +184,9 @@ def _short(result: Result) -> Markup:
 
 def _rescued(folder: RunFolder) -> Markup | None:
     parts = [
-        folded(f"{_FILES.get(name, name)} ({name})", element("pre", text, class_="console", tabindex="0"), open_=True)
+        folded(f"{_what(name)} ({name})", element("pre", text, class_="console", tabindex="0"), open_=True)
         for name, text in folder.texts
-        if name in RESCUED
+        if PurePath(name).name in RESCUED
     ]
     return section("rescued", "Collected where the boot stopped", *parts) if parts else None
 
@@ -247,10 +248,19 @@ def _files(folder: RunFolder) -> Markup | None:
     names = dict(folder.files)
     if not names:
         return None
-    units = [folded(name, element("pre", text, class_="console")) for name, text in folder.texts if name not in RESCUED]
+    units = [
+        folded(f"{_what(name)} ({name})", element("pre", text, class_="console", tabindex="0"))
+        for name, text in folder.texts
+        if PurePath(name).name not in RESCUED
+    ]
     rows = [
-        element("li", element("a", name, href=f"./{name}"), f" {_FILES.get(name, '')} ",
+        element("li", element("a", name, href=f"./{name}"), f" {_what(name)} ",
                 element("span", f"({size(count)})", class_="muted"))
         for name, count in names.items() if name != "report.html"
     ]  # fmt: skip
     return section("files", "Files", element("ul", *rows, class_="files"), *units)
+
+
+def _what(name: str) -> str:
+    """What a file of the run folder, or of a part of it, holds; empty for one that is not known."""
+    return _FILES.get(PurePath(name).name, "")

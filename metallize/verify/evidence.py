@@ -62,7 +62,7 @@ def collect(shell: Shell, folder: Path, *, password: str | None, slowness: float
     batch = make_batch(tuple(logs.values()), password=password, limit=math.ceil(limit / 2))
     try:
         answer = read_batch(batch, shell.run(batch.script, Deadline.after(limit, "the guest's logs")).stdout)
-    except (ShellError, GuestFailed):
+    except (ShellError, GuestFailed, OSError):
         return
     for name, observation in zip(logs, answer.observations, strict=True):
         if observation is not None and observation.stdout:
@@ -74,6 +74,8 @@ def with_evidence(report: BootReport, session: BootSession) -> BootReport:
     guest, failure = session.guest, report.failure
     if session.evidence is not None:
         session.evidence.join(EVIDENCE_SECONDS * session.slowness)
+    if not guest.console.alive:
+        return report  # it is switched off already
     take_screenshot(guest)
     if failure is not None:
         guest.watch.ending()  # it has failed: what it does now is no further failure, and ends no wait

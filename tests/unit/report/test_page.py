@@ -232,8 +232,12 @@ def test_a_later_boot_of_the_same_disk_has_its_console_too(tmp_path: Path) -> No
     part.mkdir()
     (tmp_path / "console.txt").write_text("[   0.100] SeaBIOS\n")
     (part / "console.txt").write_text(f"[   0.100] SeaBIOS\n[   2.500] {line}\n")
+    (part / "initramfs.txt").write_text("$ cat /proc/cmdline\nroot=/dev/none\n")
+    (part / "screenshot.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     page = run_page(FAILED, read_run_folder(tmp_path))
     assert_stands_alone(page)
+    assert "root=/dev/none" in page
+    assert 'src="data:image/png;base64,iVBORw0KGgo="' in page
     assert 'href="#line-1-1"' in page
     assert 'href="./after-power-cut-1/console.txt"' in page
     [block] = [

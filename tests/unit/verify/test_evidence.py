@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -11,6 +14,8 @@ from metallize.deadline import Deadline
 from metallize.guest import ShellError, ShellOutput
 from metallize.model.report import Finding, Severity, Stage
 from metallize.verify import evidence
+from metallize.verify.session import BootSession
+from tests.unit.report.test_report import FAILED
 
 
 class LocalShell:
@@ -62,3 +67,10 @@ def test_the_snippets_are_ones_that_sh_reads(logs: dict[str, str]) -> None:
 def test_a_guest_that_is_gone_is_not_asked(stage: Stage, rule: str, answers: bool) -> None:
     failure = Finding(rule=rule, stage=stage, severity=Severity.FATAL, cause="x")
     assert evidence._answers_still(stage, failure) is answers
+
+
+def test_a_machine_that_is_switched_off_is_left_alone() -> None:
+    # all that it may ask is whether the machine is alive: anything else raises
+    off = SimpleNamespace(evidence=None, guest=SimpleNamespace(console=SimpleNamespace(alive=False)))
+    report = replace(FAILED, stage=Stage.READY, failure=None)
+    assert evidence.with_evidence(report, cast("BootSession", off)) is report
