@@ -23,6 +23,7 @@ _SIGNATURES = {
     ImageFormat.QCOW2: (0, b"QFI\xfb"),
     ImageFormat.VMDK: (0, b"KDMV"),
     ImageFormat.VHDX: (0, b"vhdxfile"),
+    ImageFormat.TAR: (257, b"ustar"),
 }
 
 

@@ -26,4 +26,6 @@ def format_of(image: Path) -> ImageFormat:
     ):
         if head.startswith(signature):
             return found
+    if head[257:262] == b"ustar":  # POSIX.1, pax; GNU tar's own format too
+        return ImageFormat.TAR
     return ImageFormat.ISO if head[0x8001:0x8006] == b"CD001" else ImageFormat.RAW

@@ -62,6 +62,8 @@ def raw_image(image: Path, events: Events) -> Iterator[Path]:
     if image_format in (ImageFormat.RAW, ImageFormat.ISO):
         yield image
         return
+    if image_format is ImageFormat.TAR:
+        raise UsageError(f"{image} is no disk: machines boot it from the network", hint="flash an image of a disk")
     with tempfile.TemporaryDirectory(prefix=".metallize-flash-", dir=image.parent) as folder:
         raw = Path(folder, "raw")
         with step(events, "unpack", f"unpack {image.name} from {image_format}"):

@@ -125,6 +125,8 @@ class ImageFormat(StrEnum):
     QCOW2 = "qcow2"
     VMDK = "vmdk"
     VHDX = "vhdx"
+    TAR = "tar"
+    """No disk: an archive of what a server hands to a machine that boots from the network."""
 
 
 SUFFIX_FORMATS = {
@@ -135,6 +137,7 @@ SUFFIX_FORMATS = {
     ".qcow2": ImageFormat.QCOW2,
     ".vmdk": ImageFormat.VMDK,
     ".vhdx": ImageFormat.VHDX,
+    ".tar": ImageFormat.TAR,
 }
 
 
@@ -189,6 +192,7 @@ class Media(StrEnum):
     DISK = "disk"
     CD = "cd"
     USB = "usb"
+    NETWORK = "network"
 
 
 def parse_expect(value: object) -> object:
@@ -320,7 +324,10 @@ class MachineOverrides(Frozen):
     """What one entry of boot.machines changes for its machine."""
 
     machine: Annotated[str | None, Field(description="the machine to use, where the entry's name is not one")] = None
-    media: Annotated[Media | None, Field(description="disk, cd or usb; default: cd for .iso, else disk")] = None
+    media: Annotated[
+        Media | None,
+        Field(description="disk, cd, usb or network; default: cd for .iso, network for .tar, else disk"),
+    ] = None
     memory: Size | None = None
     cpus: Annotated[int | None, Field(strict=True, ge=1, le=64)] = None
     disk: Size | None = None

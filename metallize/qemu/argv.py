@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from metallize.model.machine import Machine
+from metallize.model.machine import Firmware, Machine
 from metallize.model.profile import ImageFormat, Media
 from metallize.qemu.firmware import FirmwarePair
 from metallize.qemu.network import Card, cards_of, network_options
@@ -19,6 +19,12 @@ QEMU_FORMATS = {
     ImageFormat.VHDX: "vhdx",
 }
 """What QEMU's block layer calls our container formats."""
+
+WRITABLE = frozenset({Media.DISK, Media.USB})
+"""What gets an overlay; nobody writes to a CD, and what is served over the network is only read."""
+
+BOOT_FILES = {Firmware.BIOS: "boot.ipxe", Firmware.UEFI: "bootx64.efi"}
+"""What is asked for first over the network: QEMU's BIOS cards run iPXE, which takes a script or a program."""
 
 TERMINAL = "stdio,mux=on,signal=off"
 """The serial port on the terminal: Ctrl-C goes to the guest, Ctrl-A is QEMU's."""
@@ -40,6 +46,8 @@ class GuestPlan:
     """The overlay's virtual size, where it is larger than the image."""
     overlay: Path | None = None
     """A qcow2 file over the image; None for a CD, which nobody can write."""
+    served: Path | None = None
+    """The folder that is handed out by TFTP, where the machine boots from the network."""
     firmware: FirmwarePair | None = None
     firmware_variables: Path | None = None
     """This run's own copy."""
@@ -138,7 +146,12 @@ def guest_argv(plan: GuestPlan, ports: Ports, *, paused: bool) -> tuple[str, ...
             ("-drive", f"if=none,id=seed0,format=raw,readonly=on,file={value(plan.seed)}"),
             ("-device", f"{machine.seed_device},drive=seed0"),
         ]
-    options += network_options(plan.cards or cards_of((), machine.nic_device), plan.forwards)
+    options += network_options(
+        plan.cards or cards_of((), machine.nic_device),
+        plan.forwards,
+        boot_file=BOOT_FILES[machine.firmware] if plan.served is not None else "",
+        served=value(plan.served or ""),
+    )
     if plan.capture is not None:
         options.append(("-object", f"filter-dump,id=capture0,netdev=net0,file={value(plan.capture)}"))
     options += [("-device", device) for device in machine.devices]
@@ -155,6 +168,8 @@ def guest_argv(plan: GuestPlan, ports: Ports, *, paused: bool) -> tuple[str, ...
 
 
 def _media(plan: GuestPlan) -> list[tuple[str, ...]]:
+    if plan.media is Media.NETWORK:
+        return []
     if plan.overlay is None:
         drive = f"format={QEMU_FORMATS[plan.image_format]},readonly=on,file={value(plan.image)}"
     else:
@@ -187,6 +202,11 @@ def overlay_argv(plan: GuestPlan, overlay: Path) -> tuple[str, ...]:
     return ("qemu-img", "create", "-q", "-f", "qcow2", "-F", backing, "-b", str(plan.image), str(overlay), *size)
 
 
+def unpack_argv(image: Path, folder: Path) -> tuple[str, ...]:
+    """The `tar` call that unpacks what is served over the network."""
+    return ("tar", "-xf", str(image), "--no-same-owner", "-C", str(folder))
+
+
 def tpm_argv(folder: Path) -> tuple[str, ...]:
     """The `swtpm` call of a script: it listens at FOLDER/tpm.socket, goes to the background and ends with QEMU."""
     return (
@@ -207,6 +227,9 @@ def repro_script(plan: GuestPlan) -> str:
     if plan.overlay is not None:
         mine = replace(mine, overlay=folder / "overlay.qcow2")
         steps.append(_quoted(overlay_argv(mine, folder / "overlay.qcow2")))
+    if plan.served is not None:
+        mine = replace(mine, served=folder / "tftp")
+        steps += [_quoted(("mkdir", str(folder / "tftp"))), _quoted(unpack_argv(mine.image, folder / "tftp"))]
     if plan.firmware is not None:
         mine = replace(mine, firmware_variables=folder / "vars.fd")
         steps.append(_quoted(("cp", str(plan.firmware.variables), str(folder / "vars.fd"))))

@@ -15,7 +15,7 @@ from metallize.command import spawn, tethered
 from metallize.errors import CommandError, HostError
 from metallize.events import Events, Note
 from metallize.model.machine import Machine
-from metallize.model.profile import Boot, ImageFormat, MachineOverrides, Media
+from metallize.model.profile import Boot, ImageFormat, MachineOverrides
 from metallize.qemu import accelerator
 from metallize.qemu.argv import TERMINAL, Ports, guest_argv
 from metallize.qemu.descriptors import socket_pair
@@ -56,7 +56,7 @@ def boot_interactive(
     with ExitStack() as stack:
         key = stack.enter_context(key_in_memory(access.private_text)) if access is not None else None
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="metallize-")))
-        plan = stack.enter_context(prepared_files(plan, folder, writable=plan.media is not Media.CD))
+        plan = stack.enter_context(prepared_files(plan, folder))
         plan = stack.enter_context(with_tpm(plan, folder))
         control, far = socket_pair(stack)
         ports = Ports(serial=TERMINAL, monitor=f"socket,fd={far.fileno()}", terminal=True)

@@ -47,23 +47,30 @@ def cards_of(nics: Sequence[Nic], device: str) -> tuple[Card, ...]:
     )
 
 
-def network_options(cards: Sequence[Card], forwards: Sequence[int]) -> list[tuple[str, ...]]:
-    """The options for the cards, and for the ports of the guest that the host reaches."""
+def network_options(
+    cards: Sequence[Card], forwards: Sequence[int], *, boot_file: str = "", served: str = ""
+) -> list[tuple[str, ...]]:
+    """The options for the cards, and for the ports of the guest that the host reaches.
+
+    With a `boot_file` the first card boots from it, and finds it and all else by TFTP in the folder `served`.
+    """
+    serving = f",tftp={served},bootfile={boot_file}" if boot_file else ""
     forwarded = "".join(f",hostfwd=tcp:127.0.0.1:0-:{port}" for port in forwards)
-    options: list[tuple[str, ...]] = [("-netdev", f"user,id=net0{forwarded}")]
+    options: list[tuple[str, ...]] = [("-netdev", f"user,id=net0{serving}{forwarded}")]
     networks = list(dict.fromkeys(card.network for card in cards))
     alone = sum(card.network == HOST_NETWORK for card in cards) == 1
     if not alone:
         options.append(("-netdev", f"hubport,id=net0-port,hubid={networks.index(HOST_NETWORK)},netdev=net0"))
-    for card in cards:
+    for number, card in enumerate(cards):
         port = "net0"
         if card.network != HOST_NETWORK or not alone:
             port = f"{card.name}-port"
             options.append(("-netdev", f"hubport,id={port},hubid={networks.index(card.network)}"))
         mac = f",mac={card.mac}" if card.mac else ""
         slot = f",addr={card.slot:#x}" if card.slot is not None else ""
-        # no boot ROM: nobody boots from the network, and looking for it takes seconds
-        options.append(("-device", f"{card.device},id={card.name},netdev={port}{mac}{slot},romfile="))
+        # without its boot ROM a card is no way to boot, and looking for a server takes seconds
+        rom = ",bootindex=0" if boot_file and number == 0 else ",romfile="
+        options.append(("-device", f"{card.device},id={card.name},netdev={port}{mac}{slot}{rom}"))
     return options
 
 

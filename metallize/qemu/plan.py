@@ -6,15 +6,16 @@ import json
 from pathlib import Path
 
 from metallize.command import run
-from metallize.errors import HostError
+from metallize.errors import HostError, UsageError
 from metallize.model.machine import Firmware, Machine
 from metallize.model.profile import Boot, ImageFormat, MachineOverrides, Media, parse_reach_target
 from metallize.model.report import AcceleratorUse
-from metallize.qemu.argv import QEMU_FORMATS, GuestPlan
+from metallize.qemu.argv import QEMU_FORMATS, WRITABLE, GuestPlan
 from metallize.qemu.firmware import find_firmware
 from metallize.qemu.network import cards_of
 
 SSH_PORT = 22
+_DEFAULT_MEDIA = {ImageFormat.ISO: Media.CD, ImageFormat.TAR: Media.NETWORK}
 
 
 def make_plan(
@@ -29,11 +30,17 @@ def make_plan(
 ) -> GuestPlan:
     """Everything decided but the names of this run's own files.
 
-    Raises HostError when the image or the firmware is missing, CommandError when the image is not what its suffix says.
+    Raises HostError when the image or the firmware is missing, UsageError where the image does not go with its media,
+    CommandError when the image is not what its suffix says.
     """
     if not image.is_file():
         raise HostError(f"there is no image {image}", hint="build it first: metallize build PROFILE")
-    media = overrides.media or (Media.CD if image_format is ImageFormat.ISO else Media.DISK)
+    media = overrides.media or _DEFAULT_MEDIA.get(image_format, Media.DISK)
+    if (media is Media.NETWORK) is not (image_format is ImageFormat.TAR):
+        raise UsageError(
+            f"{image} is {image_format}, and cannot be booted from {media}",
+            hint="a tar archive of what a server hands out is booted from the network, and nothing else is",
+        )
     firmware = None
     if machine.firmware is Firmware.UEFI:
         firmware = find_firmware(
@@ -49,7 +56,7 @@ def make_plan(
         media=media,
         image=image.resolve(),
         image_format=image_format,
-        disk_bytes=_grown(image, image_format, wanted) if wanted and media is not Media.CD else None,
+        disk_bytes=_grown(image, image_format, wanted) if wanted and media in WRITABLE else None,
         firmware=firmware,
         forwards=tuple(sorted({SSH_PORT} | {parse_reach_target(target).port for target in boot.reach})),
         credentials=credentials,

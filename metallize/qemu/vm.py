@@ -12,6 +12,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,7 +23,8 @@ from typing import IO
 
 from metallize.command import run, spawn, tethered
 from metallize.errors import CommandError, HostError
-from metallize.qemu.argv import GuestPlan, Ports, guest_argv, overlay_argv, repro_script
+from metallize.model.profile import Media
+from metallize.qemu.argv import WRITABLE, GuestPlan, Ports, guest_argv, overlay_argv, repro_script, unpack_argv
 from metallize.qemu.console import SerialConsole
 from metallize.qemu.descriptors import descriptor_path, nameless_file, socket_pair
 from metallize.qemu.qmp import QmpMonitor
@@ -61,17 +63,22 @@ def make_run_folder(runs: Path, now: datetime | None = None) -> Path:
 
 
 @contextmanager
-def prepared_files(plan: GuestPlan, folder: Path, *, writable: bool) -> Iterator[GuestPlan]:
+def prepared_files(plan: GuestPlan, folder: Path) -> Iterator[GuestPlan]:
     """The plan with its overlay and its copy of the firmware's variables, for one machine after another.
 
     They are gone as soon as nobody holds them open any more: their names are those of our descriptors.
     """
     with ExitStack() as stack:
-        if writable:
+        if plan.media in WRITABLE:
             overlay = nameless_file(stack, folder)
             argv = overlay_argv(plan, descriptor_path(overlay))
             run(argv, pass_fds=(overlay,), hint="is the image what its suffix says?")
             plan = replace(plan, overlay=descriptor_path(overlay), descriptors=(*plan.descriptors, overlay))
+        if plan.media is Media.NETWORK:
+            served = Path(tempfile.mkdtemp(prefix="tftp-", dir=folder.absolute()))
+            stack.callback(shutil.rmtree, served, ignore_errors=True)
+            run(unpack_argv(plan.image, served), hint="is the image what its suffix says?")
+            plan = replace(plan, served=served)
         if plan.firmware is not None:
             variables = nameless_file(stack, folder)
             path = descriptor_path(variables)

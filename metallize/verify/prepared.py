@@ -16,7 +16,7 @@ from pathlib import Path
 from metallize.deadline import Deadline
 from metallize.errors import HostError
 from metallize.guest import ShellError
-from metallize.model.profile import ConsoleRules, Media, TimeBudgets
+from metallize.model.profile import ConsoleRules, TimeBudgets
 from metallize.model.report import AcceleratorUse, StageTime
 from metallize.qemu.argv import GuestPlan
 from metallize.qemu.plan import make_plan
@@ -85,7 +85,7 @@ class PreparedBoot:
     def with_fresh_disk(self) -> Iterator[PreparedBoot]:
         """The same boot of a disk that nobody has written to yet."""
         plan = replace(self.plan, overlay=None, firmware_variables=None, state=None, tpm_state=None, descriptors=())
-        with prepared_files(plan, self.folder, writable=plan.media is not Media.CD) as ready:
+        with prepared_files(plan, self.folder) as ready:
             yield replace(self, plan=ready)
 
     def session(self, guest: RunningGuest, *, suffix: str = "", from_position: int = 0) -> BootSession:
@@ -128,7 +128,7 @@ def prepared_boot(
     )
     plan = replace(plan, one_thread=one_thread, published=request.published, snapshots=bool(request.groups))
     folder = make_run_folder(request.runs_dir / request.machine_entry)
-    with prepared_files(plan, folder, writable=plan.media is not Media.CD) as ready:
+    with prepared_files(plan, folder) as ready:
         yield PreparedBoot(
             request=request,
             accelerator=accelerator,

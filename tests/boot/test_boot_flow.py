@@ -175,7 +175,7 @@ def filesystem_of(image: Path, folder: Path) -> str:
         image=image,
         image_format=ImageFormat.RAW,
     )
-    with prepared_files(plan, folder, writable=True) as ready:
+    with prepared_files(plan, folder) as ready:
         [checked] = check_filesystems(ready, folder)
     return checked.problem
 

@@ -91,6 +91,24 @@ def test_the_script_starts_a_tpm_of_its_own() -> None:
     subprocess.run(["sh", "-n"], input=script.encode(), check=True)
 
 
+def test_an_empty_machine_has_a_server_and_no_disk() -> None:
+    plan = replace(PLAN, media=Media.NETWORK, image_format=ImageFormat.TAR, served=Path("/run/a,b/tftp"))
+    given = options(plan)
+    assert not [value for option, value in given if option == "-drive"]
+    netdev = next(value for option, value in given if option == "-netdev")
+    assert netdev.startswith("user,id=net0,tftp=/run/a,,b/tftp,bootfile=boot.ipxe,hostfwd=")
+    assert ("-device", "virtio-net-pci,id=nic0,netdev=net0,bootindex=0") in given, "with its boot ROM"
+    script = repro_script(plan)
+    assert script.index("tar -xf") < script.index("qemu-system-x86_64")
+    assert "/run/a" not in script
+
+
+def test_the_seed_is_a_disk_that_nobody_writes_to() -> None:
+    given = options(replace(PLAN, seed=Path("/run/seed.iso")))
+    assert ("-drive", "if=none,id=seed0,format=raw,readonly=on,file=/run/seed.iso") in given
+    assert ("-device", "virtio-blk-pci,drive=seed0") in given
+
+
 def test_nothing_comes_by_default() -> None:
     argv = guest_argv(PLAN, PORTS, paused=True)
     assert {"-nodefaults", "-no-user-config", "-S"} <= set(argv)
