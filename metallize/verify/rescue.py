@@ -20,6 +20,8 @@ RESCUE_SECONDS = 8.0
 """For everything, on a host of normal speed."""
 LONGEST_SECONDS = 40.0
 """On any host."""
+SEEN_CHARACTERS = 8000
+"""So far back a prompt is looked for: kernel messages may have come after it."""
 ANSWER_SHARE = 4
 """A prompt that has not shown a sign of life after this part of the time never will."""
 
@@ -67,8 +69,9 @@ PLACES = {
 """By the rule that ended the boot."""
 
 _LOCKED = r"root account is locked"
-_PASSWORD = r"(?i:root password for maintenance|^Password)[^\n]*(?:\n[^\n]*)?: ?\Z"  # noqa: S105 - a pattern
-_ENTER = r"Press Enter for maintenance[^\n]*(?:\n[^\n]*)?\Z"
+_PASSWORD = r"(?i)root password for (?:system )?maintenance[^\n]*\n[^\n]*Control-D[^\n:]*: ?"  # noqa: S105 - a pattern
+_ENTER = r"(?i)Press Enter for (?:system )?maintenance[^\n]*\n[^\n]*Control-D[^\n:]*: ?"
+"""sulogin(8)'s two lines; kernel messages may follow them."""
 _SHELL = r"\(initramfs\) ?\Z|(?:^|\n)[^\n]*[#$] ?\Z"
 _WRONG = r"Login incorrect|incorrect password"
 
@@ -85,9 +88,9 @@ def rescue(
         return None
     deadline = Deadline.after(min(RESCUE_SECONDS * slowness, LONGEST_SECONDS), "what the prompt can tell")
     talk = Dialogue(console, watch)
-    talk.position = max(0, talk.position - 2000)
+    talk.position = max(0, talk.position - SEEN_CHARACTERS)
     try:
-        problem = _reach_shell(talk, login, deadline)
+        problem = _reach_shell(talk, login, deadline, nudged=place is INITRD)
         if problem is not None:
             return f"nothing was collected where the boot stopped: {problem}"
         answers = list(_ask(talk, place.commands, deadline))
@@ -99,25 +102,34 @@ def rescue(
     return f"{len(answers)} of {len(place.commands)} things to see were collected where the boot stopped: {place.file}"
 
 
-def _reach_shell(talk: Dialogue, login: Login | None, deadline: Deadline) -> str | None:
-    """Why there is no shell, or None when its prompt is there."""
+def _reach_shell(talk: Dialogue, login: Login | None, deadline: Deadline, *, nudged: bool) -> str | None:
+    """Why there is no shell, or None when its prompt is there.
+
+    A newline shows a shell's prompt again where kernel messages came after it, but is a wrong password to sulogin.
+    """
     patterns = {"locked": _LOCKED, "wrong": _WRONG, "password": _PASSWORD, "enter": _ENTER, "shell": _SHELL}
+    answered = False
     for _ in range(4):
         limit = deadline.sooner(deadline.remaining / ANSWER_SHARE, "a prompt")
-        came = talk.expect(patterns, limit, on_quiet=lambda: talk.type("\r"))
+        nudge = (lambda: talk.type("\r")) if nudged or answered else None
+        came = talk.expect(patterns, limit, on_quiet=nudge)
         match came:
             case "shell":
                 return None
             case "enter":
                 talk.type("\r")
+                answered = True
             case "password" if login is not None and login.user == "root":
                 talk.type(f"{login.password}\r")
+                answered = True
             case "password":
                 return "the emergency shell asks for root's password, which the profile does not declare"
             case "locked":
                 return "root's account is locked, so that the emergency mode of this image has no shell"
-            case "wrong":
+            case "wrong" if answered:
                 return "the emergency shell does not take the password that the profile declares for root"
+            case "wrong":
+                continue
             case _:
                 return "no prompt came"
     return "no shell came"

@@ -72,8 +72,19 @@ def test_no_shell_is_said_and_why(greeting: str, words: str, tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
-def test_roots_password_opens_the_emergency_shell(tmp_path: Path) -> None:
-    prompt = "Give root password for maintenance\r\n(or press Control-D to continue): "
+PROMPTS = {
+    "debian 12": "Give root password for maintenance\r\n(or press Control-D to continue): ",
+    "debian 13": "Enter root password for system maintenance\r\n(or press Control-D to continue): ",
+    "kernel messages after it": (
+        "Enter root password for system maintenance\r\n(or press Control-D to continue): "
+        "[   20.365457] input: PC Speaker as /devices/platform/pcspkr/input/input4\r\n"
+        "[   22.181081] powernow_k8: Power state transitions not supported\r\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS)
+def test_roots_password_opens_the_emergency_shell(prompt: str, tmp_path: Path) -> None:
     setup = "PAGER=cat SYSTEMD_COLORS=0 TERM=dumb; export PAGER SYSTEMD_COLORS TERM"
     first = f"echo mz''-begin-0; {EMERGENCY.commands[0]} 2>&1; echo mz''-end-0"
     getty = Getty(
@@ -87,7 +98,17 @@ def test_roots_password_opens_the_emergency_shell(tmp_path: Path) -> None:
     note = at(getty, tmp_path, login=ROOT_LOGIN)
     assert note is not None
     assert note.startswith("1 of ")
+    assert getty.lines[0] == "secret"
     assert "data.mount loaded failed" in (tmp_path / "emergency.txt").read_text()
+
+
+def test_a_root_without_a_password_needs_one_key(tmp_path: Path) -> None:
+    prompt = "Press Enter for maintenance\r\n(or press Control-D to continue): "
+    getty = Getty(prompt, [("", "\r\nroot@vm:~# ")])
+    note = at(getty, tmp_path)
+    assert note is not None
+    assert getty.lines[0] == ""
+    assert "export PAGER" in getty.lines[1]
 
 
 def test_a_wrong_password_of_root_is_said(tmp_path: Path) -> None:
