@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -37,13 +38,14 @@ _PROGRAMS = (
     ("qemu-img", "makes overlays", "sudo apt-get install qemu-utils", True),
     ("swtpm", "gives guests a TPM", "sudo apt-get install swtpm", False),
     ("mmdebstrap", "makes base images where no registry is", "sudo apt-get install mmdebstrap", False),
-    ("qemu-system-aarch64", "boots 64-bit ARM guests", "sudo apt-get install qemu-system-arm", False),
+    ("qemu-system-aarch64", "boots a Raspberry Pi's card", "sudo apt-get install qemu-system-arm", False),
+    ("mcopy", "reads a Raspberry Pi's card", "sudo apt-get install mtools", False),
 )
 
 
 def examine() -> tuple[Finding, ...]:
     """Look at everything; never raises for what is missing."""
-    return (*_docker(), *_programs(), *_firmware(), _kvm(), _space())
+    return (*_docker(), *_programs(), _emulation(), *_firmware(), _kvm(), _space())
 
 
 def _docker() -> Iterator[Finding]:
@@ -71,6 +73,24 @@ def _programs() -> Iterator[Finding]:
             mend=mend,
             needed=needed,
         )
+
+
+def _emulation() -> Finding:
+    """Whether containers of the other architecture run here: binfmt_misc(kernel), whose flag F reaches into them."""
+    foreign = "x86_64" if platform.machine() == "aarch64" else "aarch64"
+    entry = Path(f"/proc/sys/fs/binfmt_misc/qemu-{foreign}")
+    try:
+        flags = [line for line in entry.read_text().splitlines() if line.startswith("flags:")]
+    except OSError:
+        flags = []
+    fine = any("F" in line.removeprefix("flags:") for line in flags)
+    return Finding(
+        subject=f"{foreign} containers",
+        fine=fine,
+        detail=f"{entry} {'runs them' if fine else 'is not there, or lacks flag F'}",
+        mend="sudo apt-get install qemu-user-static binfmt-support, then start scripts/quickstart, which registers it",
+        needed=False,
+    )
 
 
 def _firmware() -> Iterator[Finding]:

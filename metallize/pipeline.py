@@ -24,6 +24,7 @@ from metallize.model.loaded import Profile
 from metallize.model.plan import BuildPlan, ImageStack
 from metallize.model.profile import Boot, ImageFormat
 from metallize.model.report import BootReport
+from metallize.planner import NATIVE_ARGUMENT
 from metallize.planner import plan as make_plan
 from metallize.sources import LayerSource, read_layer
 from metallize.store import Store, Stored, write_json
@@ -72,6 +73,14 @@ def plan_of(profile: Profile, catalog: Catalog, options: Options) -> BuildPlan:
         rootfs=parts,
         tools=[read_layer(_folder_layer(folder)) for folder in (common, generator.folder)],
         seal=read_layer(_folder_layer(common / "seal")),
+        native=read_layer(
+            Layer(
+                name="native-tools",
+                path=common / "native" / "Dockerfile",
+                context=common / "native",
+                summary="tools of this host's architecture, so that the costly ones are not emulated (taken out again)",
+            )
+        ),
         host_platform=host_platform(),
         build_dir=options.build_dir or Path(profile.settings.build_dir),
     )
@@ -180,6 +189,10 @@ def _build_stack(
                 building.cached()
                 image = found
             else:
+                if layer.native_base is not None:
+                    native = bases.resolve(engine, layer.native_base, events)
+                    given = {**layer.build_args, NATIVE_ARGUMENT: native.image.reference}
+                    layer = replace(layer, build_args=given)  # noqa: PLW2901 - the same layer, now complete
                 image = engine.build(layer, parent, stack.platform, building.output, fresh=fresh)
         built.append(image)
         parent = image

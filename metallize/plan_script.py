@@ -19,6 +19,9 @@ GENERATOR_LIMITS = (
     "--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only", "--tmpfs", "/tmp",  # noqa: S108 - the container's own
 )  # fmt: skip
 
+NATIVE_BASE = "native_base"
+"""The shell variable that names the image of the host's own architecture."""
+
 _FUNCTIONS = r"""
 set -eu
 export DOCKER_BUILDKIT=1 BUILDX_BUILDER=default BUILDX_NO_DEFAULT_ATTESTATIONS=1
@@ -36,6 +39,7 @@ if [ -z "${docker-}" ]; then
     if command -v "$docker" >/dev/null && can_build "$docker"; then break; fi
   done
 fi
+here() { [ "$("$docker" image inspect --format '{{.Os}}/{{.Architecture}}' "$1" 2>/dev/null)" = "$2" ]; }
 id_of() { "$docker" image inspect --format '{{.Id}}' "$1" 2>/dev/null; }
 parent_of() { "$docker" image inspect --format '{{index .Config.Labels "%(label)s"}}' "$1" 2>/dev/null || true; }
 
@@ -120,6 +124,8 @@ def _stack(stack: ImageStack, variable: str) -> tuple[list[str], str]:
         lines += _base(stack.base.reference, stack.platform, variable)
         parent = f'"${variable}"'
     for layer in stack.layers:
+        if layer.native_base:
+            lines += _base(layer.native_base.reference, layer.native_base.platform, NATIVE_BASE)
         lines += _layer(layer, parent, stack.platform)
         parent = shlex.quote(layer.tag)
     return lines, parent
@@ -132,15 +138,15 @@ def _base(reference: str, platform: Platform, variable: str) -> list[str]:
     wanted = distribution(reference)
     pull = f'"$docker" pull --quiet --platform {platform} {word} >&2'
     if wanted is None:
-        return [*lines, f'[ -n "$(id_of {word})" ] || {pull}']
+        return [*lines, f"here {word} {platform} || {pull}"]
     own = base_tag(reference, platform)
     make = shlex.join(bootstrap_argv(wanted, platform, "-"))
     return [
         *lines,
-        f'if [ -z "$(id_of {word})" ]; then',
-        f'  if [ -n "$(id_of {own})" ] || ! {pull}; then',
+        f"if ! here {word} {platform}; then",
+        f"  if here {own} {platform} || ! {pull}; then",
         f"    {variable}={own}",
-        f'    if [ -z "$(id_of {own})" ]; then',
+        f"    if ! here {own} {platform}; then",
         f"      say 'no registry gave {reference}: making it from the distribution'\\''s packages'",
         "      scratch=$(mktemp -d)",
         "      # shellcheck disable=SC2016 # the hook's own variable",
@@ -157,6 +163,7 @@ def _base(reference: str, platform: Platform, variable: str) -> list[str]:
 def _layer(layer: LayerBuild, parent: str, platform: Platform) -> list[str]:
     words = [shlex.quote(str(layer.dockerfile)), shlex.quote(str(layer.context)), "--platform", str(platform)]
     words += ["--build-arg", f"METALLIZE_SRC_IMG={parent}"] if parent != "''" else []
+    words += ["--build-arg", f'METALLIZE_NATIVE_IMG="${NATIVE_BASE}"'] if layer.native_base else []
     for name, value in layer.build_args.items():
         words += ["--build-arg", shlex.quote(f"{name}={value}")]
     return [*_comment(f"{layer.name}: {layer.summary}"), f"build_layer {layer.tag} {parent} {' '.join(words)}"]

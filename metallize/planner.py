@@ -7,10 +7,11 @@ import json
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from metallize.app import AppLayer, app_unit
-from metallize.bootstrap import supports
+from metallize.bootstrap import distribution, supports
 from metallize.errors import Problem, ProfileError
 from metallize.model.catalogue import Generator
 from metallize.model.loaded import Profile
@@ -19,6 +20,7 @@ from metallize.model.profile import SUFFIX_FORMATS, Platform
 from metallize.sources import LayerSource
 
 SOURCE_ARGUMENT = "METALLIZE_SRC_IMG"
+NATIVE_ARGUMENT = "METALLIZE_NATIVE_IMG"
 TOOLS_BASE = "debian:trixie"
 """What the generators' own images stand on, whatever the profile's distribution is."""
 
@@ -32,13 +34,15 @@ def plan(
     rootfs: Sequence[str | LayerSource],
     tools: Sequence[LayerSource],
     seal: LayerSource,
+    native: LayerSource,
     host_platform: Platform,
     build_dir: Path,
 ) -> BuildPlan:
     """Decide everything about a build.
 
     `rootfs` has the profile's images in order, an image reference as a string; `tools` the generator's own
-    stack. Raises ProfileError, with places, where layers do not stack or the generator does not fit.
+    stack; `native` is the layer that spares a foreign rootfs the emulation of the costliest tools. Raises
+    ProfileError, with places, where layers do not stack or the generator does not fit.
     """
     problems = [*_misfits(profile, generator), *_unstacked(profile, rootfs), *_unsupported(profile, rootfs)]
     if problems:
@@ -59,6 +63,8 @@ def plan(
         units={app.name: app.text} if app else {},
     )
     rootfs_stack = _stack(rootfs, arguments, profile.platform)
+    if _takes_native_tools(rootfs, profile.platform, host_platform):
+        rootfs_stack = _with_native_tools(native, rootfs, arguments, profile.platform, host_platform)
     tools_stack = _stack([TOOLS_BASE, *tools], {}, host_platform)
     seal_step = Seal(
         dockerfile=seal.layer.path, context=seal.layer.context, fstab=fill(generator.fstab, ids).rstrip("\n")
@@ -167,6 +173,26 @@ def _stack(parts: Sequence[str | LayerSource], arguments: Mapping[str, str], pla
             )
         )
     return ImageStack(base=base, layers=tuple(layers), platform=platform)
+
+
+def _takes_native_tools(rootfs: Sequence[str | LayerSource], platform: Platform, host: Platform) -> bool:
+    """Whether the rootfs is emulated and its base is one whose tools the host's own edition of it has too."""
+    first = rootfs[0]
+    return platform is not host and isinstance(first, str) and distribution(first) is not None and len(rootfs) > 1
+
+
+def _with_native_tools(
+    native: LayerSource,
+    rootfs: Sequence[str | LayerSource],
+    arguments: Mapping[str, str],
+    platform: Platform,
+    host: Platform,
+) -> ImageStack:
+    """The stack with the host's tools right above its base."""
+    stack = _stack([rootfs[0], native, *rootfs[1:]], arguments, platform)
+    assert stack.base is not None  # noqa: S101 - see _takes_native_tools
+    tools = replace(stack.layers[0], native_base=BaseImage(reference=stack.base.reference, platform=host))
+    return replace(stack, layers=(tools, *stack.layers[1:]))
 
 
 def _app_layers(rootfs: Sequence[str | LayerSource], arguments: Mapping[str, str]) -> Iterator[AppLayer]:

@@ -111,6 +111,11 @@ def entries_of(profile: Profile, catalog: Catalog, machines: Sequence[str]) -> M
             )
         if has_tpm(profile.boot or Boot(), overrides) and not machine.tpm_device:
             raise UsageError(f"machine {name} can have no TPM", hint=f"set boot.machines.{name}.tpm: false")
+        if profile.boot is not None and profile.boot.reboot and not machine.resets:
+            raise UsageError(
+                f"machine {name} cannot reboot: QEMU does not emulate its reset",
+                hint="leave out boot.reboot for it",
+            )
     if not entries:
         raise UsageError(
             f"{profile.path}: generator {generator.name} makes no bootable disk, so there is nothing to verify",
@@ -172,7 +177,10 @@ _PACKAGES = {"qemu-system-x86_64": "qemu-system-x86", "qemu-system-aarch64": "qe
 
 def require_emulators(machines: Iterable[Machine]) -> None:
     """Raise HostError, with the package to install, where QEMU or its qemu-img is missing."""
+    machines = tuple(machines)
     wanted = {machine.qemu: _PACKAGES.get(machine.qemu, "qemu-system") for machine in machines}
+    if any(machine.board for machine in machines):
+        wanted["mcopy"] = "mtools"
     for program, package in {**wanted, "qemu-img": "qemu-utils"}.items():
         if shutil.which(program) is None:
             raise HostError(

@@ -32,6 +32,8 @@ class LayerBuild:
     context: Path
     build_args: Mapping[str, str]
     tag: str
+    native_base: BaseImage | None = None
+    """An image of the building host's own architecture that it takes tools from, as METALLIZE_NATIVE_IMG."""
     runtime_only: tuple[Instruction, ...] = ()
 
 

@@ -30,14 +30,8 @@ from metallize.model.report import AcceleratorUse
 
 PROBE_SECONDS = 5.0
 """The hard limit of one probe: one that works takes a quarter of a second."""
-NORMAL_LOOP_SECONDS = 0.015
-"""The probe's loop where slowness is 1.0.
-
-A boot is not all computing, so this scales a boot's time and not the loop's: where the loop takes 0.055 s (TCG on
-a server's core of 2022), a Debian live system boots in about 3.6 times what KVM needs for it.
-"""
 DONE_STATUS = 33
-"""isa-debug-exit ends QEMU with (value << 1) | 1, and the probe writes 0x10."""
+"""isa-debug-exit ends QEMU with (value << 1) | 1, and the probe writes 0x10; semihosting ends it as it is told."""
 _CACHE_VERSION = 2
 _GIVEN_UP_BYTES = 1000
 """A register dump is longer than that, and a warning shorter."""
@@ -62,7 +56,7 @@ class ProbeResult:
 
 def probe(machine: Machine, accelerator: str, cpu: str) -> ProbeResult:
     """Run the probe once. Raises HostError when QEMU is missing."""
-    with as_file(files("metallize.qemu").joinpath("probe.bin")) as program:
+    with as_file(files("metallize.qemu").joinpath(machine.probe)) as program:
         argv = probe_argv(machine, accelerator, cpu, program)
         with (
             tempfile.TemporaryFile() as messages,
@@ -81,9 +75,9 @@ def probe_argv(machine: Machine, accelerator: str, cpu: str, program: Path) -> t
     return (
         machine.qemu,
         *("-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"),
-        *("-machine", machine.qemu_machine, "-accel", accelerator, "-cpu", cpu, "-m", "64M"),
+        *("-machine", machine.qemu_machine, "-accel", accelerator, "-cpu", cpu),
         *("-chardev", "stdio,id=serial0,signal=off", "-serial", "chardev:serial0"),
-        *("-device", "isa-debug-exit,iobase=0xf4,iosize=4"),
+        *machine.probe_options,
         *("-kernel", str(program)),
     )
 
@@ -187,7 +181,7 @@ def _choose(machine: Machine, choice: Choice) -> AcceleratorUse:
             result = probe(machine, "kvm", cpu)
             if not result.problem:
                 reason = "KVM ran the probe guest" + (f" with -cpu {cpu} ({problem})" if problem else "")
-                return _use("kvm", cpu, reason, result)
+                return _use(machine, "kvm", cpu, reason, result)
             problem = "; ".join(filter(None, (problem, f"-cpu {cpu}: {result.problem}")))
         if choice is Choice.KVM:
             raise HostError(
@@ -199,15 +193,17 @@ def _choose(machine: Machine, choice: Choice) -> AcceleratorUse:
         raise HostError(f"{machine.qemu} cannot run a guest even with TCG: {result.problem}", hint="reinstall QEMU")
     if choice is Choice.TCG:
         reason = "TCG was asked for"
-    elif KVM.exists():
+    elif machine.cpus_hardware and KVM.exists():
         reason = f"/dev/kvm is there, but does not run a guest ({problem})"
     else:
         reason = problem
-    return _use("tcg", machine.cpu_emulated, reason, result)
+    return _use(machine, "tcg", machine.cpu_emulated, reason, result)
 
 
 def kvm_absence(machine: Machine) -> str:
     """Why KVM need not be tried; empty when it should be."""
+    if not machine.cpus_hardware:
+        return f"QEMU emulates {machine.name} only"
     if platform.machine() != {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}[machine.platform]:
         return f"KVM runs no {machine.platform} guest on {platform.machine()}"
     if not KVM.exists():
@@ -217,8 +213,8 @@ def kvm_absence(machine: Machine) -> str:
     return ""
 
 
-def _use(name: str, cpu: str, reason: str, result: ProbeResult) -> AcceleratorUse:
-    slowness = max(1.0, result.loop_seconds / NORMAL_LOOP_SECONDS)
+def _use(machine: Machine, name: str, cpu: str, reason: str, result: ProbeResult) -> AcceleratorUse:
+    slowness = max(1.0, result.loop_seconds / machine.probe_normal_seconds)
     return AcceleratorUse(name=name, cpu=cpu, reason=reason, slowness=round(slowness, 2), cached=False)
 
 
@@ -252,6 +248,7 @@ def _key(machine: Machine, choice: Choice) -> str:
         version,
         kvm,
         (machine.qemu, machine.qemu_machine, machine.cpu_emulated, machine.cpus_hardware),
-        files("metallize.qemu").joinpath("probe.bin").read_bytes(),
+        files("metallize.qemu").joinpath(machine.probe).read_bytes(),
+        (machine.probe_options, machine.probe_normal_seconds),
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]

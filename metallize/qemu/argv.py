@@ -8,6 +8,7 @@ from pathlib import Path
 
 from metallize.model.machine import Firmware, Machine
 from metallize.model.profile import ImageFormat, Media
+from metallize.qemu.board import OPTIONS, BoardBoot, last_console, mcopy_argv
 from metallize.qemu.firmware import FirmwarePair
 from metallize.qemu.network import Card, cards_of, network_options
 
@@ -51,6 +52,10 @@ class GuestPlan:
     firmware: FirmwarePair | None = None
     firmware_variables: Path | None = None
     """This run's own copy."""
+    board: BoardBoot | None = None
+    """What takes the place of a firmware that QEMU does not emulate."""
+    board_files: tuple[Path, ...] = ()
+    """Copies of the board's files, in their order."""
     descriptors: tuple[int, ...] = ()
     """Open files that QEMU inherits: the overlay and the variables, which have no other name."""
     cards: tuple[Card, ...] = ()
@@ -86,6 +91,27 @@ class GuestPlan:
         """Of the firmware's variables: a raw file cannot be saved and put back with the machine."""
         return "qcow2" if self.snapshots or self.firmware is None else self.firmware.variables_format
 
+    @property
+    def serial_ports(self) -> tuple[str, ...]:
+        """The kernel's names of the serial ports, in QEMU's order."""
+        return self.machine.serial_ports or (self.machine.console,)
+
+    @property
+    def console(self) -> str:
+        """The serial port on which the system speaks and listens."""
+        line = self.board.command_line if self.board is not None else ""
+        return last_console(line, self.serial_ports) or self.machine.console
+
+    @property
+    def other_ports(self) -> tuple[str, ...]:
+        return tuple(name for name in self.serial_ports if name != self.console)
+
+    @property
+    def echoing_ports(self) -> frozenset[str]:
+        """Other ports on which the kernel prints what it prints on the console."""
+        line = self.board.command_line if self.board is not None else ""
+        return frozenset(name for name in self.other_ports if last_console(line, (name,)))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
@@ -94,6 +120,8 @@ class Ports:
     serial: str
     monitor: str
     """Empty: no QMP."""
+    others: tuple[str, ...] = ()
+    """Backends of the machine's other serial ports, in their order; `null` where none is given."""
     terminal: bool = False
     """The serial port's backend is a terminal that also offers QEMU's monitor (Ctrl-A C)."""
 
@@ -116,8 +144,8 @@ def guest_argv(plan: GuestPlan, ports: Ports, *, paused: bool) -> tuple[str, ...
         ("-machine", machine.qemu_machine),
         ("-accel", accel),
         ("-cpu", plan.cpu),
-        ("-smp", str(plan.cpus)),
-        ("-m", f"{plan.memory_bytes >> 20}M"),
+        ("-smp", str(machine.cpus or plan.cpus)),
+        ("-m", f"{(machine.memory_bytes or plan.memory_bytes) >> 20}M"),
         ("-action", "panic=none"),
     ]
     options += [("-global", each) for each in machine.properties]
@@ -129,14 +157,8 @@ def guest_argv(plan: GuestPlan, ports: Ports, *, paused: bool) -> tuple[str, ...
             ("-drive", f"if=pflash,unit=0,format={code.code_format},readonly=on,file={value(code.code)}"),
             ("-drive", f"if=pflash,unit=1,format={plan.variables_format},file={value(variables)}"),
         ]
-    options += [
-        ("-chardev", f"{ports.serial},id=serial0"),
-        ("-serial", "chardev:serial0"),
-    ]
-    if ports.monitor:
-        options += [("-chardev", f"{ports.monitor},id=monitor0"), ("-mon", "chardev=monitor0,mode=control")]
-    if ports.terminal:
-        options.append(("-mon", "chardev=serial0,mode=readline"))
+    options += _board(plan)
+    options += _ports(plan, ports)
     options += _media(plan)
     if plan.state is not None:
         # no device: the guest does not see it
@@ -163,8 +185,36 @@ def guest_argv(plan: GuestPlan, ports: Ports, *, paused: bool) -> tuple[str, ...
         ]
     if plan.display:
         options.append(("-device", "VGA"))
-    options += [("-smbios", f"type=11,value={value(credential)}") for credential in plan.credentials]
+    if machine.smbios:
+        options += [("-smbios", f"type=11,value={value(credential)}") for credential in plan.credentials]
     return (machine.qemu, *(word for option in options for word in option))
+
+
+def _ports(plan: GuestPlan, ports: Ports) -> list[tuple[str, ...]]:
+    options: list[tuple[str, ...]] = []
+    others = iter(ports.others)
+    for number, name in enumerate(plan.serial_ports):
+        backend = ports.serial if name == plan.console else next(others, "null")
+        options += [("-chardev", f"{backend},id=serial{number}"), ("-serial", f"chardev:serial{number}")]
+    if ports.monitor:
+        options += [("-chardev", f"{ports.monitor},id=monitor0"), ("-mon", "chardev=monitor0,mode=control")]
+    if ports.terminal:
+        options.append(("-mon", f"chardev=serial{plan.serial_ports.index(plan.console)},mode=readline"))
+    return options
+
+
+def _board(plan: GuestPlan) -> list[tuple[str, ...]]:
+    """Kernel, device tree, initrd and command line, where QEMU has no firmware that would load them."""
+    if plan.board is None:
+        return []
+    line = plan.board.command_line
+    if not plan.machine.smbios:
+        # systemd(1): a credential on the kernel's command line, NAME:BASE64
+        prefix = "io.systemd.credential.binary:"
+        given = [text.removeprefix(prefix).replace("=", ":", 1) for text in plan.credentials]
+        line = " ".join([line, *(f"systemd.set_credential_binary={text}" for text in given)])
+    pairs = zip(OPTIONS, plan.board_files, strict=False)  # the initrd is last, and may be none
+    return [*((option, str(path)) for option, path in pairs), ("-append", line)]
 
 
 def _media(plan: GuestPlan) -> list[tuple[str, ...]]:
@@ -188,6 +238,8 @@ def _media(plan: GuestPlan) -> list[tuple[str, ...]]:
                 ("-drive", f"if=none,id=image0,{drive}"),
                 ("-device", "usb-storage,drive=image0,bootindex=0"),
             ]
+        case Media.DISK if plan.machine.disk_interface:
+            return [("-drive", f"if={plan.machine.disk_interface},{drive}")]
         case Media.DISK:
             return [
                 ("-drive", f"if=none,id=image0,{drive}"),
@@ -238,6 +290,11 @@ def repro_script(plan: GuestPlan) -> str:
         mine = replace(mine, tpm_chardev=f"socket,path={folder}/tpm.socket")
         steps.append(_quoted(tpm_argv(folder)))
         end = f'[ ! -e "$folder/tpm.pid" ] || kill "$(cat "$folder/tpm.pid")" 2>/dev/null || :; {end}'
+    if plan.board is not None:
+        copies = tuple(folder / option.lstrip("-") for option, _ in zip(OPTIONS, plan.board.files, strict=False))
+        mine = replace(mine, board_files=copies)
+        for name, copy in zip(plan.board.files, copies, strict=True):
+            steps.append(_quoted(mcopy_argv(plan.board.partition, name, str(copy))))
     ports = Ports(serial=TERMINAL, monitor="", terminal=True)
     steps.append(_quoted(guest_argv(mine, ports, paused=False)))
     places = " ".join(shlex.quote(str(path)) for path in (plan.image, plan.published) if path is not None)

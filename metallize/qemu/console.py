@@ -1,14 +1,17 @@
-"""The serial port of a running guest: one thread reads it, writes it down, and shows it to the watch."""
+"""The serial ports of a running guest: one thread reads them, writes them down, and shows them to the watch."""
 
 from __future__ import annotations
 
 import contextlib
 import select
+import selectors
 import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TextIO
 
 from metallize.deadline import Deadline
 from metallize.errors import HostError
@@ -29,10 +32,23 @@ WRITE_SECONDS = 10.0
 
 
 class SerialConsole:
-    """One serial port: `console.log` gets its raw bytes, `console.txt` its clean lines with their times."""
+    """The port on which the system speaks and listens.
 
-    def __init__(self, port: socket.socket, folder: Path, watch: BootWatch) -> None:
+    `console.log` gets its raw bytes, `console.txt` its clean lines with their times. The lines of a board's other ports
+    go there too, with the port's name, and raw to a log of their own.
+    """
+
+    def __init__(
+        self,
+        port: socket.socket,
+        folder: Path,
+        watch: BootWatch,
+        *,
+        others: Mapping[str, socket.socket] | None = None,
+        echoing: frozenset[str] = frozenset(),
+    ) -> None:
         self._port = port
+        self._others = {near: _Other(name, folder, heard=name not in echoing) for name, near in (others or {}).items()}
         self._watch = watch
         self._normaliser = Normaliser()
         self._folder = folder
@@ -57,6 +73,8 @@ class SerialConsole:
         if self._thread.ident is not None:
             self._thread.join(5)
         self._port.close()
+        for near in self._others:
+            near.close()
         if self._problem is not None:
             raise HostError(f"the console's log could not be written: {self._problem}") from self._problem
 
@@ -122,26 +140,47 @@ class SerialConsole:
                 (self._folder / "console.log").open("wb") as raw,
                 (self._folder / "console.txt").open("w", encoding="utf-8") as clean,
             ):
-                while True:
-                    try:
-                        data = self._port.recv(READ_BYTES)
-                    except OSError:
-                        data = b""
-                    if not data:
-                        clean.write(self._lines.rest)
-                        return
+                for data in self._arriving(clean):
                     raw.write(data)
                     raw.flush()
                     self._watch.received(len(data))
-                    whole = self._take(self._normaliser.feed(data))
-                    if whole:
-                        stamp = f"[{self._watch.seconds:8.3f}] "
-                        body = whole[:-1].replace("\n", "\n" + stamp)
-                        clean.write(f"{stamp}{body}\n")
-                        clean.flush()
+                    self._write(clean, self._take(self._normaliser.feed(data)))
+                clean.write(self._lines.rest)
         except OSError as exc:
             self._problem = exc
             self._watch.fail("host-disk-full", f"the console's log could not be written: {exc}")
+
+    def _arriving(self, clean: TextIO) -> Iterator[bytes]:
+        """What the console prints, until the machine closes it; what comes on other ports is dealt with on the way."""
+        with selectors.DefaultSelector() as ports:
+            for near in (self._port, *self._others):
+                ports.register(near, selectors.EVENT_READ)
+            while True:
+                ready = [key.fileobj for key, _ in ports.select()]
+                for near in [near for near in self._others if near in ready]:
+                    if data := _received(near):
+                        self._aside(self._others[near], data, clean)
+                    else:
+                        ports.unregister(near)
+                if self._port in ready:
+                    data = _received(self._port)
+                    if not data:
+                        return
+                    yield data
+
+    def _write(self, clean: TextIO, whole: str, port: str = "") -> None:
+        if whole:
+            stamp = f"[{self._watch.seconds:8.3f}] {port}"
+            body = whole[:-1].replace("\n", "\n" + stamp)
+            clean.write(f"{stamp}{body}\n")
+            clean.flush()
+
+    def _aside(self, other: _Other, data: bytes, clean: TextIO) -> None:
+        """What came on another port; the watch is shown what it does not see on the console anyway."""
+        whole = other.take(data)
+        self._write(clean, whole, f"{other.name}: ")
+        if whole and other.heard:
+            self._watch.aside(whole)
 
     def _take(self, text: str) -> str:
         """Keep the text, show the watch its whole lines, and return these."""
@@ -177,6 +216,31 @@ class Lines:
         while "\n\n" in whole:
             whole = whole.replace("\n\n", "\n")
         return whole.lstrip("\n")
+
+
+class _Other:
+    """A port that is written down and not typed to."""
+
+    def __init__(self, name: str, folder: Path, *, heard: bool) -> None:
+        self.name = name
+        self.heard = heard
+        self._log = folder / f"console-{name}.log"
+        self._normaliser = Normaliser()
+        self._lines = Lines()
+
+    def take(self, data: bytes) -> str:
+        """Keep the bytes, and return the lines that they make whole."""
+        with self._log.open("ab") as log:
+            log.write(data)
+        return self._lines.feed(self._normaliser.feed(data))
+
+
+def _received(port: socket.socket) -> bytes:
+    """What has come; nothing where the machine has closed its end."""
+    try:
+        return port.recv(READ_BYTES)
+    except OSError:
+        return b""
 
 
 def break_lines(text: str) -> tuple[str, str]:

@@ -70,6 +70,8 @@ def network_options(
         slot = f",addr={card.slot:#x}" if card.slot is not None else ""
         # without its boot ROM a card is no way to boot, and looking for a server takes seconds
         rom = ",bootindex=0" if boot_file and number == 0 else ",romfile="
+        if card.device.startswith("usb-"):
+            rom = ""
         options.append(("-device", f"{card.device},id={card.name},netdev={port}{mac}{slot}{rom}"))
     return options
 

@@ -11,6 +11,7 @@ from metallize.model.machine import Firmware, Machine
 from metallize.model.profile import Boot, ImageFormat, MachineOverrides, Media, parse_reach_target
 from metallize.model.report import AcceleratorUse
 from metallize.qemu.argv import QEMU_FORMATS, WRITABLE, GuestPlan
+from metallize.qemu.board import read_board_boot
 from metallize.qemu.firmware import find_firmware
 from metallize.qemu.network import cards_of
 
@@ -46,7 +47,12 @@ def make_plan(
         firmware = find_firmware(
             machine.qemu.removeprefix("qemu-system-"), machine.firmware_machine, secure_boot=machine.secure_boot
         )
+    board = read_board_boot(image, image_format, machine) if machine.firmware is Firmware.VIDEOCORE else None
     wanted = overrides.disk or boot.disk
+    on_card = machine.disk_interface == "sd"
+    disk_bytes = None
+    if media in WRITABLE and (wanted or on_card):
+        disk_bytes = _grown(image, image_format, wanted or 0, power_of_two=on_card)
     return GuestPlan(
         machine=machine,
         accelerator=accelerator.name,
@@ -56,8 +62,9 @@ def make_plan(
         media=media,
         image=image.resolve(),
         image_format=image_format,
-        disk_bytes=_grown(image, image_format, wanted) if wanted and media in WRITABLE else None,
+        disk_bytes=disk_bytes,
         firmware=firmware,
+        board=board,
         forwards=tuple(sorted({SSH_PORT} | {parse_reach_target(target).port for target in boot.reach})),
         credentials=credentials,
         display=boot.display,
@@ -72,8 +79,9 @@ def has_tpm(boot: Boot, overrides: MachineOverrides) -> bool:
     return boot.tpm if overrides.tpm is None else overrides.tpm
 
 
-def _grown(image: Path, image_format: ImageFormat, wanted_bytes: int) -> int:
-    """The size to grow to; never smaller than the image, and a whole number of sectors."""
+def _grown(image: Path, image_format: ImageFormat, wanted_bytes: int, *, power_of_two: bool) -> int:
+    """The size to grow to; never smaller than the image, and a whole number of sectors, or what an SD card must be."""
     argv = ("qemu-img", "info", "--output=json", "-f", QEMU_FORMATS[image_format], image)
     size = int(json.loads(run(argv, hint="is the image what its suffix says?").stdout)["virtual-size"])
-    return max(size, -(-wanted_bytes // 512) * 512)
+    grown = max(size, -(-wanted_bytes // 512) * 512)
+    return 1 << (grown - 1).bit_length() if power_of_two else grown

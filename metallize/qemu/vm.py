@@ -25,6 +25,7 @@ from metallize.command import run, spawn, tethered
 from metallize.errors import CommandError, HostError
 from metallize.model.profile import Media
 from metallize.qemu.argv import WRITABLE, GuestPlan, Ports, guest_argv, overlay_argv, repro_script, unpack_argv
+from metallize.qemu.board import copy_out
 from metallize.qemu.console import SerialConsole
 from metallize.qemu.descriptors import descriptor_path, nameless_file, socket_pair
 from metallize.qemu.qmp import QmpMonitor
@@ -95,6 +96,12 @@ def prepared_files(plan: GuestPlan, folder: Path) -> Iterator[GuestPlan]:
             state = nameless_file(stack, folder)
             run(("qemu-img", "create", "-q", "-f", "qcow2", descriptor_path(state), "1M"), pass_fds=(state,))
             plan = replace(plan, state=descriptor_path(state), descriptors=(*plan.descriptors, state))
+        if plan.board is not None:
+            loaded = tuple(nameless_file(stack, folder) for _ in plan.board.files)
+            for name, number in zip(plan.board.files, loaded, strict=True):
+                copy_out(plan.board, name, number)
+            paths = tuple(descriptor_path(number) for number in loaded)
+            plan = replace(plan, board_files=paths, descriptors=(*plan.descriptors, *loaded))
         yield plan
 
 
@@ -108,13 +115,21 @@ def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch) -> Iterator[R
         plan = stack.enter_context(with_tpm(plan, folder))
         serial, serial_far = socket_pair(stack)
         control, control_far = socket_pair(stack)
-        ports = Ports(serial=f"socket,fd={serial_far.fileno()}", monitor=f"socket,fd={control_far.fileno()}")
+        others = {name: socket_pair(stack) for name in plan.other_ports}
+        ports = Ports(
+            serial=f"socket,fd={serial_far.fileno()}",
+            monitor=f"socket,fd={control_far.fileno()}",
+            others=tuple(f"socket,fd={far.fileno()}" for _, far in others.values()),
+        )
+        inherited = (serial_far, control_far, *(far for _, far in others.values()))
         argv = guest_argv(plan, ports, paused=True)
         (folder / "argv.txt").write_text("\n".join(argv) + "\n", encoding="utf-8")
         script = folder / "repro.sh"
         script.write_text(repro_script(plan), encoding="utf-8")
         script.chmod(0o755)
-        console = SerialConsole(serial, folder, watch)
+        console = SerialConsole(
+            serial, folder, watch, others={name: near for name, (near, _) in others.items()}, echoing=plan.echoing_ports
+        )
         stack.callback(console.close)
         messages = _Messages(folder / "qemu.log", watch)
         stack.callback(messages.close)
@@ -122,13 +137,13 @@ def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch) -> Iterator[R
             spawn(
                 tethered(argv),
                 stderr=subprocess.PIPE,
-                pass_fds=(serial_far.fileno(), control_far.fileno(), *plan.descriptors),
+                pass_fds=(*(far.fileno() for far in inherited), *plan.descriptors),
                 grace=timedelta(seconds=3),
             )
         )
         stack.callback(_kill, process, watch)
-        serial_far.close()
-        control_far.close()
+        for far in inherited:
+            far.close()
         messages.start(process)
         monitor = QmpMonitor(folder / "qmp.log", watch.event)
         stack.callback(monitor.close)

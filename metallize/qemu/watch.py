@@ -243,6 +243,14 @@ class BootWatch:
             self._partial_seen = ""
             self._changed.notify_all()
 
+    def aside(self, text: str) -> None:
+        """Whole lines that came on another port than the console's."""
+        now = self._clock()
+        with self._changed:
+            self._last_output = now
+            self._lines(text, now)
+            self._changed.notify_all()
+
     def qemu_line(self, line: str) -> None:
         """A line of QEMU's standard error."""
         with self._changed:

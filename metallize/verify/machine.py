@@ -15,7 +15,7 @@ from types import FrameType
 from metallize.errors import HostError
 from metallize.events import Events, Level, Note, Outcome, step
 from metallize.model.report import AcceleratorUse, BootReport, StageTime
-from metallize.qemu import accelerator
+from metallize.qemu import accelerator, board
 from metallize.qemu.admission import Need, admitted
 from metallize.report.files import write_report
 from metallize.verify import power_cut
@@ -138,7 +138,8 @@ def _boot(
                 handle.output(f"{reached.seconds:6.1f} s  {reached.stage}")
 
             boot = stack.enter_context(prepared_boot(request, use, on_stage=on_stage, one_thread=one_thread))
-            course = Course(boot=boot, notes=list(notes))
+            unseen = [board.NOTE] if boot.plan.board is not None else []
+            course = Course(boot=boot, notes=[*notes, *unseen])
             power = stack.enter_context(ExitStack())
             course.first_boot(power.enter_context(boot.switched_on()))
             cut = course.cut_power()

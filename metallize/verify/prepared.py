@@ -59,7 +59,7 @@ class PreparedBoot:
         folder.mkdir(exist_ok=True)
         watch = BootWatch(
             Scanner(self.request.boot.console),
-            console_name=self.request.machine.console,
+            console_name=self.plan.console,
             slowness=self.slowness,
             timeout=self.limit_seconds / self.slowness,
             emulated=self.accelerator.name == "tcg",

@@ -128,7 +128,10 @@ has_ovmf() {
 missing_packages() {
   find_python >/dev/null || echo python
   has qemu-system-x86_64 || echo qemu-system-x86
+  has qemu-system-aarch64 || echo qemu-system-arm
   has qemu-img || echo qemu-utils
+  has mcopy || echo mtools
+  emulators
   has_ovmf || echo ovmf
   has swtpm || echo swtpm
   if ! has mmdebstrap; then
@@ -159,6 +162,15 @@ missing_packages() {
     fi
   fi
 }
+
+# What runs programs of the architecture that this host is not, in containers and for mmdebstrap.
+emulators() {
+  has "qemu-$(foreign_machine)-static" || has "qemu-$(foreign_machine)" || echo qemu-user-static
+  has update-binfmts || echo binfmt-support
+  has arch-test || echo arch-test
+}
+
+foreign_machine() { if [ "$(uname -m)" = aarch64 ]; then echo x86_64; else echo aarch64; fi; }
 
 apt_update() {
   local output waited=0
@@ -194,7 +206,8 @@ setup_packages() {
   [ "${#wanted[@]}" -gt 0 ] || return 0
   if ! has apt-get; then
     die "missing on this host: ${wanted[*]#\?}; only apt is known to this script" \
-      "install what gives you python3 (>= $OLDEST_PYTHON), qemu-system-x86_64, qemu-img, OVMF, mmdebstrap and docker with buildx"
+      "install what gives you python3 (>= $OLDEST_PYTHON), qemu-system-x86_64, qemu-system-aarch64, qemu-img, OVMF, mtools, mmdebstrap, docker with buildx," \
+      "and for other architectures' images: qemu-user-static, binfmt-support and arch-test"
   fi
   for word in "${wanted[@]}"; do
     case "$word" in
@@ -224,6 +237,37 @@ setup_packages() {
     apt_install "${packages[@]}" || die "apt-get could not install ${packages[*]}" "see its last lines above"
   fi
   hash -r
+}
+
+# ---------------------------------------------------------------- emulation
+
+BINFMT=/proc/sys/fs/binfmt_misc
+
+# Is the emulator registered, and held open (flag F), so that containers, which do not see it, can use it?
+emulation_works() {
+  case "$(cat "$BINFMT/qemu-$(foreign_machine)" 2>/dev/null)" in
+    enabled*flags:*F*) return 0 ;;
+    *) return 1 ;;
+  esac
+}
+
+# Foreign programs run through the kernel's binfmt_misc. Without it everything for this host's own architecture still
+# builds and boots, so that a host that does not allow it is told so, and set-up goes on.
+setup_emulation() {
+  local name
+  name="qemu-$(foreign_machine)"
+  emulation_works && return
+  if [ ! -e "$BINFMT/register" ]; then
+    say "Mounting binfmt_misc at $BINFMT, through which $(foreign_machine) programs run here"
+    as_root 'mount binfmt_misc' mount -t binfmt_misc binfmt_misc "$BINFMT" || true
+  fi
+  if [ -e "$BINFMT/register" ] && ! emulation_works; then
+    say "Registering $name with the kernel (update-binfmts --enable $name)"
+    as_root "register $name" update-binfmts --enable "$name" >&2 || true
+  fi
+  emulation_works ||
+    say "This host cannot run $(foreign_machine) programs (no $BINFMT/$name with flag F): images for that" \
+      "architecture cannot be built here; everything else can"
 }
 
 # ---------------------------------------------------------------- engine
@@ -368,6 +412,7 @@ enter_engine_group() {
 setup_host() {
   [ "${METALLIZE_SKIP_SETUP:-}" != 1 ] || return 0
   setup_packages
+  setup_emulation
   # A socket that this user may not open says nothing about the engine behind it: the group comes first.
   if [ "$(engine_state)" = denied ] && [ -z "${METALLIZE_IN_GROUP:-}" ]; then
     enter_engine_group "$@"

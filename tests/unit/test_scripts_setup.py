@@ -59,6 +59,40 @@ def lacking(*names: str) -> str:
     return f'has() {{ case "$1" in {"|".join(names)}) return 1 ;; esac; }}\n' if names else "has() { :; }\n"
 
 
+@pytest.fixture
+def emulation(tmp_path: Path) -> str:
+    """A kernel that knows no foreign program yet."""
+    folder = tmp_path / "binfmt"
+    folder.mkdir()
+    return f"BINFMT={folder}\nforeign_machine() {{ echo aarch64; }}\n"
+
+
+@pytest.mark.parametrize(("flags", "works"), [("PF", True), ("POCF", True), ("P", False), ("", False)])
+def test_an_emulator_that_containers_cannot_use_is_none(bash: Bash, emulation: str, flags: str, works: bool) -> None:
+    entry = f"printf 'enabled\\ninterpreter /q\\nflags: {flags}\\noffset 0\\n' >$BINFMT/qemu-aarch64\n"
+    assert bash(emulation + entry + "emulation_works && echo works || echo no").stdout.strip() == (
+        "works" if works else "no"
+    )
+
+
+def test_binfmt_misc_is_mounted_and_the_emulator_registered(bash: Bash, emulation: str) -> None:
+    done = bash(
+        emulation + ROOT_USER + "mount() { touch $BINFMT/register; }\n"
+        "update-binfmts() { printf 'enabled\\nflags: PF\\n' >$BINFMT/qemu-aarch64; }\nsetup_emulation"
+    )
+    assert done.status == 0, done.stderr
+    assert "Mounting binfmt_misc" in done.stderr
+    assert "update-binfmts --enable qemu-aarch64" in done.stderr
+    assert "cannot run" not in done.stderr
+
+
+def test_a_host_that_allows_no_emulation_is_told_and_set_up_goes_on(bash: Bash, emulation: str) -> None:
+    done = bash(emulation + ROOT_USER + "mount() { return 1; }\nsetup_emulation")
+    assert done.status == 0, done.stderr
+    assert "cannot run aarch64 programs" in done.stderr
+    assert "everything else can" in done.stderr
+
+
 # ---------------------------------------------------------------- packages
 
 
@@ -66,7 +100,10 @@ def test_a_host_that_has_everything_is_not_touched(bash: Bash) -> None:
     bash.tool("apt-get")
     bash.tool("apt-cache")
     bash.tool("sudo")
-    done = bash("missing_packages() { :; }\nengine_state() { echo answers; }\ndocker_can_build() { :; }\nsetup_host x")
+    done = bash(
+        "missing_packages() { :; }\nemulation_works() { :; }\n"
+        "engine_state() { echo answers; }\ndocker_can_build() { :; }\nsetup_host x"
+    )
     assert done.status == 0, done.stderr
     assert done.stderr == ""
     assert bash.log == []
@@ -77,6 +114,7 @@ def test_a_bare_host_lacks_everything(bash: Bash) -> None:
     done = bash(
         ROOT_USER
         + lacking("qemu-system-x86_64", "qemu-img", "swtpm", "mmdebstrap", "docker", "dockerd", "iptables", "newuidmap")
+        + "emulators() { echo qemu-user-static; }\n"
         + "find_python() { return 1; }\nhas_ovmf() { return 1; }\nhas_docker_ce() { return 1; }\n"
         + "docker_can_build() { return 1; }\nENGINE_SOCKET=/nowhere\nmissing_packages"
     )
@@ -263,8 +301,8 @@ def test_a_user_outside_the_engines_group_is_let_in_and_goes_on(bash: Bash, memb
     bash.tool("sg", 'shift 2; exec sh -c "$1"')
     bash.tool("next", 'printf "<%s>" "$@" >>"$LOG"')
     done = bash(
-        PLAIN_USER
-        + "missing_packages() { :; }\nengine_state() { echo denied; }\nENGINE_SOCKET=/nowhere\n"
+        PLAIN_USER + "missing_packages() { :; }\nemulation_works() { :; }\n"
+        "engine_state() { echo denied; }\nENGINE_SOCKET=/nowhere\n"
         + """setup_host next "two words" "it's" '$HOME' ''"""
     )
     assert done.status == 0, done.stderr
@@ -276,8 +314,8 @@ def test_a_user_who_is_still_refused_is_not_sent_round_in_circles(bash: Bash) ->
     bash.env |= {"GROUPS_OF": "docker", "METALLIZE_IN_GROUP": "1"}
     bash.tool("sg")
     done = bash(
-        PLAIN_USER
-        + "missing_packages() { :; }\nengine_state() { echo denied; }\nstart_engine() { :; }\nsetup_host next"
+        PLAIN_USER + "missing_packages() { :; }\nemulation_works() { :; }\n"
+        "engine_state() { echo denied; }\nstart_engine() { :; }\nsetup_host next"
     )
     assert done.status == 3
     assert "log out and in again" in done.stderr

@@ -8,6 +8,7 @@ which need the rootfs's own tools, are made just before by `seal/`.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -99,11 +100,16 @@ class Conversion:
     """What the generator puts in on top, decided when everything else has been seen."""
     replaced: frozenset[str] = frozenset()
     """Paths that the generator makes itself: a layer's are dropped."""
+    dropped: Callable[[str], bool] = lambda _name: False
+    """The same, for paths that are known by their form."""
+    captured: Callable[[str], bool] = lambda _name: False
+    """Files whose content the generator wants to see in `captures`, whether they stay in the rootfs or not."""
     held_back: Callable[[str], BinaryIO | None] = lambda _name: None
     """Asked for each kernel and initrd: a file to write it to instead of leaving it in the rootfs."""
 
     notes: list[str] = field(default_factory=list)
     """What a person who builds should know; `job.answer` says it."""
+    captures: dict[str, bytes] = field(default_factory=dict)
     kernels: set[str] = field(default_factory=set)
     initrds: set[str] = field(default_factory=set)
     os_release: dict[str, str] = field(default_factory=dict)
@@ -133,20 +139,33 @@ class Conversion:
                 entry.clamp_mtime(self.epoch)
                 sink.write(entry.raw)
                 continue
-            if _DROPPED.fullmatch(entry.name) or _EMPTIED.match(entry.name) or entry.name in self.replaced:
+            data = self._capture(entry, stream)
+            if self._drops(entry.name):
                 self._dropped.add(entry.name)
-                tarstream.copy_data(stream, entry)
+                tarstream.copy_data(data, entry)
                 continue
             if entry.kind == tarstream.HARD_LINK and entry.link.removeprefix("./").strip("/") in self._dropped:
                 raise ConversionError(f"/{entry.name} is a hard link to /{entry.link}, which an image must not keep")
             if entry.name == "tmp" and entry.is_directory:
                 entry.set_mode(0o1777)
-            if self._held(entry, stream) or self._inspected(entry, stream, sink):
+            if self._held(entry, data) or self._inspected(entry, data, sink):
                 continue
-            self._pass(entry, stream, sink)
+            self._pass(entry, data, sink)
         for addition in self._all_additions():
             self._add(addition, sink)
         sink.write(tarstream.END)
+
+    def _drops(self, name: str) -> bool:
+        if _DROPPED.fullmatch(name) or _EMPTIED.match(name):
+            return True
+        return name in self.replaced or self.dropped(name)
+
+    def _capture(self, entry: Entry, stream: BinaryIO) -> BinaryIO:
+        """Keep the content of a file that the generator wants; what remains to be read of the entry."""
+        if entry.kind not in tarstream.FILE_TYPES or not self.captured(entry.name):
+            return stream
+        content = self.captures[entry.name] = tarstream.read_data(stream, entry)
+        return io.BytesIO(content.ljust(entry.padded_size, b"\0"))
 
     def _pass(self, entry: Entry, stream: BinaryIO, sink: BinaryIO) -> None:
         if entry.kind == tarstream.SYMLINK:

@@ -157,6 +157,7 @@ def make_plan(layers: Layers) -> MakePlan:
             "rootfs": ["debian:trixie", layers.read("a.dockerfile", f"{ON_SOURCE}ARG METALLIZE_HOSTNAME=x\n")],
             "tools": [tools.read("Dockerfile")],
             "seal": seal.read("Dockerfile"),
+            "native": Layers(layers.folder.parent / "native").read("native.dockerfile"),
             "host_platform": Platform.AMD64,
             "build_dir": Path("build"),
         }

@@ -133,7 +133,7 @@ def test_what_is_wrong_with_the_rootfs_is_one_clear_message(
 
 def test_the_seal_and_the_grow_script_parse() -> None:
     root = Path(__file__).resolve().parents[3]
-    for script in ("generators/common/seal/seal", "generators/ext4/grow-root"):
+    for script in ("generators/common/seal/seal", "generators/common/metallize_os/grow-root"):
         done = subprocess.run(["sh", "-n", root / script], check=False, capture_output=True)
         assert done.returncode == 0, done.stderr
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import stat
@@ -10,9 +11,13 @@ from pathlib import Path
 import pytest
 
 from metallize.command import run
+from metallize.model.catalogue import Layer
+from metallize.model.plan import BuildPlan
+from metallize.model.profile import Platform
 from metallize.plan_script import shell_script
+from metallize.sources import LayerSource, read_layer
 
-from .conftest import ON_SOURCE, Layers, MakePlan, profile
+from .conftest import GENERATOR, ON_SOURCE, Layers, MakePlan, profile
 
 HOSTILE = [
     "plain",
@@ -43,6 +48,7 @@ case "$1 $2" in
   'image inspect')
     case "$4" in *Created*) echo 2024-01-01T00:00:00Z; exit 0 ;; esac
     grep -qxF -e "$5" "$RECORD.images" 2>/dev/null || exit 1
+    case "$4" in *Architecture*) echo linux/amd64; exit 0 ;; esac
     echo "sha256:$5" ;;
   'pull '*) shift 4; echo "$1" >>"$RECORD.images" ;;
   'build '*) for tag do [ "${before-}" != --tag ] || echo "$tag" >>"$RECORD.images"; before=$tag; done ;;
@@ -125,3 +131,28 @@ def test_the_plan_says_what_becomes_of_a_containers_instructions(make_plan: Make
     without = make_plan(profile(output={"app": False}), rootfs=["debian:trixie", below, above])
     assert "web.service" not in shell_script(without)
     assert without.id != make_plan(rootfs=["debian:trixie", below, above]).id
+
+
+def test_a_foreign_rootfs_gets_tools_of_the_host(make_plan: MakePlan) -> None:
+    generator = dataclasses.replace(GENERATOR, platforms=(Platform.ARM64,))
+    given = make_plan(profile(platform=Platform.ARM64), generator=generator)
+    tools = given.rootfs.layers[0]
+    assert tools.native_base is not None
+    assert (tools.native_base.reference, tools.native_base.platform) == ("debian:trixie", Platform.AMD64)
+    script = shell_script(given)
+    assert "here debian:trixie linux/amd64" in script
+    assert "here debian:trixie linux/arm64" in script
+    assert '--build-arg METALLIZE_NATIVE_IMG="$native_base"' in script
+    assert all(layer.native_base is None for layer in make_plan().rootfs.layers)
+    unknown = make_plan(
+        profile(platform=Platform.ARM64), generator=generator, rootfs=["alpine:3", *make_plan_layers(given)]
+    )
+    assert all(layer.native_base is None for layer in unknown.rootfs.layers), "its own tools are not known"
+
+
+def make_plan_layers(plan: BuildPlan) -> list[LayerSource]:
+    """The profile's own layers, read again."""
+    return [
+        read_layer(Layer(name=each.name, path=each.dockerfile, context=each.context, summary=each.summary))
+        for each in plan.rootfs.layers[1:]
+    ]

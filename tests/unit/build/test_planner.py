@@ -90,6 +90,7 @@ def test_two_wishes_never_share_an_id(pairs: list[tuple[str, int]]) -> None:
             rootfs=["debian:trixie", part],
             tools=[part],
             seal=part,
+            native=part,
             host_platform=Platform.AMD64,
             build_dir=Path("build"),
         ).id

@@ -1,0 +1,112 @@
+"""What a board whose firmware QEMU does not emulate would load, taken from its card as that firmware finds it.
+
+So the kernel, initrd, device tree and command line that are booted are those that are published: config.txt on the
+card's own FAT partition says which. mtools(1) reads the partition in place; nothing is mounted.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from metallize.command import run, spawn
+from metallize.errors import CommandError, HostError
+from metallize.model.machine import Machine
+from metallize.model.profile import ImageFormat
+from metallize.qemu.videocore import BOARDS, boot_files
+
+FAT_TYPES = frozenset({0x01, 0x04, 0x06, 0x0B, 0x0C, 0x0E})
+_SECTOR = 512
+_HINT = "the card is one that generator rpi makes, or has a FAT partition with config.txt first, as every Pi needs"
+NOTE = (
+    "the VideoCore's firmware stage was not run, because QEMU does not emulate it: kernel, initrd, device tree and "
+    "command line were loaded from the card as its config.txt says"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardBoot:
+    """Files on a card's firmware partition, and the command line that cmdline.txt holds."""
+
+    partition: str
+    """The partition as mtools' -i takes it: IMAGE@@OFFSET."""
+    kernel: str
+    initrd: str
+    """Empty where config.txt names none."""
+    device_tree: str
+    command_line: str
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What QEMU is given, in the order of `OPTIONS`."""
+        return tuple(name for name in (self.kernel, self.device_tree, self.initrd) if name)
+
+
+OPTIONS = ("-kernel", "-dtb", "-initrd")
+
+
+def read_board_boot(image: Path, image_format: ImageFormat, machine: Machine) -> BoardBoot:
+    """What this board would load from this card. Raises HostError where it would find nothing to boot."""
+    if image_format is not ImageFormat.RAW:
+        raise HostError(
+            f"{image}: {machine.name} boots raw card images, and this one is {image_format}",
+            hint=f"qemu-img convert -O raw {image} card.img",
+        )
+    with image.open("rb") as card:
+        offset = fat_offset(card)
+    if offset is None:
+        raise HostError(f"{image} has no FAT partition for the firmware of a Raspberry Pi", hint=_HINT)
+    partition = f"{image.resolve()}@@{offset}"
+
+    def text(name: str) -> str | None:
+        found = run(mcopy_argv(partition, name), check=False, hint="install mtools")
+        return found.stdout if found.status == 0 else None
+
+    config = text("config.txt")
+    if config is None:
+        raise HostError(f"{image}: the firmware partition has no config.txt", hint=_HINT)
+    files = boot_files(config, BOARDS[machine.board], include=text)
+    line = text(files.command_line)
+    if line is None:
+        raise HostError(f"{image}: the firmware partition has no {files.command_line}", hint=_HINT)
+    return BoardBoot(
+        partition=partition,
+        kernel=files.kernel,
+        initrd=files.initrd,
+        device_tree=files.device_trees[0],
+        command_line=" ".join(line.split("\n", 1)[0].split()),
+    )
+
+
+def fat_offset(card: BinaryIO) -> int | None:
+    """Where the first FAT partition of an MBR begins, in bytes; None where there is none."""
+    sector = card.read(_SECTOR)
+    if sector[510:512] != b"\x55\xaa":
+        return None
+    for entry in range(446, 510, 16):
+        kind, start = sector[entry + 4], struct.unpack_from("<I", sector, entry + 8)[0]
+        if kind in FAT_TYPES and start:
+            return int(start) * _SECTOR
+    return None
+
+
+def mcopy_argv(partition: str, name: str, target: str = "-") -> tuple[str, ...]:
+    """Copy one file out of the partition (mcopy(1))."""
+    return ("mcopy", "-n", "-i", partition, f"::{name}", target)
+
+
+def copy_out(boot: BoardBoot, name: str, target: int) -> None:
+    """Copy a file to an open descriptor. Raises CommandError where the card does not have it."""
+    argv = mcopy_argv(boot.partition, name)
+    with spawn(argv, stdout=target) as copying:
+        status = copying.wait()
+    if status != 0:
+        raise CommandError(argv, status, "", hint=f"config.txt makes the board load {name}, and it cannot be read")
+
+
+def last_console(command_line: str, ports: tuple[str, ...]) -> str | None:
+    """The serial port that is /dev/console: the last of these that console= names."""
+    named = [word.removeprefix("console=").split(",")[0] for word in command_line.split() if "console=" in word]
+    return next((name for name in reversed(named) if name in ports), None)

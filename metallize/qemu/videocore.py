@@ -1,0 +1,1 @@
+../../generators/common/metallize_os/videocore.py
