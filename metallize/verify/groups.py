@@ -44,7 +44,8 @@ class Groups:
                 shell = snapshot.put_back(shell)
         except snapshots.SnapshotFailed as exc:
             cold = ", ".join(group.name for group in self.left)
-            self.notes.append(f"snapshots do not work here: {exc}" + (f"; booted cold for {cold}" if cold else ""))
+            what = f"booted cold for {cold}" if cold else "the guest stays as its last group left it"
+            self.notes.append(f"no group begins from the snapshot any more: {exc}; {what}")
         else:
             self.notes.append(saved_note(snapshot, self.session.boot_seconds))
 

@@ -22,6 +22,10 @@ _SAVE_SECONDS = 90.0
 _SHELL_SECONDS = 20.0
 _CLOCK_SECONDS = 5.0
 """So far the guest's clock may be from where it should be."""
+OLDEST_SECONDS = 150.0
+"""An emulated CPU's time stamp counter never runs backwards (QEMU softmmu/cpu-timers.c, cpu_ticks_prev): put back, the
+guest sees all the time since it was saved pass at once. systemd's own services bear three minutes (WatchdogSec=3min).
+"""
 CLOCK_PROBE = "date +%s; sleep 1; date +%s"
 _SET_CLOCK = "date -u -s @{seconds} >/dev/null && date +%s; sleep 1; date +%s"
 
@@ -39,6 +43,7 @@ class Snapshot:
     clock_ahead_seconds: float
     """The guest's clock less the host's, when it was saved."""
     save_seconds: float
+    saved_at: float = field(default_factory=time.monotonic)
     restores: list[float] = field(default_factory=list)
     """How long each took, until the guest could be used again."""
 
@@ -46,12 +51,17 @@ class Snapshot:
         """The guest as it was, and a shell in it. Raises SnapshotFailed where it is not sound, and GuestFailed."""
         begun = time.monotonic()
         watch = self.session.guest.watch
+        if begun - self.saved_at > OLDEST_SECONDS:
+            raise SnapshotFailed(
+                f"the guest was saved {begun - self.saved_at:.0f} s ago, and put back it would see them pass at once"
+            )
         if shell.name == "ssh":
             shell.close()
         _monitor(self.session, f"loadvm {NAME}")
         watch.put_back(self.kept)
         shell = _shell(self.session)
         self._set_clock(shell)
+        watch.put_back(self.kept)  # the kernel may have wondered at the leap in time
         self.restores.append(time.monotonic() - begun)
         return shell
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
 from metallize.errors import Location
+from metallize.guest import Shell
 from metallize.model.assertion import Group
 from metallize.model.kind import Observation
 from metallize.model.profile import ConsoleRules
+from metallize.model.report import Result
 from metallize.qemu.rules import Scanner
 from metallize.qemu.watch import BootWatch
+from metallize.verify import groups, snapshots
 from metallize.verify.groups import judge_command, saved_note
 from metallize.verify.session import BootSession
-from metallize.verify.snapshots import Snapshot, clock_problem
+from metallize.verify.snapshots import OLDEST_SECONDS, Snapshot, SnapshotFailed, clock_problem
 from tests.unit.qemu.test_watch import BOOT, Clock, failure
 
 GROUP = Group(name="full", run=("fill",), assertions=(), location=Location(path=Path("p.yaml"), line=7, column=5))
@@ -73,3 +79,65 @@ def test_a_guest_that_is_put_back_has_not_failed() -> None:
     watch.check()
     assert watch.stage is stage
     assert watch.findings == ()
+
+
+class Put:
+    """A snapshot that works for so many groups."""
+
+    def __init__(self, works: int) -> None:
+        self.works = works
+        self.save_seconds, self.restores = 1.0, [1.0]
+
+    def put_back(self, shell: object) -> object:
+        self.works -= 1
+        if self.works < 0:
+            raise SnapshotFailed("the guest's network after it was put back: no SSH server answered")
+        return shell
+
+
+@pytest.mark.parametrize(("works", "left"), [(0, ["two", "three"]), (1, ["three"]), (2, []), (3, [])])
+def test_groups_that_are_left_need_a_cold_boot_and_the_report_says_so(
+    works: int, left: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+    session = cast("BootSession", SimpleNamespace(boot_seconds=40.0))
+    monkeypatch.setattr(snapshots, "save", lambda _session, _shell: Put(works))
+
+    def run_group(_session: object, group: Group, _shell: object) -> list[Result]:
+        ran.append(group.name)
+        return []
+
+    monkeypatch.setattr(groups, "run_group", run_group)
+    every = tuple(replace(GROUP, name=name) for name in ("one", "two", "three"))
+    running = groups.Groups(session=session, left=every)
+    running.from_snapshot(cast("Shell", None))
+    assert [group.name for group in running.left] == left
+    assert ran == [group.name for group in every if group.name not in left]
+    [note] = running.notes
+    assert note.startswith("no group begins from the snapshot any more: ") == (works < 3)
+    assert not left or note.endswith(f"booted cold for {', '.join(left)}")
+
+
+def test_a_guest_that_cannot_be_saved_is_booted_cold_for_every_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_session: object, _shell: object) -> None:
+        raise SnapshotFailed("`savevm ready`: Device 'x' does not support snapshots")
+
+    monkeypatch.setattr(snapshots, "save", fails)
+    running = groups.Groups(session=cast("BootSession", None), left=(GROUP,))
+    running.from_snapshot(cast("Shell", None))
+    assert running.left == (GROUP,)
+    assert running.notes[0].endswith("does not support snapshots; booted cold for full")
+
+
+def test_a_guest_that_was_saved_long_ago_is_not_put_back() -> None:
+    """Its clock would leap by all that time, further than the watchdogs of its services bear."""
+    watch = BootWatch(Scanner(ConsoleRules()), console_name="ttyS0", clock=Clock())
+    snapshot = Snapshot(
+        session=cast("BootSession", SimpleNamespace(guest=SimpleNamespace(watch=watch))),
+        kept=watch.kept(),
+        clock_ahead_seconds=0.0,
+        save_seconds=2.0,
+        saved_at=time.monotonic() - OLDEST_SECONDS - 1,
+    )
+    with pytest.raises(SnapshotFailed, match="saved 151 s ago"):
+        snapshot.put_back(cast("Shell", None))
