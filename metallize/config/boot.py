@@ -17,7 +17,16 @@ from metallize.config.vocabulary import Vocabulary
 from metallize.config.words import path_problem
 from metallize.model.assertion import Assertion
 from metallize.model.pattern import parse_line_pattern
-from metallize.model.profile import Boot, MachineOverrides, Output, Platform, parse_reach_target
+from metallize.model.profile import (
+    SUFFIX_FORMATS,
+    Boot,
+    ImageFormat,
+    MachineOverrides,
+    Media,
+    Output,
+    Platform,
+    parse_reach_target,
+)
 
 _BESIDE = ("assert", "groups")
 """Keys that the model does not keep: what they say becomes the profile's assertions and groups."""
@@ -70,6 +79,7 @@ class _Machines:
         self._vocabulary = vocabulary
         self._platform = platform
         self._generator = vocabulary.generators.get(output.generator) if output else None
+        self._format = SUFFIX_FORMATS.get(Path(output.file).suffix) if output else None
         self._findings = findings
 
     def default(self) -> dict[str, MachineOverrides]:
@@ -120,9 +130,17 @@ class _Machines:
             self._check(item.key, Scalar(location=item.location, value=item.key, text=item.key), own_name=True)
         elif isinstance(named.value, Scalar):
             self._check(named.value.text, named.value)
+        self._check_media(node.get("media") if isinstance(node, Mapping) else None)
         if isinstance(node, Scalar) and node.value is None:
             return Entry(key=item.key, location=item.location, value=Mapping(location=node.location, entries=()))
         return item
+
+    def _check_media(self, entry: Entry | None) -> None:
+        if entry is None or self._format is None or not isinstance(entry.value, Scalar):
+            return
+        if (entry.value.text == Media.NETWORK) is not (self._format is ImageFormat.TAR):
+            message = f"an image of format {self._format} cannot be booted from `{shown(entry.value)}`"
+            self._findings.add(entry.value.location, message, "from the network boots a .tar, and nothing else does")
 
     def _check(self, name: str, node: Scalar, *, own_name: bool = False) -> None:
         machine = self._vocabulary.machines.get(name)

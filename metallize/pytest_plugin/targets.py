@@ -73,14 +73,16 @@ def _of_profiles(settings: Settings, catalog: Catalog) -> Iterator[Target]:
             for entry, overrides in verification.entries_of(profile, catalog, settings.machines).items():
                 expected = overrides.expect or boot.expect
                 refused = expected is not None and expected.refused is not None
+                machine = verification.machine_named(catalog, overrides.machine or entry)
+                asked = verification.with_promises(profile.assertions, catalog, machine, boot, overrides)
                 yield Target(
                     name=f"{profile.output.file if profile.several else profile.name}-{entry}",
                     source=path,
                     entry=entry,
-                    machine=verification.machine_named(catalog, overrides.machine or entry),
+                    machine=machine,
                     boot=boot,
                     profile=profile,
-                    assertions=() if refused else profile.assertions,
+                    assertions=() if refused else asked,
                     refused=refused,
                 )
 

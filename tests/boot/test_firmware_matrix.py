@@ -36,9 +36,11 @@ def built(cli: Cli, name: str, build_dir: Path) -> Path:
 
 
 def reports(cli: Cli, image: Path, name: str, folder: Path, machines: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The shipped profile's image, verified on machines of our own: the report of each."""
+    """The shipped profile's image, verified on machines of our own that also have a seed: the report of each."""
     content = yaml.safe_load((ROOT / "profiles" / f"{name}.yaml").read_text())
     content["boot"]["machines"] = machines
+    content["boot"]["seed"] = {"user-data": {"hostname": "seeded"}}
+    content["boot"]["assert"]["file"] = {"/dev/disk/by-label/cidata": {"exists": True}}
     profile = folder / f"{name}.yaml"
     profile.write_text(yaml.safe_dump(content))
     for suffix in ("", ".manifest.json"):
@@ -75,7 +77,9 @@ def test_the_disk_boots_as_a_stick_and_with_secure_boot_and_finds_the_tpm(
     seen = reports(cli, image, "debian13-ext4", tmp_path, machines)
     assert {report["media"] for report in seen.values()} == {"usb"}
     for report in seen.values():
-        assert {"the kernel drives the TPM", "the TPM is of version 2"} <= held(report)
+        assert {"the kernel drives the TPM", "the TPM is of version 2", "file /dev/disk/by-label/cidata"} <= held(
+            report
+        )
     assert "command Secure Boot is enforced" in held(seen["secure-usb"])
 
 

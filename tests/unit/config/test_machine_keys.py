@@ -89,6 +89,12 @@ def test_mistakes(keys: str, place: str, said: str, problems: Problems) -> None:
     assert said in str(problem)
 
 
+def test_only_an_archive_is_booted_from_the_network(problems: Problems) -> None:
+    [problem] = problems("[seabios, ovmf]", "{seabios: {media: network}}")
+    assert "an image of format iso cannot be booted from `network`" in problem.message
+    assert str(problem.location).partition(".yaml:")[2].startswith("10:")
+
+
 def test_an_action_needs_a_shell_and_its_cards_on_every_machine(problems: Problems) -> None:
     text = GOOD.replace("  login: {user: admin, password: admin}\n", "")
     [problem] = problems(text + "  actions: [{title: x, link: {nic0: down}}]\n")
