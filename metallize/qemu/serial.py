@@ -1,170 +1,61 @@
-"""A login and a shell over the serial console, which shares its line with the kernel and with every other writer."""
+"""A shell on the serial port, which shares its line with the kernel and with every other writer.
+
+A script goes to a file in the guest, its output to another, and that is read as numbered lines with a checksum:
+what was disturbed is asked for again, in both directions, and a script never runs twice or in part.
+"""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import gzip
-import re
-import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Sequence
 
 from metallize.deadline import Deadline
 from metallize.guest import Console, ShellError, ShellOutput, Watch
-from metallize.model.report import Stage
+from metallize.qemu.answer import Answer, encode, sed_lines
+from metallize.qemu.dialogue import Dialogue
+from metallize.qemu.interrupted import without_kernel_lines
 
-QUIET_SECONDS = 2.0
-"""getty throws away what is typed before its prompt: a newline asks for it again when nothing came for so long."""
 ATTEMPTS = 3
+MOST_REQUESTS = 12
+"""For the lines of one answer."""
+WINDOW_LINES = 16
+"""Typed before the guest has said that it has them: fewer characters than a terminal holds (N_TTY's 4096)."""
+STUCK_SECONDS = 3.0
+"""On a host of normal speed: an answer that has begun and comes no further was cut."""
+ASK_SECONDS = 30.0
+"""On a host of normal speed: after so long the guest is asked whether the script has ended; then in twice the time."""
+MOST_ASKED = 3
 
-_LOGIN = r"(?<!Last )\blogin: ?\Z"
-_SECRET_PROMPT = r"(?i:password|kennwort)[^\n]{0,40}: ?\Z"  # noqa: S105 - a pattern
-_REFUSED = r"Login incorrect|Login failed|Authentication failure|Permission denied|Access denied|incorrect password"
-_CHANGE = (
-    r"You are required to change your password|[Pp]assword (?:has )?expired|Changing password for"
-    r"|Current (?:UNIX )?password: ?\Z|\(current\) UNIX password: ?\Z|New password: ?\Z"
+# Each function is one line of at most a few hundred characters, for it is typed at a terminal.
+_FUNCTIONS = (
+    r"""mzm() { printf '\n%s%s\n' mz- $1; }""",
+    # read what is typed, up to a line that is `:`, and say so after each window
+    (
+        r"""mzr() { n=0; { while IFS= read -r l; do [ "$l" = : ] && break; echo "$l"; n=$((n+1)); """
+        rf"""[ $((n % {WINDOW_LINES})) = 0 ] && mzm got-$1-$n >&3; done; }} 3>&1 >$mz/i; }}"""
+    ),
+    # print lines of the answer
+    (
+        r"""mzp() { [ -f $mz/b ] || { mzm none-$1-0; return; }; c=$(($(wc -l <$mz/b))); mzm begin-$1-$c; """
+        r"""cat -n $mz/b | sed -n "${2:-p}"; mzm end-$1-$c; }"""
+    ),
+    # run a script that has come whole
+    (
+        r"""mzx() { rm -f $mz/b; mzm go-$1; mzr $1; base64 -d <$mz/i 2>/dev/null | gzip -dc >$mz/s 2>/dev/null """
+        r"""|| { mzm bad-$1; return; }; mzm ran-$1; sh $mz/s >$mz/o 2>$mz/e </dev/null; echo $? >$mz/r; """
+        r"""{ cat $mz/r; wc -c <$mz/o; cat $mz/o $mz/e; } | gzip -c | base64 >$mz/b; mzp $1; }"""
+    ),
 )
-_CLOSED = r"account has expired|[Aa]ccount (?:is )?locked|This account is currently not available|System is going down"
-_SHELL = r"(?:^|\n)[^\n]*[$#%>][ \t]?\Z"
-_AUTOMATIC = r"\blogin: \S+ \(automatic login\)"
-
-
-class LoginOutcome(StrEnum):
-    """How an attempt to log in ended."""
-
-    ACCEPTED = "accepted"
-    REFUSED = "refused"
-    PASSWORD_CHANGE = "a password change was demanded"  # noqa: S105 - words for a report
-    CLOSED = "the account is closed"
-    NO_PROMPT = "no login prompt came"
-    NO_ANSWER = "no answer came"
-
-
-_OUTCOMES = {
-    "shell": LoginOutcome.ACCEPTED,
-    "refused": LoginOutcome.REFUSED,
-    "again": LoginOutcome.REFUSED,
-    "change": LoginOutcome.PASSWORD_CHANGE,
-    "closed": LoginOutcome.CLOSED,
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoginResult:
-    """An attempt's outcome, and the last lines that were seen."""
-
-    outcome: LoginOutcome
-    seen: str = ""
-
-
-class Dialogue:
-    """Waits for patterns in what the console prints from here on, each of which ends where the next wait begins."""
-
-    def __init__(self, console: Console, watch: Watch, given_up: Callable[[], bool] = lambda: False) -> None:
-        self._console = console
-        self._watch = watch
-        self._given_up = given_up
-        self.position = console.position
-
-    def type(self, text: str) -> None:
-        self._console.write(text.encode())
-
-    def text_between(self, start: int, end: int) -> str:
-        """Clean text by its positions, as far back as the console keeps it."""
-        text = self._console.since(start)
-        return text[: max(0, end - start)]
-
-    def seen(self) -> str:
-        return self._console.since(self.position)
-
-    def expect(
-        self, patterns: dict[str, str], deadline: Deadline, *, on_quiet: Callable[[], None] | None = None
-    ) -> str | None:
-        """The name of the first pattern that matches, or None when the time is over. Raises GuestFailed."""
-        compiled = {name: re.compile(pattern) for name, pattern in patterns.items()}
-        nudged = Deadline.after(QUIET_SECONDS, "quiet")
-
-        def look() -> str | None:
-            nonlocal nudged
-            start = max(self.position, self._console.position - 65_536)
-            text = self._console.since(start)
-            for name, pattern in compiled.items():
-                if match := pattern.search(text):
-                    self.position = start + match.end()
-                    return name
-            if self._given_up():
-                return ""
-            if on_quiet is not None and nudged.expired and self._console.quiet_seconds >= QUIET_SECONDS:
-                on_quiet()
-                nudged = Deadline.after(QUIET_SECONDS * 2, "quiet")
-            return None
-
-        return self._watch.wait(look, deadline) or None
-
-
-class SerialLogin:
-    """Logs in at the getty of a serial port; looks at what the console printed from `position` on."""
-
-    def __init__(
-        self, console: Console, watch: Watch, *, position: int = 0, given_up: Callable[[], bool] = lambda: False
-    ) -> None:
-        self._console = console
-        self._watch = watch
-        self._talk = Dialogue(console, watch, given_up)
-        self._talk.position = position
-
-    def attempt(self, user: str, password: str, deadline: Deadline) -> LoginResult:
-        """Answer the prompts once. Raises GuestFailed when the guest fails meanwhile."""
-        for _ in range(ATTEMPTS):
-            result = self._attempt(user, password, deadline)
-            if result.outcome is not LoginOutcome.NO_ANSWER or deadline.expired:
-                return result
-        return result
-
-    def _attempt(self, user: str, password: str, deadline: Deadline) -> LoginResult:
-        came = self._talk.expect({"prompt": _LOGIN, "automatic": _AUTOMATIC}, deadline, on_quiet=self._nudge)
-        if came is None:
-            return self._result(LoginOutcome.NO_PROMPT)
-        if came == "automatic":
-            return self._result(LoginOutcome.ACCEPTED)
-        self._watch.reached(Stage.LOGIN)
-        self._talk.type(f"{user}\r")
-        answers = {
-            "closed": _CLOSED,
-            "change": _CHANGE,
-            "refused": _REFUSED,
-            "password": _SECRET_PROMPT,
-            "shell": _SHELL,
-        }
-        came = self._talk.expect(answers, deadline.sooner(15 * self._watch.slowness, "a password prompt"))
-        if came == "password":
-            self._talk.type(f"{password}\r")
-            del answers["password"]
-            answers["again"] = _LOGIN
-            came = self._talk.expect(answers, deadline.sooner(20 * self._watch.slowness, "the answer to the login"))
-        outcome = _OUTCOMES.get(came or "", LoginOutcome.NO_ANSWER)
-        if outcome is LoginOutcome.PASSWORD_CHANGE:
-            self._talk.type("\x04")
-        elif outcome is LoginOutcome.NO_ANSWER:
-            self._talk.type("\r")
-        return self._result(outcome)
-
-    def _nudge(self) -> None:
-        if self._watch.stage.rank >= Stage.USERSPACE.rank:
-            self._talk.type("\r")
-
-    def _result(self, outcome: LoginOutcome) -> LoginResult:
-        return LoginResult(outcome=outcome, seen="\n".join(self._console.tail(6)))
+_BEGIN = (
+    "set +o emacs 2>/dev/null; for mz in /dev/shm /run /tmp; do [ -w $mz ] && break; done; "
+    "mz=$mz/.metallize.$$; mkdir -p -m 700 $mz; "
+    "{ [ $(id -u) = 0 ] && dmesg -n 1 || sudo -n dmesg -n 1; } </dev/null >/dev/null 2>&1; "
+    "command -v base64 gzip sed cat >/dev/null && mz_has=has || mz_has=no; "
+    "printf '\\n%s%s\\n' mz- $mz_has-tools\r"
+)
 
 
 class SerialShell:
-    """A shell on the serial port, already logged in; what it prints is framed, compressed and checked.
-
-    A script goes to a file in the guest, its output to another, and that is read as base64 of gzip, whose checksum
-    shows when the kernel wrote in between: then it is read again, and the script is not run twice.
-    """
+    """A shell on the serial port, already logged in."""
 
     name = "serial"
 
@@ -176,86 +67,136 @@ class SerialShell:
         self._started = False
 
     def start(self, deadline: Deadline) -> None:
-        """Make the login shell a plain one. Raises ShellError when none answers.
+        """Make the login shell a plain one, whichever it is. Raises ShellError when none answers.
 
         An interactive shell may take all that was typed ahead with it: each step waits for the one before.
         """
-        limit = deadline.sooner(20 * self._watch.slowness, "a shell")
-        self._talk.type(
-            "exec env PS1= PS2= PROMPT_COMMAND= TERM=dumb HISTFILE= "
-            "sh -c 'stty -echo cols 250; printf \"\\n%s%s\\n\" mz- shell-started; exec sh'\r"
+        self._step(
+            "exec env PS1= PS2= PROMPT_COMMAND= ENV= TERM=dumb HISTFILE= "
+            "sh -c 'stty -echo cols 250; printf \"\\n%s%s\\n\" mz- shell-started; exec sh'\r",
+            ("shell-started",),
+            deadline,
+            "no shell answered after the login",
         )
-        if self._talk.expect({"started": r"\nmz-shell-started\n"}, limit) is None:
-            raise ShellError("no shell answered after the login")
-        self._talk.type(
-            "set +o emacs 2>/dev/null; for mz in /dev/shm /run /tmp; do [ -w $mz ] && break; done; "
-            "mz=$mz/.metallize.$$; mkdir -m 700 $mz; [ $(id -u) = 0 ] && dmesg -n 1; "
-            "mzp() { { cat $mz/r; wc -c <$mz/o; cat $mz/o $mz/e; } | gzip -c >$mz/z; "
-            "printf '\\n%s%s\\n' mz- begin-$1; base64 <$mz/z; printf '%s%s\\n' mz- end-$1; }; "
-            "printf '\\n%s%s\\n' mz- shell-ready\r"
-        )
-        if self._talk.expect({"ready": r"\nmz-shell-ready\n"}, limit) is None:
-            raise ShellError("the shell did not become a plain one")
+        if (
+            self._step(_BEGIN, ("has-tools", "no-tools"), deadline, "the shell did not become a plain one")
+            == "no-tools"
+        ):
+            raise ShellError("the guest has no base64, gzip, sed or cat, with which scripts go over the serial line")
+        for number, function in enumerate(_FUNCTIONS):
+            name = f"shell-{number}"
+            self._step(
+                f"{function}; printf '\\n%s%s\\n' mz- {name}\r",
+                (name,),
+                deadline,
+                "the shell did not become a plain one",
+            )
         self._started = True
 
     def run(self, script: str, deadline: Deadline) -> ShellOutput:
         if not self._started:
             self.start(deadline)
-        self._number += 1
-        number = self._number
-        self._talk.position = self._console.position
-        self._talk.type(
-            f"printf '\\n%s%s\\n' mz- go-{number}; base64 -d 2>/dev/null | gzip -d >$mz/s; "
-            f"sh $mz/s >$mz/o 2>$mz/e </dev/null; echo $? >$mz/r; mzp {number}\r"
-        )
-        if (
-            self._talk.expect(
-                {"go": rf"\nmz-go-{number}\n"}, deadline.sooner(15 * self._watch.slowness, "the shell to listen")
-            )
-            is None
-        ):
-            raise ShellError("the serial shell does not answer")
-        body = base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode()
-        lines = [body[at : at + 76] for at in range(0, len(body), 76)]
-        self._talk.type("".join(f"{line}\r" for line in lines) + "\x04")
         for _ in range(ATTEMPTS):
-            output = self._read(number, deadline)
-            if output is not None:
-                return output
-            number = self._number = self._number + 1
-            self._talk.type(f"mzp {number}\r")
-        raise ShellError("the serial line garbled the answer three times")
+            if self._hand_over(encode(script), deadline):
+                return self._read(deadline)
+            if deadline.expired:
+                break
+        raise ShellError(f"the serial line garbled the script {ATTEMPTS} times")
 
     def leave(self) -> None:
         """Log out; getty comes back."""
-        self._talk.type("rm -rf $mz; stty sane 2>/dev/null; exit\r")
+        self._talk.send("rm -rf $mz; stty sane 2>/dev/null; exit\r")
 
     def close(self) -> None:
         """Nothing to close: the port is the machine's."""
 
-    def _read(self, number: int, deadline: Deadline) -> ShellOutput | None:
-        begin, end = f"\nmz-begin-{number}\n", f"mz-end-{number}\n"
-        start = self._talk.position
+    def _step(self, line: str, marks: Sequence[str], deadline: Deadline, problem: str) -> str:
+        """Type a line until one of its marks comes back."""
+        patterns = {mark: rf"(?:^|\n)mz-{mark}\n" for mark in marks}
+        for _ in range(ATTEMPTS):
+            self._talk.send(line)
+            came = self._talk.first_of(patterns, deadline.sooner(10 * self._watch.slowness, "a shell"))
+            if came is not None:
+                return came
+            if deadline.expired:
+                break
+            self._talk.send("\x15\r")  # what is left of a line that came in part
+        raise ShellError(problem)
 
-        def look() -> str | None:
-            text = self._console.since(max(start, self._console.position - 1_000_000))
-            return text if end in text[-200_000:] else None
-
-        text = self._watch.wait(look, deadline)
-        if text is None:
-            self._talk.type("\x03")
-            raise ShellError(f"no end of the script within the time for {deadline.purpose}")
+    def _hand_over(self, lines: Sequence[str], deadline: Deadline) -> bool:
+        """Type a script that the guest runs when all of it has come; whether it runs."""
+        self._number += 1
+        number, slowness = self._number, self._watch.slowness
         self._talk.position = self._console.position
-        return decode_answer(text.rpartition(end)[0].rpartition(begin)[2])
+        for _ in range(ATTEMPTS):
+            self._talk.send(f"mzx {number}\r")
+            limit = deadline.sooner(10 * slowness, "the shell to listen")
+            if self._talk.first_of({"go": rf"\nmz-go-{number}\n"}, limit) is not None:
+                break
+            self._talk.send(":\r")  # a shell that reads a script ends to, one that does not does nothing
+            self._number += 1
+            number = self._number
+        else:
+            raise ShellError("the serial shell does not answer")
+        for at in range(0, len(lines), WINDOW_LINES):
+            window = lines[at : at + WINDOW_LINES]
+            self._talk.send("".join(f"{line}\r" for line in window))
+            if len(window) == WINDOW_LINES:
+                limit = deadline.sooner(STUCK_SECONDS * slowness, "the guest to take a part of the script")
+                self._talk.first_of({"got": rf"\nmz-got-{number}-{at + WINDOW_LINES}\n"}, limit)
+        ends = {"ran": rf"\nmz-ran-{number}\n", "bad": rf"\nmz-bad-{number}\n", "end": rf"mz-end-{number}-\d+\n"}
+        came = None
+        for _ in range(ATTEMPTS):
+            position = self._talk.position
+            self._talk.send(":\r")
+            came = self._talk.first_of(ends, deadline.sooner(5 * slowness, "the guest to take the script"))
+            if came is not None:
+                self._talk.position = position
+                break
+        return came != "bad"  # whatever was lost of what the guest said: a script must not run twice
 
+    def _read(self, deadline: Deadline) -> ShellOutput:
+        """Wait for the answer, and ask again for what of it was disturbed."""
+        answer, first = Answer(), self._number
+        requests = asked = 0
+        while True:
+            pause = ASK_SECONDS * 2**asked if asked < MOST_ASKED else deadline.remaining + 1
+            if not self._await_end(answer, first, deadline, pause * self._watch.slowness):
+                self._talk.send("\x03")
+                raise ShellError(f"no end of the script within the time for {deadline.purpose}")
+            if answer.lost:
+                raise ShellError("the serial line lost the script")
+            missing = answer.missing
+            if missing is not None:
+                output = answer.output()
+                if output is not None:
+                    return output
+                if not missing:
+                    answer.forget()
+                requests += 1
+            else:
+                asked += 1  # the script may still run, or all of its answer was lost
+            if requests > MOST_REQUESTS:
+                raise ShellError(f"the serial line garbled the answer {requests} times")
+            self._number += 1
+            wanted = f" '{sed_lines(missing)}'" if missing and len(missing) < 100 else ""  # noqa: PLR2004 - a line's length
+            self._talk.send(f"mzp {self._number}{wanted}\r")
 
-def decode_answer(text: str) -> ShellOutput | None:
-    """What stands between the markers, or None where the line was disturbed; pure."""
-    lines = [line for line in text.split("\n") if re.fullmatch(r"[A-Za-z0-9+/=]+", line)]
-    try:
-        body = gzip.decompress(base64.b64decode("".join(lines), validate=True))
-        status, size, rest = body.split(b"\n", 2)
-        length = int(size)
-        return ShellOutput(status=int(status), stdout=rest[:length], stderr=rest[length:])
-    except (binascii.Error, zlib.error, ValueError, OSError, EOFError):
-        return None
+    def _await_end(self, answer: Answer, first: int, deadline: Deadline, pause: float) -> bool:
+        """Wait for the last request's end, or until nothing more comes of it; False when the time is over."""
+        asked = Deadline.after(pause, "another look")
+        stuck = STUCK_SECONDS * self._watch.slowness
+        begun = self._console.position
+
+        def look() -> bool | None:
+            text, original = without_kernel_lines(self._console.since(self._talk.position))
+            end = text.rfind("\n") + 1
+            if end:
+                answer.take(text[:end], first)
+                self._talk.position += original(end - 1) + 1
+            if self._number in answer.ended or answer.lost or asked.expired:
+                return True
+            came = answer.missing is not None and self._console.position > begun
+            return True if came and self._console.quiet_seconds >= stuck else None
+
+        return bool(self._watch.wait(look, deadline))

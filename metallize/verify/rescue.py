@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metallize.deadline import Deadline
-from metallize.guest import Console, GuestFailed, Watch
+from metallize.guest import Console, GuestFailed, ShellError, Watch
 from metallize.model.profile import Login
 from metallize.model.report import Finding
-from metallize.qemu.serial import Dialogue
+from metallize.qemu.dialogue import Dialogue
 
 RESCUE_SECONDS = 8.0
 """For everything, on a host of normal speed."""
@@ -94,7 +94,7 @@ def rescue(
         if problem is not None:
             return f"nothing was collected where the boot stopped: {problem}"
         answers = list(_ask(talk, place.commands, deadline))
-    except (GuestFailed, OSError):
+    except (GuestFailed, ShellError, OSError):
         return None
     if not answers:
         return "nothing was collected where the boot stopped: its prompt did not answer"
@@ -111,16 +111,16 @@ def _reach_shell(talk: Dialogue, login: Login | None, deadline: Deadline, *, nud
     answered = False
     for _ in range(4):
         limit = deadline.sooner(deadline.remaining / ANSWER_SHARE, "a prompt")
-        nudge = (lambda: talk.type("\r")) if nudged or answered else None
-        came = talk.expect(patterns, limit, on_quiet=nudge)
+        nudge = (lambda: talk.send("\r")) if nudged or answered else None
+        came = talk.first_of(patterns, limit, on_quiet=nudge)
         match came:
             case "shell":
                 return None
             case "enter":
-                talk.type("\r")
+                talk.send("\r")
                 answered = True
             case "password" if login is not None and login.user == "root":
-                talk.type(f"{login.password}\r")
+                talk.send(f"{login.password}\r")
                 answered = True
             case "password":
                 return "the emergency shell asks for root's password, which the profile does not declare"
@@ -137,23 +137,23 @@ def _reach_shell(talk: Dialogue, login: Login | None, deadline: Deadline, *, nud
 
 def _ask(talk: Dialogue, commands: Sequence[str], deadline: Deadline) -> Iterable[str]:
     """Each command with what it printed, as long as there is time; one that does not end is interrupted."""
-    talk.type("PAGER=cat SYSTEMD_COLORS=0 TERM=dumb; export PAGER SYSTEMD_COLORS TERM\r")
+    talk.send("PAGER=cat SYSTEMD_COLORS=0 TERM=dumb; export PAGER SYSTEMD_COLORS TERM\r")
     for number, command in enumerate(commands):
         if deadline.expired:
             return
         # The quotes are the echo's alone: what it shows is not the marker.
-        talk.type(f"echo mz''-begin-{number}; {command} 2>&1; echo mz''-end-{number}\r")
+        talk.send(f"echo mz''-begin-{number}; {command} 2>&1; echo mz''-end-{number}\r")
         limit = deadline.sooner(deadline.remaining / ANSWER_SHARE, "an answer")
-        begin = talk.expect({"begin": rf"mz-begin-{number}\n"}, limit)
+        begin = talk.first_of({"begin": rf"mz-begin-{number}\n"}, limit)
         if begin is None and number == 0:
             return
         start = talk.position
-        end = begin and talk.expect(
+        end = begin and talk.first_of(
             {"end": rf"mz-end-{number}\n"}, deadline.sooner(deadline.remaining / 2, "the command's end")
         )
         text = talk.text_between(start, talk.position) if end else talk.seen()
         if end is None:
-            talk.type("\x03\r")
+            talk.send("\x03\r")
         if begin:
             body = text.rpartition(f"mz-end-{number}")[0] if end else f"{text}\n(no end within the time)"
             yield f"$ {command}\n{body.rstrip()}\n"

@@ -11,7 +11,8 @@ from metallize.deadline import Deadline
 from metallize.guest import Guest
 from metallize.model.profile import Login
 from metallize.model.report import Result
-from metallize.qemu.serial import LoginOutcome, LoginResult, SerialLogin, SerialShell
+from metallize.qemu.login import LoginOutcome, LoginResult, SerialLogin
+from metallize.qemu.serial import SerialShell
 from metallize.verify.judge import login_result
 
 WRONG_PASSWORD_SUFFIX = "-but-wrong"  # noqa: S105 - what makes a password wrong
@@ -39,7 +40,7 @@ def log_in_on_serial(
                 f"{title} with a wrong password",
                 "login",
                 expected="refused",
-                actual=wrong.outcome,
+                actual=str(wrong),
                 holds=wrong.outcome is LoginOutcome.REFUSED,
                 seconds=0,
             )
@@ -54,7 +55,7 @@ def log_in_on_serial(
             title,
             "login",
             expected="accepted",
-            actual=right.outcome,
+            actual=str(right),
             holds=holds,
             seconds=watch.seconds - begun,
             note="" if holds else right.seen,
@@ -66,6 +67,6 @@ def log_in_on_serial(
 def _log_in(way_in: SerialLogin, login: Login, deadline: Deadline) -> LoginResult:
     """The right password; once more when it was refused, for a kernel message may have come between."""
     right = way_in.attempt(login.user, login.password, deadline)
-    if right.outcome is LoginOutcome.REFUSED:
+    if right.outcome in (LoginOutcome.REFUSED, LoginOutcome.ENDED):
         right = way_in.attempt(login.user, login.password, deadline)
     return right

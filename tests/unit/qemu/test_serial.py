@@ -7,11 +7,11 @@ import contextlib
 import gzip
 import os
 import pty
-import re
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -21,8 +21,12 @@ from hypothesis import strategies as st
 from metallize.deadline import Deadline
 from metallize.guest import ShellError
 from metallize.model.report import Stage, StageTime
+from metallize.qemu import login
+from metallize.qemu.answer import Answer, decode, sed_lines
+from metallize.qemu.dialogue import Dialogue, ExpectError
+from metallize.qemu.login import LoginOutcome, SerialLogin
 from metallize.qemu.normalise import Normaliser
-from metallize.qemu.serial import LoginOutcome, SerialLogin, SerialShell, decode_answer
+from metallize.qemu.serial import SerialShell
 
 T = TypeVar("T")
 
@@ -58,11 +62,12 @@ class FakeConsole:
         self._normaliser = Normaliser()
         self._text = ""
         self._last = time.monotonic()
-        self.shown = threading.Lock()
+        self.now = 0.0
+        """Seconds beside those of the clock."""
 
     def feed(self, data: bytes) -> None:
         self._text += self._normaliser.feed(data)
-        self._last = time.monotonic()
+        self._last = time.monotonic() + self.now
 
     def write(self, data: bytes) -> None:
         self._typed(data)
@@ -80,7 +85,7 @@ class FakeConsole:
 
     @property
     def quiet_seconds(self) -> float:
-        return time.monotonic() - self._last
+        return time.monotonic() + self.now - self._last
 
     def tail(self, lines: int) -> tuple[str, ...]:
         return tuple(self._text.split("\n")[-lines:])
@@ -105,11 +110,15 @@ class Getty:
                 self.console.feed(self._turns.pop(0)[1].encode())
 
 
-def attempt(getty: Getty, *, seconds: float = 5) -> LoginOutcome:
-    login = SerialLogin(getty.console, FakeWatch())
-    return login.attempt("admin", "admin", Deadline.after(seconds, "a test")).outcome
+def attempt(getty: Getty, *, seconds: float = 15) -> LoginOutcome:
+    way_in = SerialLogin(getty.console, FakeWatch())
+    return way_in.attempt("admin", "admin", Deadline.after(seconds, "a test")).outcome
 
 
+NOT_YET = (
+    "\r\nSystem is booting up. Unprivileged users are not permitted to log in yet. Please come back later.\r\n"
+    "\r\nLogin incorrect\r\ndebian login: "
+)
 MOTD = "\r\nLinux debian 6.12\r\nLast login: Mon Nov 23 from 10.0.2.2\r\n\x1b[?2004hadmin@debian:~$ "
 
 
@@ -130,6 +139,42 @@ MOTD = "\r\nLinux debian 6.12\r\nLast login: Mon Nov 23 from 10.0.2.2\r\n\x1b[?2
             LoginOutcome.PASSWORD_CHANGE,
         ),
         ([("admin", "admin\r\nPassword: "), ("admin", "\r\nYour account has expired; bye\r\n")], LoginOutcome.CLOSED),
+        (
+            [
+                ("admin", "admin\r\nPassword: "),
+                ("admin", "\r\nLast login: Mon\r\nThis account is currently not available.\r\ndebian login: "),
+            ],
+            LoginOutcome.CLOSED,
+        ),
+        (
+            [("admin", "admin\r\nPassword: "), ("admin", "\r\nLast login: Mon\r\n\r\ndebian login: ")],
+            LoginOutcome.ENDED,
+        ),
+        (
+            [
+                ("admin", "admin\r\nPassword: "),
+                ("admin", NOT_YET),
+                ("admin", "admin\r\nPassword: "),
+                ("admin", MOTD),
+            ],
+            LoginOutcome.ACCEPTED,
+        ),
+        (
+            [
+                ("admin", "admin\r\nPassword: "),
+                ("admin", "\r\n~ \u276f\u276f "),
+                ("printf '%s%s\\n' mz- alive", "x\r\nmz-alive\r\n"),
+            ],
+            LoginOutcome.ACCEPTED,
+        ),
+        (
+            [
+                ("admin", "admin\r\nPassword: "),
+                ("admin", "\r\nwhat now (please)?! "),
+                ("printf '%s%s\\n' mz- alive", "printf...\r\nmz-alive\r\nwhat now?! "),
+            ],
+            LoginOutcome.ACCEPTED,
+        ),
         ([("admin", "admin\r\n[   33.1] noise\r\nPassword: "), ("admin", MOTD)], LoginOutcome.ACCEPTED),
     ],
 )
@@ -138,12 +183,27 @@ def test_the_ways_a_login_ends(turns: list[tuple[str, str]], outcome: LoginOutco
     assert attempt(getty) is outcome
 
 
-def test_a_prompt_that_the_kernel_wrote_over_is_asked_for_again() -> None:
+def test_a_prompt_that_the_kernel_wrote_over_is_seen_through() -> None:
     getty = Getty(
-        "debian login: [   33.1] kvm_amd: noise\r\n",
-        [("", "\r\ndebian login: "), ("admin", "admin\r\nPassword: "), ("admin", MOTD)],
+        "debian login: [   33.123456] kvm_amd: noise\r\n",
+        [("admin", "admin\r\nPassword: [   34.123456] more\r\n"), ("admin", MOTD)],
     )
     assert attempt(getty, seconds=10) is LoginOutcome.ACCEPTED
+
+
+def test_a_prompt_that_somebody_wrote_over_is_asked_for_again() -> None:
+    getty = Getty(
+        "debian login: tea is ready\r\n",
+        [("", "\r\ndebian login: "), ("admin", "admin\r\nPassword: "), ("admin", MOTD)],
+    )
+    assert attempt(getty) is LoginOutcome.ACCEPTED
+
+
+def test_a_password_change_is_said_in_the_systems_own_words() -> None:
+    asked = "You are required to change your password immediately (administrator enforced)."
+    getty = Getty("debian login: ", [("admin", "Password: "), ("admin", f"\r\n{asked}\r\nCurrent password: ")])
+    result = SerialLogin(getty.console, FakeWatch()).attempt("admin", "admin", Deadline.after(5, "a test"))
+    assert str(result) == f"the password must be changed at first login: {asked}"
 
 
 def test_no_prompt_is_said() -> None:
@@ -160,36 +220,84 @@ def test_a_wrong_password_and_then_the_right_one() -> None:
             ("admin", MOTD),
         ],
     )
-    login = SerialLogin(getty.console, FakeWatch())
+    way_in = SerialLogin(getty.console, FakeWatch())
     deadline = Deadline.after(5, "a test")
-    assert login.attempt("admin", "wrong", deadline).outcome is LoginOutcome.REFUSED
-    assert login.attempt("admin", "admin", deadline).outcome is LoginOutcome.ACCEPTED
+    assert way_in.attempt("admin", "wrong", deadline).outcome is LoginOutcome.REFUSED
+    assert way_in.attempt("admin", "admin", deadline).outcome is LoginOutcome.ACCEPTED
+
+
+class Noise:
+    """Puts a kernel message after so many bytes, wherever that is."""
+
+    def __init__(self, message: bytes, every: int) -> None:
+        self._message = message
+        self._every = every
+        self._left = every
+        self.count = 0
+
+    def __call__(self, data: bytes) -> bytes:
+        out = b""
+        while len(data) > self._left:
+            out += data[: self._left] + self._message
+            data = data[self._left :]
+            self._left = self._every
+            self.count += 1
+        self._left -= len(data)
+        return out + data
+
+
+class Lossy:
+    """Loses one byte of so many."""
+
+    def __init__(self, every: int) -> None:
+        self._every = every
+        self._seen = 0
+        self.active = False
+        self.count = 0
+
+    def __call__(self, data: bytes) -> bytes:
+        kept = bytearray()
+        for byte in data:
+            self._seen += self.active
+            if self.active and self._seen % self._every == 0:
+                self.count += 1
+            else:
+                kept.append(byte)
+        return bytes(kept)
+
+
+def as_it_is(data: bytes) -> bytes:
+    return data
 
 
 @contextlib.contextmanager
-def shell_on_a_terminal(argv: list[str], disturb: bytes = b"") -> Iterator[SerialShell]:
-    """A real login shell on a terminal; `disturb` comes into the first answer."""
-    with terminal_with_a_shell(argv, disturb) as console:
+def shell_on_a_terminal(
+    argv: list[str], *, change: Callable[[bytes], bytes] = as_it_is, typed: Callable[[bytes], bytes] = as_it_is
+) -> Iterator[SerialShell]:
+    """A real login shell on a terminal; what comes and what is typed is changed."""
+    with terminal_with_a_shell(argv, change=change, typed=typed) as console:
         yield SerialShell(console, FakeWatch())
 
 
 @contextlib.contextmanager
-def terminal_with_a_shell(argv: list[str], disturb: bytes = b"", prompt: str = "$ ") -> Iterator[FakeConsole]:
+def terminal_with_a_shell(
+    argv: list[str],
+    *,
+    change: Callable[[bytes], bytes] = as_it_is,
+    typed: Callable[[bytes], bytes] = as_it_is,
+    prompt: str = "$ ",
+) -> Iterator[FakeConsole]:
     """A real shell's terminal, echo, line discipline and Ctrl-C included."""
     near, far = pty.openpty()
     argv = ["setsid", "--ctty", *argv]
     process = subprocess.Popen(argv, stdin=far, stdout=far, stderr=far, env={**os.environ, "PS1": prompt})
     os.close(far)
-    console = FakeConsole(lambda data: _write(near, data))
-    left = [disturb] if disturb else []
+    console = FakeConsole(lambda data: _write(near, typed(data)))
 
     def read() -> None:
         with contextlib.suppress(OSError):
             while data := os.read(near, 4096):
-                if left and re.search(rb"mz-begin-1\r?\n[A-Za-z0-9]", data):
-                    at = data.index(b"mz-begin-1") + 20
-                    data = data[:at] + left.pop() + data[at:]
-                console.feed(data)
+                console.feed(change(data))
 
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
@@ -220,15 +328,6 @@ def test_scripts_run_and_answer_with_status_and_bytes(argv: list[str]) -> None:
         shell.leave()
 
 
-def test_an_answer_that_the_kernel_wrote_into_is_read_again() -> None:
-    with shell_on_a_terminal(["sh", "-i"], disturb=b"[   33.1] kvm_amd: noise") as shell:
-        deadline = Deadline.after(20, "a test")
-        shell.start(deadline)
-        answer = shell.run("seq 3000", deadline)
-        assert answer.stdout.splitlines()[-1] == b"3000"
-        shell.leave()
-
-
 def test_a_script_that_does_not_end_is_given_up() -> None:
     with shell_on_a_terminal(["sh", "-i"]) as shell:
         shell.start(Deadline.after(20, "a test"))
@@ -236,14 +335,153 @@ def test_a_script_that_does_not_end_is_given_up() -> None:
             shell.run("sleep 30", Deadline.after(1, "a test"))
 
 
-@settings(deadline=None)
-@given(st.binary(max_size=500), st.binary(max_size=100), st.integers(0, 255), st.data())
-def test_an_answer_is_whole_or_refused(out: bytes, err: bytes, status: int, data: st.DataObject) -> None:
+def framed(number: int, out: bytes, err: bytes = b"", status: int = 0) -> tuple[str, list[str]]:
+    """An answer as the guest prints it, and its lines alone."""
     body = gzip.compress(f"{status}\n{len(out)}\n".encode() + out + err, mtime=0)
-    text = base64.encodebytes(body).decode()
-    answer = decode_answer(text)
-    assert answer is not None
-    assert (answer.status, answer.stdout, answer.stderr) == (status, out, err)
-    cut = data.draw(st.integers(0, len(text) - 10))
-    broken = decode_answer(text[:cut] + text[cut + data.draw(st.integers(4, 9)) :])
-    assert broken is None or broken == answer
+    lines = base64.encodebytes(body).decode().splitlines()
+    numbered = [f"{at + 1:6}\t{line}" for at, line in enumerate(lines)]
+    mark = f"{number}-{len(lines)}"
+    return "\n".join(["", f"mz-begin-{mark}", *numbered, "", f"mz-end-{mark}", ""]), numbered
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=800), st.binary(max_size=100), st.integers(0, 255), st.data())
+def test_an_answer_is_whole_or_asked_for_again(out: bytes, err: bytes, status: int, data: st.DataObject) -> None:
+    text, lines = framed(1, out, err, status)
+    whole = Answer()
+    whole.take(text, 1)
+    expected = whole.output()
+    assert expected is not None
+    assert (expected.status, expected.stdout, expected.stderr) == (status, out, err)
+    cut = data.draw(st.integers(0, len(text) - 1))
+    length = data.draw(st.integers(1, 9))
+    broken = Answer()
+    broken.take(text[:cut] + text[cut + length :], 1)
+    output = broken.output()
+    assert output is None or output == expected
+    for number in range(2, 5):  # what the shell does next: the missing lines alone, then all of them
+        missing = broken.missing
+        if output is None and not missing:
+            broken.forget()
+            missing = None
+        wanted = lines if missing is None else [lines[at - 1] for at in missing]
+        broken.take("\n".join([f"mz-begin-{number}-{len(lines)}", *wanted, f"mz-end-{number}-{len(lines)}", ""]), 1)
+        output = broken.output()
+        if output is not None:
+            break
+    assert output == expected
+
+
+def test_an_answer_to_an_earlier_script_is_none() -> None:
+    answer = Answer()
+    answer.take("mz-begin-1-1\nmz-end-1-1\n", first=2)
+    assert answer.missing is None
+    assert not answer.ended
+    assert decode("AAAA") is None
+
+
+def test_missing_lines_are_asked_for_in_spans() -> None:
+    assert sed_lines([1, 2, 3, 7, 9, 10]) == "1,3p;7,7p;9,10p"
+
+
+@pytest.mark.parametrize("every", [700, 5000])
+def test_a_line_on_which_the_kernel_never_stops_to_write(every: int) -> None:
+    """Messages come in the middle of everything, also of the markers and of what is typed back."""
+    noise = Noise(b"[   33.123456] kvm_amd: Nested Paging disabled\r\n", every)
+    with shell_on_a_terminal(["sh", "-i"], change=noise) as shell:
+        deadline = Deadline.after(40, "a test")
+        shell.start(deadline)
+        answer = shell.run("seq 20000; exit 3", deadline)
+        assert answer.status == 3
+        assert answer.stdout == b"".join(b"%d\n" % number for number in range(1, 20_001))
+        shell.leave()
+    assert noise.count > 3
+
+
+def test_bytes_that_are_lost_on_the_way_are_sent_again() -> None:
+    lossy = Lossy(997)
+    with shell_on_a_terminal(["sh", "-i"], change=lossy) as shell:
+        deadline = Deadline.after(60, "a test")
+        shell.start(deadline)
+        lossy.active = True
+        assert shell.run("seq 5000", deadline).stdout.splitlines()[-1] == b"5000"
+        lossy.active = False
+        shell.leave()
+    assert lossy.count > 1
+
+
+def test_a_script_that_was_garbled_on_its_way_in_does_not_run(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    script = f"echo once >>{seen}\n" + "# padding that makes it long\n" + "".join(f": {n * n}\n" for n in range(600))
+    garble = [True]
+
+    def typed(data: bytes) -> bytes:
+        if garble and len(data) > 200:
+            garble.clear()
+            return data[:100] + data[103:]
+        return data
+
+    with shell_on_a_terminal(["sh", "-i"], typed=typed) as shell:
+        deadline = Deadline.after(30, "a test")
+        shell.start(deadline)
+        assert shell.run(script, deadline).status == 0
+        shell.leave()
+    assert not garble
+    assert seen.read_text() == "once\n"
+
+
+def test_one_script_after_another() -> None:
+    with shell_on_a_terminal(["bash", "--norc", "-i"]) as shell:
+        deadline = Deadline.after(30, "a test")
+        for number in range(5):
+            assert shell.run(f"echo {number}", deadline).stdout == f"{number}\n".encode()
+        shell.leave()
+
+
+RECORDED = [
+    (b"\r\nDebian GNU/Linux 13 debian ttyS0\r\n\r\ndebian login: ", "login"),
+    (b"debian login: [   33.123456] kvm_amd: noise\r\n", "login"),
+    (b"debian lo[   33.123456] kvm_amd: noise\r\ngin: ", "login"),
+    (b"Last login: Mon Nov 23 11:00:00 UTC 2026 on ttyS0\r\n", None),
+    (b"Last login: ", None),
+    (b"admin\r\nPassword: ", "password"),
+    (b"\r\nLogin incorrect\r\ndebian login: ", "refused"),
+    (b"Linux debian 6.12\r\n########\r\nbe quick > or not\r\n\x1b[?2004hadmin@debian:~$ ", "shell"),
+    (b"\x1b]0;admin@debian: ~\x07\x1b[01;32madmin@debian\x1b[00m:\x1b[01;34m~\x1b[00m$ ", "shell"),
+    (b"Welcome to fish, the friendly interactive shell\r\n\x1b[92madmin\x1b[m@debian ~> ", "shell"),
+    (b"\x1b[1m\x1b[7m%\x1b[27m\x1b[1m\x1b[0m   \r \r\r\x1b[0m\x1b[27m\x1b[24m\x1b[Jdebian% \x1b[K\x1b[?2004h", "shell"),
+    (b"You are required to change your password immediately (administrator enforced).\r\nCurrent password: ", "change"),
+    (b"\r\nThis account is currently not available.\r\n", "closed"),
+    (b'"System is booting up. Unprivileged users are not permitted to log in yet."\r\n', "not yet"),
+]
+
+
+@pytest.mark.parametrize(("text", "name"), RECORDED)
+def test_a_recorded_answer_is_read_the_same_however_it_is_cut(text: bytes, name: str | None) -> None:
+    patterns = {"closed": login._CLOSED, "change": login._CHANGE, "not yet": login._NOT_YET}
+    patterns |= {"refused": login._REFUSED, "password": login._SECRET_PROMPT, "login": login._LOGIN}
+    patterns["shell"] = login._SHELL
+    watch = FakeWatch()
+    for cut in range(len(text) + 1):
+        console = FakeConsole(lambda _: None)
+        talk = Dialogue(console, watch)
+        console.feed(text[:cut])
+        console.now += 0.1
+        first = talk.first_of(patterns, Deadline.after(0, "a look"))
+        console.feed(text[cut:])
+        console.now += 1
+        came = first or talk.first_of(patterns, Deadline.after(0, "a look"))
+        assert came == name, (cut, first)
+
+
+def test_expect_and_send_for_a_person() -> None:
+    console = FakeConsole(lambda data: console.feed(b"you typed " + data + b"\r\n"))
+    talk = Dialogue(console, FakeWatch())
+    talk.send("menu")
+    assert talk.expect("you typed (.+)", Deadline.after(1, "a test")) == "you typed menu"
+    with pytest.raises(ExpectError, match="/never/ was not seen within the time for a test"):
+        talk.expect("never", Deadline.after(0.05, "a test"))
+    console.feed(b"x" * 10_000_000 + b" done\r\n")
+    begun = time.process_time()
+    assert talk.expect("done", Deadline.after(1, "a test")) == "done"
+    assert time.process_time() - begun < 0.5

@@ -1,0 +1,156 @@
+"""A login at the getty of a serial port, which shares its line with the kernel and with every other writer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from metallize.deadline import Deadline
+from metallize.guest import Console, Watch
+from metallize.model.report import Stage
+from metallize.qemu.dialogue import Dialogue
+
+ATTEMPTS = 3
+ODD_PROMPT_SECONDS = 6.0
+"""After the password, on a host of normal speed: longer than login(1) waits before it says that it was wrong."""
+NOT_YET_SECONDS = 2.0
+
+_LOGIN = r"(?<!Last )\blogin: ?\Z"
+_LOGIN_BETWEEN = r"(?:^|\n)[^\s:\[]+ login: "
+_SECRET_BETWEEN = r"(?:^|\n)(?:Password|Kennwort): "  # noqa: S105 - a pattern
+"""Prompts on a console on which somebody else never stops to print."""
+_SECRET_PROMPT = r"(?i:password|kennwort)(?: for \S+| \(\S+\))?: ?\Z"  # noqa: S105 - a pattern
+_REFUSED = r"Login incorrect|Login failed|Authentication failure|Permission denied|Access denied|incorrect password"
+_CHANGE = (
+    r"You are required to change your password[^\n]*|[Pp]assword (?:has )?expired|Changing password for"
+    r"|Current (?:UNIX )?password: ?\Z|\(current\) UNIX password: ?\Z|New password: ?\Z"
+)
+_CLOSED = (
+    r"[^\n]*account has expired[^\n]*|[^\n]*[Aa]ccount (?:is )?(?:temporarily )?locked[^\n]*"
+    r"|This account is currently not available[^\n]*|[^\n]*System is going down[^\n]*|[^\n]*too many logins[^\n]*"
+)
+_NOT_YET = r"System is booting up\.[^\n]*|Unprivileged users are not permitted to log in yet[^\n]*"
+_SHELL = r"(?:^|\n)[^\n]*[$#%>❯➜λ»][ \t]?\Z"  # noqa: RUF001 - signs of prompts
+_ALIVE = "printf '%s%s\\n' mz- alive\r"
+_IS_ALIVE = r"(?:^|\n)mz-alive\n"
+_MENU = r"Type one of the keys in parentheses"
+"""What zsh asks a user who has no settings."""
+_AUTOMATIC = r"\blogin: \S+ \(automatic login\)"
+
+
+class LoginOutcome(StrEnum):
+    """How an attempt to log in ended."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    PASSWORD_CHANGE = "the password must be changed at first login"  # noqa: S105 - words for a report
+    CLOSED = "the account is closed"
+    NOT_YET = "logins were not allowed yet"
+    ENDED = "the session ended at once: is the user's shell nologin or false?"
+    NO_PROMPT = "no login prompt came"
+    NO_ANSWER = "no answer came"
+
+
+_OUTCOMES = {
+    "shell": LoginOutcome.ACCEPTED,
+    "alive": LoginOutcome.ACCEPTED,
+    "refused": LoginOutcome.REFUSED,
+    "again": LoginOutcome.ENDED,
+    "change": LoginOutcome.PASSWORD_CHANGE,
+    "closed": LoginOutcome.CLOSED,
+    "not yet": LoginOutcome.NOT_YET,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginResult:
+    """An attempt's outcome, what the system said of it, and the last lines that were seen."""
+
+    outcome: LoginOutcome
+    said: str = ""
+    seen: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.outcome}: {self.said}" if self.said else str(self.outcome)
+
+
+class SerialLogin:
+    """Logs in at the getty of a serial port; looks at what the console printed from `position` on."""
+
+    def __init__(
+        self, console: Console, watch: Watch, *, position: int = 0, given_up: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._console = console
+        self._watch = watch
+        self._talk = Dialogue(console, watch, given_up)
+        self._talk.position = position
+
+    def attempt(self, user: str, password: str, deadline: Deadline) -> LoginResult:
+        """Answer the prompts once, and again where no answer came or logins are not allowed yet.
+
+        Raises GuestFailed when the guest fails meanwhile, ShellError when it takes no input.
+        """
+        attempts = 0
+        while True:
+            result = self._attempt(user, password, deadline)
+            if result.outcome is LoginOutcome.NOT_YET and not deadline.expired:
+                self._watch.wait(lambda: None, deadline.sooner(NOT_YET_SECONDS, "logins to be allowed"))
+                continue
+            attempts += 1
+            if result.outcome is not LoginOutcome.NO_ANSWER or deadline.expired or attempts == ATTEMPTS:
+                return result
+
+    def _attempt(self, user: str, password: str, deadline: Deadline) -> LoginResult:
+        came = self._talk.first_of(
+            {"prompt": _LOGIN, "automatic": _AUTOMATIC}, deadline, busy={"prompt": _LOGIN_BETWEEN}, on_quiet=self._nudge
+        )
+        if came is None:
+            return self._result(LoginOutcome.NO_PROMPT)
+        if came == "automatic":
+            return self._result(LoginOutcome.ACCEPTED)
+        self._watch.reached(Stage.LOGIN)
+        self._talk.send(f"{user}\r")
+        answers = {
+            "closed": _CLOSED,
+            "change": _CHANGE,
+            "not yet": _NOT_YET,
+            "refused": _REFUSED,
+            "password": _SECRET_PROMPT,
+            "shell": _SHELL,
+        }
+        slowness = self._watch.slowness
+        limit = deadline.sooner(15 * slowness, "a password prompt")
+        came = self._talk.first_of(answers, limit, busy={"password": _SECRET_BETWEEN})
+        if came == "password":
+            self._talk.send(f"{password}\r")
+            came = self._after_password(answers, deadline.sooner(25 * slowness, "the answer to the login"))
+        outcome = _OUTCOMES.get(came or "", LoginOutcome.NO_ANSWER)
+        if outcome is LoginOutcome.PASSWORD_CHANGE:
+            self._talk.send("\x04")
+        elif outcome is LoginOutcome.NO_ANSWER:
+            self._talk.send("\r")
+        said = self._talk.matched.strip() if outcome in (LoginOutcome.CLOSED, LoginOutcome.PASSWORD_CHANGE) else ""
+        return self._result(outcome, said)
+
+    def _after_password(self, answers: dict[str, str], limit: Deadline) -> str | None:
+        """What the system makes of the password; a shell whose prompt looks like none is asked whether it is there."""
+        del answers["password"]
+        answers |= {"alive": _IS_ALIVE, "menu": _MENU, "again": _LOGIN}
+        while True:
+            came = self._talk.first_of(
+                answers,
+                limit,
+                on_quiet=lambda: self._talk.send(_ALIVE),
+                quiet_seconds=ODD_PROMPT_SECONDS * max(1.0, self._watch.slowness / 2),
+            )
+            if came != "menu":
+                return came
+            self._talk.send("q")
+
+    def _nudge(self) -> None:
+        if self._watch.stage.rank >= Stage.USERSPACE.rank:
+            self._talk.send("\r")
+
+    def _result(self, outcome: LoginOutcome, said: str = "") -> LoginResult:
+        return LoginResult(outcome=outcome, said=said, seen="\n".join(self._console.tail(6)))
