@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import io
 import logging
 import selectors
 import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import paramiko
@@ -25,6 +28,7 @@ from metallize.model.report import Stage
 EPHEMERAL = "ephemeral"
 _LOG = "metallize.paramiko"
 BANNER = b"SSH-"
+NO_ANSWER = "no SSH server answered"
 _RETRY_SECONDS = 0.5
 _NEXT_ATTEMPT_SECONDS = 2.0
 """A connection that waits may be one whose packets were lost before the network was up: another is begun beside it,
@@ -105,14 +109,15 @@ class SshShell:
     def run(self, script: str, deadline: Deadline) -> ShellOutput:
         try:
             channel = self._transport.open_session(timeout=max(1.0, deadline.remaining))
-            with contextlib.closing(channel):
+            with contextlib.closing(channel), closed_at(deadline, self._transport):
                 channel.exec_command("sh")
                 channel.settimeout(max(1.0, deadline.remaining))
                 channel.sendall(script.encode())
                 channel.shutdown_write()
                 return self._collect(channel, deadline)
         except (paramiko.SSHException, OSError, EOFError) as exc:
-            raise ShellError(f"SSH was lost: {exc or type(exc).__name__}") from exc
+            why = f"the script did not end within {deadline.purpose}" if deadline.expired else in_words(exc)
+            raise ShellError(f"SSH was lost: {why}") from exc
 
     @property
     def server(self) -> str:
@@ -158,11 +163,13 @@ def connect(
     Raises SshRefusedError when it answers and refuses, ShellError when nothing answers in time, GuestFailed.
     """
     _await_network(watch, deadline, given_up)
-    problem = "no SSH server answered"
+    problem = NO_ANSWER
     refusals = 0
     while not deadline.expired and not given_up():
-        server = wait_for_banner(port, watch, deadline, given_up=given_up)
+        attempts = Attempts()
+        server = wait_for_banner(port, watch, deadline, given_up=given_up, attempts=attempts)
         if server is None:
+            problem = attempts.problem() if problem == NO_ANSWER else problem
             break
         try:
             return _log_in(server, access, watch, deadline)
@@ -174,7 +181,7 @@ def connect(
             watch.wait(lambda: None, deadline.sooner(1.5, "another attempt"))
         except (paramiko.SSHException, OSError, EOFError) as exc:
             # sshd answers before user sessions are allowed (pam_nologin), and may restart while the system settles
-            problem = f"the SSH server answered, but the handshake failed: {exc or type(exc).__name__}"
+            problem = f"the SSH server answered, but the handshake failed: {in_words(exc)}"
             watch.wait(lambda: None, deadline.sooner(0.5, "another attempt"))
     raise ShellError(f"{problem} within {watch.seconds:.0f} s of power-on")
 
@@ -196,13 +203,41 @@ def _await_network(watch: Watch, deadline: Deadline, given_up: Callable[[], bool
     )
 
 
+@dataclass(slots=True)
+class Attempts:
+    """How the attempts to reach a server went: what a person is told when none did."""
+
+    refused: int = 0
+    unanswered: int = 0
+    other: bytes = b""
+    host: str = ""
+
+    def problem(self) -> str:
+        if self.host:
+            return f"the host's port that leads to the guest did not take the connection: {self.host}"
+        if self.other:
+            said = self.other.decode(errors="replace").strip()[:80]
+            return f"what answers is no SSH server: it said {said!r}"
+        if self.refused:
+            return "the guest refused the connection: nothing listens there, or its firewall rejects it"
+        if self.unanswered:
+            return "no SSH server answered: the connection was never taken, or nothing was said on it"
+        return "no SSH server answered"
+
+
 def wait_for_banner(
-    port: int, watch: Watch, deadline: Deadline, *, given_up: Callable[[], bool] = lambda: False
+    port: int,
+    watch: Watch,
+    deadline: Deadline,
+    *,
+    given_up: Callable[[], bool] = lambda: False,
+    attempts: Attempts | None = None,
 ) -> socket.socket | None:
-    """A connection on which the server has begun to speak; None when the time is over.
+    """A connection on which the server has begun to speak SSH; None when the time is over.
 
     The host's side of a forwarded port accepts before anything listens in the guest.
     """
+    seen = attempts or Attempts()
     waiting: set[socket.socket] = set()
     pause = _NEXT_ATTEMPT_SECONDS
     next_attempt = 0.0
@@ -212,19 +247,24 @@ def wait_for_banner(
                 watch.check()
                 now = time.monotonic()
                 if now >= next_attempt:
-                    client = socket.create_connection(("127.0.0.1", port), timeout=2)
-                    client.setblocking(False)
-                    selector.register(client, selectors.EVENT_READ)
-                    waiting.add(client)
                     next_attempt = now + pause
                     pause *= 2
+                    client = _connected(port, seen)
+                    if client is not None:
+                        selector.register(client, selectors.EVENT_READ)
+                        waiting.add(client)
                 for key, _ in selector.select(0.1):
                     client = key.fileobj  # type: ignore[assignment]  # only sockets are registered
-                    if _speaks(client):
+                    if client is None:
+                        continue
+                    said = _said(client)
+                    if said.startswith(BANNER):
                         waiting.remove(client)
                         return client
-                    if _closed(client):
+                    if said or _closed(client):
                         # the guest itself refused: its network is up, and asking again costs nothing
+                        seen.refused += not said
+                        seen.other = said
                         selector.unregister(client)
                         waiting.remove(client)
                         client.close()
@@ -232,15 +272,27 @@ def wait_for_banner(
                         next_attempt = min(next_attempt, now + _RETRY_SECONDS)
             return None
         finally:
+            seen.unanswered = len(waiting)
             for client in waiting:
                 client.close()
 
 
-def _speaks(client: socket.socket) -> bool:
+def _connected(port: int, seen: Attempts) -> socket.socket | None:
     try:
-        return client.recv(255, socket.MSG_PEEK).startswith(BANNER)
+        client = socket.create_connection(("127.0.0.1", port), timeout=2)
+    except OSError as exc:
+        seen.host = in_words(exc)
+        return None
+    seen.host = ""
+    client.setblocking(False)
+    return client
+
+
+def _said(client: socket.socket) -> bytes:
+    try:
+        return client.recv(255, socket.MSG_PEEK)
     except OSError:
-        return False
+        return b""
 
 
 def _closed(client: socket.socket) -> bool:
@@ -252,20 +304,66 @@ def _closed(client: socket.socket) -> bool:
         return True
 
 
+@cache
+def quiet_log() -> str:
+    """A log channel that nobody hears: what goes wrong is raised, and needs no second voice on standard error."""
+    log = logging.getLogger(_LOG)
+    log.propagate = False
+    log.addHandler(logging.NullHandler())
+    return _LOG
+
+
+@contextlib.contextmanager
+def closed_at(deadline: Deadline, transport: paramiko.Transport) -> Iterator[None]:
+    """Some of paramiko's waits know no end: the connection is closed under them when the time is over."""
+    timer = threading.Timer(deadline.remaining + 0.5, transport.close)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def in_words(exc: Exception) -> str:
+    """What paramiko or the socket says, for a person."""
+    text = str(exc) or type(exc).__name__
+    match exc:
+        case TimeoutError():
+            said = "no answer came in time"
+        case EOFError():
+            said = "the server hung up"
+        case ConnectionRefusedError():
+            said = "the connection was refused"
+        case ConnectionError():
+            said = f"the connection was cut ({text})"
+        case paramiko.SSHException() if "banner" in text:
+            said = f"the server never said that it speaks SSH ({text})"
+        case paramiko.SSHException() if "not active" in text or "closed" in text.lower():
+            said = f"the server hung up ({text})"
+        case OSError() if exc.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
+            said = f"there is no route to it ({text})"
+        case _:
+            said = text
+    return said
+
+
+def _authenticate(transport: paramiko.Transport, access: SshAccess, deadline: Deadline) -> None:
+    transport.start_client(timeout=max(1.0, deadline.remaining))
+    if access.key is not None:
+        transport.auth_publickey(access.user, access.key)
+    else:
+        transport.auth_password(access.user, access.password or "")
+
+
 def _log_in(server: socket.socket, access: SshAccess, watch: Watch, deadline: Deadline) -> SshShell:
     server.settimeout(None)
     transport = paramiko.Transport(server)
-    transport.set_log_channel(_LOG)
-    quiet = logging.getLogger(_LOG)  # what goes wrong is raised, and needs no second voice on standard error
-    quiet.propagate = False
-    quiet.addHandler(logging.NullHandler())
+    transport.set_log_channel(quiet_log())
     transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = max(5.0, deadline.remaining)
     try:
-        transport.start_client(timeout=max(1.0, deadline.remaining))
-        if access.key is not None:
-            transport.auth_publickey(access.user, access.key)
-        else:
-            transport.auth_password(access.user, access.password or "")
+        with closed_at(deadline, transport):
+            _authenticate(transport, access, deadline)
         transport.set_keepalive(15)
     except paramiko.BadAuthenticationType as exc:
         transport.close()

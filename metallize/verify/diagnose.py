@@ -7,6 +7,10 @@ import re
 from metallize.model.kind import Observation
 
 NO_ADDRESS = "the guest has no address on any interface but lo (is a DHCP client enabled for it?)"
+USER_NETWORK = "10.0.2."
+"""QEMU's, in which the host is 10.0.2.2."""
+ANY_ADDRESS = ("0.0.0.0", "*", "[::]")  # noqa: S104 - what the guest listens on
+IPV4_DIGITS = 8
 NOTHING_LISTENS = "nothing listens on port"
 FIREWALL_DROPS = "sshd listens and there is an address, but the guest's firewall drops what comes for port"
 SOCKETS_PROBE = "ss -ltn 2>/dev/null"
@@ -48,16 +52,19 @@ def named_key(problem: str) -> str:
 def explain_ssh(seen: dict[str, Observation | None], problem: str, *, port: int = 22) -> str:
     """Which of the observations explains that SSH failed, in one sentence; pure."""
     text = {name: observation.stdout if observation else "" for name, observation in seen.items()}
-    if "refused the" in problem or "does not take" in problem:
+    if EPHEMERAL_REFUSED in problem or re.search("refused the (password|key)|does not take", problem):
         if EPHEMERAL_REFUSED in problem:
             return f"sshd listens, but does not take the key that the firmware handed over: {_why_no_key(text)}"
         if "password of" in problem and "passwordauthentication no" in text.get("settings", "").lower():
             return "sshd listens, but its configuration refuses passwords (PasswordAuthentication no)"
         return f"sshd listens, but the login was refused: {problem}"
-    if not _listens(text.get("sockets", ""), port):
+    addresses = _listeners(text.get("sockets", ""), port)
+    if not addresses:
         return f"{NOTHING_LISTENS} {port}{_why_not(text)}"
-    network = _network(text)
-    if network != NO_ADDRESS and _drops(text.get("firewall", ""), port):
+    if all(address.startswith(("127.", "[::1]", "::1")) for address in addresses):
+        return f"sshd listens on {' and '.join(addresses)} only, where nobody outside the guest gets to (ListenAddress)"
+    network = _network(text, addresses)
+    if not network.startswith(NO_ADDRESS) and _drops(text.get("firewall", ""), port):
         return f"{FIREWALL_DROPS} {port}"
     return f"{network}: {problem}"
 
@@ -100,6 +107,9 @@ def _why_no_key(text: dict[str, str]) -> str:
 
 def _why_not(text: dict[str, str]) -> str:
     """What the unit says of a server that does not listen."""
+    elsewhere = sorted(set(re.findall(r"^LISTEN\s.*?:(\d+)\s.*\"sshd", text.get("sockets", ""), re.MULTILINE)))
+    if elsewhere:
+        return f": sshd listens on port {' and '.join(elsewhere)} instead"
     units = _units(text.get("unit", ""))
     loaded = {name: unit for name, unit in units.items() if unit.get("LoadState") not in ("not-found", None, "")}
     if not loaded:
@@ -117,15 +127,25 @@ def _why_not(text: dict[str, str]) -> str:
     return ""
 
 
-def _network(text: dict[str, str]) -> str:
-    """What stands between a server that listens and the host."""
+def _network(text: dict[str, str], listeners: list[str]) -> str:
+    """What stands between a server that listens and the host, which is a neighbour in the guest's network."""
     lines = text.get("addresses", "").splitlines()
-    if not any(re.search(r" inet (?!127\.)", line) for line in lines):
-        return NO_ADDRESS
+    own = [found[1] for line in lines if (found := re.search(r" inet (?!127\.)([\d.]+)", line))]
+    if not own:
+        down = re.findall(r"^(?!lo\b)(\S+)\s+DOWN\b", text.get("links", ""), re.MULTILINE)
+        return f"{NO_ADDRESS}; {' and '.join(down)} is down" if down else NO_ADDRESS
+    if not any(address in ANY_ADDRESS or address.split("%")[0] in own for address in listeners):
+        return f"sshd listens on {' and '.join(listeners)}, and the guest's address is {' and '.join(own)}"
+    firewall = text.get("firewall", "")
+    if found := re.search(r"^.*\b(?:drop|DROP|reject|REJECT)\b.*$", firewall, re.MULTILINE):
+        return (
+            "sshd listens and there is an address, but the guest's firewall drops or rejects packets "
+            f"({found[0].strip()[:120]})"
+        )
+    if not any(address.startswith(USER_NETWORK) for address in own):
+        return f"sshd listens, but the guest's address {' and '.join(own)} is none of its network, 10.0.2.0/24"
     if not re.search(r"^default |^\S+\t00000000\t", text.get("routes", ""), re.MULTILINE):
         return "sshd listens and there is an address, but no default route"
-    if re.search(r"\b(drop|DROP|reject|REJECT)\b", text.get("firewall", "")):
-        return "sshd listens and there is an address, but the guest's firewall drops or rejects packets"
     return "sshd listens and the network is up, and yet"
 
 
@@ -136,9 +156,20 @@ def _units(text: str) -> dict[str, dict[str, str]]:
     return {block["Id"]: block for block in blocks if "Id" in block}
 
 
-def _listens(sockets: str, port: int) -> bool:
-    pattern = rf"^LISTEN\s.*[:\]]{port}\s|^\s*\d+: [0-9A-F]+:{port:04X} \S+ 0A "
-    return re.search(pattern, sockets, re.MULTILINE) is not None
+def _listeners(sockets: str, port: int) -> list[str]:
+    """The addresses on which somebody listens at a port, as ss(8) or /proc/net/tcp shows them."""
+    shown = re.findall(rf"^LISTEN\s+\d+\s+\d+\s+(\S+):{port}\s", sockets, re.MULTILINE)
+    kernel = re.findall(rf"^\s*\d+: ([0-9A-F]+):{port:04X} \S+ 0A ", sockets, re.MULTILINE)
+    return list(dict.fromkeys([*shown, *map(_address, kernel)]))
+
+
+def _address(text: str) -> str:
+    """An address of /proc/net/tcp, whose bytes stand in the order of the machine."""
+    if not text.strip("0"):
+        return "0.0.0.0"  # noqa: S104 - what the guest listens on
+    if len(text) != IPV4_DIGITS:
+        return "::1" if text == "00000000000000000000000001000000" else text
+    return ".".join(str(byte) for byte in reversed(bytes.fromhex(text)))
 
 
 def _first_line(text: str) -> str:
