@@ -64,9 +64,8 @@ def explain_ssh(seen: dict[str, Observation | None], problem: str, *, port: int 
     if all(address.startswith(("127.", "[::1]", "::1")) for address in addresses):
         return f"sshd listens on {' and '.join(addresses)} only, where nobody outside the guest gets to (ListenAddress)"
     network = _network(text, addresses)
-    if not network.startswith(NO_ADDRESS) and _drops(text.get("firewall", ""), port):
-        return f"{FIREWALL_DROPS} {port}"
-    return f"{network}: {problem}"
+    drops = not network.startswith(NO_ADDRESS) and _drops(text.get("firewall", ""), port)
+    return f"{FIREWALL_DROPS} {port}" if drops else f"{network}: {problem}"
 
 
 def explain_reach(sockets: str, port: int) -> str:
