@@ -133,7 +133,7 @@ missing_packages() {
   has mcopy || echo mtools
   emulators
   has_ovmf || echo ovmf
-  has swtpm || echo swtpm
+  has swtpm || echo '?swtpm'
   if ! has mmdebstrap; then
     echo mmdebstrap
     [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo '?debian-archive-keyring'
