@@ -124,6 +124,8 @@ def _explain_layer(layer: Layer) -> str:
 def _explain_machine(machine: MachineEntry, catalog: Catalog) -> str:
     boots = [name for name, generator in catalog.generators.items() if generator.boots_on(machine)]
     facts = {"runs": str(machine.platform), "boots": ", ".join(boots) or "nothing that a generator here makes"}
+    if machine.suites:
+        facts["asserts too"] = f"{', '.join(machine.suites)}, where there is a login"
     return _page(f"machine {machine.name}", machine.summary, "", facts, "", {}, f"boot:\n  machines: [{machine.name}]")
 
 

@@ -117,3 +117,8 @@ class MachineEntry(Protocol):
 
     @property
     def firmware(self) -> Firmware: ...
+
+    @property
+    def suites(self) -> tuple[str, ...]:
+        """Suites that it promises to hold."""
+        ...
