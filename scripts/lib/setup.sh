@@ -165,9 +165,9 @@ missing_packages() {
 
 # What runs programs of the architecture that this host is not, in containers and for mmdebstrap.
 emulators() {
-  has "qemu-$(foreign_machine)-static" || has "qemu-$(foreign_machine)" || echo qemu-user-static
-  has update-binfmts || echo binfmt-support
-  has arch-test || echo arch-test
+  has "qemu-$(foreign_machine)-static" || has "qemu-$(foreign_machine)" || echo '?qemu-user-static'
+  has update-binfmts || echo '?binfmt-support'
+  has arch-test || echo '?arch-test'
 }
 
 foreign_machine() { if [ "$(uname -m)" = aarch64 ]; then echo x86_64; else echo aarch64; fi; }
