@@ -96,18 +96,18 @@ def built_in_rules() -> tuple[Rule, ...]:
 
 
 _NO_WORDS_OF_REFUSAL = ("silent-console", "stage-timeout", "timeout")
-_CRASHES = ("uefi-exception", "grub-memory")
+_NO_REFUSALS = ("uefi-exception", "grub-memory", "grub-menu-waits")
 
 
 @cache
 def refusals() -> dict[str, bool]:
     """What boot.expect may name as refused, and whether it counts where the profile names nothing.
 
-    Firmware and loader refuse in words; that they crash, or that nothing is seen, must be named to count.
+    Firmware and loader refuse in words; that they crash or wait, or that nothing is seen, must be named to count.
     """
     said = [rule for rule in built_in_rules() if rule.stage in (Stage.FIRMWARE, Stage.LOADER)]
     words = [rule.id for rule in said if rule.severity in (Severity.FATAL, Severity.STALL)]
-    return {name: name not in _CRASHES + _NO_WORDS_OF_REFUSAL for name in (*words, *_NO_WORDS_OF_REFUSAL)}
+    return {name: name not in _NO_REFUSALS + _NO_WORDS_OF_REFUSAL for name in (*words, *_NO_WORDS_OF_REFUSAL)}
 
 
 def forbidden(pattern: str) -> Rule:

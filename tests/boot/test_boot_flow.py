@@ -55,7 +55,7 @@ def test_an_image_that_must_not_boot_passes_where_the_firmware_refuses_it(tmp_pa
     assert report.passed
     assert report.stage == "firmware"
     [result] = report.results
-    assert result.note == "bios-no-bootable-device: the firmware found nothing to boot"
+    assert result.note.startswith("bios-no-bootable-device: the firmware found nothing to boot")
 
 
 def test_another_refusal_than_the_named_one_fails(tmp_path: Path) -> None:

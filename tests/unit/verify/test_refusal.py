@@ -28,7 +28,16 @@ def test_what_firmware_or_loader_say_is_a_refusal(rule: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "rule", ["timeout", "silent-console", "kernel-panic", "qemu-ended", "uefi-exception", "unexpected-reset"]
+    "rule",
+    [
+        "timeout",
+        "silent-console",
+        "kernel-panic",
+        "qemu-ended",
+        "uefi-exception",
+        "grub-menu-waits",
+        "unexpected-reset",
+    ],
 )
 def test_silence_and_crashes_are_none_unless_they_are_named(rule: str) -> None:
     refusal = judge_refusal(ANY, finding(rule))
