@@ -392,7 +392,7 @@ class BootWatch:
         elif rule.id == BOOTING_RULE and self._at_menu:
             self._stall = None
         elif rule.id == BANNER_RULE:
-            self._stamped = hit.line.lstrip().startswith("[")
+            self._stamped = rule.stamped is not None and rule.stamped.search(hit.line) is not None
         elif rule.id == COMMAND_LINE_RULE:
             self._command_line = hit.line
         if rule.reaches is None:
