@@ -467,7 +467,7 @@ class Boot(Frozen):
         dict[SeedFile, str],
         Field(
             description="what cloud-init is told on a CD of its own (NoCloud): a file beside the profile, the text "
-            "itself, or a mapping"
+            "itself, or a mapping; METALLIZE_SSH_PUBLIC_KEY in it stands for the public half of ssh.key"
         ),
     ] = {}
     login: Login | None = None

@@ -18,6 +18,9 @@ from metallize.qemu.network import cards_of
 SSH_PORT = 22
 _DEFAULT_MEDIA = {ImageFormat.ISO: Media.CD, ImageFormat.TAR: Media.NETWORK}
 
+PUBLIC_KEY = "METALLIZE_SSH_PUBLIC_KEY"
+"""Stands in a seed for the public half of `ssh.key`, an ephemeral one above all."""
+
 
 def make_plan(
     *,
@@ -28,6 +31,7 @@ def make_plan(
     overrides: MachineOverrides,
     accelerator: AcceleratorUse,
     credentials: tuple[str, ...] = (),
+    public_key: str = "",
 ) -> GuestPlan:
     """Everything decided but the names of this run's own files.
 
@@ -70,7 +74,7 @@ def make_plan(
         display=boot.display,
         tpm=has_tpm(boot, overrides),
         cards=cards_of(overrides.nics or boot.nics or (), machine.nic_device),
-        seed_files=tuple(sorted(boot.seed.items())),
+        seed_files=tuple((name, text.replace(PUBLIC_KEY, public_key)) for name, text in sorted(boot.seed.items())),
     )
 
 

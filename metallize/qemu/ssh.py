@@ -91,10 +91,15 @@ def key_credentials(access: SshAccess) -> tuple[str, ...]:
         return ()
     user = access.user
     home = "/root" if user == "root" else f"/home/{user}"
-    line = base64.b64encode(f"{access.key.get_name()} {access.key.get_base64()} metallize\n".encode()).decode()
+    line = base64.b64encode(f"{public_key(access)}\n".encode()).decode()
     rules = f"d {home}/.ssh 0700 {user} {user} -\nf+~ {home}/.ssh/authorized_keys 0600 {user} {user} - {line}\n"
     encoded = base64.b64encode(rules.encode()).decode()
     return (f"io.systemd.credential.binary:tmpfiles.extra={encoded}",)
+
+
+def public_key(access: SshAccess) -> str:
+    """The public half as a line of authorized_keys; empty for a login by password."""
+    return f"{access.key.get_name()} {access.key.get_base64()} metallize" if access.key is not None else ""
 
 
 class SshShell:

@@ -21,7 +21,7 @@ from metallize.model.report import AcceleratorUse, StageTime
 from metallize.qemu.argv import GuestPlan
 from metallize.qemu.plan import make_plan
 from metallize.qemu.rules import Scanner
-from metallize.qemu.ssh import EPHEMERAL, SshAccess, key_credentials, ssh_access
+from metallize.qemu.ssh import EPHEMERAL, SshAccess, key_credentials, public_key, ssh_access
 from metallize.qemu.vm import RunningGuest, make_run_folder, prepared_files, running_guest
 from metallize.qemu.watch import BootWatch
 from metallize.verify.request import VerifyRequest
@@ -125,6 +125,7 @@ def prepared_boot(
         overrides=request.overrides,
         accelerator=accelerator,
         credentials=key_credentials(access) if access is not None and boot.ssh and boot.ssh.key == EPHEMERAL else (),
+        public_key=public_key(access) if access is not None else "",
     )
     plan = replace(plan, one_thread=one_thread, published=request.published, snapshots=bool(request.groups))
     folder = make_run_folder(request.runs_dir / request.machine_entry)
