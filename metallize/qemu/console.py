@@ -171,6 +171,8 @@ class SerialConsole:
                     if not data:
                         return
                     yield data
+                    if len(data) < GATHERED_BYTES:
+                        self._pause.wait(GATHER_SECONDS)
 
     def _write(self, clean: TextIO, whole: str, port: str = "") -> None:
         if whole:

@@ -53,7 +53,7 @@ BOOTING_RULE = "grub-boots-an-entry"
 CUT_LOGIN = "login: ["
 RESTART_REMEDY = "a panic with panic= on the command line, a triple fault, a watchdog or kexec does this"
 RESTARTED = "a second kernel began, although no reboot was asked for"
-RESTS_PER_LOOK = 4.0
+RESTS_PER_LOOK = 16.0
 """Whoever waits rests so many times longer than its look took."""
 
 
