@@ -1,0 +1,114 @@
+"""Sabotage of the kernel, of the initrd and of the root filesystem."""
+
+from __future__ import annotations
+
+from metallize.model.report import Stage
+from tests.boot.sabotage.images import Disk, LiveCd
+from tests.boot.sabotage.recipe import Failed, Recipe
+
+NULL_POINTER = bytes.fromhex("31 c0 8b 00")
+"""xor eax, eax; mov eax, [rax]"""
+WRONG_ID = "00000000-1111-2222-3333-444444444444"
+SQUASHFS = "/live/filesystem.squashfs"
+
+
+def no_disk_driver(disk: Disk) -> None:
+    """The driver's file in the initrd is empty; to wait long for what cannot come would only take time."""
+    disk.add_to_initrd({disk.module("virtio_blk").lstrip("/"): b""})
+    disk.parameters("rootdelay=3")
+
+
+def oops(disk: Disk) -> None:
+    disk.break_module("dummy", NULL_POINTER)
+    disk.early_service("oops", "Type=oneshot\nExecStart=/usr/sbin/modprobe dummy")
+
+
+def no_init(disk: Disk) -> None:
+    disk.remove("/usr/sbin/init")
+
+
+def init_does_not_start(disk: Disk) -> None:
+    disk.put("/usr/sbin/init", "#!/no/such/interpreter\n", mode=0o755)
+
+
+def spoiled_superblock(cd: LiveCd) -> None:
+    at, _ = cd.extent(SQUASHFS)
+    cd.spoil(at, 4096)
+
+
+def spoiled_squashfs(cd: LiveCd) -> None:
+    """Half of its data; its tables at the end are whole, so that it is mounted."""
+    at, size = cd.extent(SQUASHFS)
+    cd.spoil(at + size // 20, size // 2)
+
+
+RECIPES = (
+    Recipe(
+        name="wrong-root",
+        summary="root= names a filesystem that is not there",
+        disk=lambda disk: disk.parameters(f"root=UUID={WRONG_ID} rootdelay=3", without=r"root=\S+"),
+        expected=(Failed(stage=Stage.INITRD, rule="initrd-root-missing", words=("root=",)),),
+    ),
+    Recipe(
+        name="initrd-without-the-disk-driver",
+        summary="the initrd's virtio_blk cannot be loaded",
+        disk=no_disk_driver,
+        expected=(Failed(stage=Stage.INITRD, rule="initrd-root-missing", words=("driver",)),),
+    ),
+    Recipe(
+        name="no-init",
+        summary="/sbin/init is missing",
+        disk=no_init,
+        expected=(Failed(stage=Stage.INITRD, rule="initrd-no-init", words=("init",)),),
+    ),
+    Recipe(
+        name="init-does-not-start",
+        summary="/sbin/init cannot be run",
+        disk=init_does_not_start,
+        expected=(Failed(stage=Stage.INITRD, rule="initrd-no-init", words=("init",)),),
+    ),
+    Recipe(
+        name="kernel-panic",
+        summary="the kernel panics while services start",
+        disk=lambda disk: disk.early_service(
+            "panic", "Type=oneshot\nExecStart=/bin/sh -c 'echo c >/proc/sysrq-trigger'"
+        ),
+        expected=(Failed(stage=Stage.KERNEL, rule="kernel-panic", words=("sysrq triggered crash",)),),
+    ),
+    Recipe(
+        name="panic-and-reboot-loop",
+        summary="the kernel panics and resets at once",
+        disk=lambda disk: disk.parameters("init=/bin/true panic=-1"),
+        expected=(Failed(stage=Stage.KERNEL, rule="kernel-panic", words=("Attempted to kill init",)),),
+    ),
+    Recipe(
+        name="oops",
+        summary="a module reads address 0 when it is loaded; the boot would go on",
+        disk=oops,
+        expected=(Failed(stage=Stage.KERNEL, rule="kernel-oops", words=("NULL pointer dereference",)),),
+    ),
+    Recipe(
+        name="corrupt-ext4",
+        summary="an inode of the root filesystem fails its checksum",
+        disk=lambda disk: disk.spoil_inode("/etc/fstab"),
+        expected=(Failed(stage=Stage.KERNEL, rule="kernel-filesystem", words=("damaged", "EXT4-fs error")),),
+    ),
+    Recipe(
+        name="corrupt-squashfs",
+        summary="half of the squashfs is garbage",
+        cd=spoiled_squashfs,
+        expected=(Failed(stage=Stage.KERNEL, rule="kernel-filesystem", words=("damaged", "SQUASHFS error")),),
+    ),
+    Recipe(
+        name="squashfs-without-a-superblock",
+        summary="the squashfs is none",
+        cd=spoiled_superblock,
+        expected=(Failed(stage=Stage.INITRD, rule="initrd-live-mount", words=("filesystem.squashfs", "damaged")),),
+    ),
+    Recipe(
+        name="oom-kill",
+        summary="a service takes all memory",
+        disk=lambda disk: disk.early_service("hungry", "ExecStart=/usr/bin/tail /dev/zero"),
+        expected=(Failed(stage=Stage.KERNEL, rule="kernel-oom", words=("memory",)),),
+    ),
+)

@@ -1,0 +1,84 @@
+"""Every way to break an image is named: the verdict, the stage, the cause, and within seconds of what decided."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import yaml
+
+from metallize.model.report import BootReport
+from metallize.report.text import report_lines
+from tests.boot.sabotage import before_linux, kernel, network, userspace
+from tests.boot.sabotage.recipe import Recipe, misjudgements, run_recipe, seconds_to_the_verdict
+from tests.conftest import ROOT, Cli
+
+pytestmark = [pytest.mark.docker, pytest.mark.boot]
+
+RECIPES: tuple[Recipe, ...] = (*before_linux.RECIPES, *kernel.RECIPES, *userspace.RECIPES, *network.RECIPES)
+LAYER = Path(__file__).with_name("sabotage.dockerfile")
+
+
+@pytest.fixture(scope="session")
+def disk(cli: Cli, build_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped Debian 13 disk, with a firewall, and without what only makes the boot longer."""
+    folder = tmp_path_factory.mktemp("sabotage")
+    profile = yaml.safe_load((ROOT / "profiles" / "debian13-ext4.yaml").read_text())
+    shutil.copy(LAYER, folder)
+    profile["images"].append(LAYER.name)
+    profile["output"] |= {"file": "sabotage.img", "options": {"grow": False}}
+    profile["output"]["kernel_boot_params"] += " systemd.gpt_auto=0"
+    path = folder / "sabotage.yaml"
+    path.write_text(yaml.safe_dump(profile))
+    assert cli("build", path, "--build-dir", build_dir).status == 0
+    return build_dir / "sabotage.img"
+
+
+@pytest.fixture(scope="session")
+def cd(cli: Cli, build_dir: Path) -> Path:
+    assert cli("build", ROOT / "profiles" / "debian13-livecd.yaml", "--build-dir", build_dir).status == 0
+    return build_dir / "debian13-livecd.iso"
+
+
+@pytest.fixture(scope="session")
+def boot(
+    request: pytest.FixtureRequest, disk: Path, cd: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[Recipe], BootReport]]:
+    """A recipe's report. Each guest has one CPU, so that as many boot at once as the host has.
+
+    Those that this run will ask for are begun ahead, in its order; where the tests are dealt out to several processes
+    (pytest-xdist) nobody knows which these are, and each is begun when it is asked for.
+    """
+    begun: dict[str, Future[BootReport]] = {}
+    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
+
+        def begin(recipe: Recipe) -> Future[BootReport]:
+            folder = tmp_path_factory.mktemp(recipe.name)
+            return begun.setdefault(recipe.name, pool.submit(run_recipe, recipe, disk=disk, cd=cd, folder=folder))
+
+        if "PYTEST_XDIST_WORKER" not in os.environ:
+            for item in request.session.items:
+                wanted = item.callspec.params.get("recipe") if hasattr(item, "callspec") else None
+                if isinstance(wanted, Recipe):
+                    begin(wanted)
+        yield lambda recipe: (begun.get(recipe.name) or begin(recipe)).result()
+        for future in begun.values():
+            future.cancel()
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_sabotage(recipe: Recipe, boot: Callable[[Recipe], BootReport]) -> None:
+    report = boot(recipe)
+    late = seconds_to_the_verdict(report)
+    summary = f"{recipe.name}: {report.verdict} after {report.seconds:.1f} s, {late:.1f} s after what decided"
+    sys.stdout.write("\n".join([summary, *report_lines(report), ""]))
+    assert misjudgements(recipe, report) == []
+
+
+def test_the_set_is_large_and_no_recipe_is_there_twice() -> None:
+    assert len({recipe.name for recipe in RECIPES}) == len(RECIPES) >= 31
