@@ -42,6 +42,15 @@ def spoiled_squashfs(cd: LiveCd) -> None:
     cd.spoil(at + size // 20, size // 2)
 
 
+def no_squashfs(cd: LiveCd) -> None:
+    """The file is there under another name: the folder's record is all that changes."""
+    at, _ = cd.extent("/live")
+    folder = cd.read_at(at, 2048)
+    for name in (b"FILESYSTEM.SQUASHFS", b"filesystem.squashfs"):
+        folder = folder.replace(name, name[:-3] + b"old" if name.islower() else name[:-3] + b"OLD")
+    cd.write_at(at, folder)
+
+
 RECIPES = (
     Recipe(
         name="wrong-root",
@@ -104,6 +113,22 @@ RECIPES = (
         summary="the squashfs is none",
         cd=spoiled_superblock,
         expected=(Failed(stage=Stage.INITRD, rule="initrd-live-mount", words=("filesystem.squashfs", "damaged")),),
+    ),
+    Recipe(
+        name="no-squashfs",
+        summary="the live medium has no squashfs",
+        cd=no_squashfs,
+        expected=(Failed(stage=Stage.INITRD, rule="initrd-no-live-medium", words=("filesystem.squashfs is missing",)),),
+    ),
+    Recipe(
+        name="hung-task",
+        summary="the root filesystem is frozen, and a process hangs in it",
+        disk=lambda disk: disk.service(
+            "hang",
+            "Type=oneshot\nExecStart=/bin/sh -c 'echo 5 >/proc/sys/kernel/hung_task_timeout_secs; "
+            "fsfreeze --freeze /; echo x >/hung'",
+        ),
+        expected=(Failed(stage=Stage.KERNEL, rule="kernel-hung-task", words=("stuck in the kernel",)),),
     ),
     Recipe(
         name="oom-kill",

@@ -3,9 +3,40 @@
 from __future__ import annotations
 
 from metallize.model.report import Stage
+from tests.boot.sabotage.images import Disk
 from tests.boot.sabotage.recipe import Failed, Recipe
 
 SSH = "ssh login as admin"
+FIREWALL = """\
+#!/usr/sbin/nft -f
+table inet filter {
+  chain input {
+    type filter hook input priority 0; policy accept;
+    tcp dport 22 drop
+  }
+}
+"""
+LOOPBACK_SOCKET = """\
+[Unit]
+Description=A server for nobody else
+[Socket]
+ListenStream=127.0.0.1:8080
+Accept=yes
+[Install]
+WantedBy=sockets.target
+"""
+
+
+def firewall(disk: Disk) -> None:
+    disk.put("/etc/nftables.conf", FIREWALL, mode=0o755)
+    disk.link("/etc/systemd/system/sysinit.target.wants/nftables.service", "/usr/lib/systemd/system/nftables.service")
+
+
+def wrong_address(disk: Disk) -> None:
+    folder = "/etc/systemd/system"
+    disk.put(f"{folder}/alone.socket", LOOPBACK_SOCKET)
+    disk.put(f"{folder}/alone@.service", "[Service]\nExecStart=/bin/echo hello\nStandardOutput=socket\n")
+    disk.link(f"{folder}/sockets.target.wants/alone.socket", f"{folder}/alone.socket")
 
 
 RECIPES = (
@@ -14,5 +45,53 @@ RECIPES = (
         summary="the SSH server is masked",
         disk=lambda disk: disk.mask("ssh.service", "ssh.socket"),
         expected=(Failed(stage=Stage.READY, result=SSH, words=("masked",)),),
+    ),
+    Recipe(
+        name="ssh-with-a-bad-configuration",
+        summary="sshd does not understand its configuration",
+        disk=lambda disk: disk.put("/etc/ssh/sshd_config.d/bad.conf", "NoSuchOption yes\n"),
+        expected=(Failed(stage=Stage.READY, result=SSH, words=("ssh.service has failed", "NoSuchOption")),),
+    ),
+    Recipe(
+        name="ssh-takes-no-password",
+        summary="sshd takes keys only",
+        disk=lambda disk: disk.put("/etc/ssh/sshd_config.d/keys.conf", "PasswordAuthentication no\n"),
+        expected=(Failed(stage=Stage.READY, result=SSH, words=("PasswordAuthentication no",)),),
+    ),
+    Recipe(
+        name="ssh-slow-to-start",
+        summary="sshd needs 20 s before it listens; it must pass",
+        disk=lambda disk: disk.drop_in("ssh.service", "[Service]\nExecStartPre=/bin/sleep 20\n"),
+    ),
+    Recipe(
+        name="no-dhcp",
+        summary="nobody asks for an address",
+        disk=lambda disk: disk.put("/etc/systemd/network/80-wired.network", "[Match]\nName=e*\n[Network]\nDHCP=no\n"),
+        expected=(
+            Failed(
+                stage=Stage.READY, result=SSH, words=("no address on any interface", "DHCP"), seconds=8, scaled=True
+            ),
+        ),
+    ),
+    Recipe(
+        name="firewall-drops-22",
+        summary="the guest's own firewall drops what comes for SSH",
+        disk=firewall,
+        expected=(
+            Failed(
+                stage=Stage.READY, result=SSH, words=("firewall drops what comes for port 22",), seconds=8, scaled=True
+            ),
+        ),
+    ),
+    Recipe(
+        name="port-open-on-the-wrong-address",
+        summary="a server listens on 127.0.0.1 only",
+        disk=wrong_address,
+        boot={"reach": {"tcp:8080": {"banner": "hello"}}},
+        suite='port:\n  tcp:8080:\n    listening: true\n    ip: ["0.0.0.0"]\n',
+        expected=(
+            Failed(stage=Stage.READY, result="port tcp:8080", words=("127.0.0.1",), seconds=30, scaled=True),
+            Failed(stage=Stage.READY, result="reach tcp:8080", words=("127.0.0.1",), seconds=30, scaled=True),
+        ),
     ),
 )

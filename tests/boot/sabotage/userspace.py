@@ -3,17 +3,97 @@
 from __future__ import annotations
 
 from metallize.model.report import Stage
+from tests.boot.sabotage.images import Disk
 from tests.boot.sabotage.recipe import Failed, Recipe
 
 GETTY = "serial-getty@ttyS0.service"
+NAME_SUITE = """\
+command:
+  hostname:
+    exec: cat /proc/sys/kernel/hostname
+    exit-status: 0
+    stdout: [web1]
+"""
+PROMPTS = """\
+Debian GNU/Linux 13 \\\\n \\\\l
+Last login: Mon Nov 23 on ttyS0
+web login: nobody
+Password:
+Login incorrect
+root@web:~#
+$ \\n
+"""
+"""getty(8) turns \\\\n into the host's name."""
+
+
+def read_only(disk: Disk) -> None:
+    disk.parameters("ro", without=r"\brw\b")
+    disk.put("/etc/fstab", "# nothing is remounted\n")
+
+
+def on_another_port(disk: Disk) -> None:
+    disk.parameters("systemd.getty_auto=0")
+    disk.link(
+        "/etc/systemd/system/getty.target.wants/serial-getty@ttyS1.service",
+        "/usr/lib/systemd/system/serial-getty@.service",
+    )
+
+
+def stuck(disk: Disk) -> None:
+    disk.service("stuck", "Type=oneshot\nExecStart=/bin/sleep infinity")
+
+
+def harmless_panic(disk: Disk) -> None:
+    """With the service's name before it, and bare."""
+    word = "ExecStart=/bin/echo 'Kernel panic - not syncing: only a word'"
+    disk.service("harmless", f"Type=oneshot\nStandardOutput=journal+console\n{word}")
+    disk.service("harmless-too", f"Type=oneshot\nStandardOutput=tty\nTTYPath=/dev/ttyS0\n{word}")
+
+
+def change_at_login(disk: Disk) -> None:
+    disk.replace("/etc/shadow", r"(?m)^(admin:[^:]*):\d+:", r"\1:0:")
 
 
 RECIPES = (
+    Recipe(
+        name="read-only-root",
+        summary="the root stays mounted read-only",
+        disk=read_only,
+        expected=(Failed(stage=Stage.READY, rule="unit-failed", result="unit ", words=("is mounted read-only",)),),
+    ),
+    Recipe(
+        name="full-root-disk",
+        summary="not a block is free on the root filesystem",
+        disk=lambda disk: disk.fill(),
+        expected=(
+            Failed(stage=Stage.READY, rule="no-space", words=("full",)),
+            Failed(stage=Stage.READY, rule="unit-failed", result="unit ", words=("is full",)),
+        ),
+    ),
     Recipe(
         name="emergency-mode",
         summary="fstab names a disk that is not there",
         disk=lambda disk: disk.put("/etc/fstab", "LABEL=nowhere /srv ext4 defaults,x-systemd.device-timeout=3s 0 2\n"),
         expected=(Failed(stage=Stage.USERSPACE, rule="emergency-mode", words=("emergency", "nowhere")),),
+    ),
+    Recipe(
+        name="rescue-mode",
+        summary="the default target is rescue.target",
+        disk=lambda disk: disk.link("/etc/systemd/system/default.target", "/usr/lib/systemd/system/rescue.target"),
+        expected=(Failed(stage=Stage.USERSPACE, rule="emergency-mode", words=("rescue",)),),
+    ),
+    Recipe(
+        name="failing-unit",
+        summary="a service fails",
+        disk=lambda disk: disk.service("milk", "Type=oneshot\nExecStart=/bin/sh -c 'echo sour >&2; exit 7'"),
+        expected=(Failed(stage=Stage.READY, rule="unit-failed", result="unit milk.service", words=("milk.service",)),),
+    ),
+    Recipe(
+        name="unit-stuck-activating",
+        summary="a service never comes to the end of its start",
+        disk=stuck,
+        boot={"timeout": 25},
+        expected=(Failed(stage=Stage.READY, result="system is running", words=("stuck.service",)),),
     ),
     Recipe(
         name="crash-looping-service",
@@ -36,6 +116,85 @@ RECIPES = (
         ),
     ),
     Recipe(
+        name="getty-on-another-port",
+        summary="the getty listens on ttyS1",
+        disk=on_another_port,
+        expected=(Failed(stage=Stage.READY, result="serial login as admin", words=("ttyS1", "ttyS0")),),
+    ),
+    Recipe(
+        name="no-console",
+        summary="no console= on the kernel's command line",
+        disk=lambda disk: disk.parameters(without=r"console=ttyS0\S*"),
+        expected=(Failed(stage=Stage.READY, result="serial login as admin", words=("console=ttyS0",)),),
+    ),
+    Recipe(
+        name="wrong-password",
+        summary="the image's password is not the profile's",
+        login={"user": "admin", "password": "guess"},
+        expected=(
+            Failed(stage=Stage.READY, result="serial login as admin", words=("refused",), seconds=15, scaled=True),
+        ),
+    ),
+    Recipe(
+        name="locked-account",
+        summary="the account is locked (passwd -l)",
+        disk=lambda disk: disk.replace("/etc/shadow", r"(?m)^admin:", "admin:!"),
+        ssh={"user": "admin", "key": "ephemeral"},
+        expected=(
+            Failed(stage=Stage.READY, result="serial login as admin", words=("locked",), seconds=15, scaled=True),
+        ),
+    ),
+    Recipe(
+        name="expired-account",
+        summary="the account has expired (chage -E)",
+        disk=lambda disk: disk.replace("/etc/shadow", r"(?m)^(admin:(?:[^:]*:){6})[^:]*:", r"\g<1>1:"),
+        ssh=None,
+        expected=(
+            Failed(
+                stage=Stage.LOGIN, result="serial login as admin", words=("closed", "expired"), seconds=15, scaled=True
+            ),
+        ),
+    ),
+    Recipe(
+        name="forced-password-change",
+        summary="the password must be changed at the first login (chage -d 0)",
+        disk=change_at_login,
+        ssh=None,
+        expected=(
+            Failed(
+                stage=Stage.LOGIN,
+                result="serial login as admin",
+                words=("password change was demanded",),
+                seconds=15,
+                scaled=True,
+            ),
+        ),
+    ),
+    Recipe(
+        name="no-logins-allowed",
+        summary="/etc/nologin was left behind",
+        disk=lambda disk: disk.put("/etc/nologin", "Down for maintenance until Monday.\n"),
+        ssh=None,
+        expected=(
+            Failed(
+                stage=Stage.LOGIN,
+                result="serial login as admin",
+                words=("Down for maintenance",),
+                seconds=15,
+                scaled=True,
+            ),
+        ),
+    ),
+    Recipe(
+        name="shell-is-missing",
+        summary="the user's shell is not installed",
+        disk=lambda disk: disk.replace("/etc/passwd", r"(?m)^(admin:.*):[^:]*$", r"\1:/usr/bin/zsh"),
+        ssh=None,
+        expected=(
+            Failed(stage=Stage.LOGIN, result="serial login as admin", words=("/usr/bin/zsh",), seconds=15, scaled=True),
+        ),
+    ),
+    Recipe(
         name="shutdown-in-the-middle-of-the-boot",
         summary="a service switches the machine off",
         disk=lambda disk: disk.early_service(
@@ -48,5 +207,42 @@ RECIPES = (
         summary="a service resets the machine",
         disk=lambda disk: disk.early_service("again", "Type=oneshot\nExecStart=/usr/bin/systemctl reboot -ff"),
         expected=(Failed(stage=Stage.USERSPACE, rule="unexpected-reset", words=("reset itself",)),),
+    ),
+    Recipe(
+        name="wrong-hostname",
+        summary="the machine is called otherwise",
+        disk=lambda disk: disk.put("/etc/hostname", "elsewhere\n"),
+        suite=NAME_SUITE,
+        expected=(
+            Failed(stage=Stage.READY, result="command hostname", words=("web1", "elsewhere"), seconds=9, scaled=True),
+        ),
+    ),
+    Recipe(
+        name="banner-that-looks-like-a-prompt",
+        summary="what getty shows before its prompt is full of prompts; it must pass",
+        disk=lambda disk: disk.put("/etc/issue", PROMPTS),
+    ),
+    Recipe(
+        name="harmless-panic-in-a-log",
+        summary="a service prints `Kernel panic` on the console, with and without its name; it must pass",
+        disk=harmless_panic,
+    ),
+    Recipe(
+        name="console-flood",
+        summary="a service prints 2 MB on the console while the system starts; it must pass",
+        disk=lambda disk: disk.service(
+            "flood",
+            'ExecStart=/bin/sh -c \'yes "login: # the same line again and again, 70 characters of it, to and fro" '
+            "| head -c 2000000 >/dev/console'",
+        ),
+    ),
+    Recipe(
+        name="panic-behind-a-flood",
+        summary="the kernel panics in the middle of a flood",
+        disk=lambda disk: disk.service(
+            "flood",
+            "ExecStart=/bin/sh -c '(yes >/dev/console) & sleep 5; echo c >/proc/sysrq-trigger'",
+        ),
+        expected=(Failed(stage=Stage.KERNEL, rule="kernel-panic", words=("sysrq triggered crash",)),),
     ),
 )
