@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import ROOT, Cli
 
-pytestmark = [pytest.mark.docker, pytest.mark.boot]
+pytestmark = [pytest.mark.docker, pytest.mark.boot, pytest.mark.nightly]
 
 PROFILE = ROOT / "profiles" / "rpi3-templogger.yaml"
 

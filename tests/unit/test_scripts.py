@@ -160,6 +160,17 @@ def test_ci_fails_when_either_part_does_and_when_no_test_was_run(
     assert ("test CI=true stdin=" in done.stdout.splitlines()) is (check == 0)
 
 
+@pytest.mark.parametrize(("options", "given"), [((), "[-m][not nightly]"), (("--nightly",), "")])
+def test_ci_leaves_what_takes_long_to_the_night(checkout: Path, options: tuple[str, ...], given: str) -> None:
+    executable(checkout / "scripts/check", "true")
+    executable(checkout / "scripts/test", 'for word; do printf "[%s]" "$word"; done; echo')
+    assert script(checkout, ".ci/run", *options).stdout == f"{given}\n"
+
+
+def test_ci_takes_no_other_option(checkout: Path) -> None:
+    assert script(checkout, ".ci/run", "--night").status == 2
+
+
 def test_ci_ends_tests_that_do_not_end_by_themselves(checkout: Path) -> None:
     executable(checkout / "scripts/check", "true")
     executable(checkout / "scripts/test", "exec sleep 300")

@@ -18,7 +18,7 @@ from tests.boot.sabotage import before_linux, kernel, network, userspace
 from tests.boot.sabotage.recipe import Recipe, misjudgements, run_recipe, seconds_to_the_verdict
 from tests.conftest import ROOT, Cli
 
-pytestmark = [pytest.mark.docker, pytest.mark.boot]
+pytestmark = [pytest.mark.docker, pytest.mark.boot, pytest.mark.nightly]
 
 RECIPES: tuple[Recipe, ...] = (*before_linux.RECIPES, *kernel.RECIPES, *userspace.RECIPES, *network.RECIPES)
 LAYER = Path(__file__).with_name("sabotage.dockerfile")
