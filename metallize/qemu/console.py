@@ -25,9 +25,6 @@ LONGEST_LINE = 1 << 13
 """A line that is longer is broken, so that memory stays flat whatever is printed."""
 READ_BYTES = 1 << 16
 """So much at once: other threads get their turn between two reads, however fast the guest prints."""
-GATHERED_BYTES = 1 << 12
-GATHER_SECONDS = 0.01
-"""An UART gives a few bytes at a time: what follows a short read within this time is read with the next at once."""
 CHUNK_CHARACTERS = 1 << 14
 """Shorter reads are kept together: a guest prints a few bytes at a time."""
 WRITE_SECONDS = 10.0
@@ -60,7 +57,6 @@ class SerialConsole:
         self._kept = 0
         self._position = 0
         self._lines = Lines()
-        self._pause = threading.Event()
         self._last_output = time.monotonic()
         self._problem: OSError | None = None
         self._thread = threading.Thread(target=self._read, name="console", daemon=True)
@@ -171,8 +167,6 @@ class SerialConsole:
                     if not data:
                         return
                     yield data
-                    if len(data) < GATHERED_BYTES:
-                        self._pause.wait(GATHER_SECONDS)
 
     def _write(self, clean: TextIO, whole: str, port: str = "") -> None:
         if whole:

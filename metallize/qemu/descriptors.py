@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+
+_SO_SNDBUFFORCE = 32
+_SEND_BYTES = 16 << 20
+"""An UART writes byte by byte, and the kernel counts each as a packet of some 800 bytes. QEMU drops what finds no room
+after a few attempts; so there is room for 20,000 characters that nobody has read yet (socket(7), unix(7))."""
 
 
 def nameless_file(stack: ExitStack, folder: Path) -> int:
@@ -32,6 +38,8 @@ def descriptor_path(number: int) -> Path:
 def socket_pair(stack: ExitStack) -> tuple[socket.socket, socket.socket]:
     """Our end and QEMU's, both closed with the stack."""
     near, far = socket.socketpair()
+    with contextlib.suppress(PermissionError):  # root's; others have what the system allows: net.core.wmem_max
+        far.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SEND_BYTES)
     stack.callback(far.close)
     stack.callback(near.close)
     return near, far
