@@ -77,7 +77,8 @@ class Shell:
         with _told():
             shell = self._find(self._boot.session)
             if root:
-                batch = make_batch([command], password=self._password, limit=int(timeout * slowness) + 1)
+                own = f"umask 022\n{command}"  # what root makes can be read, as in a login of its own
+                batch = make_batch([own], password=self._password, limit=int(timeout * slowness) + 1)
                 answer = read_batch(batch, shell.run(batch.script, deadline).stdout)
                 seen = answer.observations[0]
                 if seen is None or not answer.as_root:

@@ -71,4 +71,6 @@ def test_the_documented_tests_pass_and_a_broken_assertion_fails_alone(
     assert wrong[0].endswith("file /etc/hostname")
     assert "elsewhere" in done.stdout
     assert "broken.goss.yaml:2:3" in done.stdout
-    assert done.stdout.count("metallize: Boot debian13-livecd.iso") == 2, "one boot, begun and ended"
+    # an emulator whose CPUs ran out of step on a busy host is given another try, and says so
+    boots = 1 + done.stdout.count("once more in one thread")
+    assert done.stdout.count("metallize: Boot debian13-livecd.iso") == 2 * boots, "a boot, begun and ended"
