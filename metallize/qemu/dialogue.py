@@ -14,7 +14,7 @@ from metallize.deadline import Deadline
 from metallize.guest import Console, ShellError, Watch
 from metallize.qemu.interrupted import without_kernel_lines
 
-WINDOW = 16_384
+WINDOW = 262_144
 """Characters before the console's end in which a pattern is looked for."""
 SETTLED_SECONDS = 0.25
 """What ends a text, a prompt, counts once nothing has followed it for so long."""
