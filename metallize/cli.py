@@ -9,7 +9,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from metallize import __version__, commands
+from metallize import __version__
+from metallize.commands import building, catalogue, flashing, history, host, verifying
+from metallize.commands.shared import show_error
 from metallize.config.suggest import did_you_mean
 from metallize.errors import ExitCode, MetallizeError, UsageError
 
@@ -55,18 +57,18 @@ def _add_build(verbs: argparse._SubParsersAction[_Parser]) -> None:
     _common(build)
     _booting(build)
     _output_option(build)
-    build.set_defaults(run=commands.build)
+    build.set_defaults(run=building.build)
     plan = verbs.add_parser("plan", help="print the build as a shell script that does the same")
     _profile_argument(plan)
     _common(plan)
     _output_option(plan)
-    plan.set_defaults(run=commands.plan)
+    plan.set_defaults(run=building.plan)
     publish = verbs.add_parser("publish", help="ship a verified image; refuses any other")
     _profile_argument(publish)
     publish.add_argument("--to", required=True, type=Path, metavar="DEST", help="the folder to publish to")
     _common(publish)
     _output_option(publish)
-    publish.set_defaults(run=commands.publish)
+    publish.set_defaults(run=building.publish)
 
 
 def _add_verify(verbs: argparse._SubParsersAction[_Parser]) -> None:
@@ -82,13 +84,13 @@ def _add_verify(verbs: argparse._SubParsersAction[_Parser]) -> None:
     _common(verify)
     _booting(verify)
     _output_option(verify)
-    verify.set_defaults(run=commands.verify)
+    verify.set_defaults(run=verifying.verify)
     boot = verbs.add_parser("boot", help="boot it for a person: serial on the terminal, SSH command printed")
     boot.add_argument("target", type=Path, metavar="PROFILE or IMAGE")
     _common(boot)
     _booting(boot)
     _output_option(boot)
-    boot.set_defaults(run=commands.boot)
+    boot.set_defaults(run=verifying.boot)
 
 
 def _add_flash(verbs: argparse._SubParsersAction[_Parser]) -> None:
@@ -101,7 +103,7 @@ def _add_flash(verbs: argparse._SubParsersAction[_Parser]) -> None:
     flash.add_argument("--yes", action="store_true", help="do not ask: everything on the device is lost")
     flash.add_argument("--any-disk", action="store_true", help="also a disk that is not removable")
     _common(flash)
-    flash.set_defaults(run=commands.flash)
+    flash.set_defaults(run=flashing.flash)
 
 
 def _add_nightly(verbs: argparse._SubParsersAction[_Parser]) -> None:
@@ -110,31 +112,31 @@ def _add_nightly(verbs: argparse._SubParsersAction[_Parser]) -> None:
     nightly.add_argument("--no-cache", action="store_true", help="build every layer again, with today's packages")
     _common(nightly)
     _booting(nightly, held=False)
-    nightly.set_defaults(run=commands.nightly)
+    nightly.set_defaults(run=history.nightly)
     report = verbs.add_parser("report", help="the nightlies' history as one HTML page")
     _common(report)
-    report.set_defaults(run=commands.report)
+    report.set_defaults(run=history.report)
 
 
 def _add_catalogue(verbs: argparse._SubParsersAction[_Parser]) -> None:
     listing = verbs.add_parser("list", help="layers, generators, machines, assertion kinds, suites, profiles")
     _common(listing)
-    listing.set_defaults(run=commands.list_all)
+    listing.set_defaults(run=catalogue.list_all)
     explain = verbs.add_parser("explain", help="what one of them is and takes")
     explain.add_argument("name", metavar="NAME")
     _common(explain)
-    explain.set_defaults(run=commands.explain)
+    explain.set_defaults(run=catalogue.explain)
     schema = verbs.add_parser("schema", help="JSON Schema of a profile, for editors")
     _common(schema)
-    schema.set_defaults(run=commands.schema)
+    schema.set_defaults(run=catalogue.schema)
     doctor = verbs.add_parser("doctor", help="what this host has and lacks, each with the command that mends it")
     _common(doctor)
-    doctor.set_defaults(run=commands.doctor)
+    doctor.set_defaults(run=host.doctor)
     base = verbs.add_parser("base", help="make a base image from the distribution's own packages")
     base.add_argument("reference", metavar="REFERENCE", help="debian:trixie, ubuntu:24.04, ...")
     base.add_argument("--platform", choices=["linux/amd64", "linux/arm64"], help="default: the host's")
     _common(base)
-    base.set_defaults(run=commands.base)
+    base.set_defaults(run=host.base)
 
 
 def _profile_argument(verb: argparse.ArgumentParser) -> None:
@@ -204,7 +206,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = options.run(options)
         sys.stdout.flush()
     except MetallizeError as exc:
-        commands.show_error(exc, as_json=as_json)
+        show_error(exc, as_json=as_json)
         return exc.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted; nothing was left behind\n")
@@ -217,7 +219,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # What no step foresaw: a full disk above all. The words are the system's; the traceback helps nobody.
         where = f": {exc.filename}" if exc.filename else ""
         hint = "free some space, or choose another folder with --build-dir" if exc.errno == _NO_SPACE else None
-        commands.show_error(MetallizeError(f"{exc.strerror or exc}{where}", hint=hint), as_json=as_json)
+        show_error(MetallizeError(f"{exc.strerror or exc}{where}", hint=hint), as_json=as_json)
         return ExitCode.MACHINERY
     return status
 

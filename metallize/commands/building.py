@@ -1,0 +1,86 @@
+"""build, plan and publish: from a profile to an image, and out of the house."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from metallize import pipeline, verification
+from metallize import publish as publishing
+from metallize.commands.shared import catalog_of, engine_of_host, out, profiles_of, settings_of, show_reports
+from metallize.errors import EngineError, ExitCode, VerificationFailed
+from metallize.model.report import BootReport
+from metallize.plan_script import shell_script
+from metallize.render import JsonLines, choose
+from metallize.store import Store
+
+
+def build(options: argparse.Namespace) -> int:
+    """`metallize build`: every output of the profile; one that fails its boots does not keep the next from its own."""
+    catalog = catalog_of(options)
+    profiles = profiles_of(options, catalog)
+    settings = settings_of(options)
+    plans = [pipeline.prepare(profile, catalog, settings, verified=options.verify) for profile in profiles]
+    renderer = choose(as_json=options.json, verbose=options.verbose)
+    done: list[pipeline.Built] = []
+    failures: list[VerificationFailed] = []
+    with renderer, engine_of_host() as engine:
+        for prepared, profile in zip(plans, profiles, strict=True):
+            try:
+                done.append(
+                    pipeline.build(prepared, profile, catalog, engine, renderer, settings, verified=options.verify)
+                )
+            except VerificationFailed as exc:
+                failures.append(exc)
+    shown = [*(built.reports for built in done), *(failure.reports for failure in failures)]
+    reports = [report for some in shown for report in some if isinstance(report, BootReport)]
+    show_reports(reports, renderer)
+    for built in done:
+        if isinstance(renderer, JsonLines):
+            renderer.write(
+                {"event": "result", "image": str(built.image), "sha256": built.sha256, "built": built.built,
+                 "verified": built.verified}
+            )  # fmt: skip
+        else:
+            out(str(built.image))
+    if failures:
+        raise failures[0] if len(failures) == 1 else verification.failed(reports)
+    return ExitCode.DONE
+
+
+def plan(options: argparse.Namespace) -> int:
+    """`metallize plan`: works without an engine, which then cannot say what is cached."""
+    catalog = catalog_of(options)
+    settings = settings_of(options)
+    plans = [pipeline.plan_of(profile, catalog, settings) for profile in profiles_of(options, catalog)]
+    cached: dict[str, bool] | None
+    try:
+        with engine_of_host() as engine:
+            layers = [layer for each in plans for layer in (*each.rootfs.layers, *each.tools.layers)]
+            cached = {layer.tag: engine.inspect(layer.tag) is not None for layer in layers}
+    except EngineError:
+        cached = None
+    scripts = [shell_script(each, cached=cached) for each in plans]
+    # Each in a shell of its own: they set traps and end with a status.
+    sys.stdout.write(scripts[0] if len(scripts) == 1 else "set -e\n" + "".join(f"(\n{each})\n" for each in scripts))
+    return ExitCode.DONE
+
+
+def publish(options: argparse.Namespace) -> int:
+    """`metallize publish`: every output, and none of them where one is not verified."""
+    catalog = catalog_of(options)
+    settings = settings_of(options)
+    stores = [
+        Store(build_dir=settings.build_dir or Path(profile.settings.build_dir), file=profile.output.file)
+        for profile in profiles_of(options, catalog)
+    ]
+    for verified in [publishing.verified_image(store) for store in stores]:
+        copies = publishing.publish(verified, options.to)
+        if options.json:
+            files = [str(path) for path in copies]
+            JsonLines(sys.stdout).write({"event": "result", "sha256": verified.sha256, "files": files})
+            continue
+        for path in copies:
+            out(str(path))
+    return ExitCode.DONE

@@ -1,0 +1,61 @@
+"""flash: an image onto a card, a stick or a disk, or a list of what could be written to."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from metallize import flash as flashing
+from metallize import publish as publishing
+from metallize.commands.shared import err, out
+from metallize.errors import ExitCode, UsageError
+from metallize.render import JsonLines, choose
+
+
+def flash(options: argparse.Namespace) -> int:
+    """`metallize flash [IMAGE [DEVICE]]`: write and read back, or list what could be written to."""
+    if options.device is None:
+        return _list_disks(options)
+    device = flashing.is_device(options.device)
+    renderer = choose(as_json=options.json, verbose=options.verbose)
+    if device:
+        flashing.require_allowed(options.device, 0, any_disk=options.any_disk)
+        if not options.yes:
+            _confirm(options.device)
+    with renderer:
+        renderer.emit(publishing.standing(options.image))
+        done = flashing.flash(options.image, options.device, renderer, any_disk=options.any_disk)
+    if isinstance(renderer, JsonLines):
+        renderer.write(
+            {"event": "result", "target": str(done.target), "size": done.size_bytes, "written": done.written_bytes,
+             "sha256": done.sha256}
+        )  # fmt: skip
+    else:
+        out(f"{done.target} holds {options.image}")
+    return ExitCode.DONE
+
+
+def _list_disks(options: argparse.Namespace) -> int:
+    found = [disk for disk in flashing.disks() if disk.removable and not disk.uses]
+    for disk in found:
+        if options.json:
+            content = {"device": str(disk.path), "size": disk.size_bytes, "model": disk.model}
+            JsonLines(sys.stdout).write({"event": "disk", **content})
+        else:
+            out(str(disk))
+    if options.image is not None:
+        raise UsageError(f"where to write {options.image}?", hint="metallize flash IMAGE DEVICE")
+    if not found:
+        err("no removable disk that is not in use")
+    return ExitCode.DONE
+
+
+def _confirm(device: Path) -> None:
+    disk = next((each for each in flashing.disks() if each.path == device.resolve()), device)
+    if not sys.stdin.isatty():
+        raise UsageError(f"everything on {disk} would be lost", hint="add --yes if that is meant")
+    sys.stderr.write(f"Everything on {disk} will be lost. Type {device} to go on: ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip() != str(device):
+        raise UsageError("that was not its name; nothing was written")

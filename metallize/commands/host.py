@@ -1,0 +1,38 @@
+"""doctor and base: what this host has, and base images made on it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from metallize import bases
+from metallize.catalog import host_platform
+from metallize.commands.shared import engine_of_host, out
+from metallize.doctor import examine
+from metallize.errors import ExitCode
+from metallize.model.plan import BaseImage
+from metallize.model.profile import Platform
+from metallize.render import JsonLines, choose
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """`metallize doctor`: status 3 where something that builds or boots need is missing."""
+    findings = examine()
+    if options.json:
+        for finding in findings:
+            JsonLines(sys.stdout).write({"event": "finding", **finding.as_json()})
+    else:
+        for finding in findings:
+            out(finding.line())
+    return ExitCode.DONE if all(finding.fine or not finding.needed for finding in findings) else ExitCode.MACHINERY
+
+
+def base(options: argparse.Namespace) -> int:
+    """`metallize base REFERENCE`."""
+    platform = Platform(options.platform) if options.platform else host_platform()
+    renderer = choose(as_json=options.json, verbose=options.verbose)
+    with renderer, engine_of_host() as engine:
+        made = bases.bootstrap(engine, BaseImage(reference=options.reference, platform=platform), renderer)
+    if not options.json:
+        out(f"{made.image.reference} ({made.image.size_bytes >> 20} MiB) stands in for {options.reference}")
+    return ExitCode.DONE
