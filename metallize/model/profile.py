@@ -19,6 +19,7 @@ _SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _MAX_SIZE = 1 << 60
 _MAX_PORT = 65535
 _MAX_NICS = 12
+_MAX_ONBOARD = 255  # a byte of the firmware's table (SMBIOS specification, 7.42)
 _TIME_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -263,6 +264,15 @@ class Nic(Frozen):
     device: Annotated[
         DeviceName | None, Field(description="QEMU's name of a model, as e1000e; default: the machine's")
     ] = None
+    onboard: Annotated[
+        int | None,
+        Field(
+            strict=True,
+            ge=1,
+            le=_MAX_ONBOARD,
+            description="its number among the cards on the mainboard, told by the firmware: systemd calls it eno1, ...",
+        ),
+    ] = None
 
 
 def nic_names(nics: Sequence[Nic]) -> tuple[str, ...]:
@@ -275,8 +285,9 @@ def _unlike(nics: tuple[Nic, ...]) -> tuple[Nic, ...]:
         raise ValueError(f"a list of 1 to {_MAX_NICS} network cards is wanted")
     names = nic_names(nics)
     addresses = [nic.mac.lower() for nic in nics if nic.mac is not None]
-    if len(set(names)) < len(names) or len(set(addresses)) < len(addresses):
-        raise ValueError("two network cards have the same name or address")
+    onboard = [nic.onboard for nic in nics if nic.onboard is not None]
+    if any(len(set(each)) < len(each) for each in (names, addresses, onboard)):
+        raise ValueError("two network cards have the same name, address or number on the mainboard")
     if nics[0].network != HOST_NETWORK:
         raise ValueError("the first network card is on the network `host`: SSH and reach come in through it")
     return nics

@@ -29,6 +29,8 @@ class Card:
     mac: str = ""
     slot: int | None = None
     """On the PCI bus; None: QEMU decides."""
+    onboard: int | None = None
+    """Its number among the cards of the mainboard."""
 
 
 def cards_of(nics: Sequence[Nic], device: str) -> tuple[Card, ...]:
@@ -42,6 +44,7 @@ def cards_of(nics: Sequence[Nic], device: str) -> tuple[Card, ...]:
             device=nic.device or device,
             mac=nic.mac or _mac(FIRST_MAC + number),
             slot=FIRST_SLOT + number,
+            onboard=nic.onboard,
         )
         for number, (name, nic) in enumerate(zip(nic_names(nics), nics, strict=True))
     )
@@ -73,6 +76,10 @@ def network_options(
         if card.device.startswith("usb-"):
             rom = ""
         options.append(("-device", f"{card.device},id={card.name},netdev={port}{mac}{slot}{rom}"))
+        if card.onboard is not None:
+            # the firmware's table of what is on the mainboard, from which systemd.net-naming-scheme(7) takes eno1
+            told = f"designation=Onboard LAN {card.onboard},kind=ethernet,instance={card.onboard},pcidev={card.name}"
+            options.append(("-smbios", f"type=41,{told}"))
     return options
 
 

@@ -68,8 +68,10 @@ def test_the_schema_knows_them(vocabulary: Vocabulary) -> None:
     [
         ("  nics: []\n", "14:", "a list of 1 to 12"),
         ("  nics: [{network: lan}]\n", "14:", "the first network card is on the network `host`"),
-        ("  nics: [{name: a}, {name: a}]\n", "14:", "two network cards have the same name or address"),
-        ("  nics: [{}, {name: nic0}]\n", "14:", "two network cards have the same name or address"),
+        ("  nics: [{name: a}, {name: a}]\n", "14:", "two network cards have the same name, address or number"),
+        ("  nics: [{onboard: 1}, {onboard: 1}]\n", "14:", "two network cards have the same name, address or number"),
+        ("  nics: [{onboard: 256}]\n", "14:", "less than or equal to 255"),
+        ("  nics: [{}, {name: nic0}]\n", "14:", "two network cards have the same name, address or number"),
         ('  nics: [{mac: "01:00:5e:00:00:01"}]\n', "14:", "does not have the form"),
         ("  nics: [{nam: a}]\n", "14:11", "unknown key `nam` (did you mean `name`?)"),
         ("  seed: {userdata: x}\n", "14:10", "unknown key `userdata` (did you mean `user-data`?)"),

@@ -41,3 +41,10 @@ def test_a_private_network_leaves_the_first_card_alone() -> None:
     values = [value for _, value in network_options(cards_of((Nic(), Nic(network="lan")), MODEL), ())]
     assert values[1].startswith("virtio-net-pci,id=nic0,netdev=net0,")
     assert not any("hubport,id=net0-port" in value for value in values)
+
+
+def test_a_card_of_the_mainboard_is_in_the_firmwares_table() -> None:
+    options = network_options(cards_of((Nic(name="leg0", onboard=1), Nic(network="lan")), MODEL), ())
+    assert [value for option, value in options if option == "-smbios"] == [
+        "type=41,designation=Onboard LAN 1,kind=ethernet,instance=1,pcidev=leg0"
+    ]
