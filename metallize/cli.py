@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from metallize import __version__
-from metallize.commands import building, catalogue, flashing, history, host, verifying
+from metallize.commands import building, catalogue, flashing, history, host, serving, verifying
 from metallize.commands.shared import show_error
 from metallize.config.suggest import did_you_mean
 from metallize.errors import ExitCode, MetallizeError, UsageError
+from metallize.serve.server import EVERYWHERE
 
 _DESCRIPTION = "Bootable OS images from Dockerfiles, proven to boot before anyone can publish them."
 _EPILOG = """exit status: 0 done or verified; 1 the image failed its boot assertions; 2 bad input;
@@ -42,6 +43,7 @@ def parser() -> _Parser:
     _add_build(verbs)
     _add_verify(verbs)
     _add_flash(verbs)
+    _add_serve(verbs)
     _add_nightly(verbs)
     _add_catalogue(verbs)
     return top
@@ -104,6 +106,29 @@ def _add_flash(verbs: argparse._SubParsersAction[_Parser]) -> None:
     flash.add_argument("--any-disk", action="store_true", help="also a disk that is not removable")
     _common(flash)
     flash.set_defaults(run=flashing.flash)
+
+
+def _add_serve(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    serve = verbs.add_parser("serve", help="hand out a network boot image over HTTP and TFTP; says who fetched what")
+    serve.add_argument("target", type=Path, metavar="IMAGE, FOLDER or PROFILE")
+    serve.add_argument("--address", default=EVERYWHERE, help="of this host, to listen on; default: all of them")
+    serve.add_argument("--http-port", type=_port, default=8080, metavar="PORT", help="default: 8080")
+    serve.add_argument("--tftp-port", type=_port, default=69, metavar="PORT", help="default: 69, where firmware asks")
+    serve.add_argument("--no-tftp", action="store_true", help="HTTP alone: another server hands out the boot loaders")
+    serve.add_argument("--unverified", action="store_true", help="also what has not been seen to boot")
+    _common(serve)
+    _output_option(serve)
+    serve.set_defaults(run=serving.serve)
+
+
+def _port(text: str) -> int:
+    """A port's number; 0 is any that is free."""
+    if not text.isdecimal() or int(text) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"`{text}` is no port: it is a number from 0 to {_LAST_PORT}")
+    return int(text)
+
+
+_LAST_PORT = 65535
 
 
 def _add_nightly(verbs: argparse._SubParsersAction[_Parser]) -> None:

@@ -10,7 +10,9 @@ from metallize.model.machine import Firmware, Machine
 from metallize.model.profile import ImageFormat, Media
 from metallize.qemu.board import OPTIONS, BoardBoot, last_console, mcopy_argv
 from metallize.qemu.firmware import FirmwarePair
+from metallize.qemu.netboot import web_server_script
 from metallize.qemu.network import Card, cards_of, network_options
+from metallize.serve import Running
 
 QEMU_FORMATS = {
     ImageFormat.ISO: "raw",
@@ -49,6 +51,8 @@ class GuestPlan:
     """A qcow2 file over the image; None for a CD, which nobody can write."""
     served: Path | None = None
     """The folder that is handed out by TFTP, where the machine boots from the network."""
+    web: Running | None = None
+    """Where it finds the same files over HTTP."""
     firmware: FirmwarePair | None = None
     firmware_variables: Path | None = None
     """This run's own copy."""
@@ -172,6 +176,7 @@ def guest_argv(plan: GuestPlan, ports: Ports, *, paused: bool) -> tuple[str, ...
         plan.cards or cards_of((), machine.nic_device),
         plan.forwards,
         boot_file=BOOT_FILES[machine.firmware] if plan.served is not None else "",
+        own_driver=machine.firmware is Firmware.UEFI,
         served=value(plan.served or ""),
     )
     if plan.capture is not None:
@@ -282,14 +287,14 @@ def repro_script(plan: GuestPlan) -> str:
     if plan.served is not None:
         mine = replace(mine, served=folder / "tftp")
         steps += [_quoted(("mkdir", str(folder / "tftp"))), _quoted(unpack_argv(mine.image, folder / "tftp"))]
+        steps += web_server_script('"$folder/tftp"')
     if plan.firmware is not None:
         mine = replace(mine, firmware_variables=folder / "vars.fd")
         steps.append(_quoted(("cp", str(plan.firmware.variables), str(folder / "vars.fd"))))
-    end = 'rm -rf "$folder"'
+    end = 'for pid in "$folder"/*.pid; do kill "$(cat "$pid" 2>/dev/null)" 2>/dev/null || :; done; rm -rf "$folder"'
     if plan.tpm:
         mine = replace(mine, tpm_chardev=f"socket,path={folder}/tpm.socket")
         steps.append(_quoted(tpm_argv(folder)))
-        end = f'[ ! -e "$folder/tpm.pid" ] || kill "$(cat "$folder/tpm.pid")" 2>/dev/null || :; {end}'
     if plan.board is not None:
         copies = tuple(folder / option.lstrip("-") for option, _ in zip(OPTIONS, plan.board.files, strict=False))
         mine = replace(mine, board_files=copies)

@@ -51,11 +51,18 @@ def cards_of(nics: Sequence[Nic], device: str) -> tuple[Card, ...]:
 
 
 def network_options(
-    cards: Sequence[Card], forwards: Sequence[int], *, boot_file: str = "", served: str = ""
+    cards: Sequence[Card],
+    forwards: Sequence[int],
+    *,
+    boot_file: str = "",
+    served: str = "",
+    own_driver: bool = False,
 ) -> list[tuple[str, ...]]:
     """The options for the cards, and for the ports of the guest that the host reaches.
 
-    With a `boot_file` the first card boots from it, and finds it and all else by TFTP in the folder `served`.
+    With a `boot_file` the first card boots from it, and finds it and all else by TFTP in the folder `served`. Firmware
+    that has its `own_driver` for virtio boots without the card's ROM, as that of a real machine does: QEMU's ROM is an
+    iPXE of 2019 that shim cannot go on from.
     """
     serving = f",tftp={served},bootfile={boot_file}" if boot_file else ""
     forwarded = "".join(f",hostfwd=tcp:127.0.0.1:0-:{port}" for port in forwards)
@@ -72,7 +79,9 @@ def network_options(
         mac = f",mac={card.mac}" if card.mac else ""
         slot = f",addr={card.slot:#x}" if card.slot is not None else ""
         # without its boot ROM a card is no way to boot, and looking for a server takes seconds
-        rom = ",bootindex=0" if boot_file and number == 0 else ",romfile="
+        booting = bool(boot_file) and number == 0
+        rom = "" if booting and not (own_driver and card.device.startswith("virtio-")) else ",romfile="
+        rom += ",bootindex=0" if booting else ""
         if card.device.startswith("usb-"):
             rom = ""
         options.append(("-device", f"{card.device},id={card.name},netdev={port}{mac}{slot}{rom}"))

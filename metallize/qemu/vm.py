@@ -24,6 +24,7 @@ from typing import IO
 from metallize.command import run, spawn, tethered
 from metallize.errors import CommandError, HostError
 from metallize.model.profile import Media
+from metallize.qemu import netboot
 from metallize.qemu.argv import WRITABLE, GuestPlan, Ports, guest_argv, overlay_argv, repro_script, unpack_argv
 from metallize.qemu.board import copy_out
 from metallize.qemu.console import SerialConsole
@@ -79,7 +80,9 @@ def prepared_files(plan: GuestPlan, folder: Path) -> Iterator[GuestPlan]:
             served = Path(tempfile.mkdtemp(prefix="tftp-", dir=folder.absolute()))
             stack.callback(shutil.rmtree, served, ignore_errors=True)
             run(unpack_argv(plan.image, served), hint="is the image what its suffix says?")
-            plan = replace(plan, served=served)
+            web = stack.enter_context(netboot.web_server(plan.image, folder / netboot.LOG_NAME))
+            netboot.point(served, web.http.port)
+            plan = replace(plan, served=served, web=web)
         if plan.firmware is not None:
             variables = nameless_file(stack, folder)
             path = descriptor_path(variables)

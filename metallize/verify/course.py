@@ -10,6 +10,7 @@ from metallize.guest import GuestFailed
 from metallize.model.kind import Claim
 from metallize.model.report import BootReport, Finding, Result, Severity, StageTime, Verdict
 from metallize.qemu.filesystems import check_filesystems
+from metallize.qemu.netboot import fetched
 from metallize.qemu.vm import RunningGuest
 from metallize.verify import power_cut, reboot
 from metallize.verify.actions import run_actions
@@ -152,7 +153,7 @@ class Course:
             console_tail=guest.console.tail(TAIL_LINES),
             run_folder=self.boot.folder,
             ssh_port=guest.forwards.get(22),
-            notes=tuple(dict.fromkeys([*self.notes, *session.notes])),
+            notes=tuple(dict.fromkeys([*self.notes, *session.notes, *fetched(guest.plan.web)])),
             diagnosis=tuple(session.diagnosis),
             sha256=request.sha256,
             started=self.started.isoformat(timespec="seconds"),

@@ -27,6 +27,7 @@ SYSTEM = f"""\
 {HEADER}\
 RUN mkdir -p /usr/lib/systemd /usr/share/initramfs-tools/scripts /boot \\
  && touch /usr/lib/systemd/systemd /usr/share/initramfs-tools/scripts/live /usr/sbin/sfdisk /usr/sbin/resize2fs \\
+ && touch /usr/bin/busybox \\
  && echo kernel >/boot/vmlinuz-1.0 \\
  && echo initrd >/boot/initrd.img-1.0
 """

@@ -24,14 +24,16 @@ from tests.conftest import Cli
 from .conftest import Site, Start, leftovers
 
 pytestmark = pytest.mark.docker
-BOTH = pytest.mark.parametrize(("generator", "file"), [("livecd", "same.iso"), ("ext4", "same.img")])
+EACH = pytest.mark.parametrize(
+    ("generator", "file"), [("livecd", "same.iso"), ("ext4", "same.img"), ("netboot", "same.tar")]
+)
 
 
 def images(folder: Path) -> list[str]:
     return [name for name in leftovers(folder) if not name.endswith(".json")]
 
 
-@BOTH
+@EACH
 def test_the_printed_plan_does_the_same_build(site: Site, cli: Cli, generator: str, file: str) -> None:
     profile = site.profile(file, generator=generator)
     built = cli("build", profile, cwd=site.folder)
@@ -42,7 +44,7 @@ def test_the_printed_plan_does_the_same_build(site: Site, cli: Cli, generator: s
     assert sha256_of(site.folder / "planned" / file) == sha256_of(site.build / file)
 
 
-@BOTH
+@EACH
 def test_an_image_is_built_again_to_the_same_bytes(site: Site, cli: Cli, generator: str, file: str) -> None:
     profile = site.profile(file, generator=generator)
     for folder in ("one", "two"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from metallize_os import job
 from metallize_os.convert import Conversion
@@ -31,7 +31,7 @@ def stream(task: job.Job, target: Path, *, beside: Path) -> Conversion:
         assert squash.stdin is not None  # noqa: S101 - it was asked for
         conversion = task.conversion(held_back=held_back)
         with squash.stdin as sink:
-            conversion.run(sys.stdin.buffer, sink)
+            conversion.run(sys.stdin.buffer, cast("BinaryIO", sink))
         if squash.wait() != 0:
             job.fail(f"sqfstar ended with status {squash.returncode}; its message is above")
     return conversion

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from metallize.machines import ovmf, ovmf_secureboot, seabios
-from metallize.model.profile import ImageFormat, Media
+from metallize.model.profile import ImageFormat, Media, Nic
 from metallize.qemu.argv import GuestPlan, Ports, guest_argv, overlay_argv, repro_script
 from metallize.qemu.firmware import FirmwarePair
+from metallize.qemu.network import cards_of
 
 PORTS = Ports(serial="socket,fd=4", monitor="socket,fd=6")
 PLAN = GuestPlan(
@@ -99,8 +100,17 @@ def test_an_empty_machine_has_a_server_and_no_disk() -> None:
     assert netdev.startswith("user,id=net0,tftp=/run/a,,b/tftp,bootfile=boot.ipxe,hostfwd=")
     assert ("-device", "virtio-net-pci,id=nic0,netdev=net0,bootindex=0") in given, "with its boot ROM"
     script = repro_script(plan)
-    assert script.index("tar -xf") < script.index("qemu-system-x86_64")
+    assert script.index("tar -xf") < script.index("http.server") < script.index("qemu-system-x86_64")
     assert "/run/a" not in script
+    subprocess.run(["sh", "-n"], input=script.encode(), check=True)
+
+
+def test_firmware_that_drives_the_card_itself_boots_without_the_roms_old_ipxe() -> None:
+    plan = replace(PLAN, media=Media.NETWORK, image_format=ImageFormat.TAR, served=Path("/run/tftp"))
+    uefi = replace(plan, machine=ovmf.MACHINE)
+    assert ("-device", "virtio-net-pci,id=nic0,netdev=net0,romfile=,bootindex=0") in options(uefi)
+    other = replace(uefi, cards=cards_of([Nic(device="e1000e")], "virtio-net-pci"))
+    assert any(value.startswith("e1000e,") and "romfile" not in value for _, value in options(other))
 
 
 def test_the_seed_is_a_disk_that_nobody_writes_to() -> None:

@@ -1,0 +1,117 @@
+"""serve: hand out a network boot image to the machines of a network, and say who fetched what."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from metallize import publish as publishing
+from metallize.commands.shared import catalog_of, err, profile_of, settings_of
+from metallize.errors import ExitCode, VerificationFailed
+from metallize.render import JsonLines
+from metallize.serve import Fetch, FetchLog, Running, advice, opened, own_address, serving
+from metallize.store import Store
+
+_PROOF = "metallize build PROFILE --verify; to serve it all the same: --unverified"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    path: Path
+    sha256: str = ""
+    """Of an image that was verified."""
+
+
+def serve(options: argparse.Namespace) -> int:
+    """`metallize serve IMAGE, FOLDER or PROFILE`: until Ctrl-C, which is its proper end."""
+    source = _source(options)
+    lines = JsonLines(sys.stdout) if options.json else None
+    log = FetchLog(_teller(lines))
+    with (
+        opened(source.path) as files,
+        serving(
+            files,
+            log,
+            address=options.address,
+            http_port=options.http_port,
+            tftp_port=None if options.no_tftp else options.tftp_port,
+        ) as running,
+    ):
+        try:
+            for name in files.left_out:
+                err(f"warning: {name} is not served: it is no file, or leads out of {source.path}")
+            _say_what(source, running, options, lines)
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            err("")
+    _sum_up(log, lines)
+    return ExitCode.DONE
+
+
+def _source(options: argparse.Namespace) -> _Source:
+    """What is to be served. Raises VerificationFailed for what nobody has seen boot, without --unverified."""
+    target: Path = options.target
+    if target.is_dir():
+        if not options.unverified:
+            raise VerificationFailed(f"{target} is a folder, and only an image can have been verified", hint=_PROOF)
+        return _Source(path=target)
+    if target.suffix in {".yaml", ".yml"} or not target.exists():
+        options.profile = target
+        profile = profile_of(options, catalog_of(options))
+        folder = settings_of(options).build_dir or Path(profile.settings.build_dir)
+        store = Store(build_dir=folder, file=profile.output.file)
+    else:
+        store = Store(build_dir=target.parent, file=target.name)
+    if options.unverified:
+        err(f"warning: {store.image} is served unverified: nothing proves that it boots")
+        return _Source(path=store.image)
+    try:
+        proven = publishing.verified_image(store)
+    except VerificationFailed as exc:
+        raise VerificationFailed(exc.message.replace(" to publish", ""), hint=_PROOF) from exc
+    return _Source(path=proven.path, sha256=proven.sha256)
+
+
+def _teller(lines: JsonLines | None) -> Callable[[Fetch], None]:
+    def tell(fetch: Fetch) -> None:
+        if lines is None:
+            err(str(fetch))
+            return
+        lines.write(
+            {"event": "fetched", "address": fetch.address, "protocol": fetch.protocol, "file": fetch.file,
+             "bytes": fetch.bytes_sent, "seconds": round(fetch.seconds, 3), "problem": fetch.problem}
+        )  # fmt: skip
+
+    return tell
+
+
+def _say_what(source: _Source, running: Running, options: argparse.Namespace, lines: JsonLines | None) -> None:
+    address = own_address(options.address)
+    tftp = running.tftp.port if running.tftp is not None else None
+    if lines is not None:
+        lines.write(
+            {"event": "serving", "image": str(source.path), "sha256": source.sha256, "address": address,
+             "http_port": running.http.port, "tftp_port": tftp}
+        )  # fmt: skip
+        return
+    proof = f" (verified, sha256 {source.sha256[:12]})" if source.sha256 else ""
+    ports = f"HTTP port {running.http.port}" + (f", TFTP port {tftp}" if tftp is not None else "")
+    err(f"Serving {source.path}{proof} on {options.address}: {ports}. Ctrl-C ends it.")
+    for line in advice(address):
+        err(line)
+
+
+def _sum_up(log: FetchLog, lines: JsonLines | None) -> None:
+    fetches = log.fetches
+    if lines is not None:
+        machines = len({each.address for each in fetches})
+        sent = sum(each.bytes_sent for each in fetches)
+        lines.write({"event": "result", "machines": machines, "fetches": len(fetches), "bytes": sent})
+        return
+    err("Nobody fetched anything." if not fetches else "Fetched:")
+    for line in log.summary():
+        err(f"  {line}")

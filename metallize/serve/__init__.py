@@ -1,0 +1,20 @@
+"""Hand out a network boot archive over HTTP and TFTP, and keep a log of who fetched what."""
+
+from metallize.serve.dhcp import advice, own_address
+from metallize.serve.files import Files, opened
+from metallize.serve.log import Fetch, FetchLog, Protocol
+from metallize.serve.pointers import pointers
+from metallize.serve.server import Running, serving
+
+__all__ = [
+    "Fetch",
+    "FetchLog",
+    "Files",
+    "Protocol",
+    "Running",
+    "advice",
+    "opened",
+    "own_address",
+    "pointers",
+    "serving",
+]
