@@ -27,6 +27,7 @@ from metallize.model.report import BootReport
 from metallize.qemu.argv import QEMU_FORMATS
 from metallize.qemu.plan import has_tpm
 from metallize.report.as_json import report_to_json
+from metallize.serve import opened
 from metallize.store import Store
 from metallize.verify import VerifyRequest, verify_machine
 
@@ -149,13 +150,7 @@ def foreign_request(
     hardware = machine_named(catalog, machine)
     image_format = format_of(image)
     require_emulators([hardware])
-    readable = run(("qemu-img", "info", "-f", QEMU_FORMATS[image_format], image), check=False)
-    if readable.status != 0:
-        why = readable.stderr.strip().rpartition(": ")[2] or "no reason was given"
-        raise UsageError(
-            f"{image} begins as {image_format} does, but QEMU cannot read it: {why}",
-            hint="it may be cut short or damaged: compare its checksum with its maker's",
-        )
+    _require_readable(image, image_format)
     return VerifyRequest(
         image=image,
         image_format=image_format,
@@ -169,6 +164,19 @@ def foreign_request(
         keep_running=keep_running,
         capture=capture,
     )
+
+
+def _require_readable(image: Path, image_format: ImageFormat) -> None:
+    if image_format is ImageFormat.TAR:
+        with opened(image):
+            return
+    readable = run(("qemu-img", "info", "-f", QEMU_FORMATS[image_format], image), check=False)
+    if readable.status != 0:
+        why = readable.stderr.strip().rpartition(": ")[2] or "no reason was given"
+        raise UsageError(
+            f"{image} begins as {image_format} does, but QEMU cannot read it: {why}",
+            hint="it may be cut short or damaged: compare its checksum with its maker's",
+        )
 
 
 _PACKAGES = {"qemu-system-x86_64": "qemu-system-x86", "qemu-system-aarch64": "qemu-system-arm"}

@@ -18,6 +18,7 @@ from metallize.model.profile import Boot, ImageFormat, MachineOverrides, Media
 from metallize.model.report import BootReport, Verdict
 from metallize.verify import VerifyRequest, verify_machine
 from tests.boot.sector import tiny_image
+from tests.conftest import Cli
 
 pytestmark = pytest.mark.boot
 KERNEL = "[    0.000000] Linux version 6.12 (tiny)"
@@ -99,3 +100,13 @@ def test_a_server_without_the_file_is_named(tmp_path: Path) -> None:
 def test_a_disk_is_not_booted_from_the_network(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is raw, and cannot be booted from network"):
         verify(tiny_image(tmp_path, KERNEL), seabios.MACHINE, Media.NETWORK)
+
+
+def test_an_archive_that_others_made_is_verified(cli: Cli, tmp_path: Path) -> None:
+    image = archive(tmp_path, boot_ipxe=SCRIPT.encode(), second_txt=b"found\n")
+    done = cli("verify", "--image", image, "--build-dir", tmp_path / "build")
+    assert done.status == 0, done.stderr
+    image.write_bytes(image.read_bytes()[:700])
+    done = cli("verify", "--image", image, "--build-dir", tmp_path / "build")
+    assert done.status == 2
+    assert "is cut short" in done.stderr
