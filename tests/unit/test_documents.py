@@ -80,6 +80,15 @@ def test_your_own_layer_loads_and_plans(tmp_path: Path) -> None:
     plans(tmp_path, own, "hello.yaml", "motd.dockerfile")
 
 
+def test_your_own_server_loads_and_plans(tmp_path: Path) -> None:
+    own = files(section("README.md", "On a bare-metal server"))
+    assert set(own) == {"kernel.dockerfile", "my-server.yaml"}
+    booted = (ROOT / "tests/boot/server/kernel.dockerfile").read_text()
+    assert own["kernel.dockerfile"].splitlines()[1:] == booted.splitlines()[1:]
+    (tmp_path / "linux-image-6.12.0-mine.deb").write_text("")
+    plans(tmp_path, own, "my-server.yaml", "kernel.dockerfile", "kernel-debs.dockerfile", "netplan-bond.dockerfile")
+
+
 def plans(folder: Path, written: dict[str, str], profile: str, *layers: str) -> None:
     """The files as a user writes them, read and planned; the layers are among those that are stacked."""
     for name, content in written.items():
