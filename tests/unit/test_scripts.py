@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tomllib
@@ -114,6 +115,32 @@ def test_test_fast_leaves_out_docker_and_boots_and_sets_no_host_up(checkout: Pat
     assert done.stdout.splitlines() == [str(checkout), "-m", "pytest", "-m", "not docker and not boot", "-x"]
 
 
+def lanes_given(checkout: Path, *args: str) -> list[str]:
+    """What pytest is told of lanes."""
+    words = script(checkout, "scripts/test", *args).stdout.splitlines()[3:]
+    return [*words[words.index("-n") : words.index("--dist") + 2]] if "-n" in words else []
+
+
+def test_everything_runs_in_lanes_and_what_is_chosen_in_one(checkout: Path) -> None:
+    executable(checkout / "tools/nproc", "echo 2")
+    executable(checkout / "more/nproc", "echo 64")
+    two, many = (f"{checkout}/{folder}:{os.environ['PATH']}" for folder in ("tools", "more"))
+    everything = script(checkout, "scripts/test", PATH=two).stdout.splitlines()[3:]
+    assert everything == ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+    assert "4" in script(checkout, "scripts/test", "--lanes", "auto", PATH=many).stdout.splitlines()
+    assert lanes_given(checkout, "tests/unit") == []
+    assert lanes_given(checkout, "--lanes", "1") == []
+    assert lanes_given(checkout, "--fast") == []
+    assert lanes_given(checkout, "--fast", "--lanes", "3", "-x") == ["-n", "3", "--dist", "loadfile"]
+
+
+@pytest.mark.parametrize("count", ["", "0", "-1", "two"])
+def test_a_number_of_lanes_that_is_none_is_refused(checkout: Path, count: str) -> None:
+    done = script(checkout, "scripts/test", "--lanes", count)
+    assert done.status == 3
+    assert "--lanes takes" in done.stderr
+
+
 @pytest.mark.parametrize("status", [0, 1, 5])
 def test_tests_exit_code_is_pytests(checkout: Path, status: int) -> None:
     assert script(checkout, "scripts/test", "--fast", PYTHON_STATUS=str(status)).status == status
@@ -160,7 +187,9 @@ def test_ci_fails_when_either_part_does_and_when_no_test_was_run(
     assert ("test CI=true stdin=" in done.stdout.splitlines()) is (check == 0)
 
 
-@pytest.mark.parametrize(("options", "given"), [((), "[-m][not nightly]"), (("--nightly",), "")])
+@pytest.mark.parametrize(
+    ("options", "given"), [((), "[--lanes][auto][-m][not nightly]"), (("--nightly",), "[--lanes][auto]")]
+)
 def test_ci_leaves_what_takes_long_to_the_night(checkout: Path, options: tuple[str, ...], given: str) -> None:
     executable(checkout / "scripts/check", "true")
     executable(checkout / "scripts/test", 'for word; do printf "[%s]" "$word"; done; echo')

@@ -25,7 +25,11 @@ class Bash:
         self.tools.mkdir()
         self.log_file = folder / "log"
         self.log_file.touch()
-        self.env: dict[str, str] = {"LOG": str(self.log_file), "METALLIZE_VENV": str(folder / "v env")}
+        self.env: dict[str, str] = {
+            "LOG": str(self.log_file),
+            "METALLIZE_VENV": str(folder / "v env"),
+            "METALLIZE_SKIP_SETUP": "",  # whoever runs the tests may have set it
+        }
 
     def tool(self, name: str, body: str = "") -> None:
         """Put a stand-in first on PATH: it notes its arguments, then runs `body`."""
