@@ -197,9 +197,10 @@ def _check_reach(node: Mapping, findings: Findings) -> None:
             continue
         if not isinstance(target.value, Mapping):
             continue
-        allowed = {"banner", "timeout"} if scheme == "tcp" else {"status", "body", "timeout"}
+        tcp, http = {"banner", "refuses_password"}, {"status", "body"}
+        allowed = {"timeout", *(tcp if scheme == "tcp" else http)}
         for item in target.value.entries:
-            if item.key in {"banner", "status", "body"} - allowed:
+            if item.key in (tcp | http) - allowed:
                 message = f"`{item.key}` means nothing for `{target.key}`"
                 findings.add(item.location, message, f"it takes {', '.join(sorted(allowed))}")
         _check_lines(target.value, findings)

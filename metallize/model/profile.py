@@ -394,12 +394,26 @@ def parse_reach_target(text: str) -> ReachTarget:
     return ReachTarget(scheme=match[2] or "tcp", port=port, path=match[4] or "/")
 
 
+class PasswordLogin(Frozen):
+    """A user of the guest with a password that may well be right."""
+
+    user: OneLine
+    password: OneLine
+
+
 class Reach(Frozen):
     """What the host must see through the guest's network at `tcp:PORT` or `http://:PORT/PATH`."""
 
     banner: Annotated[
         OneLine | None,
         Field(description="tcp: text, or /a regular expression/, in what the server says first"),
+    ] = None
+    refuses_password: Annotated[
+        PasswordLogin | None,
+        Field(
+            description="tcp: an SSH login with this password must be refused, however right it is, and the server "
+            "must ask this user for none"
+        ),
     ] = None
     status: Annotated[int | None, Field(strict=True, ge=100, le=599, description="http: the status code")] = None
     body: Annotated[

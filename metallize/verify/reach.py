@@ -7,14 +7,15 @@ import http.client
 import socket
 import ssl
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from metallize.deadline import Deadline
-from metallize.guest import Guest
+from metallize.guest import Guest, ShellError
 from metallize.model.kind import Claim
 from metallize.model.pattern import parse_line_pattern
 from metallize.model.profile import Reach, ReachTarget, parse_reach_target
 from metallize.model.report import Result
+from metallize.qemu.password_login import PasswordAttempt, try_password
 
 DEFAULT_SECONDS = 10.0
 _BODY_BYTES = 1 << 20
@@ -29,6 +30,7 @@ class _Seen:
     problem: str = ""
     text: str = ""
     status: int = 0
+    attempt: PasswordAttempt | None = None
 
 
 def check_reach(guest: Guest, target_text: str, wanted: Reach, slowness: float) -> Result:
@@ -40,7 +42,7 @@ def check_reach(guest: Guest, target_text: str, wanted: Reach, slowness: float) 
     attempts = 0
     while True:
         attempts += 1
-        seen = _look(guest.host_port(target.port), target, deadline, wants_text=wanted.banner is not None)
+        seen = _look(guest.host_port(target.port), target, wanted, deadline)
         claims = judge_reach(target, wanted, seen)
         holds = all(claim.holds for claim in claims)
         if holds or deadline.expired:
@@ -68,6 +70,8 @@ def judge_reach(target: ReachTarget, wanted: Reach, seen: _Seen) -> tuple[Claim,
         pattern = parse_line_pattern(wanted.banner)
         holds = any(pattern.found_in(line) for line in seen.text.splitlines() or [""]) != pattern.inverse
         claims.append(_claim("banner", wanted.banner, seen.text.strip()[:200], holds))
+    if wanted.refuses_password is not None:
+        claims += _judge_attempt(wanted.refuses_password.user, seen.attempt)
     if target.scheme != "tcp" and wanted.status is not None:
         claims.append(_claim("status", str(wanted.status), str(seen.status), wanted.status == seen.status))
     for source in wanted.body:
@@ -77,17 +81,32 @@ def judge_reach(target: ReachTarget, wanted: Reach, seen: _Seen) -> tuple[Claim,
     return tuple(claims)
 
 
+def _judge_attempt(user: str, attempt: PasswordAttempt | None) -> tuple[Claim, ...]:
+    """A password that is wrong is refused by every server: that it is asked for none at all is what tells."""
+    if attempt is None:
+        return (_claim(f"password of {user}", "refused", "not tried", holds=False),)
+    allowed = ", ".join(attempt.allowed) or "nothing"
+    return (
+        _claim(f"logins that {user} is offered", "none by password", allowed, not attempt.asks),
+        _claim(f"password of {user}", "refused", attempt.answer, attempt.refused),
+    )
+
+
 def _claim(attribute: str, expected: str, actual: str, holds: bool) -> Claim:
     return Claim(attribute=attribute, expected=expected, actual=actual, holds=holds)
 
 
-def _look(port: int, target: ReachTarget, deadline: Deadline, *, wants_text: bool) -> _Seen:
+def _look(port: int, target: ReachTarget, wanted: Reach, deadline: Deadline) -> _Seen:
     seconds = max(1.0, min(10.0, deadline.remaining))
+    login = wanted.refuses_password
     try:
-        if target.scheme == "tcp":
-            return _tcp(port, seconds, wants_text=wants_text)
-        return _http(port, target, seconds)
-    except (OSError, http.client.HTTPException) as exc:
+        if target.scheme != "tcp":
+            return _http(port, target, seconds)
+        seen = _tcp(port, seconds, wants_text=wanted.banner is not None or login is not None)
+        if login is None or seen.problem:
+            return seen
+        return replace(seen, attempt=try_password(port, login.user, login.password, deadline))
+    except (OSError, http.client.HTTPException, ShellError) as exc:
         return _Seen(problem=f"{exc or type(exc).__name__}")
 
 

@@ -132,6 +132,8 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "reach port": ("login:", "reach: {tcp:0: {}}\n  login:", "11:11", "a port is a number from 1 to 65535"),
     "reach key": ("login:", "reach: {tcp:22: {baner: x}}\n  login:", "11:20", "unknown key `baner` (did you mean `banner`?)"),
     "reach key of another scheme": ("login:", "reach: {tcp:22: {status: 200}}\n  login:", "11:20", "`status` means nothing for `tcp:22`"),
+    "reach password of no user": ("login:", "reach: {tcp:22: {refuses_password: {password: x}}}\n  login:", "11:20", "user"),
+    "reach password of http": ("login:", "reach: {http://:80: {refuses_password: {user: a, password: x}}}\n  login:", "11:24", "`refuses_password` means nothing for `http://:80`"),
     "reach pattern": ("login:", 'reach: {tcp:22: {banner: "/(/"}}\n  login:', "11:28", "is no regular expression"),
     "reach nothing": ("login:", "reach: {}\n  login:", "11:3", "`reach` is empty"),
     "boot parameter with a line break": ("my.iso", 'my.iso\n  kernel_boot_params: "a\\nb"', "9:23", "it holds a line break"),

@@ -5,16 +5,22 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import cast
 
 import pytest
 
 from metallize.guest import Guest
-from metallize.model.profile import ConsoleRules, Reach
+from metallize.model.profile import ConsoleRules, PasswordLogin, Reach
 from metallize.qemu.rules import Scanner
 from metallize.qemu.watch import BootWatch
 from metallize.verify.reach import check_reach
+from tests.unit.qemu.test_password_login import RIGHT, offering
+from tests.unit.qemu.test_ssh import server
+
+PATIENT = timedelta(seconds=40)
+"""At the slowness of these tests, two seconds."""
 
 
 class FakeGuest:
@@ -82,6 +88,31 @@ def test_a_banner_that_matches(banner: int) -> None:
 
 def test_a_banner_that_does_not(banner: int) -> None:
     assert check("tcp:22", Reach(banner="dropbear"), banner)["banner"][1] is False
+
+
+@pytest.mark.parametrize(
+    ("offered", "holds"), [(("publickey",), True), (("publickey", "password"), False), (("none",), False)]
+)
+def test_a_password_is_refused_where_none_is_asked_for(offered: tuple[str, ...], holds: bool) -> None:
+    login = PasswordLogin(user="ops", password=RIGHT)
+    wanted = Reach(banner="/^SSH-2/", refuses_password=login, timeout=PATIENT)
+    with server(offering(*offered)) as port:
+        seen = check("tcp:22", wanted, port)
+    assert seen["logins that ops is offered"] == (", ".join(offered), offered != ("publickey", "password"))
+    assert seen["password of ops"][1] is holds
+
+
+def test_a_wrong_password_that_is_refused_proves_nothing() -> None:
+    wanted = Reach(refuses_password=PasswordLogin(user="ops", password="wrong"), timeout=PATIENT)
+    with server(offering("publickey", "password")) as port:
+        seen = check("tcp:22", wanted, port)
+    assert seen["password of ops"] == ("refused", True)
+    assert seen["logins that ops is offered"] == ("publickey, password", False)
+
+
+def test_a_password_that_could_not_be_tried(banner: int) -> None:
+    wanted = Reach(refuses_password=PasswordLogin(user="ops", password="right"))
+    assert check("tcp:22", wanted, banner)["reached"][1] is False
 
 
 def test_an_open_port(banner: int) -> None:
