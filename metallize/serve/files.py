@@ -122,7 +122,9 @@ def _in_archive(source: Path, file: BinaryIO) -> Files:
         # after the last file, which fills its block, an archive ends with blocks of zeros (POSIX.1, pax)
         whole = os.pread(file.fileno(), BLOCK_BYTES, -(-end // BLOCK_BYTES) * BLOCK_BYTES) == bytes(BLOCK_BYTES)
     except tarfile.TarError as exc:
-        raise UsageError(f"{source} is no archive that can be read: {exc}", hint="compare its checksum") from exc
+        raise UsageError(
+            f"{source} is damaged or cut short: {exc}", hint="compare its checksum with its maker's"
+        ) from exc
     if not whole:
         raise UsageError(f"{source} is cut short", hint="compare its checksum with its maker's")
     return Files(source=source, places=places, left_out=tuple(left_out), archive=file)

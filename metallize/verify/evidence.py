@@ -15,6 +15,7 @@ from metallize.guest import GuestFailed, Shell, ShellError
 from metallize.model.report import BootReport, Finding, Stage
 from metallize.qemu.vm import RunningGuest
 from metallize.verify.batch import make_batch, read_batch
+from metallize.verify.download import with_download
 from metallize.verify.rescue import rescue
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ def with_evidence(report: BootReport, session: BootSession) -> BootReport:
         session.collect(shell)
     login = session.request.boot.login
     note = rescue(guest.console, guest.watch, guest.folder, failure, login=login, slowness=session.slowness)
+    if failure is not None:
+        report = replace(report, failure=with_download(failure, guest.folder))
     return report if note is None else replace(report, notes=(*report.notes, note))
 
 

@@ -26,6 +26,7 @@ ANSWER_SHARE = 4
 """A prompt that has not shown a sign of life after this part of the time never will."""
 
 _INITRD = (
+    "cat /boot.log",  # live-boot's own
     "cat /proc/cmdline",
     "cat /proc/partitions",
     "blkid",

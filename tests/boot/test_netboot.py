@@ -7,7 +7,6 @@ import shutil
 import tarfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,10 +15,11 @@ from metallize.events import Silent
 from metallize.image_format import format_of
 from metallize.machines import seabios
 from metallize.model.profile import Boot, Media
-from metallize.model.report import BootReport, Stage, StageTime, Verdict
+from metallize.model.report import Stage, StageTime, Verdict
 from metallize.qemu import accelerator
 from metallize.verify import VerifyRequest, verify_machine
 from metallize.verify.course import Course
+from metallize.verify.evidence import with_evidence
 from metallize.verify.prepared import prepared_boot
 from tests.conftest import ROOT, Cli
 
@@ -60,10 +60,6 @@ def without(image: Path, name: str, folder: Path) -> Path:
     return changed
 
 
-def last_stage(report: BootReport) -> float:
-    return report.stages[-1].seconds
-
-
 def test_an_empty_machine_boots_under_bios_and_under_uefi(cli: Cli, build_dir: Path) -> None:
     done = cli("build", PROFILE, "--verify", "--build-dir", build_dir)
     assert done.status == 0
@@ -84,7 +80,7 @@ def test_a_missing_squashfs_is_named(image: Path, tmp_path: Path) -> None:
     assert report.verdict is Verdict.FAILED
     assert report.failure is not None
     assert report.failure.stage == Stage.INITRD
-    assert report.failure.rule == "initrd-fetch"
+    assert "could not fetch the root filesystem: " in report.failure.cause
     assert "no such file: filesystem.squashfs" in report.failure.cause
     assert report.seconds - report.failure.seconds < DECISION_SECONDS
     assert any("filesystem.squashfs over HTTP: no such file" in note for note in report.notes)
@@ -95,6 +91,19 @@ def test_a_missing_kernel_is_named(image: Path, tmp_path: Path) -> None:
     assert report.failure is not None
     assert report.failure.stage == Stage.LOADER
     assert "/vmlinuz... " in report.failure.cause
+
+
+@pytest.mark.nightly
+def test_a_bios_that_is_not_ipxe_boots_by_grub(image: Path, tmp_path: Path) -> None:
+    changed = tmp_path / "net.tar"
+    with tarfile.open(image) as source, tarfile.open(changed, "w", format=tarfile.USTAR_FORMAT) as target:
+        for member in source:
+            if member.name != "boot.ipxe":
+                content = source.extractfile(member)
+                member.name = {"boot.pxe": "boot.ipxe"}.get(member.name, member.name)
+                target.addfile(member, content)
+    report = verify_machine(request_for(changed), Silent())
+    assert report.verdict is Verdict.PASSED, report.failure
 
 
 def test_a_server_that_has_stopped_is_named(image: Path, tmp_path: Path) -> None:
@@ -109,14 +118,14 @@ def test_a_server_that_has_stopped_is_named(image: Path, tmp_path: Path) -> None
     with prepared_boot(request, use, on_stage=on_stage) as boot:
         assert boot.plan.web is not None
         stop.append(boot.plan.web.stop)
-        course = Course(boot=replace(boot))
+        course = Course(boot=boot)
         with boot.switched_on() as guest:
             begun = time.monotonic()
             course.first_boot(guest)
-            report = course.report()
             took = time.monotonic() - begun
+            report = with_evidence(course.report(), course.last())
     assert report.failure is not None
     assert report.failure.stage == Stage.INITRD
-    assert report.failure.rule == "initrd-fetch"
+    assert "could not fetch the root filesystem: " in report.failure.cause
     assert "Connection refused" in report.failure.cause
     assert took - report.failure.seconds < DECISION_SECONDS

@@ -33,7 +33,7 @@ def test_what_is_not_there_is_not_served(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kept", [1024, 1100, 300_000, 2_000_000])
 def test_an_archive_that_is_cut_short_is_not_served(archive: Path, kept: int) -> None:
     archive.write_bytes(archive.read_bytes()[:kept])
-    with pytest.raises(UsageError, match=r"is cut short|no archive that can be read"), opened(archive):
+    with pytest.raises(UsageError, match="cut short"), opened(archive):
         pass
 
 
