@@ -39,7 +39,7 @@ class PasswordAttempt:
 
 
 def try_password(port: int, user: str, password: str, deadline: Deadline) -> PasswordAttempt:
-    """Log in at a port of 127.0.0.1 with a password. Raises ShellError where no SSH server says what it thinks of it."""
+    """Log in at a port of 127.0.0.1 with a password. Raises ShellError where no SSH server says what comes of it."""
     try:
         server = socket.create_connection(("127.0.0.1", port), timeout=max(1.0, deadline.remaining))
         with contextlib.closing(server):
