@@ -12,11 +12,16 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from metallize.command import Finished, run
 
 # A runner that was started in the background ignores Ctrl-C, and so would all that it starts: tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says nothing on a host that boots guests meanwhile.
+settings.register_profile("any host", settings(), deadline=None)
+settings.load_profile("any host")
 
 # One run boots one guest at a time by itself, and its tiny ones need not wait for those of another run.
 os.environ.setdefault("METALLIZE_GUESTS", "0")

@@ -2,15 +2,13 @@
 
 Two emulated guests on the cores of one starve each other until both run out of time. A guest therefore takes slots
 before it starts, one for each two of its CPUs; a host has one for each two cores. A slot is a file in the user's
-runtime folder that is locked with flock(2) for as long as the guest runs: the kernel opens it again when its holder
-dies, however that happens, and nothing has to be cleaned up. Whoever waits first is served first.
+runtime folder that is locked for as long as the guest runs. Whoever waits first is served first, the smaller ones too,
+so that a guest that needs much is not waited to death.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
 import os
 import stat
 import tempfile
@@ -23,25 +21,16 @@ from typing import IO
 
 from metallize.errors import HostError
 from metallize.events import Events, Level, Note
+from metallize.qemu.turns import POLL_SECONDS, Holder, Need, head_of_the_line, holder_of, sign, try_lock
 
 SLOTS_VARIABLE = "METALLIZE_GUESTS"
 """How many guests may run at once, whatever their size; 0: as many as are asked for."""
 CPUS_PER_SLOT = 2
 MEMORY_SHARE = 0.8
 """So much of the host's memory may all guests together be promised; one alone may have more."""
-_POLL_SECONDS = 0.1
 _SAY_AFTER_SECONDS = 0.5
 """Who waits no longer than that says nothing."""
 _MOST_SLOTS = 4096
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
-    """What a guest takes of the host, and what others are told it is."""
-
-    what: str
-    cpus: int
-    memory_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,18 +45,6 @@ class Capacity:
     def slots_of(self, need: Need) -> int:
         """A guest that is larger than the host takes all of it."""
         return 1 if self.whole_slots else min(self.slots, max(1, -(-need.cpus // CPUS_PER_SLOT)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
-    """A guest that runs, as its slot tells."""
-
-    pid: int
-    what: str
-    memory_bytes: int
-
-    def __str__(self) -> str:
-        return f"process {self.pid} ({self.what})"
 
 
 def capacity_of(setting: str, cores: int, memory_bytes: int) -> Capacity | None:
@@ -109,8 +86,7 @@ def admitted(need: Need, events: Events, *, folder: Path | None = None) -> Itera
         yield
         return
     with ExitStack() as held:
-        with (place / "queue").open("a+", encoding="utf-8") as queue:
-            _wait_in_line(queue, need, events)
+        with head_of_the_line(place, need, _Teller(need, events).tell):
             _take(place, need, capacity, held, events)
         yield
 
@@ -135,16 +111,20 @@ def runtime_folder() -> Path:
     return folder
 
 
-def _wait_in_line(queue: IO[str], need: Need, events: Events) -> None:
-    """Be the only one who takes slots: those who came earlier take theirs first."""
-    said = False
-    begun = time.monotonic()
-    while not _lock(queue):
-        if not said and time.monotonic() - begun > _SAY_AFTER_SECONDS:
-            said = True
-            events.emit(Note(text=f"{need.what} waits in line behind {_read(queue) or 'another guest'}"))
-        time.sleep(_POLL_SECONDS)
-    _write(queue, need)
+class _Teller:
+    """Says for whom a guest waits in line, when that takes a moment and whenever it is somebody else."""
+
+    def __init__(self, need: Need, events: Events) -> None:
+        self._need = need
+        self._events = events
+        self._begun = time.monotonic()
+        self._said: Holder | None = None
+
+    def tell(self, ahead: Holder | None) -> None:
+        if ahead is None or ahead == self._said or time.monotonic() - self._begun < _SAY_AFTER_SECONDS:
+            return
+        self._said = ahead
+        self._events.emit(Note(text=f"{self._need.what} waits in line behind {ahead}"))
 
 
 def _take(place: Path, need: Need, capacity: Capacity, held: ExitStack, events: Events) -> None:
@@ -157,16 +137,16 @@ def _take(place: Path, need: Need, capacity: Capacity, held: ExitStack, events: 
             holders: dict[tuple[int, str], Holder] = {}
             for number in range(capacity.slots):
                 slot = attempt.enter_context((place / f"slot-{number}").open("a+", encoding="utf-8"))
-                if _lock(slot):
+                if try_lock(slot):
                     free.append(slot)
                 else:
-                    holder = _read(slot) or Holder(pid=0, what="another guest", memory_bytes=0)
+                    holder = holder_of(slot) or Holder(pid=0, what="another guest", memory_bytes=0)
                     holders[holder.pid, holder.what] = holder
             running = tuple(holders.values())
             if fits(need, capacity, len(free), running):
                 wanted = capacity.slots_of(need)
                 for mine in free[:wanted]:
-                    _write(mine, need)
+                    sign(mine, need)
                 for other in free[wanted:]:
                     other.close()
                 held.push(attempt.pop_all())
@@ -176,29 +156,4 @@ def _take(place: Path, need: Need, capacity: Capacity, held: ExitStack, events: 
             names = ", ".join(map(str, running))
             limit = f"{capacity.slots} slot{'s' if capacity.slots > 1 else ''} for guests; {SLOTS_VARIABLE} sets it"
             events.emit(Note(text=f"{need.what} waits for {names} to end (this host has {limit})"))
-        time.sleep(_POLL_SECONDS)
-
-
-def _lock(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _write(file: IO[str], need: Need) -> None:
-    file.seek(0)
-    file.truncate()
-    json.dump({"pid": os.getpid(), "what": need.what, "memory": need.memory_bytes}, file)
-    file.flush()
-
-
-def _read(file: IO[str]) -> Holder | None:
-    """Whom a lock file tells of; it may be read in the moment when it is written."""
-    try:
-        file.seek(0)
-        content = json.load(file)
-        return Holder(pid=int(content["pid"]), what=str(content["what"]), memory_bytes=int(content["memory"]))
-    except (ValueError, KeyError, TypeError):
-        return None
+        time.sleep(POLL_SECONDS)

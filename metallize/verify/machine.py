@@ -16,7 +16,8 @@ from metallize.errors import HostError
 from metallize.events import Events, Level, Note, Outcome, step
 from metallize.model.report import AcceleratorUse, BootReport, StageTime
 from metallize.qemu import accelerator, board
-from metallize.qemu.admission import Need, admitted
+from metallize.qemu.admission import admitted
+from metallize.qemu.turns import Need
 from metallize.report.files import write_report
 from metallize.verify import power_cut
 from metallize.verify.booted import Booted

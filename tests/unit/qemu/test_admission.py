@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from metallize.errors import HostError
 from metallize.events import Event, Note
-from metallize.qemu.admission import SLOTS_VARIABLE, Capacity, Holder, Need, admitted, capacity_of, fits, runtime_folder
+from metallize.qemu.admission import SLOTS_VARIABLE, Capacity, admitted, capacity_of, fits, runtime_folder
+from metallize.qemu.turns import Holder, Need
 
 GIB = 1 << 30
 SMALL = Need(what="a.iso on ovmf", cpus=2, memory_bytes=GIB)
@@ -87,7 +88,8 @@ CHILD = """
 import sys, time
 from pathlib import Path
 from metallize.events import Silent
-from metallize.qemu.admission import Need, admitted
+from metallize.qemu.admission import admitted
+from metallize.qemu.turns import Need
 need = Need(what="the other", cpus=int(sys.argv[2]), memory_bytes=1 << 20)
 with admitted(need, Silent(), folder=Path(sys.argv[1])):
     print("in", flush=True)
@@ -144,6 +146,29 @@ def test_one_who_waits_and_is_killed_holds_nobody_up(tmp_path: Path) -> None:
             assert time.monotonic() - begun < 2
 
 
+def test_who_came_first_is_served_first(tmp_path: Path) -> None:
+    """Several times over: whoever looks often would else be served before whoever waits."""
+    order = tmp_path / "order"
+    program = CHILD.replace('print("in", flush=True)', 'open(sys.argv[4], "a").write(sys.argv[5])')
+    env = {**os.environ, SLOTS_VARIABLE: "1"}
+    line = tmp_path / "line"
+    line.mkdir()
+    with started(line) as first:
+        assert said(first) == "in"
+        waiting = []
+        for number in range(3):
+            argv = [sys.executable, "-c", program, str(line), "2", "0.05", str(order), str(number)]
+            waiting.append(subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL))
+            end = time.monotonic() + 30
+            while len(list(line.glob("waits-*"))) <= number and time.monotonic() < end:
+                time.sleep(0.01)
+        first.kill()
+        for child in waiting:
+            assert child.wait(30) == 0
+    assert order.read_text() == "012"
+    assert [path.name for path in line.iterdir()] == ["slot-0"]
+
+
 def test_with_no_limit_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with started(tmp_path) as child:
         assert said(child) == "in"
@@ -158,7 +183,7 @@ def test_nothing_is_left_but_the_lock_files(tmp_path: Path) -> None:
     for _ in range(20):
         with admitted(SMALL, Recorder(), folder=tmp_path):
             pass
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["queue", "slot-0"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["slot-0"]
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
