@@ -37,6 +37,8 @@ class Board:
     """In start4.elf and fixup4.dat."""
     device_trees: tuple[str, ...]
     """By the names of the upstream kernel, which upstream_kernel=1 asks for."""
+    own_device_trees: tuple[str, ...]
+    """By the names of Raspberry Pi's kernel, which the firmware looks for without it."""
 
 
 BOARDS: Mapping[str, Board] = {
@@ -46,6 +48,7 @@ BOARDS: Mapping[str, Board] = {
         boot_files=("bootcode.bin",),
         suffix="",
         device_trees=("bcm2837-rpi-3-b.dtb", "bcm2837-rpi-3-b-plus.dtb"),
+        own_device_trees=("bcm2710-rpi-3-b.dtb", "bcm2710-rpi-3-b-plus.dtb"),
     ),
     "pi4": Board(
         name="Raspberry Pi 4",
@@ -53,6 +56,7 @@ BOARDS: Mapping[str, Board] = {
         boot_files=(),
         suffix="4",
         device_trees=("bcm2711-rpi-4-b.dtb",),
+        own_device_trees=("bcm2711-rpi-4-b.dtb",),
     ),
 }
 
@@ -69,6 +73,8 @@ class BootFiles:
     firmware: tuple[str, ...]
     """The VideoCore's own program and its fixup."""
     overlays: tuple[str, ...]
+    wide: bool
+    """Whether the processors start in 64-bit mode: arm_64bit, which not every firmware has on by itself."""
 
 
 @dataclass(slots=True)
@@ -98,7 +104,8 @@ def boot_files(config: str, board: Board, *, include: Callable[[str], str | None
     if not initrd and values.get("auto_initramfs") == "1":
         initrd = re.sub(r"^kernel(.*?)(\.img)?$", r"initramfs\1", kernel)
     tree = values.get("device_tree", "")
-    trees = (tree,) if tree else board.device_trees
+    named = board.device_trees if values.get("upstream_kernel", "0") != "0" else board.own_device_trees
+    trees = (tree,) if tree else named
     overlay_prefix = values.get("overlay_prefix", "overlays/")
     return BootFiles(
         kernel=prefix + kernel,
@@ -107,6 +114,7 @@ def boot_files(config: str, board: Board, *, include: Callable[[str], str | None
         command_line=prefix + values.get("cmdline", "cmdline.txt"),
         firmware=_firmware(values, board),
         overlays=tuple(f"{prefix}{overlay_prefix}{name}.dtbo" for name in settings.overlays),
+        wide=values.get("arm_64bit", "0") != "0",
     )
 
 
@@ -194,6 +202,8 @@ def _misfits(files: Mapping[str, bytes], wanted: BootFiles, board: Board) -> Ite
     kernel = by_name[wanted.kernel.lower()]
     if not is_kernel(kernel):
         yield f"{board.name}: {wanted.kernel} is no arm64 kernel that the firmware loads (an Image, plain or gzip)"
+    if not wanted.wide:
+        yield f"{board.name}: config.txt must say arm_64bit=1, or the firmware starts the arm64 kernel in 32-bit mode"
     line = by_name[wanted.command_line.lower()].decode("utf-8", "replace").strip("\n")
     if "\n" in line:
         yield f"{wanted.command_line} has more than one line: the firmware reads the first"

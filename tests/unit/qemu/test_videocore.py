@@ -129,6 +129,8 @@ def test_every_file_is_needed(name: str) -> None:
     [
         (with_config(f"{CONFIG}kernel=vmlinuz-6.13\n"), "no vmlinuz-6.13 (config.txt names it as the kernel)"),
         (with_config(f"{CONFIG}[pi4]\nkernel=kernel8.img\n"), "Raspberry Pi 4: the firmware partition has no kernel8"),
+        (with_config(f"{CONFIG}upstream_kernel=0\n"), "no bcm2710-rpi-3-b.dtb (the device tree of a Raspberry Pi 3)"),
+        (with_config(f"{CONFIG}[pi3]\narm_64bit=0\n"), "Raspberry Pi 3: config.txt must say arm_64bit=1"),
         (with_config(f"{CONFIG}dtoverlay=nothing\n"), "no overlays/nothing.dtbo (config.txt names the overlay)"),
         (with_config(f"{CONFIG}gpu_mem=16\n"), "no start_cd.elf"),
         (with_config(f"{CONFIG}dtparam={'x' * 100}\n"), "config.txt:6 has 108 characters; the firmware reads 98"),
