@@ -375,11 +375,11 @@ def change(bench: Bench) -> None:
     sys.stdout.write(f"  mkosi with nothing changed: {same:.1f} s\n")
 
 
-def cold_seconds(bench: Bench, profile: Path) -> float:
+def cold_seconds(bench: Bench, profile: Path, *, platform: str = "linux/amd64") -> float:
     """Base bootstrapped, every layer built again, no package kept from before."""
     run([docker_cli(), "builder", "prune", "--force", "--filter", "type=exec.cachemount"], check=False)
     shutil.rmtree(bench.scratch / "cold", ignore_errors=True)
-    base = bench.metallize("base", BASE)
+    base = bench.metallize("base", BASE, "--platform", platform)
     build = bench.metallize("build", profile, "--no-cache", "--build-dir", bench.scratch / "cold")
     bench.note(f"base {base:.1f} s, build {build:.1f} s")
     return base + build
@@ -405,6 +405,18 @@ def cold_livecd(bench: Bench) -> None:
         theirs, peer_size = there.live_build()
     bench.add("cold debian13-livecd / live-build", ours / theirs, 0.4, "x", f"{ours:.1f} s / {theirs:.1f} s")
     bench.add("size of the ISO / live-build", size / peer_size, 1.0, "x", f"{size // MIB} / {peer_size // MIB} MiB")
+
+
+def cold_arm64(bench: Bench) -> None:
+    """The Pi's card, whose packages are of another architecture, against the same app on a disk of this one."""
+    bench.note("Cold build of rpi3-templogger, and of the same app on debian13-ext4")
+    foreign = cold_seconds(bench, bench.profile("rpi3-templogger"), platform="linux/arm64")
+    own = bench.profile("debian13-ext4")
+    content = yaml.safe_load(own.read_text())
+    content["images"].append("templogger.dockerfile")
+    own.write_text(yaml.safe_dump(content, sort_keys=False))
+    native = cold_seconds(bench, own)
+    bench.add("cold arm64 / cold amd64, same app", foreign / native, 3.0, "x", f"{foreign:.1f} s / {native:.1f} s")
 
 
 def verify(bench: Bench) -> None:
@@ -539,6 +551,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "change": change,
     "ext4": cold_ext4,
     "livecd": cold_livecd,
+    "arm64": cold_arm64,
     "verify": verify,
     "harness": harness,
     "console": console,
