@@ -130,6 +130,14 @@ class Ports:
     """The serial port's backend is a terminal that also offers QEMU's monitor (Ctrl-A C)."""
 
 
+TRANSLATIONS_MIB = 128
+"""How much translated code an emulated guest may keep (QEMU's tb-size; its own default is up to 1 GiB).
+
+A page that once held code costs QEMU some milliseconds when the guest writes to it again, for as long as a translation
+of it is kept: after an initrd that ran many programs this was a seventh of a live CD's boot.
+"""
+
+
 def value(text: str | Path) -> str:
     """A value inside an option: QEMU reads a comma as the next key, and two as one."""
     return str(text).replace(",", ",,")
@@ -139,7 +147,7 @@ def guest_argv(plan: GuestPlan, ports: Ports, *, paused: bool) -> tuple[str, ...
     """The argv of QEMU itself; an option and its value follow each other."""
     machine = plan.machine
     threads = "single" if plan.one_thread else "multi"
-    accel = f"tcg,thread={threads}" if plan.accelerator == "tcg" else plan.accelerator
+    accel = f"tcg,thread={threads},tb-size={TRANSLATIONS_MIB}" if plan.accelerator == "tcg" else plan.accelerator
     options: list[tuple[str, ...]] = [
         ("-name", f"metallize-{machine.name}"),
         ("-no-user-config",),

@@ -37,6 +37,12 @@ def options(plan: GuestPlan, ports: Ports = PORTS) -> list[tuple[str, str]]:
     return [(word, argv[number + 1] if number + 1 < len(argv) else "") for number, word in enumerate(argv)]
 
 
+def test_emulation_keeps_a_bounded_amount_of_translated_code_in_one_thread_or_several() -> None:
+    assert ("-accel", "tcg,thread=multi,tb-size=128") in options(PLAN)
+    assert ("-accel", "tcg,thread=single,tb-size=128") in options(replace(PLAN, one_thread=True))
+    assert ("-accel", "kvm") in options(replace(PLAN, accelerator="kvm"))
+
+
 def test_a_cd_is_read_only_and_its_comma_is_doubled() -> None:
     assert ("-drive", "if=none,id=image0,media=cdrom,format=raw,readonly=on,file=/images/live,, one.iso") in options(
         PLAN
