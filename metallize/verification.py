@@ -167,15 +167,27 @@ def foreign_request(
 
 
 def _require_readable(image: Path, image_format: ImageFormat) -> None:
+    """Raises UsageError where QEMU cannot read the image, or not what the image is an overlay of."""
     if image_format is ImageFormat.TAR:
         with opened(image):
             return
-    readable = run(("qemu-img", "info", "-f", QEMU_FORMATS[image_format], image), check=False)
-    if readable.status != 0:
-        why = readable.stderr.strip().rpartition(": ")[2] or "no reason was given"
+    look = ("qemu-img", "info", "-f", QEMU_FORMATS[image_format])
+    seen = run((*look, "--output=json", image), check=False)
+    if seen.status != 0:
+        why = seen.stderr.strip().rpartition(": ")[2] or "no reason was given"
         raise UsageError(
             f"{image} begins as {image_format} does, but QEMU cannot read it: {why}",
             hint="it may be cut short or damaged: compare its checksum with its maker's",
+        )
+    below = json.loads(seen.stdout).get("full-backing-filename")
+    if below is None:
+        return
+    chain = run((*look, "--backing-chain", image), check=False)
+    if chain.status != 0:
+        why = next((line for line in chain.stderr.splitlines() if "Could not open" in line), chain.stderr.strip())
+        raise UsageError(
+            f"{image} is an overlay of {below}, which QEMU cannot read: {why.rpartition(': ')[2]}",
+            hint="put that file there, or ask its maker for one whole image: qemu-img convert makes it of both",
         )
 
 

@@ -39,6 +39,8 @@ class Course:
     session: BootSession | None = None
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     groups: Groups | None = None
+    flaw: str = ""
+    """What is wrong with the image's file, as can be seen without booting it; it explains whatever fails."""
 
     def first_boot(self, guest: RunningGuest) -> None:
         """Judge a guest that has just been switched on, and what the profile asks of it beyond."""
@@ -185,8 +187,8 @@ class Course:
     def _failed(self, finding: Finding) -> None:
         if finding.rule == "host-disk-full":
             raise HostError(finding.cause, hint=f"make room where {self.boot.folder} is")
-        suffix = self.last().suffix.strip()
-        self.failure = replace(finding, cause=f"{suffix}: {finding.cause}") if suffix else finding
+        parts = (self.last().suffix.strip(), finding.cause, self.flaw)
+        self.failure = replace(finding, cause=": ".join(part for part in parts if part))
 
 
 def console_results(required: tuple[str, ...], missing: tuple[str, ...], *, suffix: str = "") -> list[Result]:

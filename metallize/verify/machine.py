@@ -14,6 +14,7 @@ from types import FrameType
 
 from metallize.errors import HostError
 from metallize.events import Events, Level, Note, Outcome, step
+from metallize.image_format import cut_short
 from metallize.model.report import AcceleratorUse, BootReport, StageTime
 from metallize.qemu import accelerator, board
 from metallize.qemu.admission import admitted
@@ -140,7 +141,8 @@ def _boot(
 
             boot = stack.enter_context(prepared_boot(request, use, on_stage=on_stage, one_thread=one_thread))
             unseen = [board.NOTE] if boot.plan.board is not None else []
-            course = Course(boot=boot, notes=[*notes, *unseen])
+            flaw = cut_short(request.image, request.image_format)
+            course = Course(boot=boot, notes=[*notes, *unseen, *([flaw] if flaw else [])], flaw=flaw)
             power = stack.enter_context(ExitStack())
             course.first_boot(power.enter_context(boot.switched_on()))
             cut = course.cut_power()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import os
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,9 @@ def test_an_image_is_known_by_its_content(tmp_path: Path, cli: Cli, kind: str) -
         ("empty.img", "is empty"),
         ("pipe.img", "is no file"),
         ("cut.qcow2", "begins as qcow2 does, but QEMU cannot read it"),
+        ("overlay.qcow2", "below.qcow2, which QEMU cannot read: No such file or directory"),
+        ("packed.img", "is compressed with xz"),
+        ("page.img", "is no disk image, but text"),
     ],
 )
 def test_what_is_no_image_is_refused_before_anything_is_booted(tmp_path: Path, cli: Cli, name: str, said: str) -> None:
@@ -158,6 +162,24 @@ def test_what_is_no_image_is_refused_before_anything_is_booted(tmp_path: Path, c
     (tmp_path / "empty.img").touch()
     os.mkfifo(tmp_path / "pipe.img")
     (tmp_path / "cut.qcow2").write_bytes(b"QFI\xfb")
+    run(
+        (
+            "qemu-img",
+            "create",
+            "-q",
+            "-u",
+            "-f",
+            "qcow2",
+            "-b",
+            "below.qcow2",
+            "-F",
+            "raw",
+            tmp_path / "overlay.qcow2",
+            "1M",
+        )
+    )
+    (tmp_path / "packed.img").write_bytes(lzma.compress(bytes(1 << 20)))
+    (tmp_path / "page.img").write_text("<html>404 Not Found</html>\n" * 100)
     done = cli("verify", "--image", tmp_path / name, "--build-dir", tmp_path / "build")
     assert done.status == 2
     assert said in done.stderr

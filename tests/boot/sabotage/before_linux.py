@@ -12,6 +12,12 @@ from tests.boot.sector import boot_sector
 
 CODE_BYTES = 440
 """Of the first sector, before the disk's signature and the partition table."""
+BROKEN_MENU = """\
+serial --unit=0 --speed=115200
+terminal_output console serial
+menuentry broken {
+  linux /vmlinuz
+"""
 UNSEEN = replace(seabios.MACHINE, qemu_machine="q35")
 """The firmware shows its messages on a screen that nobody looks at."""
 
@@ -94,6 +100,12 @@ RECIPES = (
         expected=(Failed(stage=Stage.LOADER, rule="grub-prompt", words=("grub.cfg is missing",)),),
     ),
     Recipe(
+        name="grub-configuration-with-an-error",
+        summary="a brace is missing in grub.cfg",
+        disk=lambda disk: disk.put("/boot/grub/grub.cfg", BROKEN_MENU),
+        expected=(Failed(stage=Stage.LOADER, rule="grub-prompt", words=("syntax error", "grub.cfg")),),
+    ),
+    Recipe(
         name="grub-menu-waits",
         summary="a menu with no timeout",
         disk=menu_waits,
@@ -140,7 +152,9 @@ RECIPES = (
         name="image-cut-short",
         summary="the last two thirds of the image are missing",
         disk=lambda disk: disk.cut(disk.path.stat().st_size // 3 // SECTOR * SECTOR),
-        expected=(Failed(stage=Stage.LOADER, rule="grub-prompt", words=("file system with it is damaged",)),),
+        expected=(
+            Failed(stage=Stage.LOADER, rule="grub-prompt", words=("file system with it is damaged", "cut short")),
+        ),
     ),
     Recipe(
         name="qemu-killed",

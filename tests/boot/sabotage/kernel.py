@@ -31,6 +31,12 @@ def init_does_not_start(disk: Disk) -> None:
     disk.put("/usr/sbin/init", "#!/no/such/interpreter\n", mode=0o755)
 
 
+def foreign_init(disk: Disk) -> None:
+    """What is there of an ELF file (elf(5)) says that it is for AArch64."""
+    header = b"\x7fELF\x02\x01\x01" + bytes(9) + bytes.fromhex("0200 b700 01000000")
+    disk.put("/usr/sbin/init", header.ljust(4096, b"\0"), mode=0o755)
+
+
 def spoiled_superblock(cd: LiveCd) -> None:
     at, _ = cd.extent(SQUASHFS)
     cd.spoil(at, 4096)
@@ -65,6 +71,18 @@ RECIPES = (
         expected=(Failed(stage=Stage.INITRD, rule="initrd-root-missing", words=("driver",)),),
     ),
     Recipe(
+        name="root-on-lvm-without-lvm",
+        summary="root= names a logical volume, and neither it nor lvm2 is there",
+        disk=lambda disk: disk.parameters("root=/dev/mapper/vg0-root rootdelay=3", without=r"root=\S+"),
+        expected=(Failed(stage=Stage.INITRD, rule="initrd-root-missing", words=("/dev/mapper/vg0-root", "lvm2")),),
+    ),
+    Recipe(
+        name="root-of-another-filesystem",
+        summary="rootfstype= names a filesystem that the kernel has no module for",
+        disk=lambda disk: disk.parameters("rootfstype=reiserfs"),
+        expected=(Failed(stage=Stage.INITRD, rule="initrd-mount-failed", words=("module",)),),
+    ),
+    Recipe(
         name="no-init",
         summary="/sbin/init is missing",
         disk=no_init,
@@ -75,6 +93,20 @@ RECIPES = (
         summary="/sbin/init cannot be run",
         disk=init_does_not_start,
         expected=(Failed(stage=Stage.INITRD, rule="initrd-no-init", words=("init",)),),
+    ),
+    Recipe(
+        name="init-of-another-architecture",
+        summary="/sbin/init is a program for AArch64",
+        disk=foreign_init,
+        expected=(
+            Failed(stage=Stage.INITRD, rule="initrd-no-init", words=("Exec format error", "another architecture")),
+        ),
+    ),
+    Recipe(
+        name="no-libc",
+        summary="the C library is missing",
+        disk=lambda disk: disk.remove("/usr/lib/x86_64-linux-gnu/libc.so.6"),
+        expected=(Failed(stage=Stage.INITRD, rule="init-lacks-a-library", words=("libc.so.6",)),),
     ),
     Recipe(
         name="kernel-panic",

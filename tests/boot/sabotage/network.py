@@ -32,6 +32,11 @@ def firewall(disk: Disk) -> None:
     disk.link("/etc/systemd/system/sysinit.target.wants/nftables.service", "/usr/lib/systemd/system/nftables.service")
 
 
+def no_host_keys(disk: Disk) -> None:
+    disk.mask("sshd-keygen.service")
+    disk.remove(*(f"/etc/ssh/{name}" for name in disk.names("/etc/ssh") if name.startswith("ssh_host_")))
+
+
 def wrong_address(disk: Disk) -> None:
     folder = "/etc/systemd/system"
     disk.put(f"{folder}/alone.socket", LOOPBACK_SOCKET)
@@ -57,6 +62,18 @@ RECIPES = (
         summary="sshd takes keys only",
         disk=lambda disk: disk.put("/etc/ssh/sshd_config.d/keys.conf", "PasswordAuthentication no\n"),
         expected=(Failed(stage=Stage.READY, result=SSH, words=("PasswordAuthentication no",)),),
+    ),
+    Recipe(
+        name="ssh-on-another-port",
+        summary="sshd listens on port 2222",
+        disk=lambda disk: disk.put("/etc/ssh/sshd_config.d/port.conf", "Port 2222\n"),
+        expected=(Failed(stage=Stage.READY, result=SSH, words=("listens on port 2222 instead",)),),
+    ),
+    Recipe(
+        name="ssh-without-host-keys",
+        summary="the image has no host keys, and nothing makes them",
+        disk=no_host_keys,
+        expected=(Failed(stage=Stage.READY, result=SSH, words=("no hostkeys available",)),),
     ),
     Recipe(
         name="ssh-slow-to-start",

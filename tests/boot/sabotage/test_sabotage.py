@@ -26,10 +26,11 @@ LAYER = Path(__file__).with_name("sabotage.dockerfile")
 
 @pytest.fixture(scope="session")
 def disk(cli: Cli, build_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped Debian 13 disk, with a firewall, and without what only makes the boot longer."""
+    """The shipped Debian 13 disk, with a firewall and the small kernel, and without what only makes the boot longer."""
     folder = tmp_path_factory.mktemp("sabotage")
     profile = yaml.safe_load((ROOT / "profiles" / "debian13-ext4.yaml").read_text())
     shutil.copy(LAYER, folder)
+    profile["args"] = {"kernel_package": "linux-image-cloud-amd64"}
     profile["images"].append(LAYER.name)
     profile["output"] |= {"file": "sabotage.img", "options": {"grow": False}}
     profile["output"]["kernel_boot_params"] += " systemd.gpt_auto=0"

@@ -6,6 +6,7 @@ from metallize.model.report import Stage
 from tests.boot.sabotage.images import Disk
 from tests.boot.sabotage.recipe import Failed, Recipe
 
+WRONG_ID = "00000000-1111-2222-3333-444444444444"
 GETTY = "serial-getty@ttyS0.service"
 NAME_SUITE = """\
 command:
@@ -24,6 +25,37 @@ root@web:~#
 $ \\n
 """
 """getty(8) turns \\\\n into the host's name."""
+
+
+OWN_INIT = """\
+#!/bin/sh
+# An init with nothing of systemd's, as the small distributions have.
+export PATH=/usr/sbin:/usr/bin
+mount -t tmpfs tmpfs /tmp
+hostname tiny
+echo 'INIT: version 0.1 booting' >/dev/console
+while :; do setsid agetty 115200 ttyS0 vt100; done
+"""
+
+
+def own_init(disk: Disk) -> None:
+    disk.put("/usr/sbin/init", OWN_INIT, mode=0o755)
+
+
+def asks_questions(disk: Disk) -> None:
+    """The conversion masks systemd-firstboot(1); it asks for what is not set."""
+    disk.remove(
+        "/etc/systemd/system/systemd-firstboot.service", "/etc/locale.conf", "/etc/vconsole.conf", "/etc/localtime"
+    )
+
+
+def asks_for_a_passphrase(disk: Disk) -> None:
+    """The agent on the console is the one that asks for a disk's passphrase, systemd-ask-password-console."""
+    disk.early_service(
+        "unlock",
+        "Type=oneshot\nExecStart=/usr/bin/systemd-ask-password --timeout=0 "
+        "'Please enter passphrase for disk data (cryptdata):'",
+    )
 
 
 def read_only(disk: Disk) -> None:
@@ -75,6 +107,24 @@ RECIPES = (
         summary="fstab names a disk that is not there",
         disk=lambda disk: disk.put("/etc/fstab", "LABEL=nowhere /srv ext4 defaults,x-systemd.device-timeout=3s 0 2\n"),
         expected=(Failed(stage=Stage.USERSPACE, rule="emergency-mode", words=("emergency", "nowhere")),),
+    ),
+    Recipe(
+        name="fstab-names-another-root",
+        summary="fstab names a root filesystem that is not there",
+        disk=lambda disk: disk.put("/etc/fstab", f"UUID={WRONG_ID} / ext4 defaults,x-systemd.device-timeout=3s 0 1\n"),
+        expected=(Failed(stage=Stage.READY, rule="unit-failed", words=("Remount Root",)),),
+    ),
+    Recipe(
+        name="passphrase-is-asked-for",
+        summary="somebody must type a passphrase",
+        disk=asks_for_a_passphrase,
+        expected=(Failed(stage=Stage.USERSPACE, rule="passphrase-asked", words=("passphrase", "boot.steps")),),
+    ),
+    Recipe(
+        name="first-boot-asks-questions",
+        summary="systemd-firstboot asks for locale, keymap and timezone",
+        disk=asks_questions,
+        expected=(Failed(stage=Stage.USERSPACE, rule="first-boot-asks", words=("systemd-firstboot",)),),
     ),
     Recipe(
         name="rescue-mode",
@@ -216,6 +266,26 @@ RECIPES = (
         expected=(
             Failed(stage=Stage.READY, result="command hostname", words=("web1", "elsewhere"), seconds=9, scaled=True),
         ),
+    ),
+    Recipe(
+        name="no-login-declared",
+        summary="nothing is wrong with the image, and nobody may log in; it must pass",
+        login=None,
+        ssh=None,
+    ),
+    Recipe(
+        name="failing-unit-and-no-login-declared",
+        summary="a service fails, and only the console tells of it",
+        disk=lambda disk: disk.service("milk", "Type=oneshot\nExecStart=/bin/false"),
+        login=None,
+        ssh=None,
+        expected=(Failed(stage=Stage.READY, rule="unit-failed", words=("milk.service",)),),
+    ),
+    Recipe(
+        name="init-without-systemd",
+        summary="init is a shell script with a getty; it must pass",
+        disk=own_init,
+        ssh=None,
     ),
     Recipe(
         name="banner-that-looks-like-a-prompt",
