@@ -9,6 +9,7 @@ from metallize.errors import HostError
 from metallize.guest import GuestFailed
 from metallize.model.kind import Claim
 from metallize.model.report import BootReport, Finding, Result, Severity, StageTime, Verdict
+from metallize.qemu.answer import is_chatter
 from metallize.qemu.filesystems import check_filesystems
 from metallize.qemu.netboot import fetched
 from metallize.qemu.vm import RunningGuest
@@ -20,6 +21,8 @@ from metallize.verify.prepared import PreparedBoot
 from metallize.verify.session import BootSession
 
 TAIL_LINES = 20
+LOOKED_AT_LINES = 1000
+"""So far back: the answer to a long script over the serial port may be all that was printed last."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -152,7 +155,7 @@ class Course:
             results=tuple(results),
             failure=self.failure,
             findings=findings,
-            console_tail=guest.console.tail(TAIL_LINES),
+            console_tail=_telling(guest.console.tail(LOOKED_AT_LINES)),
             run_folder=self.boot.folder,
             ssh_port=guest.forwards.get(22),
             notes=tuple(dict.fromkeys([*self.notes, *session.notes, *fetched(guest.plan.web)])),
@@ -189,6 +192,11 @@ class Course:
             raise HostError(finding.cause, hint=f"make room where {self.boot.folder} is")
         parts = (self.last().suffix.strip(), finding.cause, self.flaw)
         self.failure = replace(finding, cause=": ".join(part for part in parts if part))
+
+
+def _telling(lines: tuple[str, ...]) -> tuple[str, ...]:
+    """The last lines that the guest printed by itself; pure."""
+    return tuple(line for line in lines if not is_chatter(line))[-TAIL_LINES:]
 
 
 def console_results(required: tuple[str, ...], missing: tuple[str, ...], *, suffix: str = "") -> list[Result]:

@@ -17,6 +17,7 @@ from metallize.model.machine import Machine
 from metallize.model.profile import Boot, ImageFormat, MachineOverrides
 from metallize.model.report import BootReport, Finding, Result, Severity, Stage
 from metallize.qemu.findings import STALL_GRACE_SECONDS
+from metallize.qemu.rules import built_in_rules
 from metallize.verify import VerifyRequest, verify_machine
 from tests.boot.sabotage.images import Disk, LiveCd
 
@@ -65,6 +66,8 @@ class Recipe:
     suite: str = ""
     kill_at: Stage | None = None
     """QEMU is killed when the guest reaches this stage."""
+    cheap: bool = False
+    """It tells much and takes little time: it is tried with every change, the others each night."""
 
 
 class Killer:
@@ -90,21 +93,21 @@ class Killer:
                     continue
 
 
-def run_recipe(recipe: Recipe, *, disk: Path, cd: Path, folder: Path) -> BootReport:
-    """Make the recipe's image, boot it, and give the report; the image is gone afterwards."""
-    image: Disk | LiveCd
+def run_recipe(recipe: Recipe, *, image: Path, folder: Path) -> BootReport:
+    """Spoil a copy of the image, boot it, and give the report; the copy is gone afterwards."""
+    copy: Disk | LiveCd
     if recipe.cd is not None:
-        image = LiveCd(cd, folder / "sabotage.iso")
-        recipe.cd(image)
+        copy = LiveCd(image, folder / "sabotage.iso")
+        recipe.cd(copy)
     else:
-        image = Disk(disk, folder / "sabotage.img")
+        copy = Disk(image, folder / "sabotage.img")
         if recipe.disk is not None:
-            recipe.disk(image)
+            recipe.disk(copy)
     catalog = Catalog()
     suite = folder / "suite.yaml"
     suite.write_text(recipe.suite)
     request = VerifyRequest(
-        image=image.path,
+        image=copy.path,
         image_format=ImageFormat.ISO if recipe.cd is not None else ImageFormat.RAW,
         boot=Boot(
             **{"timeout": 60, "memory": "512M", "cpus": 1, "login": recipe.login, "ssh": recipe.ssh, **recipe.boot}
@@ -116,11 +119,11 @@ def run_recipe(recipe: Recipe, *, disk: Path, cd: Path, folder: Path) -> BootRep
         runs_dir=folder / "runs",
         overrides=MachineOverrides(),
     )
-    events: Events = Killer(image.path.resolve(), recipe.kill_at) if recipe.kill_at else Silent()
+    events: Events = Killer(copy.path.resolve(), recipe.kill_at) if recipe.kill_at else Silent()
     try:
         return verify_machine(request, events)
     finally:
-        image.path.unlink()
+        copy.path.unlink()
 
 
 def misjudgements(recipe: Recipe, report: BootReport) -> list[str]:
@@ -162,9 +165,8 @@ def seconds_to_the_verdict(report: BootReport) -> float:
     """
     if report.failure is None:
         return report.seconds - report.stages[-1].seconds
-    grace = 0.0
-    if report.failure.severity is Severity.STALL:
-        grace = STALL_GRACE_SECONDS * report.accelerator.slowness
+    stalls = {rule.id for rule in built_in_rules() if rule.severity is Severity.STALL}
+    grace = STALL_GRACE_SECONDS * report.accelerator.slowness if report.failure.rule in stalls else 0.0
     return report.seconds - report.failure.seconds - grace
 
 

@@ -18,7 +18,7 @@ from tests.boot.sabotage import before_linux, kernel, network, userspace
 from tests.boot.sabotage.recipe import Recipe, misjudgements, run_recipe, seconds_to_the_verdict
 from tests.conftest import ROOT, Cli
 
-pytestmark = [pytest.mark.docker, pytest.mark.boot, pytest.mark.nightly]
+pytestmark = [pytest.mark.docker, pytest.mark.boot]
 
 RECIPES: tuple[Recipe, ...] = (*before_linux.RECIPES, *kernel.RECIPES, *userspace.RECIPES, *network.RECIPES)
 LAYER = Path(__file__).with_name("sabotage.dockerfile")
@@ -48,7 +48,7 @@ def cd(cli: Cli, build_dir: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def boot(
-    request: pytest.FixtureRequest, disk: Path, cd: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, disk: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[Recipe], BootReport]]:
     """A recipe's report. Each guest has one CPU, so that as many boot at once as the host has.
 
@@ -59,8 +59,9 @@ def boot(
     with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
 
         def begin(recipe: Recipe) -> Future[BootReport]:
+            image = disk if recipe.cd is None else request.getfixturevalue("cd")
             folder = tmp_path_factory.mktemp(recipe.name)
-            return begun.setdefault(recipe.name, pool.submit(run_recipe, recipe, disk=disk, cd=cd, folder=folder))
+            return begun.setdefault(recipe.name, pool.submit(run_recipe, recipe, image=image, folder=folder))
 
         if "PYTEST_XDIST_WORKER" not in os.environ:
             for item in request.session.items:
@@ -72,7 +73,10 @@ def boot(
             future.cancel()
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize(
+    "recipe",
+    [pytest.param(each, id=each.name, marks=() if each.cheap else pytest.mark.nightly) for each in RECIPES],
+)
 def test_sabotage(recipe: Recipe, boot: Callable[[Recipe], BootReport]) -> None:
     report = boot(recipe)
     late = seconds_to_the_verdict(report)

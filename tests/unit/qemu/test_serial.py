@@ -22,7 +22,7 @@ from metallize.deadline import Deadline
 from metallize.guest import ShellError
 from metallize.model.report import Stage, StageTime
 from metallize.qemu import login
-from metallize.qemu.answer import Answer, decode, sed_lines
+from metallize.qemu.answer import Answer, decode, is_chatter, sed_lines
 from metallize.qemu.dialogue import Dialogue, ExpectError
 from metallize.qemu.login import LoginOutcome, SerialLogin
 from metallize.qemu.normalise import Normaliser
@@ -485,3 +485,25 @@ def test_expect_and_send_for_a_person() -> None:
     begun = time.process_time()
     assert talk.expect("done", Deadline.after(1, "a test")) == "done"
     assert time.process_time() - begun < 0.5
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "    177\tBtaB+fbTt7W89igMtw8rrT8hqqcllUiBEbK7xkvO5kLtNNtdkYrnZIlc76u8YqSy0NRv+RH7mWQ7",
+        "     19\tAH4IAAA==",
+        "mz-got-4-16",
+        "mz-end-3-19",
+        "mz-alive",
+        "mz-shell-started",
+    ],
+)
+def test_what_the_protocol_prints_is_known_as_its_own(line: str) -> None:
+    assert is_chatter(line)
+
+
+@pytest.mark.parametrize(
+    "line", ["[    1.2] mz-got-4-16", "177 bottles of beer", "12 Nov", "login: ", "[  OK  ] Started ssh.service."]
+)
+def test_what_others_print_is_not(line: str) -> None:
+    assert not is_chatter(line)
