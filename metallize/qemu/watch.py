@@ -8,36 +8,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TypeVar
 
 from metallize.deadline import Deadline
 from metallize.guest import GuestFailed
 from metallize.model.report import Finding, Severity, Stage, StageTime
 from metallize.qemu.findings import (
-    BLOCK_AFTER,
-    BLOCK_SECONDS,
-    CONTEXT_AFTER,
-    CONTEXT_BEFORE,
     CUT_LOGIN_PROMPT,
-    ENOUGH_FINDINGS,
-    ENOUGH_HITS,
     LOGIN_PROMPT,
     LOGIN_QUIET_SECONDS,
-    MAX_FINDINGS,
     PROMPT_QUIET_SECONDS,
-    RESTART_GRACE_SECONDS,
-    SETTLE_SECONDS,
     SHOWN_CHARACTERS,
-    STALL_GRACE_SECONDS,
     Kept,
     Seen,
-    kernel_time,
-    lines_after,
-    lines_before,
 )
+from metallize.qemu.ledger import RESTART_REMEDY, Ledger
 from metallize.qemu.rules import Hit, Scanner
 from metallize.qemu.stages import NORMAL_TIMEOUT, Job, StageState, overdue, parse_job
 
@@ -46,13 +32,9 @@ T = TypeVar("T")
 JOB_RULE = "job-running"
 BANNER_RULE = "kernel-banner"
 COMMAND_LINE_RULE = "kernel-command-line"
-MENU_RULE = "grub-menu-waits"
-"""Every menu looks like one that waits, until it counts down or boots an entry."""
 COUNTDOWN_RULE = "grub-countdown"
 BOOTING_RULE = "grub-boots-an-entry"
 CUT_LOGIN = "login: ["
-RESTART_REMEDY = "a panic with panic= on the command line, a triple fault, a watchdog or kexec does this"
-RESTARTED = "a second kernel began, although no reboot was asked for"
 RESTS_PER_LOOK = 16.0
 """Whoever waits rests so many times longer than its look took."""
 
@@ -74,24 +56,17 @@ class BootWatch:
         self._scanner = scanner
         self._console_name = console_name
         self._timeout = timeout
-        self._emulated = emulated
         self.slowness = slowness
         self.network_started = False
         self._on_stage = on_stage
         self._clock = clock
         self._changed = threading.Condition()
         self._begun = self._last_output = self._last_progress = clock()
+        self._ledger = Ledger(slowness=slowness, emulated=emulated)
+        self._ledger.begun = self._begun
         self._stages: list[StageTime] = [StageTime(stage=Stage.QEMU, seconds=0.0)]
-        self._recent: deque[str] = deque(maxlen=CONTEXT_BEFORE)
-        self._fatal: Seen | None = None
-        self._stall: Seen | None = None
-        self._restart: Seen | None = None
-        self._open: list[Seen] = []
-        self._findings: list[Seen] = []
-        self._hits: dict[str, int] = {}
-        self._known: dict[str, set[str]] = {}
         self._job: Job | None = None
-        self._job_shown = self._kernel_time = 0.0
+        self._job_shown = 0.0
         self._command_line = ""
         self._stamped = False
         self._received_bytes = 0
@@ -123,7 +98,7 @@ class BootWatch:
     def findings(self) -> tuple[Finding, ...]:
         """Everything found that did not end the boot."""
         with self._changed:
-            return tuple(seen.complete() for seen in self._findings)
+            return self._ledger.findings
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -171,7 +146,7 @@ class BootWatch:
     def switched_on(self) -> None:
         """The guest runs from now on: all times count from here."""
         with self._changed:
-            self._begun = self._last_output = self._last_progress = self._clock()
+            self._begun = self._last_output = self._last_progress = self._ledger.begun = self._clock()
 
     def reached(self, stage: Stage, seconds: float | None = None) -> None:
         """A stage was seen to begin: now, or so long after power-on."""
@@ -186,29 +161,18 @@ class BootWatch:
     def kept(self) -> Kept:
         """What is known of the guest as it is now, for when it is put back to this moment."""
         with self._changed:
-            return Kept(
-                stages=tuple(self._stages),
-                findings=tuple(self._findings),
-                known={rule: frozenset(causes) for rule, causes in self._known.items()},
-                hits=dict(self._hits),
-                resets=self._resets,
-            )
+            return self._ledger.kept(tuple(self._stages), self._resets)
 
     def put_back(self, kept: Kept) -> tuple[Finding, ...]:
         """The guest is what it was then: whatever it has shown since is forgotten, and returned."""
         with self._changed:
-            since = [seen.complete() for seen in self._findings[len(kept.findings) :]]
-            self._stages, self._findings = list(kept.stages), list(kept.findings)
+            since = self._ledger.put_back(kept)
+            self._stages, self._job = list(kept.stages), None
             self._resets, self._reset_expected = kept.resets, False
-            self._known = {rule: set(causes) for rule, causes in kept.known.items()}
-            self._hits = dict(kept.hits)
-            self._fatal = self._stall = self._restart = self._job = None
-            self._open = []
-            self._recent.clear()
             self._partial = ""
             self._last_output = self._last_progress = self._clock()
             self._changed.notify_all()
-            return tuple(since)
+            return since
 
     @property
     def resets(self) -> int:
@@ -256,24 +220,14 @@ class BootWatch:
         with self._changed:
             for hit in self._scanner.match(line):
                 if hit.rule.stage is Stage.QEMU:
-                    self._found(hit, (), "", self._clock())
+                    self._found(hit, None, self._clock())
             self._changed.notify_all()
 
     def fail(self, rule: str, cause: str, *, remedy: str = "", line: str = "", stage: Stage | None = None) -> None:
         """Something other than a line ended the boot; the first that did so counts."""
-        now = self._clock()
         with self._changed:
-            if self._fatal is None and not self._ending:
-                finding = Finding(
-                    rule=rule,
-                    stage=stage or self.stage,
-                    severity=Severity.FATAL,
-                    cause=cause,
-                    remedy=remedy,
-                    line=line,
-                    seconds=now - self._begun,
-                )
-                self._fatal = Seen(finding, now + SETTLE_SECONDS, (*self._recent,))
+            if not self._ending:
+                self._ledger.ended(rule, stage or self.stage, cause, remedy=remedy, line=line, now=self._clock())
             self._changed.notify_all()
 
     def event(self, name: str, data: Mapping[str, object]) -> None:
@@ -303,94 +257,32 @@ class BootWatch:
     # --- inside, under the lock ----------------------------------------------------------------------------------
 
     def _lines(self, text: str, now: float) -> None:
-        for seen in self._open:
-            seen.add(lines_after(text, -1, seen.most_after - len(seen.after)), now)
+        self._ledger.follow(text, now)
         for hit in self._scanner.scan(text, self.stage):
-            self._found(hit, (*self._recent,), text, now)
-        self._open = [seen for seen in self._open if not seen.full and seen.due > now]
+            self._found(hit, text, now)
         if CUT_LOGIN in text and CUT_LOGIN_PROMPT.search(text):
             self._prompted(now)
-        self._recent.extend(lines_before(text, len(text), CONTEXT_BEFORE))
+        self._ledger.remember(text, now)
 
-    def _found(self, hit: Hit, recent: tuple[str, ...], text: str, now: float) -> None:
+    def _found(self, hit: Hit, text: str | None, now: float) -> None:
         rule = hit.rule
         forged = self._stamped and rule.stamped is not None and not rule.stamped.search(hit.line)
         if rule.severity is Severity.PROGRESS and not forged:
-            self._progress(hit, recent, text, now)
+            self._progress(hit, text or "", now)
         if rule.severity is Severity.PROGRESS or forged or self.stage.rank > rule.until.rank:
             return
-        severity = rule.emulated if self._emulated and rule.emulated is not None else rule.severity
-        cause = rule.explain(hit.match)
-        known = self._known.setdefault(rule.id, set())
-        hits = self._hits[rule.id] = self._hits.get(rule.id, 0) + 1
-        if severity is Severity.FATAL:
-            self._found_fatal(hit, cause, recent, text, now)
-        elif rule.id == MENU_RULE and self._stall is not None:
-            return
-        elif severity is Severity.STALL and (self._stall is None or self._at_menu):
-            self._stall = self._seen(hit, severity, cause, recent, text, now)
-            self._stall.due = now + STALL_GRACE_SECONDS * self.slowness
-            known.add(cause)
-        elif hits > ENOUGH_HITS or len(known) >= ENOUGH_FINDINGS:
+        if self._ledger.weigh(hit, text, now, ending=self._ending):
             self._scanner.mute(rule)
-        elif cause not in known and len(self._findings) < MAX_FINDINGS:
-            known.add(cause)
-            severity = Severity.WARNING if severity is Severity.STALL else severity
-            self._findings.append(self._seen(hit, severity, cause, recent, text, now))
 
-    def _found_fatal(self, hit: Hit, cause: str, recent: tuple[str, ...], text: str, now: float) -> None:
-        fatal = self._fatal
-        if fatal is None and not self._ending:
-            earlier = self._earlier() if hit.rule.consequence else ""
-            cause = f"{cause}: {earlier}" if earlier else cause
-            self._fatal = self._seen(hit, Severity.FATAL, cause, recent, text, now)
-        elif fatal is not None and fatal.finding.rule == hit.rule.id and fatal.finding.cause in cause:
-            fatal.finding = replace(fatal.finding, cause=cause)  # the line that says what the first one did not
-
-    def _seen(self, hit: Hit, severity: Severity, cause: str, recent: tuple[str, ...], text: str, now: float) -> Seen:
-        """A finding with the lines around it, as far as they have come."""
-        rule = hit.rule
-        seen = Seen(
-            finding=Finding(
-                rule=rule.id,
-                stage=rule.stage,
-                severity=severity,
-                cause=cause[:SHOWN_CHARACTERS],
-                remedy=rule.remedy,
-                line=hit.line[:SHOWN_CHARACTERS],
-                seconds=now - self._begun,
-            ),
-            due=now + (BLOCK_SECONDS if rule.ends else SETTLE_SECONDS),
-            before=(*recent, *lines_before(text, hit.start, CONTEXT_BEFORE))[-CONTEXT_BEFORE:],
-            most_after=BLOCK_AFTER if rule.ends else CONTEXT_AFTER,
-            ends=rule.ends,
-            earliest=now + SETTLE_SECONDS / 2,
-        )
-        seen.add(lines_after(text, hit.end, seen.most_after), now)
-        if not seen.full:
-            self._open.append(seen)
-        return seen
-
-    def _earlier(self) -> str:
-        """What was seen before that explains what follows from it."""
-        if self._stall is not None and not self._at_menu:
-            return self._stall.finding.cause
-        faults = [seen.finding for seen in self._findings if seen.finding.severity is Severity.FAULT]
-        return faults[0].cause if faults else ""
-
-    @property
-    def _at_menu(self) -> bool:
-        return self._stall is not None and self._stall.finding.rule == MENU_RULE
-
-    def _progress(self, hit: Hit, recent: tuple[str, ...], text: str, now: float) -> None:
+    def _progress(self, hit: Hit, text: str, now: float) -> None:
         rule, stage = hit.rule, self.stage
         if rule.id == JOB_RULE:
             self._last_progress = self._job_shown = now
             self._job = parse_job(hit.line) or self._job
         elif rule.id == COUNTDOWN_RULE:
             self._last_progress = now
-        elif rule.id == BOOTING_RULE and self._at_menu:
-            self._stall = None
+        elif rule.id == BOOTING_RULE and self._ledger.at_menu:
+            self._ledger.stall = None
         elif rule.id == BANNER_RULE:
             self._stamped = rule.stamped is not None and rule.stamped.search(hit.line) is not None
         elif rule.id == COMMAND_LINE_RULE:
@@ -398,12 +290,7 @@ class BootWatch:
         if rule.reaches is None:
             return
         if rule.restarts and stage.rank > rule.reaches.rank:
-            before = kernel_time((*recent, *lines_before(text, hit.start, CONTEXT_BEFORE)))
-            if self._restart is None and before is not None:
-                self._kernel_time = before
-                self._restart = self._seen(hit, Severity.FATAL, RESTARTED, recent, text, now)
-                self._restart.finding = replace(self._restart.finding, rule="unexpected-reset", remedy=RESTART_REMEDY)
-                self._restart.due = now + RESTART_GRACE_SECONDS * self.slowness
+            self._ledger.began_again(hit, text, now)
         elif stage.rank <= max(rule.until.rank, rule.reaches.rank):
             self._reach(rule.reaches, now)
 
@@ -418,10 +305,7 @@ class BootWatch:
         self._on_stage(self._stages[-1])
         self._last_progress = now
         self._job = None
-        if self._stall is not None:
-            if not self._at_menu:
-                self._findings.append(self._stall.weighed(Severity.WARNING))
-            self._stall = None
+        self._ledger.went_on()
 
     def _was_reset(self) -> None:
         with self._changed:
@@ -436,7 +320,8 @@ class BootWatch:
                 self._early_reset = not self._reset_expected
                 self._reset_expected = False
                 self.network_started = False
-                self._stall = self._restart = self._job = None
+                self._ledger.reset()
+                self._job = None
                 self._command_line = ""
                 self._stamped = False
                 self._stages = [StageTime(stage=Stage.QEMU, seconds=now - self._begun)]
@@ -452,17 +337,16 @@ class BootWatch:
     def _check(self, now: float) -> None:
         if self._ending:
             return
-        if self._fatal is not None and now >= self._fatal.due and self._fatal.lives_on:
-            self._findings.append(self._fatal.weighed(Severity.WARNING))
-            self._fatal = None
-        if self._fatal is None:
+        ledger = self._ledger
+        ledger.look(now)
+        if ledger.fatal is None:
             self._look_at_prompt(now)
-        if self._fatal is None:
-            self._fatal = self._grace_is_over(now)
-        if self._fatal is None:
+        if ledger.fatal is None:
+            ledger.grace_is_over(now, self._last_progress)
+        if ledger.fatal is None:
             self._look_at_clock(now)
-        if self._fatal is not None and now >= self._fatal.due:
-            raise GuestFailed(self._fatal.complete())
+        if ledger.fatal is not None and now >= ledger.fatal.due:
+            raise GuestFailed(ledger.fatal.complete())
 
     def _look_at_prompt(self, now: float) -> None:
         """The line that was begun, once nothing has followed it for a while."""
@@ -475,21 +359,7 @@ class BootWatch:
         if quiet >= PROMPT_QUIET_SECONDS and self._partial_seen != self._partial:
             self._partial_seen = self._partial
             for hit in self._scanner.match(self._partial):
-                self._found(hit, (*self._recent,), "", now)
-
-    def _grace_is_over(self, now: float) -> Seen | None:
-        """A stall after which nothing went on, or a second beginning that nobody asked for."""
-        restart, latest = self._restart, kernel_time(self._recent)
-        if restart is not None and now >= restart.due:
-            self._restart = None
-            # a log that was printed ends where the kernel is; a kernel that began is not there yet
-            if latest is not None and latest < self._kernel_time - 1:
-                return restart
-        stall = self._stall
-        if stall is None or now < max(stall.due, self._last_progress + STALL_GRACE_SECONDS * self.slowness):
-            return None
-        self._stall = None
-        return stall.weighed(Severity.FATAL)
+                self._found(hit, "", now)
 
     def _look_at_clock(self, now: float) -> None:
         state = StageState(
@@ -503,7 +373,7 @@ class BootWatch:
             job=self._job,
             job_age=now - self._job_shown,
             command_line=self._command_line,
-            last_line=next((line for line in reversed(self._recent) if line.strip()), ""),
+            last_line=next((line for line in reversed(self._ledger.recent) if line.strip()), ""),
         )
         late = overdue(state)
         if late is None:
@@ -516,4 +386,4 @@ class BootWatch:
             remedy=late.remedy,
             seconds=now - self._begun,
         )
-        self._fatal = Seen(finding, now, (*self._recent,))
+        self._ledger.fatal = Seen(finding, now, (*self._ledger.recent,))
