@@ -69,6 +69,7 @@ def menu_waits(disk: Disk) -> None:
 RECIPES = (
     Recipe(
         name="no-boot-loader",
+        cheap=True,
         summary="nothing in the first sector",
         disk=no_signature,
         expected=(Failed(stage=Stage.FIRMWARE, rule="bios-no-bootable-device", words=("boot loader for BIOS",)),),
@@ -94,6 +95,7 @@ RECIPES = (
     ),
     Recipe(
         name="grub-without-its-configuration-on-uefi",
+        cheap=True,
         summary="no grub.cfg, and GRUB comes from the ESP",
         disk=lambda disk: disk.remove("/boot/grub/grub.cfg"),
         machine=ovmf.MACHINE,
@@ -119,6 +121,7 @@ RECIPES = (
     ),
     Recipe(
         name="missing-kernel",
+        cheap=True,
         summary="the menu names a kernel that is not there",
         disk=no_kernel,
         expected=(Failed(stage=Stage.LOADER, rule="grub-gave-up", words=("vmlinuz", "not found")),),

@@ -60,6 +60,7 @@ def no_squashfs(cd: LiveCd) -> None:
 RECIPES = (
     Recipe(
         name="wrong-root",
+        cheap=True,
         summary="root= names a filesystem that is not there",
         disk=lambda disk: disk.parameters(f"root=UUID={WRONG_ID} rootdelay=3", without=r"root=\S+"),
         expected=(Failed(stage=Stage.INITRD, rule="initrd-root-missing", words=("root=",)),),
@@ -104,12 +105,14 @@ RECIPES = (
     ),
     Recipe(
         name="no-libc",
+        cheap=True,
         summary="the C library is missing",
         disk=lambda disk: disk.remove("/usr/lib/x86_64-linux-gnu/libc.so.6"),
         expected=(Failed(stage=Stage.INITRD, rule="init-lacks-a-library", words=("libc.so.6",)),),
     ),
     Recipe(
         name="kernel-panic",
+        cheap=True,
         summary="the kernel panics while services start",
         disk=lambda disk: disk.early_service(
             "panic", "Type=oneshot\nExecStart=/bin/sh -c 'echo c >/proc/sysrq-trigger'"

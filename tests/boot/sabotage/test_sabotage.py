@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from metallize.model.report import BootReport
+from metallize.model.report import BootReport, Stage
 from metallize.report.text import report_lines
 from tests.boot.sabotage import before_linux, kernel, network, userspace
 from tests.boot.sabotage.recipe import Recipe, misjudgements, run_recipe, seconds_to_the_verdict
@@ -86,4 +86,12 @@ def test_sabotage(recipe: Recipe, boot: Callable[[Recipe], BootReport]) -> None:
 
 
 def test_the_set_is_large_and_no_recipe_is_there_twice() -> None:
-    assert len({recipe.name for recipe in RECIPES}) == len(RECIPES) >= 57
+    assert len({recipe.name for recipe in RECIPES}) == len(RECIPES) >= 70
+
+
+def test_what_is_tried_with_every_change_breaks_each_part_of_a_boot() -> None:
+    cheap = [recipe for recipe in RECIPES if recipe.cheap]
+    stages = {expected.stage for recipe in cheap for expected in recipe.expected}
+    assert stages >= {Stage.FIRMWARE, Stage.LOADER, Stage.INITRD, Stage.KERNEL, Stage.USERSPACE, Stage.READY}
+    assert any(not recipe.expected for recipe in cheap)
+    assert not any(recipe.cd for recipe in cheap)

@@ -104,6 +104,7 @@ RECIPES = (
     ),
     Recipe(
         name="emergency-mode",
+        cheap=True,
         summary="fstab names a disk that is not there",
         disk=lambda disk: disk.put("/etc/fstab", "LABEL=nowhere /srv ext4 defaults,x-systemd.device-timeout=3s 0 2\n"),
         expected=(Failed(stage=Stage.USERSPACE, rule="emergency-mode", words=("emergency", "nowhere")),),
@@ -134,6 +135,7 @@ RECIPES = (
     ),
     Recipe(
         name="failing-unit",
+        cheap=True,
         summary="a service fails",
         disk=lambda disk: disk.service("milk", "Type=oneshot\nExecStart=/bin/sh -c 'echo sour >&2; exit 7'"),
         expected=(Failed(stage=Stage.READY, rule="unit-failed", result="unit milk.service", words=("milk.service",)),),
@@ -294,6 +296,7 @@ RECIPES = (
     ),
     Recipe(
         name="harmless-panic-in-a-log",
+        cheap=True,
         summary="a service prints `Kernel panic` on the console, with and without its name; it must pass",
         disk=harmless_panic,
     ),
