@@ -27,7 +27,8 @@ _PACKED = (
 """Signature, what a file with it is, and the command that unpacks it."""
 _OTHER_DISKS = ((0, b"conectix", "a VHD"), (0x40, b"\x7f\x10\xda\xbe", "a VDI of VirtualBox"))
 """Where a signature stands, and the disk that it is of: QEMU reads them, the verification does not."""
-_TEXT = re.compile(rb"[\t\n\r\x20-\x7e]{64,512}")
+_TEXT = re.compile(rb"[\t\r\x20-\x7e]{0,510}\n[\t\n\r\x20-\x7e]{0,511}")
+"""At least one line."""
 
 
 def format_of(image: Path) -> ImageFormat:

@@ -44,6 +44,7 @@ def test_an_image_is_what_it_begins_as(tmp_path: Path, content: bytes, expected:
         (b"conectix" + bytes(600), "a VHD", "qemu-img convert"),
         (b"<<< VDI >>>" + bytes(0x35) + b"\x7f\x10\xda\xbe" + bytes(600), "a VDI", "qemu-img convert"),
         (b"<html>\n404 Not Found\n</html>\n" * 30, "but text: <html>", "download"),
+        (b"Not Found\n", "but text: Not Found", "download"),
     ],
 )
 def test_what_no_machine_boots_is_named(tmp_path: Path, content: bytes, said: str, hint: str) -> None:
