@@ -34,6 +34,8 @@ _NOT_YET = r"System is booting up\.[^\n]*|Unprivileged users are not permitted t
 _SHELL = r"(?:^|\n)[^\n]*[$#%>❯➜λ»][ \t]?\Z"  # noqa: RUF001 - signs of prompts
 _ALIVE = "printf '%s%s\\n' mz- alive\r"
 _IS_ALIVE = r"(?:^|\n)mz-alive\n"
+_LATE = r"(?i)login: timed out after \d+ seconds"
+"""LOGIN_TIMEOUT of login.defs(5): all attempts at one prompt of getty share it, and a slow guest may need more."""
 _MENU = r"Type one of the keys in parentheses"
 """What zsh asks a user who has no settings."""
 _AUTOMATIC = r"\blogin: \S+ \(automatic login\)"
@@ -50,12 +52,14 @@ class LoginOutcome(StrEnum):
     ENDED = "the session ended at once: is the user's shell nologin or false?"
     NO_PROMPT = "no login prompt came"
     NO_ANSWER = "no answer came"
+    LATE = "login gave up before the answer came (LOGIN_TIMEOUT): the guest is too slow"
 
 
 _OUTCOMES = {
     "shell": LoginOutcome.ACCEPTED,
     "alive": LoginOutcome.ACCEPTED,
     "refused": LoginOutcome.REFUSED,
+    "late": LoginOutcome.LATE,
     "again": LoginOutcome.ENDED,
     "change": LoginOutcome.PASSWORD_CHANGE,
     "closed": LoginOutcome.CLOSED,
@@ -87,7 +91,7 @@ class SerialLogin:
         self._talk.position = position
 
     def attempt(self, user: str, password: str, deadline: Deadline) -> LoginResult:
-        """Answer the prompts once, and again where no answer came or logins are not allowed yet.
+        """Answer the prompts once, and again where no answer came in time or logins are not allowed yet.
 
         Raises GuestFailed when the guest fails meanwhile, ShellError when it takes no input.
         """
@@ -98,7 +102,8 @@ class SerialLogin:
                 self._watch.wait(lambda: None, deadline.sooner(NOT_YET_SECONDS, "logins to be allowed"))
                 continue
             attempts += 1
-            if result.outcome is not LoginOutcome.NO_ANSWER or deadline.expired or attempts == ATTEMPTS:
+            may_try = result.outcome in (LoginOutcome.NO_ANSWER, LoginOutcome.LATE)
+            if not may_try or deadline.expired or attempts == ATTEMPTS:
                 return result
 
     def _attempt(self, user: str, password: str, deadline: Deadline) -> LoginResult:
@@ -116,6 +121,7 @@ class SerialLogin:
             "change": _CHANGE,
             "not yet": _NOT_YET,
             "refused": _REFUSED,
+            "late": _LATE,
             "password": _SECRET_PROMPT,
             "shell": _SHELL,
         }

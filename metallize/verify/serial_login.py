@@ -33,7 +33,7 @@ def log_in_on_serial(
     way_in = SerialLogin(console, watch, position=position, given_up=given_up)
     title = f"serial login as {login.user}{suffix}"
     wrong = way_in.attempt(login.user, login.password + WRONG_PASSWORD_SUFFIX, deadline)
-    answered = wrong.outcome not in (LoginOutcome.NO_PROMPT, LoginOutcome.NO_ANSWER)
+    answered = wrong.outcome not in (LoginOutcome.NO_PROMPT, LoginOutcome.NO_ANSWER, LoginOutcome.LATE)
     if login.password and answered:
         results.append(
             login_result(

@@ -115,6 +115,7 @@ def attempt(getty: Getty, *, seconds: float = 15) -> LoginOutcome:
     return way_in.attempt("admin", "admin", Deadline.after(seconds, "a test")).outcome
 
 
+GREETING = "\r\nDebian GNU/Linux 13 debian ttyS0\r\n\r\ndebian login: "
 NOT_YET = (
     "\r\nSystem is booting up. Unprivileged users are not permitted to log in yet. Please come back later.\r\n"
     "\r\nLogin incorrect\r\ndebian login: "
@@ -175,11 +176,24 @@ MOTD = "\r\nLinux debian 6.12\r\nLast login: Mon Nov 23 from 10.0.2.2\r\n\x1b[?2
             ],
             LoginOutcome.ACCEPTED,
         ),
+        (
+            [
+                ("admin", "admin\r\nPassword: "),
+                ("admin", f"\r\nlogin: timed out after 60 seconds\r\n{GREETING}"),
+                ("admin", "admin\r\nPassword: "),
+                ("admin", MOTD),
+            ],
+            LoginOutcome.ACCEPTED,
+        ),
+        (
+            [("admin", "admin\r\nPassword: "), ("admin", f"\r\nlogin: timed out after 60 seconds\r\n{GREETING}")] * 3,
+            LoginOutcome.LATE,
+        ),
         ([("admin", "admin\r\n[   33.1] noise\r\nPassword: "), ("admin", MOTD)], LoginOutcome.ACCEPTED),
     ],
 )
 def test_the_ways_a_login_ends(turns: list[tuple[str, str]], outcome: LoginOutcome) -> None:
-    getty = Getty("\r\nDebian GNU/Linux 13 debian ttyS0\r\n\r\ndebian login: ", turns)
+    getty = Getty(GREETING, turns)
     assert attempt(getty) is outcome
 
 
