@@ -104,4 +104,4 @@ def cut_short(image: Path, image_format: ImageFormat) -> str:
             return ""
     if wanted <= size:
         return ""
-    return f"the image is cut short: {what} ends at byte {wanted}, and the file at byte {size}"
+    return f"the image is cut short ({what} ends at byte {wanted}, and the file at byte {size})"

@@ -190,7 +190,7 @@ class Course:
     def _failed(self, finding: Finding) -> None:
         if finding.rule == "host-disk-full":
             raise HostError(finding.cause, hint=f"make room where {self.boot.folder} is")
-        parts = (self.last().suffix.strip(), finding.cause, self.flaw)
+        parts = (self.last().suffix.strip(), self.flaw, finding.cause)
         self.failure = replace(finding, cause=": ".join(part for part in parts if part))
 
 

@@ -79,7 +79,7 @@ def test_an_iso_is_cut_short_where_it_is_smaller_than_its_volume(tmp_path: Path)
     whole = sized(iso(tmp_path / "image.iso", 1000), 1000 * CD_SECTOR)
     assert cut_short(whole, ImageFormat.ISO) == ""
     cut = sized(whole, 1000 * CD_SECTOR - 1)
-    assert cut_short(cut, ImageFormat.ISO).startswith("the image is cut short: its volume ends at byte 2048000")
+    assert cut_short(cut, ImageFormat.ISO).startswith("the image is cut short (its volume ends at byte 2048000")
 
 
 def test_a_disk_is_cut_short_where_it_is_smaller_than_its_last_partition(tmp_path: Path) -> None:
