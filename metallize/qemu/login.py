@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,6 +19,8 @@ NOT_YET_SECONDS = 2.0
 
 _LOGIN = r"(?<!Last )\blogin: ?\Z"
 _LOGIN_BETWEEN = r"(?:^|\n)[^\s:\[]+ login: "
+_PROMPTED = re.compile(r"(?:^|\n)(?!Last )(?:[^\s:\[]+ )?login: ")
+"""A login prompt, whatever came after it."""
 _SECRET_BETWEEN = r"(?:^|\n)(?:Password|Kennwort): "  # noqa: S105 - a pattern
 """Prompts on a console on which somebody else never stops to print."""
 _SECRET_PROMPT = r"(?i:password|kennwort)(?: for \S+| \(\S+\))?: ?\Z"  # noqa: S105 - a pattern
@@ -155,7 +158,8 @@ class SerialLogin:
             self._talk.send("q")
 
     def _nudge(self) -> None:
-        if self._watch.stage.rank >= Stage.USERSPACE.rank:
+        """A prompt that was written over is asked for again; what else a boot may ask, nobody must answer for it."""
+        if self._watch.stage.rank >= Stage.LOGIN.rank or _PROMPTED.search(self._talk.seen()):
             self._talk.send("\r")
 
     def _result(self, outcome: LoginOutcome, said: str = "") -> LoginResult:

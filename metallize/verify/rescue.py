@@ -64,6 +64,7 @@ PLACES = {
     "initrd-no-live-medium": INITRD,
     "initrd-no-init": INITRD,
     "initrd-mount-failed": INITRD,
+    "initrd-root-unmountable": INITRD,
     "initrd-dracut": INITRD,
     "emergency-mode": EMERGENCY,
 }

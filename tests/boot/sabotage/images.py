@@ -196,10 +196,10 @@ class Disk(Image):
         self.put(path, f"[Unit]\nDescription=The service {name}\n{unit}\n[Service]\n{body}\n")
         self.link(f"/etc/systemd/system/multi-user.target.wants/{name}.service", path)
 
-    def early_service(self, name: str, body: str) -> None:
+    def early_service(self, name: str, body: str, *, unit: str = "") -> None:
         """A service that runs as soon as the root filesystem is there: what it breaks, breaks early."""
         path = f"/etc/systemd/system/{name}.service"
-        unit = "DefaultDependencies=no"
+        unit = f"DefaultDependencies=no\n{unit}"
         self.put(path, f"[Unit]\nDescription=The service {name}\n{unit}\n[Service]\n{body}\n")
         self.link(f"/etc/systemd/system/sysinit.target.wants/{name}.service", path)
 

@@ -81,7 +81,7 @@ RECIPES = (
         name="root-of-another-filesystem",
         summary="rootfstype= names a filesystem that the kernel has no module for",
         disk=lambda disk: disk.parameters("rootfstype=reiserfs"),
-        expected=(Failed(stage=Stage.INITRD, rule="initrd-mount-failed", words=("module",)),),
+        expected=(Failed(stage=Stage.INITRD, rule="initrd-root-unmountable", words=("module", "rootfstype=")),),
     ),
     Recipe(
         name="no-init",

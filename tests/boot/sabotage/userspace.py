@@ -55,6 +55,7 @@ def asks_for_a_passphrase(disk: Disk) -> None:
         "unlock",
         "Type=oneshot\nExecStart=/usr/bin/systemd-ask-password --timeout=0 "
         "'Please enter passphrase for disk data (cryptdata):'",
+        unit="Before=sysinit.target",
     )
 
 

@@ -224,6 +224,20 @@ def test_no_prompt_is_said() -> None:
     assert attempt(Getty("Last login: ", []), seconds=0.3) is LoginOutcome.NO_PROMPT
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Please configure your system!\r\n\r\n-- Press any key to proceed --",
+        "Please enter passphrase for disk data (cryptdata): (press TAB for no echo) ",
+        "Last login: never\r\nContinue? [Y/n] ",
+    ],
+)
+def test_what_a_boot_asks_before_its_login_is_left_unanswered(question: str) -> None:
+    getty = Getty(question, [])
+    assert attempt(getty, seconds=3) is LoginOutcome.NO_PROMPT
+    assert getty.lines == []
+
+
 def test_a_wrong_password_and_then_the_right_one() -> None:
     getty = Getty(
         "debian login: ",
