@@ -11,11 +11,15 @@ from metallize.deadline import Deadline
 from metallize.guest import Console, Watch
 from metallize.model.report import Stage
 from metallize.qemu.dialogue import Dialogue
+from metallize.qemu.interrupted import without_kernel_lines
 
 ATTEMPTS = 3
 ODD_PROMPT_SECONDS = 6.0
 """After the password, on a host of normal speed: longer than login(1) waits before it says that it was wrong."""
 NOT_YET_SECONDS = 2.0
+SEEN_LINES = 6
+"""Of what the login said, shown to a person: the kernel's messages between are not among them."""
+LOOKED_AT_LINES = 60
 
 _LOGIN = r"(?<!Last )\blogin: ?\Z"
 _LOGIN_BETWEEN = r"(?:^|\n)[^\s:\[]+ login: "
@@ -163,4 +167,6 @@ class SerialLogin:
             self._talk.send("\r")
 
     def _result(self, outcome: LoginOutcome, said: str = "") -> LoginResult:
-        return LoginResult(outcome=outcome, said=said, seen="\n".join(self._console.tail(6)))
+        text, _ = without_kernel_lines("\n".join(self._console.tail(LOOKED_AT_LINES)))
+        lines = [line for line in text.split("\n") if line.strip()][-SEEN_LINES:]
+        return LoginResult(outcome=outcome, said=said, seen="\n".join(lines))

@@ -14,9 +14,9 @@ CODE_BYTES = 440
 """Of the first sector, before the disk's signature and the partition table."""
 BROKEN_MENU = """\
 serial --unit=0 --speed=115200
-terminal_output console serial
-menuentry broken {
-  linux /vmlinuz
+terminal_input serial
+terminal_output serial
+menuentry broken }
 """
 UNSEEN = replace(seabios.MACHINE, qemu_machine="q35")
 """The firmware shows its messages on a screen that nobody looks at."""
@@ -103,7 +103,7 @@ RECIPES = (
     ),
     Recipe(
         name="grub-configuration-with-an-error",
-        summary="a brace is missing in grub.cfg",
+        summary="a brace of grub.cfg is the wrong way round",
         disk=lambda disk: disk.put("/boot/grub/grub.cfg", BROKEN_MENU),
         expected=(Failed(stage=Stage.LOADER, rule="grub-prompt", words=("syntax error", "grub.cfg")),),
     ),

@@ -217,7 +217,7 @@ RECIPES = (
             Failed(
                 stage=Stage.LOGIN,
                 result="serial login as admin",
-                words=("password change was demanded",),
+                words=("must be changed at first login", "required to change your password"),
                 seconds=15,
                 scaled=True,
             ),

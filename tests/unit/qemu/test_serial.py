@@ -220,6 +220,20 @@ def test_a_password_change_is_said_in_the_systems_own_words() -> None:
     assert str(result) == f"the password must be changed at first login: {asked}"
 
 
+def test_what_a_login_said_is_shown_without_the_kernels_messages() -> None:
+    noise = "".join(f"[  139.{number:06}] ata{number}: SATA link down\r\n" for number in range(12))
+    refused = "\r\nDown for maintenance until Monday.\r\n\r\nLogin incorrect\r\n"
+    getty = Getty("debian login: ", [("admin", f"admin{refused}{noise}debian login: ")])
+    result = SerialLogin(getty.console, FakeWatch()).attempt("admin", "admin", Deadline.after(5, "a test"))
+    assert result.outcome is LoginOutcome.REFUSED
+    assert result.seen.split("\n")[-4:] == [
+        "debian login: admin",
+        "Down for maintenance until Monday.",
+        "Login incorrect",
+        "debian login: ",
+    ]
+
+
 def test_no_prompt_is_said() -> None:
     assert attempt(Getty("Last login: ", []), seconds=0.3) is LoginOutcome.NO_PROMPT
 
