@@ -41,6 +41,7 @@ _NOT_YET = r"System is booting up\.[^\n]*|Unprivileged users are not permitted t
 _SHELL = r"(?:^|\n)[^\n]*[$#%>❯➜λ»][ \t]?\Z"  # noqa: RUF001 - signs of prompts
 _ALIVE = "printf '%s%s\\n' mz- alive\r"
 _IS_ALIVE = r"(?:^|\n)mz-alive\n"
+_NO_SHELL = r"[^\n]*\bno shell: [^\n]*|[^\n]*[Cc]annot execute /[^\n]*"
 _LATE = r"(?i)login: timed out after \d+ seconds"
 """LOGIN_TIMEOUT of login.defs(5): all attempts at one prompt of getty share it, and a slow guest may need more."""
 _MENU = r"Type one of the keys in parentheses"
@@ -55,6 +56,7 @@ class LoginOutcome(StrEnum):
     REFUSED = "refused"
     PASSWORD_CHANGE = "the password must be changed at first login"  # noqa: S105 - words for a report
     CLOSED = "the account is closed"
+    NO_SHELL = "the user's shell cannot be run"
     NOT_YET = "logins were not allowed yet"
     ENDED = "the session ended at once: is the user's shell nologin or false?"
     NO_PROMPT = "no login prompt came"
@@ -66,12 +68,17 @@ _OUTCOMES = {
     "shell": LoginOutcome.ACCEPTED,
     "alive": LoginOutcome.ACCEPTED,
     "refused": LoginOutcome.REFUSED,
+    "no shell": LoginOutcome.NO_SHELL,
     "late": LoginOutcome.LATE,
     "again": LoginOutcome.ENDED,
     "change": LoginOutcome.PASSWORD_CHANGE,
     "closed": LoginOutcome.CLOSED,
     "not yet": LoginOutcome.NOT_YET,
 }
+
+
+_SAYING = (LoginOutcome.CLOSED, LoginOutcome.PASSWORD_CHANGE, LoginOutcome.NO_SHELL)
+"""The system's own words say more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +135,7 @@ class SerialLogin:
             "change": _CHANGE,
             "not yet": _NOT_YET,
             "refused": _REFUSED,
+            "no shell": _NO_SHELL,
             "late": _LATE,
             "password": _SECRET_PROMPT,
             "shell": _SHELL,
@@ -143,7 +151,7 @@ class SerialLogin:
             self._talk.send("\x04")
         elif outcome is LoginOutcome.NO_ANSWER:
             self._talk.send("\r")
-        said = self._talk.matched.strip() if outcome in (LoginOutcome.CLOSED, LoginOutcome.PASSWORD_CHANGE) else ""
+        said = self._talk.matched.strip(" -\n") if outcome in _SAYING else ""
         return self._result(outcome, said)
 
     def _after_password(self, answers: dict[str, str], limit: Deadline) -> str | None:

@@ -244,7 +244,13 @@ RECIPES = (
         disk=lambda disk: disk.replace("/etc/passwd", r"(?m)^(admin:.*):[^:]*$", r"\1:/usr/bin/zsh"),
         ssh=None,
         expected=(
-            Failed(stage=Stage.LOGIN, result="serial login as admin", words=("/usr/bin/zsh",), seconds=15, scaled=True),
+            Failed(
+                stage=Stage.LOGIN,
+                result="serial login as admin",
+                words=("shell cannot be run", "no shell"),
+                seconds=15,
+                scaled=True,
+            ),
         ),
     ),
     Recipe(

@@ -220,6 +220,13 @@ def test_a_password_change_is_said_in_the_systems_own_words() -> None:
     assert str(result) == f"the password must be changed at first login: {asked}"
 
 
+def test_a_shell_that_is_not_there_is_said() -> None:
+    said = "\r\nLinux debian 6.12\r\n -- admin: no shell: No such file or directory\r\n"
+    getty = Getty("debian login: ", [("admin", "Password: "), ("admin", f"{said}\r\ndebian login: ")])
+    result = SerialLogin(getty.console, FakeWatch()).attempt("admin", "admin", Deadline.after(5, "a test"))
+    assert str(result) == "the user's shell cannot be run: admin: no shell: No such file or directory"
+
+
 def test_what_a_login_said_is_shown_without_the_kernels_messages() -> None:
     noise = "".join(f"[  139.{number:06}] ata{number}: SATA link down\r\n" for number in range(12))
     refused = "\r\nDown for maintenance until Monday.\r\n\r\nLogin incorrect\r\n"
