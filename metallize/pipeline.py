@@ -19,10 +19,11 @@ from metallize.errors import UsageError
 from metallize.events import Events, step
 from metallize.generators import DiskImage, make_image
 from metallize.model.assertion import Assertion
+from metallize.model.boot import Boot
 from metallize.model.catalogue import Layer
 from metallize.model.loaded import Profile
 from metallize.model.plan import BuildPlan, ImageStack
-from metallize.model.profile import Boot, ImageFormat
+from metallize.model.profile import ImageFormat
 from metallize.model.report import BootReport
 from metallize.planner import NATIVE_ARGUMENT
 from metallize.planner import plan as make_plan

@@ -20,9 +20,10 @@ from metallize.errors import HostError, UsageError, VerificationFailed
 from metallize.events import Events
 from metallize.image_format import format_of
 from metallize.model.assertion import Assertion
+from metallize.model.boot import Boot, MachineOverrides
 from metallize.model.loaded import Profile
 from metallize.model.machine import Machine
-from metallize.model.profile import Boot, ImageFormat, MachineOverrides
+from metallize.model.profile import ImageFormat
 from metallize.model.report import BootReport
 from metallize.qemu.argv import QEMU_FORMATS
 from metallize.qemu.plan import has_tpm

@@ -10,9 +10,11 @@ from pydantic import Field
 from metallize.config.source import read_tree
 from metallize.config.validation import Findings, decode
 from metallize.errors import Location, ProfileError
+from metallize.model.boot import Media
 from metallize.model.catalogue import Generator, Option, OptionType, OptionValue
 from metallize.model.machine import Firmware
-from metallize.model.profile import Frozen, ImageFormat, Media, Platform, parse_size
+from metallize.model.profile import ImageFormat, Platform
+from metallize.model.scalars import Frozen, parse_size
 
 
 class OptionFile(Frozen):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from metallize.model.kind import Claim, Kind, Observation, ResourceOptions
-from metallize.model.profile import Frozen
+from metallize.model.scalars import Frozen
 
 __all__ = ["Claim", "Kind", "Observation", "ResourceKind"]
 

@@ -9,7 +9,7 @@ from metallize import pipeline, verification
 from metallize.commands.shared import catalog_of, profile_of, profiles_of, settings_of, show_reports
 from metallize.config import load_steps
 from metallize.errors import ExitCode, UsageError
-from metallize.model.profile import Boot, Login, Ssh
+from metallize.model.boot import Boot, Login, Ssh
 from metallize.qemu.interactive import boot_interactive
 from metallize.render import PlainLines, choose
 

@@ -16,17 +16,9 @@ from metallize.config.validation import Findings, decode
 from metallize.config.vocabulary import Vocabulary
 from metallize.config.words import path_problem
 from metallize.model.assertion import Assertion
+from metallize.model.boot import Boot, MachineOverrides, Media, parse_reach_target
 from metallize.model.pattern import parse_line_pattern
-from metallize.model.profile import (
-    SUFFIX_FORMATS,
-    Boot,
-    ImageFormat,
-    MachineOverrides,
-    Media,
-    Output,
-    Platform,
-    parse_reach_target,
-)
+from metallize.model.profile import SUFFIX_FORMATS, ImageFormat, Output, Platform
 
 _BESIDE = ("assert", "groups")
 """Keys that the model does not keep: what they say becomes the profile's assertions and groups."""

@@ -11,9 +11,9 @@ from metallize.config.suggest import did_you_mean
 from metallize.config.tree import Entry, Mapping, Scalar, Sequence, kind_of, shown
 from metallize.config.validation import Findings, decode
 from metallize.errors import ProfileError
+from metallize.model.boot import Step
 from metallize.model.go_regex import compile_go_regex
 from metallize.model.keys import KEYS, unknown_keys
-from metallize.model.profile import Step
 
 _UNIT = re.compile(
     r"[A-Za-z0-9:_.\\@-]{1,250}\.(?:service|socket|target|mount|automount|swap|timer|path|slice|scope|device)"

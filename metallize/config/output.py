@@ -16,7 +16,8 @@ from metallize.config.words import (
     file_name_problem,
 )
 from metallize.model.catalogue import Generator, Option, OptionType, OptionValue
-from metallize.model.profile import SUFFIX_FORMATS, Output, Platform, parse_size
+from metallize.model.profile import SUFFIX_FORMATS, Output, Platform
+from metallize.model.scalars import parse_size
 
 _ORIGINAL_KEYS = {"output-file": "file"}
 """What the first profiles of the original called its keys."""

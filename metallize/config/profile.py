@@ -20,8 +20,9 @@ from metallize.config.vocabulary import Vocabulary
 from metallize.config.words import path_problem
 from metallize.errors import Location, ProfileError
 from metallize.model.assertion import Assertion, Group
+from metallize.model.boot import Boot
 from metallize.model.loaded import Profile
-from metallize.model.profile import Boot, Platform, Settings
+from metallize.model.profile import Platform, Settings
 
 KEYS = ("extends", "platform", "args", "images", "output", "outputs", "boot", "metallize")
 _REQUIRED = ("images", "output")

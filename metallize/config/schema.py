@@ -9,8 +9,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from metallize.config.vocabulary import Vocabulary
+from metallize.model.boot import Boot, MachineOverrides
 from metallize.model.catalogue import Generator, Option, OptionType
-from metallize.model.profile import Boot, MachineOverrides, Output, Platform, Settings
+from metallize.model.profile import Output, Platform, Settings
 
 Schema = dict[str, Any]
 _SIZE: Schema = {

@@ -10,7 +10,7 @@ from metallize.config.suggest import did_you_mean
 from metallize.config.tree import Entry, Mapping, Scalar, Sequence, plain, shown
 from metallize.config.validation import Findings
 from metallize.config.words import path_problem
-from metallize.model.profile import SeedFile
+from metallize.model.boot import SeedFile
 
 MAX_BYTES = 1 << 20
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from metallize.errors import Location
 from metallize.model.kind import ResourceOptions, Retry, Retrying
-from metallize.model.profile import parse_duration
+from metallize.model.scalars import parse_duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

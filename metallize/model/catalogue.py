@@ -8,8 +8,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from metallize.model.boot import Media
 from metallize.model.machine import Firmware
-from metallize.model.profile import ImageFormat, Media, Platform
+from metallize.model.profile import ImageFormat, Platform
 
 OptionValue = str | int | float | bool
 

@@ -16,7 +16,7 @@ from typing import Annotated, Protocol
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
-from metallize.model.profile import Frozen
+from metallize.model.scalars import Frozen
 
 
 def _yaml_truth(raw: object) -> object:

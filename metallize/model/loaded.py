@@ -8,7 +8,8 @@ from pathlib import Path
 
 from metallize.errors import Location
 from metallize.model.assertion import Assertion, Group
-from metallize.model.profile import Boot, Output, Platform, Settings
+from metallize.model.boot import Boot
+from metallize.model.profile import Output, Platform, Settings
 
 KeyPath = tuple[str | int, ...]
 """Where in the YAML tree: ("images", 2) is the third image."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from metallize.errors import BootError
 from metallize.model.assertion import Assertion
-from metallize.model.profile import Boot
+from metallize.model.boot import Boot
 from metallize.model.report import BootReport, Result, Severity, Stage
 from metallize.report.text import claim_lines, finding_lines
 from metallize.verify.steps import title_of

@@ -12,9 +12,9 @@ from metallize.config import load_profiles
 from metallize.errors import UsageError
 from metallize.image_format import format_of
 from metallize.model.assertion import Assertion
+from metallize.model.boot import Boot, Login, Ssh
 from metallize.model.loaded import Profile
 from metallize.model.machine import Machine
-from metallize.model.profile import Boot, Login, Ssh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

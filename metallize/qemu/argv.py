@@ -6,8 +6,9 @@ import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from metallize.model.boot import Media
 from metallize.model.machine import Firmware, Machine
-from metallize.model.profile import ImageFormat, Media
+from metallize.model.profile import ImageFormat
 from metallize.qemu.board import OPTIONS, BoardBoot, last_console, mcopy_argv
 from metallize.qemu.firmware import FirmwarePair
 from metallize.qemu.netboot import web_server_script

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from metallize.events import Events, Note
-from metallize.model.profile import Ssh
+from metallize.model.boot import Ssh
 from metallize.model.report import BootReport
 from metallize.qemu.ssh import EPHEMERAL, SshAccess
 from metallize.qemu.vm import RunningGuest

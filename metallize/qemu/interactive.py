@@ -14,8 +14,9 @@ from pathlib import Path
 from metallize.command import spawn, tethered
 from metallize.errors import CommandError, HostError
 from metallize.events import Events, Note
+from metallize.model.boot import Boot, MachineOverrides
 from metallize.model.machine import Machine
-from metallize.model.profile import Boot, ImageFormat, MachineOverrides
+from metallize.model.profile import ImageFormat
 from metallize.qemu import accelerator
 from metallize.qemu.argv import TERMINAL, Ports, guest_argv
 from metallize.qemu.descriptors import socket_pair

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from metallize.command import run
 from metallize.errors import HostError, UsageError
+from metallize.model.boot import Boot, MachineOverrides, Media, parse_reach_target
 from metallize.model.machine import Firmware, Machine
-from metallize.model.profile import Boot, ImageFormat, MachineOverrides, Media, parse_reach_target
+from metallize.model.profile import ImageFormat
 from metallize.model.report import AcceleratorUse
 from metallize.qemu.argv import QEMU_FORMATS, WRITABLE, GuestPlan
 from metallize.qemu.board import read_board_boot

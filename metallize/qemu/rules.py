@@ -15,7 +15,7 @@ from importlib.resources import files
 
 import yaml
 
-from metallize.model.profile import ConsoleRules
+from metallize.model.boot import ConsoleRules
 from metallize.model.report import Severity, Stage
 from metallize.qemu.interrupted import Rejoiner
 from metallize.qemu.literals import required_literal

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from metallize.deadline import Deadline
 from metallize.guest import ShellError, ShellOutput, Watch
-from metallize.model.profile import Ssh
+from metallize.model.boot import Ssh
 from metallize.model.report import Stage
 
 EPHEMERAL = "ephemeral"

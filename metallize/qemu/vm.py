@@ -23,7 +23,7 @@ from typing import IO
 
 from metallize.command import run, spawn, tethered
 from metallize.errors import CommandError, HostError
-from metallize.model.profile import Media
+from metallize.model.boot import Media
 from metallize.qemu import netboot
 from metallize.qemu.argv import WRITABLE, GuestPlan, Ports, guest_argv, overlay_argv, repro_script, unpack_argv
 from metallize.qemu.board import copy_out

@@ -8,7 +8,7 @@ from dataclasses import replace
 from metallize.deadline import Deadline
 from metallize.guest import Shell, ShellError
 from metallize.model.assertion import Assertion
-from metallize.model.profile import Action, LinkState, nic_names
+from metallize.model.boot import Action, LinkState, nic_names
 from metallize.model.report import Result
 from metallize.qemu.ssh import connect
 from metallize.verify.evidence import EVIDENCE_SECONDS

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from metallize.deadline import Deadline
 from metallize.guest import Shell
+from metallize.model.boot import PowerCut
 from metallize.model.kind import Claim, Observation
-from metallize.model.profile import PowerCut
 from metallize.model.report import Result
 from metallize.qemu.filesystems import Checked
 from metallize.verify import identity

@@ -16,7 +16,7 @@ from pathlib import Path
 from metallize.deadline import Deadline
 from metallize.errors import HostError
 from metallize.guest import ShellError
-from metallize.model.profile import ConsoleRules, TimeBudgets
+from metallize.model.boot import ConsoleRules, TimeBudgets
 from metallize.model.report import AcceleratorUse, StageTime
 from metallize.qemu.argv import GuestPlan
 from metallize.qemu.plan import make_plan

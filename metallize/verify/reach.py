@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 from metallize.deadline import Deadline
 from metallize.guest import Guest, ShellError
+from metallize.model.boot import Reach, ReachTarget, parse_reach_target
 from metallize.model.kind import Claim
 from metallize.model.pattern import parse_line_pattern
-from metallize.model.profile import Reach, ReachTarget, parse_reach_target
 from metallize.model.report import Result
 from metallize.qemu.password_login import PasswordAttempt, try_password
 

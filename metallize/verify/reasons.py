@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from metallize.guest import Shell
-from metallize.model.profile import Login, parse_reach_target
+from metallize.model.boot import Login, parse_reach_target
 from metallize.model.report import Result
 from metallize.verify.diagnose import PROBES, SOCKETS_PROBE, explain_reach, explain_ssh
 from metallize.verify.explain_login import explain_no_prompt, explain_refusal, login_probes

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from metallize.deadline import Deadline
 from metallize.guest import GuestFailed, Watch
+from metallize.model.boot import Outcome
 from metallize.model.kind import Claim
-from metallize.model.profile import Outcome
 from metallize.model.report import Finding, Result, Severity, Stage
 from metallize.qemu.rules import refusals
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from metallize.deadline import Deadline
 from metallize.guest import Console, GuestFailed, ShellError, Watch
-from metallize.model.profile import Login
+from metallize.model.boot import Login
 from metallize.model.report import Finding
 from metallize.qemu.dialogue import Dialogue
 

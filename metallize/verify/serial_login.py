@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from metallize.deadline import Deadline
 from metallize.guest import Guest
-from metallize.model.profile import Login
+from metallize.model.boot import Login
 from metallize.model.report import Result
 from metallize.qemu.login import LoginOutcome, LoginResult, SerialLogin
 from metallize.qemu.serial import SerialShell

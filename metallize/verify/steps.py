@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from metallize.deadline import Deadline
 from metallize.guest import Guest, GuestFailed
+from metallize.model.boot import Step
 from metallize.model.go_regex import compile_go_regex
 from metallize.model.keys import typed
 from metallize.model.kind import Claim
-from metallize.model.profile import Step
 from metallize.model.report import Finding, Result, Severity
 
 _LOOKED_AT = 65_536

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import pairwise
 
+from metallize.model.boot import TimeBudgets
 from metallize.model.kind import Claim, Observation
-from metallize.model.profile import TimeBudgets
 from metallize.model.report import Result, Stage, StageTime
 
 STAGES = (Stage.FIRMWARE, Stage.LOADER, Stage.KERNEL, Stage.INITRD, Stage.USERSPACE)

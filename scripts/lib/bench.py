@@ -23,7 +23,7 @@ from pathlib import Path
 import yaml
 
 from metallize.command import run, spawn
-from metallize.model.profile import ConsoleRules
+from metallize.model.boot import ConsoleRules
 from metallize.qemu.console import SerialConsole
 from metallize.qemu.rules import Scanner
 from metallize.qemu.watch import BootWatch

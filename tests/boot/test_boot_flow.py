@@ -14,8 +14,9 @@ import yaml
 from metallize.command import run
 from metallize.events import Silent
 from metallize.machines import ovmf, seabios
+from metallize.model.boot import Boot, MachineOverrides, Media, Step
 from metallize.model.machine import Machine
-from metallize.model.profile import Boot, ImageFormat, MachineOverrides, Media, Step
+from metallize.model.profile import ImageFormat
 from metallize.model.report import BootReport
 from metallize.qemu.argv import GuestPlan
 from metallize.qemu.filesystems import check_filesystems

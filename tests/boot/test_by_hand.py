@@ -41,7 +41,8 @@ import sys
 from pathlib import Path
 from metallize.events import Note
 from metallize.machines import seabios
-from metallize.model.profile import Boot, ImageFormat, Ssh
+from metallize.model.boot import Boot, Ssh
+from metallize.model.profile import ImageFormat
 from metallize.verify import VerifyRequest, verify_machine
 class Printer:
     def emit(self, event):

@@ -17,7 +17,8 @@ import yaml
 
 from metallize.events import Silent
 from metallize.machines import ovmf_secureboot
-from metallize.model.profile import Boot, ImageFormat, MachineOverrides, Media
+from metallize.model.boot import Boot, MachineOverrides, Media
+from metallize.model.profile import ImageFormat
 from metallize.model.report import BootReport, Verdict
 from metallize.verify import VerifyRequest, verify_machine
 from tests.conftest import ROOT, Cli

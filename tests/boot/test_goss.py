@@ -16,7 +16,8 @@ from metallize.events import Silent
 from metallize.guest import Shell, ShellOutput
 from metallize.machines import seabios
 from metallize.model.assertion import Assertion
-from metallize.model.profile import Boot, ImageFormat, Login, Ssh
+from metallize.model.boot import Boot, Login, Ssh
+from metallize.model.profile import ImageFormat
 from metallize.model.report import Result
 from metallize.verify import VerifyRequest
 from metallize.verify.booted import Booted

@@ -18,8 +18,9 @@ import pytest
 from metallize.errors import CommandError, HostError
 from metallize.events import Event, Note, Silent
 from metallize.machines import ovmf, seabios
+from metallize.model.boot import Boot, ConsoleRules, Login, MachineOverrides, Media, Ssh
 from metallize.model.machine import Machine
-from metallize.model.profile import Boot, ConsoleRules, ImageFormat, Login, MachineOverrides, Media, Ssh
+from metallize.model.profile import ImageFormat
 from metallize.model.report import BootReport, Verdict
 from metallize.verify import VerifyRequest, verify_machine
 from tests.boot.sector import LOOP, POWER_OFF, RESET, tiny_image
@@ -261,7 +262,8 @@ import sys
 from pathlib import Path
 from metallize.events import Silent
 from metallize.machines import seabios
-from metallize.model.profile import Boot, ImageFormat
+from metallize.model.boot import Boot
+from metallize.model.profile import ImageFormat
 from metallize.verify import VerifyRequest, verify_machine
 folder = Path(sys.argv[1])
 request = VerifyRequest(image=folder / "tiny.img", image_format=ImageFormat.RAW, boot=Boot(timeout=600), assertions=(),

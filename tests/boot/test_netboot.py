@@ -14,7 +14,7 @@ import pytest
 from metallize.events import Silent
 from metallize.image_format import format_of
 from metallize.machines import seabios
-from metallize.model.profile import Boot, Media
+from metallize.model.boot import Boot, Media
 from metallize.model.report import Stage, StageTime, Verdict
 from metallize.qemu import accelerator
 from metallize.verify import VerifyRequest, verify_machine

@@ -13,8 +13,9 @@ from metallize.errors import UsageError
 from metallize.events import Silent
 from metallize.image_format import format_of
 from metallize.machines import ovmf, seabios
+from metallize.model.boot import Boot, MachineOverrides, Media
 from metallize.model.machine import Machine
-from metallize.model.profile import Boot, ImageFormat, MachineOverrides, Media
+from metallize.model.profile import ImageFormat
 from metallize.model.report import BootReport, Verdict
 from metallize.verify import VerifyRequest, verify_machine
 from tests.boot.sector import tiny_image

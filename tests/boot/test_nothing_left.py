@@ -18,7 +18,8 @@ import pytest
 
 from metallize.events import Silent
 from metallize.machines import seabios
-from metallize.model.profile import Boot, ConsoleRules, ImageFormat
+from metallize.model.boot import Boot, ConsoleRules
+from metallize.model.profile import ImageFormat
 from metallize.model.report import Verdict
 from metallize.verify import VerifyRequest, verify_machine
 from tests.boot.sector import tiny_image

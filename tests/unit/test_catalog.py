@@ -9,8 +9,9 @@ import pytest
 from metallize.catalog import Catalog, data_folder, render_explain, render_list
 from metallize.config import Escape
 from metallize.errors import ProfileError, UsageError
+from metallize.model.boot import Media
 from metallize.model.catalogue import OptionType
-from metallize.model.profile import ImageFormat, Media, Platform
+from metallize.model.profile import ImageFormat, Platform
 
 LAYER = """\
 # syntax=docker/dockerfile:1

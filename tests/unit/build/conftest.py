@@ -12,10 +12,11 @@ import pytest
 from metallize.engines.engine import Assembly, ImageInfo, Output
 from metallize.errors import EngineError, Location
 from metallize.events import Event
+from metallize.model.boot import Media
 from metallize.model.catalogue import Generator, Layer, Option, OptionType
 from metallize.model.loaded import Profile
 from metallize.model.plan import BuildPlan, LayerBuild
-from metallize.model.profile import ImageFormat, Media, Platform, Settings
+from metallize.model.profile import ImageFormat, Platform, Settings
 from metallize.model.profile import Output as OutputModel
 from metallize.planner import plan
 from metallize.sources import LayerSource, read_layer

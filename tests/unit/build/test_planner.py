@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metallize.errors import ProfileError
+from metallize.model.boot import Boot
 from metallize.model.loaded import Profile
-from metallize.model.profile import Boot, Platform
+from metallize.model.profile import Platform
 from metallize.planner import fat_id, fill, hostname_of
 
 from .conftest import GENERATOR, ON_SOURCE, Layers, MakePlan, profile

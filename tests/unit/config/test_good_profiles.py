@@ -9,7 +9,8 @@ import pytest
 
 from metallize.catalog import Catalog
 from metallize.config import Vocabulary, load_profile
-from metallize.model.profile import Media, Platform
+from metallize.model.boot import Media
+from metallize.model.profile import Platform
 from tests.unit.config.conftest import GOOD, Load
 
 HERE = Path(__file__).parent

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from metallize.config import Vocabulary, profile_schema
-from metallize.model.profile import LinkState, SeedFile
+from metallize.model.boot import LinkState, SeedFile
 from tests.unit.config.conftest import GOOD, Load, Problems
 
 KEYS = """\

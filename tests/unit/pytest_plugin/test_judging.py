@@ -10,8 +10,8 @@ import pytest
 from metallize.checks.file import KIND
 from metallize.errors import Location
 from metallize.model.assertion import Assertion
+from metallize.model.boot import Boot, ConsoleRules, Login, Reach, Ssh
 from metallize.model.kind import Claim
-from metallize.model.profile import Boot, ConsoleRules, Login, Reach, Ssh
 from metallize.model.report import AcceleratorUse, BootReport, Finding, Result, Severity, Stage, Verdict
 from metallize.pytest_plugin.judging import (
     DidNotBoot,

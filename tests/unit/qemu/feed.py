@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from metallize.guest import GuestFailed
-from metallize.model.profile import ConsoleRules
+from metallize.model.boot import ConsoleRules
 from metallize.model.report import Finding, Stage
 from metallize.qemu.console import Lines
 from metallize.qemu.normalise import Normaliser

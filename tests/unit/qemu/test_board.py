@@ -12,7 +12,8 @@ import pytest
 
 from metallize.errors import CommandError, HostError
 from metallize.machines import raspi3b
-from metallize.model.profile import Boot, ImageFormat, MachineOverrides, Media
+from metallize.model.boot import Boot, MachineOverrides, Media
+from metallize.model.profile import ImageFormat
 from metallize.model.report import AcceleratorUse
 from metallize.qemu.argv import GuestPlan, Ports, guest_argv, overlay_argv, repro_script
 from metallize.qemu.board import BoardBoot, copy_out, fat_offset, last_console, read_board_boot

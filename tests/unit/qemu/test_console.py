@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from metallize.deadline import Deadline
 from metallize.guest import GuestFailed, ShellError
-from metallize.model.profile import ConsoleRules
+from metallize.model.boot import ConsoleRules
 from metallize.qemu.console import KEPT_CHARACTERS, LONGEST_LINE, SerialConsole, break_lines
 from metallize.qemu.rules import Scanner
 from metallize.qemu.watch import BootWatch

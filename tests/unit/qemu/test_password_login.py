@@ -14,7 +14,7 @@ from paramiko.server import InteractiveQuery
 
 from metallize.deadline import Deadline
 from metallize.guest import ShellError
-from metallize.model.profile import Ssh
+from metallize.model.boot import Ssh
 from metallize.qemu.password_login import PasswordAttempt, try_password
 from metallize.qemu.ssh import ssh_access
 from tests.unit.qemu.test_ssh import says, server, silent

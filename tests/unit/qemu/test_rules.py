@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from metallize.model.profile import ConsoleRules
+from metallize.model.boot import ConsoleRules
 from metallize.model.report import Severity
 from metallize.qemu.rules import Rule, Scanner, built_in_rules
 

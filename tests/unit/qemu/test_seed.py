@@ -7,7 +7,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metallize.model.profile import SeedFile
+from metallize.model.boot import SeedFile
 from metallize.qemu.seed import seed_image
 
 SECTOR = 2048

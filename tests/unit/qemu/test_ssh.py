@@ -15,7 +15,7 @@ from paramiko import common
 
 from metallize.deadline import Deadline
 from metallize.guest import ShellError
-from metallize.model.profile import Ssh
+from metallize.model.boot import Ssh
 from metallize.model.report import Stage
 from metallize.qemu.ssh import SshAccess, SshRefusedError, connect, in_words, ssh_access
 from tests.unit.qemu.test_serial import FakeWatch

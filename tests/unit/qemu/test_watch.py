@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from metallize.deadline import Deadline
 from metallize.guest import GuestFailed
-from metallize.model.profile import ConsoleRules
+from metallize.model.boot import ConsoleRules
 from metallize.model.report import Finding, Severity, Stage
 from metallize.qemu.rules import Scanner
 from metallize.qemu.stages import SILENCE_SECONDS

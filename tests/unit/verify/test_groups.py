@@ -13,8 +13,8 @@ import pytest
 from metallize.errors import Location
 from metallize.guest import Shell
 from metallize.model.assertion import Group
+from metallize.model.boot import ConsoleRules
 from metallize.model.kind import Observation
-from metallize.model.profile import ConsoleRules
 from metallize.model.report import Result
 from metallize.qemu.rules import Scanner
 from metallize.qemu.watch import BootWatch

@@ -11,7 +11,8 @@ import pytest
 
 from metallize.events import Silent
 from metallize.machines import seabios
-from metallize.model.profile import Boot, ImageFormat
+from metallize.model.boot import Boot
+from metallize.model.profile import ImageFormat
 from metallize.model.report import AcceleratorUse, BootReport, Finding, Severity, Stage, Verdict
 from metallize.qemu import accelerator
 from metallize.verify import VerifyRequest, machine, verify_machine

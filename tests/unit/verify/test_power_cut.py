@@ -9,8 +9,8 @@ from typing import cast
 import pytest
 
 from metallize.deadline import Deadline
+from metallize.model.boot import Boot, PowerCut
 from metallize.model.kind import Observation
-from metallize.model.profile import Boot, PowerCut
 from metallize.model.report import Result
 from metallize.qemu.filesystems import Checked, Partition
 from metallize.verify import identity, power_cut

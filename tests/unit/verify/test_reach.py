@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from metallize.guest import Guest
-from metallize.model.profile import ConsoleRules, PasswordLogin, Reach
+from metallize.model.boot import ConsoleRules, PasswordLogin, Reach
 from metallize.qemu.rules import Scanner
 from metallize.qemu.watch import BootWatch
 from metallize.verify.reach import check_reach

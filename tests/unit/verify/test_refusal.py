@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metallize.deadline import Deadline
-from metallize.model.profile import Boot, ConsoleRules, MachineOverrides, Outcome
+from metallize.model.boot import Boot, ConsoleRules, MachineOverrides, Outcome
 from metallize.model.report import Finding, Severity, Stage
 from metallize.qemu.rules import Scanner
 from metallize.qemu.watch import BootWatch

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from metallize.model.profile import Login
+from metallize.model.boot import Login
 from metallize.model.report import Finding, Severity, Stage
 from metallize.verify.rescue import EMERGENCY, INITRD, PLACES, rescue
 from tests.unit.qemu.test_serial import FakeWatch, Getty, terminal_with_a_shell

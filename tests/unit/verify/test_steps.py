@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from metallize.guest import GuestFailed, Monitor
+from metallize.model.boot import Step
 from metallize.model.keys import KEYS, typed, unknown_keys
-from metallize.model.profile import Step
 from metallize.verify.steps import Steps, step_pattern
 from tests.unit.qemu.test_serial import FakeConsole, FakeWatch
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from metallize.model.boot import TimeBudgets
 from metallize.model.kind import Observation
-from metallize.model.profile import TimeBudgets
 from metallize.model.report import Result, Stage, StageTime
 from metallize.verify.times import judge_times, judge_units, unit_probe
 

@@ -1,0 +1,362 @@
+"""The key `boot:` of a profile as a frozen value: the machines, and what must hold on each.
+
+Part of the schema, as `metallize.model.profile` is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
+
+from metallize.model.scalars import Duration, Frozen, OneLine, Size
+
+_MAX_PORT = 65535
+_MAX_NICS = 12
+_MAX_ONBOARD = 255  # a byte of the firmware's table (SMBIOS specification, 7.42)
+
+
+class Media(StrEnum):
+    """How a machine is handed the image."""
+
+    DISK = "disk"
+    CD = "cd"
+    USB = "usb"
+    NETWORK = "network"
+
+
+def parse_expect(value: object) -> object:
+    """The long form of `refused` and `booted`, and of `{refused: RULE}`; anything else as it is."""
+    if value == "booted":
+        return {"refused": None}
+    if value == "refused":
+        return {"refused": ()}
+    if isinstance(value, str):
+        raise ValueError("it is `booted`, `refused`, or {refused: RULE}")  # noqa: TRY004 - pydantic reads ValueError
+    if isinstance(value, dict) and isinstance(value.get("refused"), str):
+        return {**value, "refused": (value["refused"],)}
+    if isinstance(value, dict) and value.get("refused", ...) in (None, [], ...):
+        raise ValueError("it is `booted`, `refused`, or {refused: RULE}")
+    return value
+
+
+class Outcome(Frozen):
+    """What must come of a boot."""
+
+    refused: tuple[str, ...] | None
+    """The rules by which firmware or loader may refuse it, any of them where it is empty; None: it must boot."""
+
+
+Expect = Annotated[
+    Outcome,
+    BeforeValidator(parse_expect),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["booted", "refused"]},
+                {
+                    "type": "object",
+                    "properties": {
+                        "refused": {
+                            "anyOf": [
+                                {"type": "string"},
+                                {"type": "array", "minItems": 1, "items": {"type": "string"}},
+                            ]
+                        }
+                    },
+                    "required": ["refused"],
+                    "additionalProperties": False,
+                },
+            ],
+            "description": "refused: the image passes only where firmware or loader refuse it, for any rule of theirs "
+            "or for the one named",
+        }
+    ),
+]
+
+
+DeviceName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+HOST_NETWORK = "host"
+
+
+class Nic(Frozen):
+    """A network card. The cards of one network are on one wire; the network `host` leads to the host."""
+
+    name: Annotated[DeviceName | None, Field(description="for boot.actions; default: nic0, nic1, ...")] = None
+    network: Annotated[
+        DeviceName, Field(description="`host` leads to the host, with a DHCP server; any other name to itself alone")
+    ] = HOST_NETWORK
+    mac: Annotated[
+        Annotated[str, StringConstraints(pattern=r"^([0-9A-Fa-f][02468ACEace])(:[0-9A-Fa-f]{2}){5}$")] | None,
+        Field(description="default: 52:54:00:12:34:56 and up"),
+    ] = None
+    device: Annotated[
+        DeviceName | None, Field(description="QEMU's name of a model, as e1000e; default: the machine's")
+    ] = None
+    onboard: Annotated[
+        int | None,
+        Field(
+            strict=True,
+            ge=1,
+            le=_MAX_ONBOARD,
+            description="its number among the cards on the mainboard, told by the firmware: systemd calls it eno1, ...",
+        ),
+    ] = None
+
+
+def nic_names(nics: Sequence[Nic]) -> tuple[str, ...]:
+    """The cards' names; a machine for which none is declared has one."""
+    return tuple(nic.name or f"nic{number}" for number, nic in enumerate(nics or (Nic(),)))
+
+
+def _unlike(nics: tuple[Nic, ...]) -> tuple[Nic, ...]:
+    if not 1 <= len(nics) <= _MAX_NICS:
+        raise ValueError(f"a list of 1 to {_MAX_NICS} network cards is wanted")
+    names = nic_names(nics)
+    addresses = [nic.mac.lower() for nic in nics if nic.mac is not None]
+    onboard = [nic.onboard for nic in nics if nic.onboard is not None]
+    if any(len(set(each)) < len(each) for each in (names, addresses, onboard)):
+        raise ValueError("two network cards have the same name, address or number on the mainboard")
+    if nics[0].network != HOST_NETWORK:
+        raise ValueError("the first network card is on the network `host`: SSH and reach come in through it")
+    return nics
+
+
+Nics = Annotated[
+    tuple[Nic, ...],
+    Field(
+        description="the network cards, the first on the network `host`",
+        json_schema_extra={"minItems": 1, "maxItems": _MAX_NICS},
+    ),
+    AfterValidator(_unlike),
+]
+
+
+class LinkState(StrEnum):
+    """Whether a network card's cable is in."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+class Action(Frozen):
+    """Something that is done to the machine when all holds, and after which its own `assert` must hold.
+
+    SSH must then accept a new login, where the profile declares SSH. What is asserted is in `Profile.assertions`.
+    """
+
+    title: Annotated[OneLine, Field(min_length=1, description="what is done, for the report")]
+    link: Annotated[
+        dict[DeviceName, LinkState], Field(min_length=1, description="network cards whose cable is pulled or put back")
+    ]
+
+
+class SeedFile(StrEnum):
+    """A file of a NoCloud seed."""
+
+    USER_DATA = "user-data"
+    META_DATA = "meta-data"
+    NETWORK_CONFIG = "network-config"
+    VENDOR_DATA = "vendor-data"
+
+
+class MachineOverrides(Frozen):
+    """What one entry of boot.machines changes for its machine."""
+
+    machine: Annotated[str | None, Field(description="the machine to use, where the entry's name is not one")] = None
+    media: Annotated[
+        Media | None,
+        Field(description="disk, cd, usb or network; default: cd for .iso, network for .tar, else disk"),
+    ] = None
+    memory: Size | None = None
+    cpus: Annotated[int | None, Field(strict=True, ge=1, le=64)] = None
+    disk: Size | None = None
+    timeout: Duration | None = None
+    expect: Expect | None = None
+    tpm: Annotated[bool | None, Field(strict=True)] = None
+    nics: Nics | None = None
+
+
+class Login(Frozen):
+    """A login over the serial console: it must work, and a wrong password must not."""
+
+    user: OneLine
+    password: OneLine = ""
+
+
+class Ssh(Frozen):
+    """A login over SSH with a password or a key."""
+
+    user: OneLine
+    password: OneLine | None = None
+    key: Annotated[
+        str | None,
+        Field(description="`ephemeral` for a key made for this one boot, or the path of a private key"),
+    ] = None
+
+
+class ConsoleRules(Frozen):
+    """On top of the built-in failure rules; regular expressions, searched per line."""
+
+    require: tuple[str, ...] = ()
+    forbid: tuple[str, ...] = ()
+    allow: Annotated[tuple[str, ...], Field(description="lines that match are never failures")] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReachTarget:
+    """A guest port that the host reaches through the guest's network, and for http the path asked for."""
+
+    scheme: str
+    port: int
+    path: str = "/"
+
+
+def parse_reach_target(text: str) -> ReachTarget:
+    """Read `tcp:22`, `http://:8080/health` or `https://:443/`; raises ValueError that says what is wrong."""
+    match = re.fullmatch(r"tcp:(\d{1,5})|(https?)://:(\d{1,5})(/[!-~]*)?", text, re.ASCII)
+    if match is None:
+        raise ValueError("a target is tcp:PORT, http://:PORT/PATH or https://:PORT/PATH")
+    port = int(match[1] or match[3])
+    if not 1 <= port <= _MAX_PORT:
+        raise ValueError("a port is a number from 1 to 65535")
+    return ReachTarget(scheme=match[2] or "tcp", port=port, path=match[4] or "/")
+
+
+class PasswordLogin(Frozen):
+    """A user of the guest with a password that may well be right."""
+
+    user: OneLine
+    password: OneLine
+
+
+class Reach(Frozen):
+    """What the host must see through the guest's network at `tcp:PORT` or `http://:PORT/PATH`."""
+
+    banner: Annotated[
+        OneLine | None,
+        Field(description="tcp: text, or /a regular expression/, in what the server says first"),
+    ] = None
+    refuses_password: Annotated[
+        PasswordLogin | None,
+        Field(
+            description="tcp: an SSH login with this password must be refused, however right it is, and the server "
+            "must ask this user for none"
+        ),
+    ] = None
+    status: Annotated[int | None, Field(strict=True, ge=100, le=599, description="http: the status code")] = None
+    body: Annotated[
+        tuple[str, ...], Field(description="http: patterns as in a goss file: text, !text, /re/, !/re/")
+    ] = ()
+    timeout: Duration | None = None
+
+
+class Step(Frozen):
+    """Something to wait for on the console, something to type, or first the one and then the other."""
+
+    expect: Annotated[
+        OneLine | None, Field(description="text, or /a regular expression/, that the console must show from here on")
+    ] = None
+    send: Annotated[
+        str | None,
+        Field(description="what is typed then; keys by name: <enter>, <esc>, <down>, <f2>, <ctrl-c>; <lt> is a <"),
+    ] = None
+    timeout: Annotated[Duration, Field(description="for `expect`, on a host of normal speed")] = timedelta(minutes=1)
+
+
+def parse_power_cut(value: object) -> object:
+    """`true` is a power cut as it comes, `false` none."""
+    if isinstance(value, bool):
+        return {} if value else None
+    return value
+
+
+class PowerCut(Frozen):
+    """The power goes at a random moment after the guest is ready, while it writes, and comes back."""
+
+    seed: Annotated[
+        int | None, Field(strict=True, ge=0, le=(1 << 31) - 1, description="chooses the moment; default: a new one")
+    ] = None
+    within: Annotated[Duration, Field(description="the longest time that the guest writes before it")] = timedelta(
+        seconds=10
+    )
+
+
+class TimeBudgets(Frozen):
+    """Budgets, scaled by the measured slowness of the host."""
+
+    firmware: Annotated[Duration | None, Field(description="how long the firmware may take")] = None
+    loader: Annotated[Duration | None, Field(description="how long the boot loader may take")] = None
+    kernel: Annotated[Duration | None, Field(description="from the kernel's start to its initrd's")] = None
+    initrd: Annotated[Duration | None, Field(description="how long the initrd may take")] = None
+    userspace: Annotated[Duration | None, Field(description="from the init system's start to the login prompt")] = None
+    login: Annotated[Duration | None, Field(description="from power-on to the login prompt")] = None
+    ready: Annotated[Duration | None, Field(description="from power-on to a system that has settled")] = None
+    units: Annotated[
+        dict[OneLine, Duration], Field(description="how long each of these units may take to start: ssh.service: 5s")
+    ] = Field(default_factory=dict)
+
+
+class Boot(Frozen):
+    """How the image is booted to verify it, and what must hold then.
+
+    `assert` and `suites` are resolved by metallize.config into `Profile.assertions`; the raw mapping is not kept.
+    """
+
+    machines: Annotated[
+        dict[str, MachineOverrides],
+        Field(description="a list of machine names, or a mapping of name to overrides"),
+    ] = Field(default_factory=dict)
+    memory: Size = 1 << 30
+    cpus: Annotated[int, Field(strict=True, ge=1, le=64)] = 2
+    disk: Annotated[Size | None, Field(description="grow the virtual disk past the image, as a real disk would be")] = (
+        None
+    )
+    timeout: Annotated[Duration, Field(description="power-on to ready, on a host of normal speed")] = timedelta(
+        minutes=5
+    )
+    tpm: Annotated[bool, Field(strict=True, description="the machine has a TPM 2.0, empty at the first boot")] = False
+    nics: Annotated[Nics | None, Field(description="default: one card on the network `host`")] = None
+    seed: Annotated[
+        dict[SeedFile, str],
+        Field(
+            description="what cloud-init is told on a CD of its own (NoCloud): a file beside the profile, the text "
+            "itself, or a mapping; METALLIZE_SSH_PUBLIC_KEY in it stands for the public half of ssh.key"
+        ),
+    ] = Field(default_factory=dict)
+    login: Login | None = None
+    ssh: Ssh | None = None
+    console: ConsoleRules = ConsoleRules()
+    suites: Annotated[
+        tuple[OneLine, ...], Field(description="names of boot-tests/NAME.yaml, or paths beside the profile")
+    ] = ()
+    reach: Annotated[
+        dict[str, Reach],
+        Field(description="seen from the host: tcp:PORT with banner, http://:PORT/PATH with status and body"),
+    ] = Field(default_factory=dict)
+    expect: Expect | None = None
+    steps: Annotated[
+        tuple[Step, ...],
+        Field(description="what to wait for and to type on the console while it boots: menus, prompts"),
+    ] = ()
+    time: TimeBudgets = TimeBudgets()
+    reboot: Annotated[bool, Field(strict=True, description="everything must hold again after a clean reboot")] = False
+    power_cut: Annotated[
+        PowerCut | None,
+        BeforeValidator(parse_power_cut),
+        Field(description="true, or {seed, within}: everything must hold again after the power was cut"),
+    ] = None
+    actions: Annotated[
+        tuple[Action, ...], Field(description="in this order, when all holds; every cable is put back at the end")
+    ] = ()
+    display: Annotated[
+        bool, Field(strict=True, description="give the machine a VGA display; the run keeps a screenshot of it")
+    ] = False
+    capture: Annotated[
+        bool, Field(strict=True, description="the run keeps every packet of the network card, in net.pcap")
+    ] = False

@@ -1,0 +1,93 @@
+"""The units and words of a profile: sizes, durations, names, and the base of its frozen values."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, WithJsonSchema
+
+_SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_MAX_SIZE = 1 << 60
+_TIME_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_size(value: object) -> int:
+    """Bytes from `8G`, `512M`, `1024` (binary units: K, M, G, T; `GiB` and `GB` are read as `G`)."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MAX_SIZE:
+        return int(value)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", str(value).strip(), re.IGNORECASE | re.ASCII)
+    exact = float(match[1]) * _SIZE_UNITS[match[2].upper()] if match else 0.0
+    if not 1 <= exact <= _MAX_SIZE:
+        raise ValueError("a size is a number of bytes or a number with K, M, G or T, like 8G")
+    return int(exact)
+
+
+def parse_duration(value: object) -> timedelta:
+    """A timedelta from `90s`, `5m`, `1h30m`, `250ms` or a plain number of seconds."""
+    problem = "a duration is a number with s, m or h, like 90s or 5m"
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    else:
+        text = str(value).strip()
+        if re.fullmatch(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+", text) is None:
+            raise ValueError(problem)
+        seconds = sum(
+            float(number) * _TIME_UNITS[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
+        )
+    if not 0 < seconds <= 30 * 24 * 3600:
+        raise ValueError(problem)
+    return timedelta(seconds=seconds)
+
+
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[KMGTkmgt]?(i?B)?$"},
+            ],
+            "description": "bytes, or a number with K, M, G or T (powers of 1024)",
+        }
+    ),
+]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0},
+                {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h))+$"},
+            ],
+            "description": "seconds, or a number with ms, s, m or h",
+        }
+    ),
+]
+ArgName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+OneLine = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=4096)]
+"""Text that stays on one line and holds no control character."""
+ImageName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,200}$")]
+"""A file's name with no folder in it: it cannot leave the build folder."""
+
+
+UnitName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,100}$")]
+UnitFile = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9:_.@\\-]{0,200}\.(service|target|socket|mount|path|timer|device)$"
+    ),
+]
+"""A unit's whole name, as systemctl prints it."""
+
+
+class Frozen(BaseModel):
+    """Base of every profile value: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
