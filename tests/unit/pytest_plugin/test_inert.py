@@ -16,7 +16,8 @@ PROFILE = (ROOT / "profiles" / "debian13-livecd.yaml").read_text()
 
 
 def pytest_run(folder: Path, *args: str) -> Finished:
-    return run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args], cwd=folder, check=False)
+    argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args]
+    return run(argv, cwd=folder, check=False, env={"PYTEST_ADDOPTS": ""})  # the outer run's own options are not meant
 
 
 def test_a_run_that_names_nothing_of_ours_imports_and_collects_nothing(tmp_path: Path) -> None:
