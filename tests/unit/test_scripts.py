@@ -130,7 +130,9 @@ def test_everything_runs_in_lanes_and_what_is_chosen_in_one(checkout: Path) -> N
     assert "4" in script(checkout, "scripts/test", "--lanes", "auto", PATH=many).stdout.splitlines()
     assert lanes_given(checkout, "tests/unit") == []
     assert lanes_given(checkout, "--lanes", "1") == []
-    assert lanes_given(checkout, "--fast") == []
+    assert lanes_given(checkout, "--fast", "-x") == []
+    fast = script(checkout, "scripts/test", "--fast", PATH=two).stdout.splitlines()[3:]
+    assert fast == [*everything, "-m", "not docker and not boot"]
     assert lanes_given(checkout, "--fast", "--lanes", "3", "-x") == ["-n", "3", "--dist", "loadfile"]
 
 
