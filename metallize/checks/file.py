@@ -81,18 +81,22 @@ if [ -z "$t" ]; then
 else
   echo "exists yes"
   echo "filetype $t"
-  stat -c 'mode %a
+  [ "$t" = symlink ] && echo "linked-to $(readlink -- "$p")"
+"""
+_STAT = """  stat -c 'mode %a
 size %s
 uid %u
 gid %g
 owner %U
 group %G' -- "$p"
-  [ "$t" = symlink ] && echo "linked-to $(readlink -- "$p")"
 """
+_STATED = ("mode", "size", "uid", "gid", "owner", "group")
 
 
 def _observe(resource: str, options: FileOptions) -> str:
     parts = [_variable(_path(resource, options)), _LOOK]
+    if any(getattr(options, name) is not None for name in _STATED):
+        parts.append(_STAT)
     parts += [
         f'  s=$({name}sum < "$p") && echo "{name} ${{s%% *}}"\n' for name in _SUMS if getattr(options, name) is not None
     ]

@@ -118,6 +118,8 @@ def _curl(request: Request) -> str:
 
 def _wget(request: Request) -> str:
     words = ["wget", "--no-config", "-S", "-t", "1", "-T", "$s", "--content-on-error", "-O", '"$w/b"']
+    # On a connection that the server is about to close, a redirect finds no answer.
+    words.append("--no-http-keep-alive")
     if request.method != "GET" or request.body:
         words += [quote(f"--method={request.method}")]
     words += [quote(f"--body-data={request.body}")] if request.body else []

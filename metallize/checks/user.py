@@ -35,12 +35,12 @@ def _refuse(resource: str, options: UserOptions) -> str | None:
 
 def _observe(resource: str, options: UserOptions) -> str:
     name = quote(options.username or resource)
+    groups = 'for g in $(id -Gn "$n" 2>/dev/null); do echo "group $g"; done\n' if options.groups is not None else ""
     return f"""n={name}
 {{ getent passwd "$n" || cat /etc/passwd; }} 2>/dev/null | while IFS= read -r l; do
   case $l in "$n":*) echo "passwd $l"; break;; esac
 done
-for g in $(id -Gn "$n" 2>/dev/null); do echo "group $g"; done
-echo done"""
+{groups}echo done"""
 
 
 def _compare(resource: str, options: UserOptions, observation: Observation) -> Iterator[Claim]:

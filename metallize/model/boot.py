@@ -313,7 +313,9 @@ class Boot(Frozen):
         Field(description="a list of machine names, or a mapping of name to overrides"),
     ] = Field(default_factory=dict)
     memory: Size = 1 << 30
-    cpus: Annotated[int, Field(strict=True, ge=1, le=64)] = 2
+    cpus: Annotated[
+        int | None, Field(strict=True, ge=1, le=64, description="default: 2, or what METALLIZE_CPUS says")
+    ] = None
     disk: Annotated[Size | None, Field(description="grow the virtual disk past the image, as a real disk would be")] = (
         None
     )

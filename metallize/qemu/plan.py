@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from metallize.command import run
@@ -17,6 +18,10 @@ from metallize.qemu.firmware import find_firmware
 from metallize.qemu.network import cards_of
 
 SSH_PORT = 22
+CPUS = 2
+CPUS_VARIABLE = "METALLIZE_CPUS"
+"""How many CPUs a guest has whose profile does not say: one each where several emulated guests share few cores."""
+_MOST_CPUS = 64
 _DEFAULT_MEDIA = {ImageFormat.ISO: Media.CD, ImageFormat.TAR: Media.NETWORK}
 
 PUBLIC_KEY = "METALLIZE_SSH_PUBLIC_KEY"
@@ -63,7 +68,7 @@ def make_plan(
         accelerator=accelerator.name,
         cpu=accelerator.cpu,
         memory_bytes=overrides.memory or boot.memory,
-        cpus=overrides.cpus or boot.cpus,
+        cpus=cpus_of(boot, overrides),
         media=media,
         image=image.resolve(),
         image_format=image_format,
@@ -77,6 +82,22 @@ def make_plan(
         cards=cards_of(overrides.nics or boot.nics or (), machine.nic_device),
         seed_files=tuple((name, text.replace(PUBLIC_KEY, public_key)) for name, text in sorted(boot.seed.items())),
     )
+
+
+def cpus_of(boot: Boot, overrides: MachineOverrides) -> int:
+    """How many CPUs one machine of the profile has. Raises HostError where the setting is no such number."""
+    declared = overrides.cpus or boot.cpus
+    if declared is not None:
+        return declared
+    setting = os.environ.get(CPUS_VARIABLE, "").strip()
+    if not setting:
+        return CPUS
+    if not (setting.isascii() and setting.isdigit() and 1 <= int(setting) <= _MOST_CPUS):
+        raise HostError(
+            f"{CPUS_VARIABLE}={setting}: it is how many CPUs a guest has whose profile does not say",
+            hint=f"a whole number from 1 to {_MOST_CPUS}, or leave it out for {CPUS}",
+        )
+    return int(setting)
 
 
 def has_tpm(boot: Boot, overrides: MachineOverrides) -> bool:

@@ -33,7 +33,7 @@ _FILES = {
     "report.json": "this report as data",
     "repro.sh": "boots the same machine by hand",
     "screenshot.png": "the display at the end",
-    "units.txt": "failed units, jobs, boot time by unit",
+    "units.txt": "failed units, jobs, start time by service",
 }
 
 

@@ -25,10 +25,12 @@ One that sets itself a longer limit writes it, in seconds, to $METALLIZE_SCRATCH
 
 _SETTLE = """\
 if [ -d /run/systemd/system ]; then
-  timeout {seconds} systemctl is-system-running --wait >/dev/null 2>&1
+  state=$(timeout {seconds} systemctl is-system-running --wait 2>/dev/null)
+  [ -n "$state" ] || state=$(systemctl is-system-running 2>/dev/null)
   n=0
   while [ $n -lt {seconds} ]; do
-    case $(systemctl is-system-running 2>/dev/null) in starting|initializing) sleep 1 ;; *) break ;; esac
+    case $state in starting|initializing) sleep 1 ;; *) break ;; esac
+    state=$(systemctl is-system-running 2>/dev/null)
     read -r now rest </proc/uptime
     n=$((${{now%%.*}} - begun))
   done

@@ -18,6 +18,7 @@ from metallize.image_format import cut_short
 from metallize.model.report import AcceleratorUse, BootReport, StageTime
 from metallize.qemu import accelerator, board
 from metallize.qemu.admission import admitted
+from metallize.qemu.plan import cpus_of
 from metallize.qemu.turns import Need
 from metallize.report.files import write_report
 from metallize.verify import power_cut
@@ -50,7 +51,7 @@ def booted(request: VerifyRequest, events: Events) -> Iterator[Booted]:
     name = request.machine_entry
     need = Need(
         what=f"{request.image.name} on {name}",
-        cpus=request.overrides.cpus or request.boot.cpus,
+        cpus=cpus_of(request.boot, request.overrides),
         memory_bytes=request.overrides.memory or request.boot.memory,
     )
     with host_problems(request.runs_dir), admitted(need, events), ExitStack() as attempt:

@@ -40,8 +40,9 @@ def build(cli: Cli, folder: Path, content: dict[str, Any]) -> Finished:
 def nothing_published(folder: Path) -> None:
     shown = [path.name for path in (folder / "build").iterdir() if not path.name.startswith(".")]
     assert shown == ["runs"]
-    [report] = (folder / "build" / "runs").rglob("report.json")
-    assert json.loads(report.read_text())["verdict"] == "failed"
+    reports = sorted((folder / "build" / "runs").rglob("report.json"))  # two where the emulated CPUs ran out of step
+    assert reports
+    assert {json.loads(report.read_text())["verdict"] for report in reports} == {"failed"}
 
 
 def with_layer(name: str) -> list[str]:
@@ -49,6 +50,7 @@ def with_layer(name: str) -> list[str]:
     return [*images, name]
 
 
+@pytest.mark.nightly  # every day in test_harness.py, by an image that takes no kernel
 def test_a_wrong_password_is_named(cli: Cli, tmp_path: Path) -> None:
     content = profile_text(boot={"login": {"user": "admin", "password": "guess"}, "ssh": None})
     content["boot"].pop("ssh")
@@ -68,6 +70,7 @@ def test_ssh_that_is_off_is_explained(cli: Cli, tmp_path: Path) -> None:
     nothing_published(tmp_path)
 
 
+@pytest.mark.nightly  # every day in the sabotage set
 def test_a_failed_unit_is_named(cli: Cli, tmp_path: Path) -> None:
     done = build(cli, tmp_path, profile_text(images=with_layer("failing-unit.dockerfile")))
     assert done.status == 1

@@ -41,7 +41,7 @@ def request_for(image: Path) -> VerifyRequest:
     return VerifyRequest(
         image=image,
         image_format=format_of(image),
-        boot=Boot(memory=1 << 30, cpus=2),
+        boot=Boot(memory=1 << 30),
         assertions=(),
         machine_entry="seabios",
         machine=seabios.MACHINE,

@@ -12,7 +12,8 @@ from tests.conftest import ROOT, Cli
 
 pytestmark = [pytest.mark.docker, pytest.mark.boot]
 
-SHIPPED = ("debian13-livecd", "debian13-ext4", "debian12-livecd", "debian12-ext4")
+SHIPPED = ("debian13-livecd", "debian13-ext4")
+OLD = ("debian12-livecd", "debian12-ext4")
 
 
 def verification(build_dir: Path, file: str) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def verification(build_dir: Path, file: str) -> dict[str, Any]:
     return content
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", [*SHIPPED, *(pytest.param(each, marks=pytest.mark.nightly) for each in OLD)])
 def test_profile_is_built_and_boots_on_bios_and_uefi(name: str, cli: Cli, build_dir: Path) -> None:
     done = cli("build", ROOT / "profiles" / f"{name}.yaml", "--verify", "--build-dir", build_dir)
     assert done.status == 0
@@ -47,7 +48,22 @@ def test_nothing_changed_means_nothing_is_built_or_booted(cli: Cli, build_dir: P
     assert "nothing has changed" in again.stderr
 
 
-@pytest.mark.parametrize("machine", ["seabios", "ovmf"])
+@pytest.mark.parametrize(("name", "machine"), list(zip(OLD, ("ovmf", "seabios"), strict=True)))
+def test_the_old_release_boots_on_one_of_them_every_day(
+    name: str, machine: str, cli: Cli, build_dir: Path, tmp_path: Path
+) -> None:
+    text = (ROOT / "profiles" / f"{name}.yaml").read_text()
+    changed = text.replace("  machines: [seabios, ovmf]\n", f"  machines: [{machine}]\n")
+    assert changed != text
+    profile = tmp_path / f"{name}.yaml"
+    profile.write_text(changed)
+    done = cli("build", profile, "--verify", "--build-dir", build_dir)
+    assert done.status == 0
+    [report] = verification(build_dir, Path(done.stdout.strip().splitlines()[-1]).name)["machines"]
+    assert (report["machine"], report["verdict"]) == (machine, "passed")
+
+
+@pytest.mark.parametrize("machine", [pytest.param("seabios", marks=pytest.mark.nightly), "ovmf"])
 def test_the_live_cd_boots_from_a_usb_stick(machine: str, cli: Cli, build_dir: Path, tmp_path: Path) -> None:
     text = (ROOT / "profiles" / "debian13-livecd.yaml").read_text()
     changed = text.replace("  machines: [seabios, ovmf]\n", f"  machines: {{{machine}: {{media: usb}}}}\n")
@@ -60,6 +76,7 @@ def test_the_live_cd_boots_from_a_usb_stick(machine: str, cli: Cli, build_dir: P
     assert report["media"] == "usb"
 
 
+@pytest.mark.nightly  # every day in the gate, as boot-tests/test_first_boot.py
 def test_two_boots_of_one_image_are_two_machines(cli: Cli, build_dir: Path, tmp_path: Path) -> None:
     """Host keys and machine-id are made on first boot: unlike between boots, and none is in the image."""
     suite = tmp_path / "identity.yaml"

@@ -16,6 +16,8 @@ from metallize.flash import disks
 from metallize.generators import sha256_of
 from tests.conftest import Cli
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 LOOPS = pytest.mark.skipif(
     os.geteuid() != 0 or not Path("/dev/loop-control").exists(),

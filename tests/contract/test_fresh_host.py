@@ -57,7 +57,7 @@ class FreshHost:
         return run(argv, check=False, timeout=LIMIT)
 
 
-@pytest.fixture(params=["trixie", "bookworm"])
+@pytest.fixture(params=["trixie", pytest.param("bookworm", marks=pytest.mark.nightly)])
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FreshHost]:
     archive = tmp_path / "checkout.tar"
     pack_checkout(archive)

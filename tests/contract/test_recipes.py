@@ -18,6 +18,8 @@ from metallize.command import Finished, run
 from tests.conftest import ROOT
 from tests.documents import files, section
 
+pytestmark = pytest.mark.slow
+
 _LIMIT = timedelta(minutes=20)
 _SQUASHFS_GZIP = 1
 

@@ -7,8 +7,12 @@ import zipfile
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from metallize.command import Finished, run
 from tests.conftest import ROOT
+
+pytestmark = pytest.mark.slow
 
 LIMIT = timedelta(minutes=2)
 DATA = ("layers", "generators", "boot-tests", "profiles")

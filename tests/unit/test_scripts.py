@@ -112,7 +112,14 @@ def test_test_runs_everything_from_the_checkout(checkout: Path) -> None:
 
 def test_test_fast_leaves_out_docker_and_boots_and_sets_no_host_up(checkout: Path) -> None:
     done = script(checkout, "scripts/test", "--fast", "-x")
-    assert done.stdout.splitlines() == [str(checkout), "-m", "pytest", "-m", "not docker and not boot", "-x"]
+    assert done.stdout.splitlines() == [
+        str(checkout),
+        "-m",
+        "pytest",
+        "-m",
+        "not docker and not boot and not slow",
+        "-x",
+    ]
 
 
 def lanes_given(checkout: Path, *args: str) -> list[str]:
@@ -132,7 +139,7 @@ def test_everything_runs_in_lanes_and_what_is_chosen_in_one(checkout: Path) -> N
     assert lanes_given(checkout, "--lanes", "1") == []
     assert lanes_given(checkout, "--fast", "-x") == []
     fast = script(checkout, "scripts/test", "--fast", PATH=two).stdout.splitlines()[3:]
-    assert fast == [*everything, "-m", "not docker and not boot"]
+    assert fast == [*everything, "-m", "not docker and not boot and not slow"]
     assert lanes_given(checkout, "--fast", "--lanes", "3", "-x") == ["-n", "3", "--dist", "loadfile"]
 
 

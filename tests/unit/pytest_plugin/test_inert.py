@@ -12,6 +12,8 @@ from metallize.pytest_plugin import is_profile
 from metallize.pytest_plugin.scheduling import scope_of
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 PROFILE = (ROOT / "profiles" / "debian13-livecd.yaml").read_text()
 
 
@@ -60,11 +62,13 @@ def test_the_mark_is_known_everywhere(tmp_path: Path) -> None:
 
 def test_a_profile_with_mistakes_is_refused_before_anything_runs(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
-    path.write_text(PROFILE.replace("machines: [seabios, ovmf]", "machines: [seabois]").replace("cpus: 2", "cpus: two"))
+    path.write_text(
+        PROFILE.replace("machines: [seabios, ovmf]", "machines: [seabois]").replace("memory: 1G", "memory: much")
+    )
     done = pytest_run(tmp_path, "--profile", "x.yaml")
     assert done.status == 4
     assert "seabios" in done.stderr
-    assert "cpus" in done.stderr
+    assert "memory" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
 
 

@@ -141,6 +141,7 @@ def test_a_refused_password_is_told_from_a_server_that_does_not_answer(capfd: py
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers_a_request_is_left_at_the_deadline() -> None:
     access = SshAccess(user="admin", password="right", key=None)
     with server(real_server) as port:

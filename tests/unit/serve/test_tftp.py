@@ -135,6 +135,7 @@ def test_a_request_that_is_repeated_is_one_transfer(running: Running) -> None:
         assert len(logged(running)) == 1
 
 
+@pytest.mark.slow
 def test_block_numbers_start_again_after_65535(serve: Serve, tmp_path: Path) -> None:
     content = some_bytes(8 * 65_600 + 3)
     (tmp_path / "long").write_bytes(content)

@@ -52,6 +52,7 @@ def test_probes_do_not_see_each_other() -> None:
     assert third.stdout == ""
 
 
+@pytest.mark.slow
 def test_a_probe_that_hangs_is_killed_with_what_it_started() -> None:
     result = run(make_batch(["sleep 97 & wait", "echo on"], password=None, limit=2))
     first, second = result.observations
@@ -64,6 +65,7 @@ def test_a_probe_that_hangs_is_killed_with_what_it_started() -> None:
     assert "sleep 97" not in left.splitlines()
 
 
+@pytest.mark.slow
 def test_a_probe_may_set_itself_a_longer_limit() -> None:
     longer = 'echo 30 >"$METALLIZE_SCRATCH/limit"; sleep 4; echo on'
     result = run(make_batch([longer, "sleep 97; echo never"], password=None, limit=2))
