@@ -47,6 +47,10 @@ class Ledger:
         self._kernel_time = 0.0
         self._open: list[Seen] = []
         self._findings: list[Seen] = []
+        self._suspicion = ""
+        """What may be harmless, and explains what fails after it."""
+        self._fatal_cause = ""
+        """The cause by itself, without what explains it."""
         self._hits: dict[str, int] = {}
         self._known: dict[str, set[str]] = {}
 
@@ -82,6 +86,8 @@ class Ledger:
         cause = rule.explain(hit.match)
         known = self._known.setdefault(rule.id, set())
         hits = self._hits[rule.id] = self._hits.get(rule.id, 0) + 1
+        if rule.explains:
+            self._suspicion = self._suspicion or cause
         if severity is Severity.FATAL:
             self._weigh_fatal(hit, cause, text, now, ending=ending)
         elif rule.id == MENU_RULE and self.stall is not None:
@@ -100,12 +106,13 @@ class Ledger:
 
     def _weigh_fatal(self, hit: Hit, cause: str, text: str | None, now: float, *, ending: bool) -> None:
         fatal = self.fatal
+        earlier = self._earlier() if hit.rule.consequence else ""
+        whole = f"{cause.rstrip()}: {earlier}" if earlier else cause
         if fatal is None and not ending:
-            earlier = self._earlier() if hit.rule.consequence else ""
-            cause = f"{cause}: {earlier}" if earlier else cause
-            self.fatal = self._seen(hit, Severity.FATAL, cause, text, now)
-        elif fatal is not None and fatal.finding.rule == hit.rule.id and fatal.finding.cause in cause:
-            fatal.finding = replace(fatal.finding, cause=cause)  # the line that says what the first one did not
+            self.fatal = self._seen(hit, Severity.FATAL, whole, text, now)
+            self._fatal_cause = cause
+        elif fatal is not None and fatal.finding.rule == hit.rule.id and self._fatal_cause in cause:
+            fatal.finding = replace(fatal.finding, cause=whole)  # the line that says what the first one did not
 
     def _seen(self, hit: Hit, severity: Severity, cause: str, text: str | None, now: float) -> Seen:
         """A finding with the lines around it, as far as they have come."""
@@ -137,7 +144,7 @@ class Ledger:
         if self.stall is not None and not self.at_menu:
             return self.stall.finding.cause
         faults = [seen.finding for seen in self._findings if seen.finding.severity is Severity.FAULT]
-        return faults[0].cause if faults else ""
+        return faults[0].cause if faults else self._suspicion
 
     # --- other than lines ------------------------------------------------------------------------------------------
 

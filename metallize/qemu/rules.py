@@ -50,6 +50,8 @@ class Rule:
     """What the last of the lines that belong to it holds."""
     consequence: bool = False
     """It follows from what was seen before: that is named as its cause."""
+    explains: bool = False
+    """It may be harmless, and is what a later failure follows from."""
     examples: tuple[str, ...] = ()
     near_misses: tuple[str, ...] = ()
 
@@ -88,6 +90,7 @@ def built_in_rules() -> tuple[Rule, ...]:
             emulated=Severity(entry["emulated"]) if "emulated" in entry else None,
             ends=entry.get("ends", ""),
             consequence=entry.get("consequence", False),
+            explains=entry.get("explains", False),
             examples=tuple(entry["examples"]),
             near_misses=tuple(entry["near_misses"]),
         )

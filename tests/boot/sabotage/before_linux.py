@@ -142,7 +142,10 @@ RECIPES = (
         name="spoiled-initrd",
         summary="64 KiB of zeros in the middle of the initrd",
         disk=spoiled_initrd,
-        expected=(Failed(stage=Stage.INITRD, rule="kernel-no-root", words=("initrd",)),),
+        expected=(
+            Failed(stage=Stage.INITRD, rule="kernel-no-root", words=("could not unpack the initrd",)),
+            Failed(stage=Stage.INITRD, rule="initrd-root-missing", words=("could not unpack the initrd",)),
+        ),
     ),
     Recipe(
         name="guest-that-never-prints",

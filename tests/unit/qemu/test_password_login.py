@@ -97,6 +97,7 @@ def test_a_server_that_lets_everybody_in() -> None:
     assert not attempt(offering("none", "publickey")).refused
 
 
+@pytest.mark.slow
 def test_a_server_that_is_still_thinking_has_refused_nothing() -> None:
     with pytest.raises(ShellError, match="did not say whether it takes a password"):
         attempt(offering("password", "thinking"), seconds=1)

@@ -205,6 +205,7 @@ def test_a_prompt_that_the_kernel_wrote_over_is_seen_through() -> None:
     assert attempt(getty, seconds=10) is LoginOutcome.ACCEPTED
 
 
+@pytest.mark.slow
 def test_a_prompt_that_somebody_wrote_over_is_asked_for_again() -> None:
     getty = Getty(
         "debian login: tea is ready\r\n",
@@ -245,6 +246,7 @@ def test_no_prompt_is_said() -> None:
     assert attempt(Getty("Last login: ", []), seconds=0.3) is LoginOutcome.NO_PROMPT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "question",
     [

@@ -135,6 +135,7 @@ def real_server(client: socket.socket) -> None:
     transport.close()
 
 
+@pytest.mark.slow
 def test_a_refused_password_is_told_from_a_server_that_does_not_answer(capfd: pytest.CaptureFixture[str]) -> None:
     with server(real_server) as port, pytest.raises(SshRefusedError, match="refused the password of admin"):
         connect(port, ACCESS, Up(), Deadline.after(20, "a test"))

@@ -20,6 +20,8 @@ from tests.conftest import Cli
 from tests.unit.serve.conftest import FILES, LOOPBACK, write_archive
 from tests.unit.serve.test_tftp import fetch
 
+pytestmark = pytest.mark.slow
+
 PORTS = ("--address", LOOPBACK, "--http-port", "0", "--tftp-port", "0")
 
 
