@@ -11,7 +11,6 @@ from metallize.model.assertion import Assertion
 from metallize.model.boot import Action, LinkState, nic_names
 from metallize.model.report import Result
 from metallize.qemu.ssh import connect
-from metallize.verify.evidence import EVIDENCE_SECONDS
 from metallize.verify.judge import judge_assertion, login_result
 from metallize.verify.session import BootSession
 
@@ -28,8 +27,9 @@ def run_actions(session: BootSession) -> None:
     actions = request.boot.actions
     if not actions:
         return
-    if session.evidence is not None:  # it is being fetched over a connection that may not live on
-        session.evidence.join(EVIDENCE_SECONDS * session.slowness)
+    shell = session.best_shell()
+    if shell is not None:  # its connection may not live on
+        session.collect(shell)
     try:
         for number, action in enumerate(actions):
             for name, state in action.link.items():

@@ -71,6 +71,7 @@ class Course:
         if not self._passes() or shell is None:
             self.notes.append("the power was not cut: the boot before it did not pass")
             return None
+        session.collect(shell)
         try:
             cut = power_cut.prepare(options, session, shell)
         except GuestFailed as failed:
@@ -115,6 +116,7 @@ class Course:
         if not self._passes() or shell is None:
             self.notes.append("the groups were not run: the boot before them did not pass")
             return False
+        session.collect(shell)
         self.groups = Groups(session=session, left=groups, results=self.results, notes=self.notes)
         try:
             self.groups.from_snapshot(shell)

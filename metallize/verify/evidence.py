@@ -41,14 +41,14 @@ if [ "$state" != running ]; then
 fi
 seen systemd-analyze time --no-pager
 """
-_BOOT_TIMES = """\
+BOOT_TIMES = """\
 echo "# seconds that each service took to start, and since the kernel's start when it was up"
 set -- -p Id -p InactiveExitTimestampMonotonic -p ActiveEnterTimestampMonotonic -p InactiveEnterTimestampMonotonic
 systemctl show "$@" '*.service' | awk -F'[=\\n]' -v RS= '{
   for (i = 1; i < NF; i += 2) v[$i] = $(i + 1)
   begun = v["InactiveExitTimestampMonotonic"]; up = v["ActiveEnterTimestampMonotonic"]
   if (up < begun) up = v["InactiveEnterTimestampMonotonic"]
-  if (begun > 0 && up >= begun) printf "%9.3f %9.3f  %s\n", (up - begun) / 1e6, up / 1e6, v["Id"]
+  if (begun > 0 && up >= begun) printf "%9.3f %9.3f  %s\\n", (up - begun) / 1e6, up / 1e6, v["Id"]
 }' | sort -rn | head -n 300
 """
 """`systemd-analyze blame` and `critical-chain` tell the same of every unit, and cost an emulated guest 6 s each."""
@@ -56,7 +56,7 @@ systemctl show "$@" '*.service' | awk -F'[=\\n]' -v RS= '{
 LOGS: Mapping[str, str] = {
     "dmesg.txt": "dmesg",
     "journal.txt": "journalctl -b --no-pager -o short-monotonic 2>/dev/null | tail -c 2000000",
-    "units.txt": _UNITS + _BOOT_TIMES,
+    "units.txt": _UNITS + BOOT_TIMES,
 }
 LOGS_OVER_SERIAL: Mapping[str, str] = {
     "dmesg.txt": "dmesg | tail -n 500",
@@ -83,15 +83,13 @@ def collect(shell: Shell, folder: Path, *, password: str | None, slowness: float
 def with_evidence(report: BootReport, session: BootSession) -> BootReport:
     """Collect what the guest can still tell: the verdict stands, whatever happens from now on."""
     guest, failure = session.guest, report.failure
-    if session.evidence is not None:
-        session.evidence.join(EVIDENCE_SECONDS * session.slowness)
     if not guest.console.alive:
         return report  # it is switched off already
     take_screenshot(guest)
     if failure is not None:
         guest.watch.ending()  # it has failed: what it does now is no further failure, and ends no wait
     shell = session.best_shell() if failure is None or _answers_still(report.stage, failure) else None
-    if shell is not None and (not report.passed or session.evidence is None):
+    if shell is not None and (not report.passed or not session.collected):
         session.collect(shell)
     login = session.request.boot.login
     note = rescue(guest.console, guest.watch, guest.folder, failure, login=login, slowness=session.slowness)

@@ -61,9 +61,14 @@ class BootSession:
     serial: Task[SerialShell | None] | None = None
     steps: Task[int] | None = None
     """The console steps; its value is the position at which they ended."""
-    evidence: Task[None] | None = None
+    collected: bool = False
+    """Whether the guest's own logs are in the folder of this boot."""
     observer: Observer = field(init=False)
     _patience: Deadline | None = None
+    _no_getty: str = ""
+    """Why no login prompt can come, once that is known."""
+    _no_ssh: str = ""
+    """Why SSH cannot come, once that is known."""
     _serial_results: list[Result] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -111,8 +116,6 @@ class BootSession:
         shell = self._first_shell()
         if shell is not None:
             self._observe(shell)
-            if shell.name == "ssh":
-                self.evidence = Task("evidence", partial(self.collect, shell), watch)
         self._patience = Deadline.after(self._patience_seconds(), "the other way in")
         tasks = [task for task in (self.serial, self.ssh) if task is not None]
         # each of them ends at the deadline by itself, and needs a moment to say so
@@ -160,7 +163,8 @@ class BootSession:
                     shell.close()
 
     def collect(self, shell: Shell) -> None:
-        """The guest's own logs, into the folder of this boot."""
+        """The guest's own logs, into the folder of this boot: after the verdict, or before what may end the guest."""
+        self.collected = True
         password = self.observer.password(shell)
         evidence.collect(shell, self.guest.folder, password=password, slowness=self.slowness)
 
@@ -169,12 +173,16 @@ class BootSession:
     def _patience_seconds(self) -> float:
         """How long the other way in may still take now that the system has settled: not long where it cannot come."""
         patience = PATIENCE_SECONDS * min(self.slowness, MOST_PATIENT)
-        if self.serial is not None and not self.serial.done and self._login_reason().startswith(NO_GETTY):
-            return 0.0
+        if self.serial is not None and not self.serial.done:
+            why = self._login_reason()
+            if why.startswith(NO_GETTY):
+                self._no_getty = why
+                return 0.0
         if self.ssh is None or self.ssh.done:
             return patience
         why = ssh_reason(self.observer, self.best_shell(), "", self.diagnosis)
         if why.startswith(NOTHING_LISTENS):
+            self._no_ssh = why
             return 0.0
         return patience / 4 if why.startswith((NO_ADDRESS, FIREWALL_DROPS)) else patience
 
@@ -307,7 +315,7 @@ class BootSession:
                     f"serial shell{self.suffix}", "login", expected="a shell", actual=str(exc), holds=False, seconds=0
                 )
             )
-        why = "" if all(each.holds for each in self._serial_results) else self._login_reason()
+        why = "" if all(each.holds for each in self._serial_results) else self._no_getty or self._login_reason()
         self.results += (because(each, why) for each in self._serial_results)
 
     def _login_reason(self) -> str:
@@ -324,7 +332,8 @@ class BootSession:
             actual = "refused" if isinstance(exc, SshRefusedError) else "no login"
             ssh = self.request.boot.ssh
             problem = named_key(str(exc)) if ssh is not None and ssh.key == EPHEMERAL else str(exc)
-            note = ssh_reason(self.observer, self.best_shell(), problem, self.diagnosis)
+            known = "" if isinstance(exc, SshRefusedError) else self._no_ssh
+            note = known or ssh_reason(self.observer, self.best_shell(), problem, self.diagnosis)
             self.results.append(
                 login_result(title, "ssh", expected="accepted", actual=actual, holds=False, seconds=0, note=note)
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,10 @@ def test_profile_is_built_and_boots_on_bios_and_uefi(name: str, cli: Cli, build_
     assert record["verdict"] == "passed"
     assert record["sha256"] == manifest["sha256"]
     assert [machine["machine"] for machine in record["machines"]] == ["seabios", "ovmf"]
+    for machine in record["machines"]:
+        assert re.search(
+            r"^ +[0-9.]+ +[0-9.]+  ssh\.service$", (Path(machine["run_folder"]) / "units.txt").read_text(), re.MULTILINE
+        )
     assert {"systemd", "openssh-server"} <= {package["name"] for package in manifest["packages"]}
 
 

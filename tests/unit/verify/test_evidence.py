@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +56,42 @@ def test_the_snippets_are_ones_that_sh_reads(logs: dict[str, str]) -> None:
         subprocess.run(["sh", "-n"], input=text.encode(), check=True)
 
 
+SHOWN = """\
+Id=ssh.service
+InactiveExitTimestampMonotonic=18070000
+ActiveEnterTimestampMonotonic=19775000
+InactiveEnterTimestampMonotonic=0
+
+Id=seldom.service
+InactiveExitTimestampMonotonic=0
+ActiveEnterTimestampMonotonic=0
+InactiveEnterTimestampMonotonic=0
+
+Id=once.service
+InactiveExitTimestampMonotonic=5000000
+ActiveEnterTimestampMonotonic=0
+InactiveEnterTimestampMonotonic=8000000
+"""
+
+
+def test_what_systemd_keeps_tells_when_each_service_was_up(tmp_path: Path) -> None:
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f"#!/bin/sh\ncat <<'END'\n{SHOWN}END\n")
+    systemctl.chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-c", evidence.BOOT_TIMES],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    assert [line.split() for line in done.stdout.splitlines()[1:]] == [
+        ["3.000", "8.000", "once.service"],
+        ["1.705", "19.775", "ssh.service"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("stage", "rule", "answers"),
     [
@@ -71,6 +108,6 @@ def test_a_guest_that_is_gone_is_not_asked(stage: Stage, rule: str, answers: boo
 
 def test_a_machine_that_is_switched_off_is_left_alone() -> None:
     # all that it may ask is whether the machine is alive: anything else raises
-    off = SimpleNamespace(evidence=None, guest=SimpleNamespace(console=SimpleNamespace(alive=False)))
+    off = SimpleNamespace(guest=SimpleNamespace(console=SimpleNamespace(alive=False)))
     report = replace(FAILED, stage=Stage.READY, failure=None)
     assert evidence.with_evidence(report, cast("BootSession", off)) is report

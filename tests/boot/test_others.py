@@ -1,0 +1,82 @@
+"""An image that others made: Linux with busybox for init, shell and login, and dropbear for SSH; no systemd."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metallize import bases
+from metallize.command import run
+from metallize.engines.buildkit import ENVIRONMENT, find_cli
+from metallize.engines.docker import DockerEngine
+from metallize.events import Silent
+from metallize.model.plan import BaseImage
+from metallize.model.profile import Platform
+from tests.conftest import Cli
+
+pytestmark = [pytest.mark.docker, pytest.mark.boot]
+FOLDER = Path(__file__).with_name("others")
+SUITE = """\
+user: {root: {exists: true, uid: 0, home: /root, shell: /bin/sh}}
+group: {root: {exists: true, gid: 0}}
+file:
+  /etc/inittab: {exists: true, contents: [dropbear], owner: root}
+  /etc/machine-id: {exists: false}
+  /init: {exists: true, filetype: symlink, linked-to: /bin/busybox}
+process: {dropbear: {running: true}, systemd: {running: false}}
+port: {"tcp:22": {listening: true}}
+mount: {/proc: {exists: true, filesystem: proc}}
+interface: {eth0: {exists: true, addrs: [10.0.2.15/24]}}
+kernel-param: {kernel.hostname: {value: others}}
+command: {busybox uname -s: {exit-status: 0, stdout: [Linux]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = bases.resolve(DockerEngine(), BaseImage(reference="debian:trixie", platform=Platform.AMD64), Silent())
+    folder = tmp_path_factory.mktemp("others")
+    argv = [find_cli().path, "build", "-q", "--build-arg", f"BASE={base.image.reference}", "--output", folder, FOLDER]
+    run(argv, env=ENVIRONMENT)
+    return folder / "others.iso"
+
+
+def verify(cli: Cli, image: Path, folder: Path, *words: str | Path) -> tuple[int, dict[str, Any]]:
+    done = cli("verify", "--image", image, "--build-dir", folder, "--machine", "seabios", "--json", *words)
+    [report] = [json.loads(line) for line in done.stdout.splitlines() if '"event": "report"' in line]
+    return done.status, report
+
+
+def test_it_is_logged_into_and_looked_at_as_any_other(cli: Cli, image: Path, tmp_path: Path) -> None:
+    suite = tmp_path / "suite.yaml"
+    suite.write_text(SUITE)
+    status, report = verify(cli, image, tmp_path, "--assert", suite, "--user", "root", "--password", "secret")
+    assert status == 0, report
+    assert report["stage"] == "ready"
+    titles = {result["title"] for result in report["results"]}
+    assert {"serial login as root", "ssh login as root", "process dropbear", "interface eth0"} <= titles
+    assert not any(result["kind"] in ("unit", "system") for result in report["results"]), "there is no systemd to ask"
+
+
+def test_a_wrong_password_and_a_broken_assertion_are_told_of_it(cli: Cli, image: Path, tmp_path: Path) -> None:
+    suite = tmp_path / "suite.yaml"
+    suite.write_text("process: {sshd: {running: true}}\nservice: {dropbear: {enabled: true}}\n")
+    status, report = verify(cli, image, tmp_path, "--assert", suite, "--user", "root", "--password", "secret")
+    assert status == 1
+    assert {result["title"] for result in report["results"] if not result["holds"]} == {
+        "process sshd",
+        "service dropbear",
+    }
+    status, report = verify(cli, image, tmp_path, "--user", "root", "--password", "wrong")
+    assert status == 1
+    failed = {result["title"]: result["claims"][0]["actual"] for result in report["results"] if not result["holds"]}
+    assert failed == {"serial login as root": "refused", "ssh login as root": "refused"}
+
+
+def test_with_no_login_it_is_verified_up_to_its_prompt(cli: Cli, image: Path, tmp_path: Path) -> None:
+    status, report = verify(cli, image, tmp_path)
+    assert status == 0
+    assert any("others login:" in line for line in report["console_tail"])
