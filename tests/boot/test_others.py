@@ -39,7 +39,8 @@ command: {busybox uname -s: {exit-status: 0, stdout: [Linux]}}
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = bases.resolve(DockerEngine(), BaseImage(reference="debian:trixie", platform=Platform.AMD64), Silent())
     folder = tmp_path_factory.mktemp("others")
-    argv = [find_cli().path, "build", "-q", "--build-arg", f"BASE={base.image.reference}", "--output", folder, FOLDER]
+    given = f"BASE={base.image.reference}"
+    argv: list[str | Path] = [find_cli().path, "build", "-q", "--build-arg", given, "--output", folder, FOLDER]
     run(argv, env=ENVIRONMENT)
     return folder / "others.iso"
 
