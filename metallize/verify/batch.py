@@ -79,7 +79,8 @@ exec 2>/dev/null
 {probes}
 : >$d/now
 kill $watchdog
-echo "{boundary} end"
+read -r now rest </proc/uptime
+echo "{boundary} end $now"
 exit 0
 """
 
@@ -118,6 +119,8 @@ class BatchResult:
     as_root: bool
     settle_seconds: float
     """How long it took from the script's start until the system had settled."""
+    probing_seconds: float
+    """And from then to the script's end; 0 where that never came."""
     complete: bool
 
 
@@ -158,6 +161,7 @@ def read_batch(batch: Batch, stdout: bytes) -> BatchResult:
     settled = re.search(rb"^%b settled ([\d.]+)\n" % mark, stdout, re.MULTILINE)
     nothing = Observation(status=0, stdout="", stderr="", seconds=0.0)
     found = dict.fromkeys(batch.empty, nothing) if start is not None else {}
+    ended = re.search(rb"^%b end ([\d.]+)$" % mark, stdout, re.MULTILINE)
     position = settled.end() if settled else 0
     for match in re.finditer(rb"\n%b out (\d+) (\d+) ([\d.]+) ([\d.]+)\n" % mark, stdout):
         number = int(match[1])
@@ -175,5 +179,6 @@ def read_batch(batch: Batch, stdout: bytes) -> BatchResult:
         observations=tuple(found.get(number) for number in range(batch.probes)),
         as_root=start is not None and start[2] == b"0",
         settle_seconds=float(settled[1]) - float(start[1]) if settled and start else 0.0,
-        complete=re.search(rb"^%b end$" % mark, stdout, re.MULTILINE) is not None,
+        probing_seconds=float(ended[1]) - float(settled[1]) if settled and ended else 0.0,
+        complete=ended is not None,
     )
