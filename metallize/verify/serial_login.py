@@ -67,6 +67,9 @@ def log_in_on_serial(
 def _log_in(way_in: SerialLogin, login: Login, deadline: Deadline) -> LoginResult:
     """The right password; once more when it was refused, for a kernel message may have come between."""
     right = way_in.attempt(login.user, login.password, deadline)
-    if right.outcome in (LoginOutcome.REFUSED, LoginOutcome.ENDED):
-        right = way_in.attempt(login.user, login.password, deadline)
-    return right
+    if right.outcome not in (LoginOutcome.REFUSED, LoginOutcome.ENDED):
+        return right
+    again = way_in.attempt(login.user, login.password, deadline)
+    # a login program that has refused three times in all says nothing more, and getty begins anew
+    given_up = right.outcome is LoginOutcome.REFUSED and again.outcome is LoginOutcome.ENDED
+    return right if given_up else again
