@@ -65,6 +65,7 @@ def test_the_cloud_vm_is_small_configured_and_takes_no_password(cli: Cli, build_
     assert packed.stat().st_size < 400 * MIB
 
 
+@pytest.mark.nightly  # the app runs every day on the live CD
 def test_an_app_runs_on_it_unchanged_and_every_format_holds_the_same_disk(
     cli: Cli, build_dir: Path, tmp_path: Path
 ) -> None:

@@ -62,6 +62,7 @@ def test_a_wrong_password_is_named(cli: Cli, tmp_path: Path) -> None:
     nothing_published(tmp_path)
 
 
+@pytest.mark.nightly
 def test_ssh_that_is_off_is_explained(cli: Cli, tmp_path: Path) -> None:
     done = build(cli, tmp_path, profile_text(images=with_layer("no-ssh.dockerfile")))
     assert done.status == 1

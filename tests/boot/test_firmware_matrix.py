@@ -55,6 +55,7 @@ def held(report: dict[str, Any]) -> set[str]:
     return {result["title"] for result in report["results"] if result["holds"]}
 
 
+@pytest.mark.nightly  # every day with the disk below, and the CD's loaders where they must be refused
 def test_the_live_cd_boots_as_a_disk_and_with_secure_boot(cli: Cli, build_dir: Path, tmp_path: Path) -> None:
     image = built(cli, "debian13-livecd", build_dir)
     machines = {

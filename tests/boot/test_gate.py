@@ -56,6 +56,7 @@ def test_the_gate_passes_with_one_item_an_assertion(build_dir: Path, tmp_path: P
     assert done.stdout.count("metallize: Boot debian13-livecd.iso") == 4, "two boots, each begun and ended"
 
 
+@pytest.mark.nightly
 def test_the_documented_tests_pass_and_a_broken_assertion_fails_alone(
     cli: Cli, build_dir: Path, tmp_path: Path
 ) -> None:

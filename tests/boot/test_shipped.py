@@ -68,7 +68,8 @@ def test_the_old_release_boots_on_one_of_them_every_day(
     assert (report["machine"], report["verdict"]) == (machine, "passed")
 
 
-@pytest.mark.parametrize("machine", [pytest.param("seabios", marks=pytest.mark.nightly), "ovmf"])
+@pytest.mark.nightly  # every day as a disk's stick, in test_firmware_matrix.py
+@pytest.mark.parametrize("machine", ["seabios", "ovmf"])
 def test_the_live_cd_boots_from_a_usb_stick(machine: str, cli: Cli, build_dir: Path, tmp_path: Path) -> None:
     text = (ROOT / "profiles" / "debian13-livecd.yaml").read_text()
     changed = text.replace("  machines: [seabios, ovmf]\n", f"  machines: {{{machine}: {{media: usb}}}}\n")
