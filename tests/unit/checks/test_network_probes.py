@@ -245,6 +245,7 @@ def test_a_name_asked_of_a_server(run_with: RunWith, tool: str) -> None:
     assert claim.note.startswith(f"the server {server} was not heard")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", OPENERS)
 def test_a_question_is_repeated(run_with: RunWith, tool: str) -> None:
     with dns_server(RECORDS, deaf=2) as server:

@@ -27,6 +27,7 @@ def sparse(path: Path, *pieces: tuple[int, bytes], size: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, 6 * MIB), st.binary(min_size=1, max_size=64)), max_size=4),

@@ -58,7 +58,7 @@ def offering(*offered: str) -> Callable[[socket.socket], None]:
         key = ssh_access(Ssh(user="x", key="ephemeral")).key
         assert key is not None
         transport.add_server_key(key)
-        with contextlib.suppress(paramiko.SSHException):  # of a client that only looked at the banner
+        with contextlib.suppress(paramiko.SSHException, EOFError):  # of a client that only looked at the banner
             transport.start_server(server=Server(*offered))
             transport.join(20)
         transport.close()

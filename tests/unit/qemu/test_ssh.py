@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import paramiko
 import pytest
@@ -130,8 +130,9 @@ def real_server(client: socket.socket) -> None:
     key = ssh_access(Ssh(user="x", key="ephemeral")).key
     assert key is not None
     transport.add_server_key(key)
-    transport.start_server(server=Refusing())
-    transport.join(20)
+    with suppress(paramiko.SSHException, EOFError):  # of a client that only looked at the banner
+        transport.start_server(server=Refusing())
+        transport.join(20)
     transport.close()
 
 

@@ -90,6 +90,7 @@ def test_a_banner_that_does_not(banner: int) -> None:
     assert check("tcp:22", Reach(banner="dropbear"), banner)["banner"][1] is False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("offered", "holds"), [(("publickey",), True), (("publickey", "password"), False), (("none",), False)]
 )
@@ -102,6 +103,7 @@ def test_a_password_is_refused_where_none_is_asked_for(offered: tuple[str, ...],
     assert seen["password of ops"][1] is holds
 
 
+@pytest.mark.slow
 def test_a_wrong_password_that_is_refused_proves_nothing() -> None:
     wanted = Reach(refuses_password=PasswordLogin(user="ops", password="wrong"), timeout=PATIENT)
     with server(offering("publickey", "password")) as port:

@@ -34,6 +34,7 @@ def test_an_initramfs_prompt_is_asked_what_it_sees(shell: list[str], tmp_path: P
     assert "mz-" not in text
 
 
+@pytest.mark.slow
 def test_a_command_that_does_not_end_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = type(INITRD)(file="initramfs.txt", commands=("sleep 60", "echo still here"))
     monkeypatch.setitem(PLACES, "initrd-shell", place)
