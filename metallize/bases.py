@@ -12,21 +12,22 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from metallize.bootstrap import TIME_LIMIT, base_tag, bootstrap_argv, distribution
+from metallize.bootstrap import NATIVE_TOOLS_STAGE, TIME_LIMIT, base_tag, bootstrap_argv, distribution
 from metallize.command import run, spawn
 from metallize.deadline import Deadline
 from metallize.engines.engine import Engine, ImageInfo, Output
 from metallize.errors import EngineError, HostError
 from metallize.events import Events, Level, Note, step
-from metallize.model.plan import BaseImage
+from metallize.model.plan import BaseImage, LayerBuild
 
 _TAIL_LINES = 30
+_NATIVE_ARGUMENT = "METALLIZE_NATIVE_IMG"
 _CLEANING = timedelta(seconds=30)
 _PAUSE_SECONDS = 0.2
 _INSTALL = "install it (apt-get install mmdebstrap), or run scripts/quickstart, which does"
@@ -49,8 +50,8 @@ class Base:
     origin: Origin
 
 
-def resolve(engine: Engine, base: BaseImage, events: Events) -> Base:
-    """Find, fetch or make the base image.
+def resolve(engine: Engine, base: BaseImage, events: Events, native: LayerBuild | None = None) -> Base:
+    """Find, fetch or make the base image; `native` is the layer of this host's tools for another architecture.
 
     Raises EngineError where the registry does not give it and the distribution cannot be bootstrapped; it says both.
     """
@@ -81,10 +82,18 @@ def resolve(engine: Engine, base: BaseImage, events: Events) -> Base:
             level=Level.WARNING,
         )
     )
-    return bootstrap(engine, base, events)
+    return bootstrap(engine, base, events, native)
 
 
-def bootstrap(engine: Engine, base: BaseImage, events: Events) -> Base:
+def with_native_base(engine: Engine, layer: LayerBuild, events: Events) -> LayerBuild:
+    """The layer with all its arguments: the image of this host's architecture that it takes tools from, if any."""
+    if layer.native_base is None:
+        return layer
+    found = resolve(engine, layer.native_base, events)
+    return replace(layer, build_args={**layer.build_args, _NATIVE_ARGUMENT: found.image.reference})
+
+
+def bootstrap(engine: Engine, base: BaseImage, events: Events, native: LayerBuild | None = None) -> Base:
     """Make the base with mmdebstrap. Raises HostError where it is missing or fails, EngineError for other images."""
     wanted = distribution(base.reference)
     if wanted is None:
@@ -95,17 +104,18 @@ def bootstrap(engine: Engine, base: BaseImage, events: Events) -> Base:
     tag = base_tag(base.reference, base.platform)
     if shutil.which("mmdebstrap") is None:
         raise HostError(f"making {base.reference} from packages needs mmdebstrap, which is not here", hint=_INSTALL)
-    with (
-        step(events, f"bootstrap {base.reference}", f"bootstrap {wanted.id} {wanted.suite}") as making,
-        _alone(tag, events) as waited,
-        _scratch() as folder,
-    ):
+    with _scratch() as folder, ExitStack() as stack:
+        tools = _native_tools(engine, native, base, folder, events) if native else None
+        making = stack.enter_context(
+            step(events, f"bootstrap {base.reference}", f"bootstrap {wanted.id} {wanted.suite}")
+        )
+        waited = stack.enter_context(_alone(tag, events))
         image = engine.inspect(tag) if waited else None
         if image is not None:
             making.cached()
         else:
             archive = folder / "base.tar"
-            tail = _mmdebstrap(bootstrap_argv(wanted, base.platform, str(archive)), making.output)
+            tail = _mmdebstrap(bootstrap_argv(wanted, base.platform, str(archive), native_tools=tools), making.output)
             if tail is not None:
                 raise HostError(
                     f"{base.reference} could not be made from the distribution's packages:\n{tail}",
@@ -113,6 +123,15 @@ def bootstrap(engine: Engine, base: BaseImage, events: Events) -> Base:
                 )
             image = engine.load_base(archive, tag, base.platform, making.output)
     return Base(reference=base.reference, image=image, origin=Origin.BOOTSTRAP)
+
+
+def _native_tools(engine: Engine, native: LayerBuild, base: BaseImage, folder: Path, events: Events) -> str:
+    """Have the engine write an archive of this host's tools for the base, and return its path."""
+    complete = with_native_base(engine, native, events)
+    archive = folder / "native.tar"
+    with step(events, f"tools {base.reference}", f"tools of this host for {base.platform}") as collecting:
+        engine.export(complete, NATIVE_TOOLS_STAGE, base.platform, archive, collecting.output)
+    return str(archive)
 
 
 def _mmdebstrap(argv: Sequence[str], output: Output) -> str | None:

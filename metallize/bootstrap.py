@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -49,8 +50,26 @@ def supports(layer: Sequence[str], reference: str) -> bool:
     return any(each == base.id if ":" not in each else distribution(each) == base for each in layer)
 
 
-def bootstrap_argv(wanted: Distribution, platform: Platform, target: str) -> tuple[str, ...]:
-    """mmdebstrap(1) for a minimal base, with its own default mirror and nothing of this host in it."""
+NATIVE_TOOLS_STAGE = "tools"
+"""The stage of the native tools' dockerfile that holds these tools and nothing else."""
+_NATIVE_FOLDER = "usr/local/lib/metallize-native"
+
+
+def bootstrap_argv(
+    wanted: Distribution, platform: Platform, target: str, *, native_tools: str | None = None
+) -> tuple[str, ...]:
+    """mmdebstrap(1) for a minimal base, with its own default mirror and nothing of this host in it.
+
+    `native_tools` is a tar archive of this host's own tools for a base of another architecture
+    (generators/common/native): they do what would else be emulated, and are taken out again.
+    """
+    native = (
+        # After the unpacking, which is not emulated, and before the first maintainer script, which is.
+        f'--extract-hook=tar -C "$1" --exclude=etc/apt -xf {shlex.quote(native_tools)}',
+        '--aptopt=DPkg::Path "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"',
+        f'--customize-hook=sh "$1/{_NATIVE_FOLDER}/remove" "$1"',
+        '--customize-hook=rm "$1/etc/apt/apt.conf.d/99mmdebstrap"',  # where mmdebstrap writes --aptopt
+    )
     return (
         "mmdebstrap",
         "--variant=minbase",
@@ -58,6 +77,7 @@ def bootstrap_argv(wanted: Distribution, platform: Platform, target: str) -> tup
         f"--architectures={_ARCHITECTURES[platform]}",
         # mmdebstrap copies the host's name and resolver for its own run.
         '--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf"',
+        *(native if native_tools else ()),
         wanted.suite,
         target,
     )

@@ -22,10 +22,10 @@ from metallize.model.assertion import Assertion
 from metallize.model.boot import Boot
 from metallize.model.catalogue import Layer
 from metallize.model.loaded import Profile
-from metallize.model.plan import BuildPlan, ImageStack
+from metallize.model.plan import BaseImage, BuildPlan, ImageStack, LayerBuild
 from metallize.model.profile import ImageFormat
 from metallize.model.report import BootReport
-from metallize.planner import NATIVE_ARGUMENT
+from metallize.planner import native_tools
 from metallize.planner import plan as make_plan
 from metallize.sources import LayerSource, read_layer
 from metallize.store import Store, Stored, write_json
@@ -74,17 +74,29 @@ def plan_of(profile: Profile, catalog: Catalog, options: Options) -> BuildPlan:
         rootfs=parts,
         tools=[read_layer(_folder_layer(folder)) for folder in (common, generator.folder)],
         seal=read_layer(_folder_layer(common / "seal")),
-        native=read_layer(
-            Layer(
-                name="native-tools",
-                path=common / "native" / "Dockerfile",
-                context=common / "native",
-                summary="tools of this host's architecture, so that the costly ones are not emulated (taken out again)",
-            )
-        ),
+        native=_native_source(common),
         host_platform=host_platform(),
         build_dir=options.build_dir or Path(profile.settings.build_dir),
     )
+
+
+def _native_source(common: Path) -> LayerSource:
+    return read_layer(
+        Layer(
+            name="native-tools",
+            path=common / "native" / "Dockerfile",
+            context=common / "native",
+            summary="tools of this host's architecture, so that the costly ones are not emulated (taken out again)",
+        )
+    )
+
+
+def native_tools_for(base: BaseImage, catalog: Catalog) -> LayerBuild | None:
+    """The layer of this host's own tools for a base of another architecture; None where it is of the same."""
+    if base.platform is host_platform():
+        return None
+    common = next(iter(catalog.generators.values())).folder.parent / "common"
+    return native_tools(_native_source(common), base, host_platform())
 
 
 def _folder_layer(folder: Path) -> Layer:
@@ -149,7 +161,7 @@ class _Images:
 
 def _build_images(plan: BuildPlan, engine: Engine, events: Events, *, fresh: bool) -> _Images:
     """Both stacks, side by side: the rootfs's and the generator's tools."""
-    base = bases.resolve(engine, plan.rootfs.base, events) if plan.rootfs.base else None
+    base = bases.resolve(engine, plan.rootfs.base, events, plan.native_tools) if plan.rootfs.base else None
     tools_base = bases.resolve(engine, plan.tools.base, events) if plan.tools.base else None
     with ThreadPoolExecutor(max_workers=1) as side:
         tools = side.submit(
@@ -190,11 +202,8 @@ def _build_stack(
                 building.cached()
                 image = found
             else:
-                if layer.native_base is not None:
-                    native = bases.resolve(engine, layer.native_base, events)
-                    given = {**layer.build_args, NATIVE_ARGUMENT: native.image.reference}
-                    layer = replace(layer, build_args=given)  # noqa: PLW2901 - the same layer, now complete
-                image = engine.build(layer, parent, stack.platform, building.output, fresh=fresh)
+                complete = bases.with_native_base(engine, layer, events)
+                image = engine.build(complete, parent, stack.platform, building.output, fresh=fresh)
         built.append(image)
         parent = image
     return tuple(built)

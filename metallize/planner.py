@@ -20,7 +20,6 @@ from metallize.model.profile import SUFFIX_FORMATS, Platform
 from metallize.sources import LayerSource
 
 SOURCE_ARGUMENT = "METALLIZE_SRC_IMG"
-NATIVE_ARGUMENT = "METALLIZE_NATIVE_IMG"
 TOOLS_BASE = "debian:trixie"
 """What the generators' own images stand on, whatever the profile's distribution is."""
 
@@ -191,8 +190,13 @@ def _with_native_tools(
     """The stack with the host's tools right above its base."""
     stack = _stack([rootfs[0], native, *rootfs[1:]], arguments, platform)
     assert stack.base is not None  # noqa: S101 - see _takes_native_tools
-    tools = replace(stack.layers[0], native_base=BaseImage(reference=stack.base.reference, platform=host))
-    return replace(stack, layers=(tools, *stack.layers[1:]))
+    return replace(stack, layers=(native_tools(native, stack.base, host), *stack.layers[1:]))
+
+
+def native_tools(native: LayerSource, base: BaseImage, host: Platform) -> LayerBuild:
+    """The layer with the building host's own tools, right above a base of another architecture."""
+    [layer] = _stack([base.reference, native], {}, base.platform).layers
+    return replace(layer, native_base=BaseImage(reference=base.reference, platform=host))
 
 
 def _app_layers(rootfs: Sequence[str | LayerSource], arguments: Mapping[str, str]) -> Iterator[AppLayer]:

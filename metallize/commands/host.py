@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from metallize import bases
-from metallize.catalog import host_platform
+from metallize import bases, pipeline
+from metallize.catalog import Catalog, host_platform
 from metallize.commands.shared import engine_of_host, out
 from metallize.doctor import examine
 from metallize.errors import ExitCode
@@ -31,8 +31,10 @@ def base(options: argparse.Namespace) -> int:
     """`metallize base REFERENCE`."""
     platform = Platform(options.platform) if options.platform else host_platform()
     renderer = choose(as_json=options.json, verbose=options.verbose)
+    wanted = BaseImage(reference=options.reference, platform=platform)
+    native = pipeline.native_tools_for(wanted, Catalog())
     with renderer, engine_of_host() as engine:
-        made = bases.bootstrap(engine, BaseImage(reference=options.reference, platform=platform), renderer)
+        made = bases.bootstrap(engine, wanted, renderer, native)
     if not options.json:
         out(f"{made.image.reference} ({made.image.size_bytes >> 20} MiB) stands in for {options.reference}")
     return ExitCode.DONE

@@ -105,17 +105,25 @@ class DockerEngine:
     def build(
         self, layer: LayerBuild, parent: ImageInfo | None, platform: Platform, output: Output, *, fresh: bool
     ) -> ImageInfo:
-        argv = ["--platform", str(platform), "--tag", layer.tag, "--file", str(layer.dockerfile)]
-        argv += ["--label", f"{PARENT_LABEL}={parent.id if parent else ''}"]
-        if parent:
-            argv += ["--build-arg", f"METALLIZE_SRC_IMG={parent.reference}"]
-        for name, value in layer.build_args.items():
-            argv += ["--build-arg", f"{name}={value}"]
+        argv = ["--tag", layer.tag, "--label", f"{PARENT_LABEL}={parent.id if parent else ''}"]
         argv += ["--no-cache"] if fresh else []
-        lines = self._build([*argv, str(layer.context)], output)
+        self._build_layer(layer, parent.reference if parent else "", platform, argv, output)
+        return self._must_have(layer.tag)
+
+    def export(self, layer: LayerBuild, stage: str, platform: Platform, archive: Path, output: Output) -> None:
+        argv = ["--target", stage, "--output", f'type=tar,"dest={archive}"']  # a CSV record: a path may hold a comma
+        self._build_layer(layer, "scratch", platform, argv, output)
+
+    def _build_layer(
+        self, layer: LayerBuild, parent: str, platform: Platform, argv: Sequence[str], output: Output
+    ) -> None:
+        words = [*argv, "--platform", str(platform), "--file", str(layer.dockerfile)]
+        given = {"METALLIZE_SRC_IMG": parent} if parent else {}
+        for name, value in {**given, **layer.build_args}.items():
+            words += ["--build-arg", f"{name}={value}"]
+        lines = self._build([*words, str(layer.context)], output)
         if lines is not None:
             raise buildkit.failure(layer, lines)
-        return self._must_have(layer.tag)
 
     def _build(self, argv: Sequence[str], output: Output) -> list[str] | None:
         """Run a build to its end; the lines it printed where it failed, None where it did not."""

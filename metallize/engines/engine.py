@@ -67,6 +67,10 @@ class Engine(Protocol):
         """Build one layer; `fresh` uses no cache."""
         ...
 
+    def export(self, layer: LayerBuild, stage: str, platform: Platform, archive: Path, output: Output) -> None:
+        """Build one stage of a layer's dockerfile and write its files into a tar archive."""
+        ...
+
     def assemble(self, assembly: Assembly, output: Output) -> None:
         """Seal the rootfs and stream it through the generator's container."""
         ...

@@ -123,3 +123,8 @@ class BuildPlan:
     @property
     def image(self) -> Path:
         return self.build_dir / self.file
+
+    @property
+    def native_tools(self) -> LayerBuild | None:
+        """The layer of the building host's own tools, where the rootfs is of another architecture."""
+        return next((layer for layer in self.rootfs.layers if layer.native_base), None)

@@ -52,6 +52,8 @@ class FakeEngine:
     images: dict[str, ImageInfo] = field(default_factory=dict)
     registry: dict[str, ImageInfo] = field(default_factory=dict)
     loaded: list[str] = field(default_factory=list)
+    exported: list[tuple[str, str, Platform]] = field(default_factory=list)
+    """For each archive of native tools: the image they are taken from, the stage, the platform they are for."""
     assembled: Callable[[Assembly], None] = lambda _assembly: None
     version: str = "0"
 
@@ -74,6 +76,10 @@ class FakeEngine:
         self, layer: LayerBuild, parent: ImageInfo | None, platform: Platform, output: Output, *, fresh: bool
     ) -> ImageInfo:
         raise NotImplementedError
+
+    def export(self, layer: LayerBuild, stage: str, platform: Platform, archive: Path, output: Output) -> None:
+        self.exported.append((layer.build_args["METALLIZE_NATIVE_IMG"], stage, platform))
+        archive.write_text("tools")
 
     def assemble(self, assembly: Assembly, output: Output) -> None:
         self.assembled(assembly)

@@ -12,7 +12,7 @@ from metallize.bases import Origin
 from metallize.bootstrap import base_tag, bootstrap_argv, distribution
 from metallize.errors import EngineError, HostError
 from metallize.events import Level, Note, Outcome, StepFinished, StepOutput
-from metallize.model.plan import BaseImage
+from metallize.model.plan import BaseImage, LayerBuild
 from metallize.model.profile import Platform
 
 from .conftest import FakeEngine, Recorder, image
@@ -85,6 +85,27 @@ def test_without_a_registry_debian_is_made_from_packages_and_said_so(record: Pat
     assert words[-1] == "trixie"
     assert "--architectures=amd64" in words
     assert not Path(target).parent.exists(), "the archive's folder is removed"
+
+
+def test_a_base_of_another_architecture_is_made_with_tools_of_this_hosts(record: Path) -> None:
+    foreign = BaseImage(reference="debian:trixie", platform=Platform.ARM64)
+    native = LayerBuild(
+        name="native-tools",
+        summary="x",
+        dockerfile=Path("Dockerfile"),
+        context=Path(),
+        build_args={},
+        tag="t:1",
+        native_base=TRIXIE,
+    )
+    engine, recorder = FakeEngine(images={TAG: image(TAG)}), Recorder()
+    base = bases.resolve(engine, foreign, recorder, native)
+    assert (base.origin, engine.loaded) == (Origin.BOOTSTRAP, ["metallize/base-debian:trixie-arm64"])
+    assert engine.exported == [(TAG, "tools", Platform.ARM64)]
+    words = record.read_text().splitlines()
+    unpacking = words.index(f'--extract-hook=tar -C "$1" --exclude=etc/apt -xf {Path(words[-1]).parent}/native.tar')
+    removing = words.index('--customize-hook=sh "$1/usr/local/lib/metallize-native/remove" "$1"')
+    assert 0 < unpacking < removing < words.index("trixie")
 
 
 def test_another_image_without_a_registry_is_an_error_with_the_reason() -> None:
