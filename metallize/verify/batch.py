@@ -117,10 +117,8 @@ class BatchResult:
 
     observations: tuple[Observation | None, ...]
     as_root: bool
-    settle_seconds: float
-    """How long it took from the script's start until the system had settled."""
     probing_seconds: float
-    """And from then to the script's end; 0 where that never came."""
+    """From when the system had settled to the script's end; 0 where that never came."""
     complete: bool
 
 
@@ -178,7 +176,6 @@ def read_batch(batch: Batch, stdout: bytes) -> BatchResult:
     return BatchResult(
         observations=tuple(found.get(number) for number in range(batch.probes)),
         as_root=start is not None and start[2] == b"0",
-        settle_seconds=float(settled[1]) - float(start[1]) if settled and start else 0.0,
         probing_seconds=float(ended[1]) - float(settled[1]) if settled and ended else 0.0,
         complete=ended is not None,
     )

@@ -55,7 +55,7 @@ def explain_ssh(seen: dict[str, Observation | None], problem: str, *, port: int 
     if EPHEMERAL_REFUSED in problem or re.search("refused the (password|key)|does not take", problem):
         if EPHEMERAL_REFUSED in problem:
             return f"sshd listens, but does not take the key that the firmware handed over: {_why_no_key(text)}"
-        if "password of" in problem and "passwordauthentication no" in text.get("settings", "").lower():
+        if "password" in problem and "passwordauthentication no" in text.get("settings", "").lower():
             return "sshd listens, but its configuration refuses passwords (PasswordAuthentication no)"
         return f"sshd listens, but the login was refused: {problem}"
     addresses = _listeners(text.get("sockets", ""), port)

@@ -46,23 +46,40 @@ INITRD = re.compile(r"boot/initrd\.img-(.+)")
 _DROPPED = re.compile("|".join(f"(?:{pattern})" for pattern, _ in DROPPED))
 _EMPTIED = re.compile(rf"(?:{'|'.join(EMPTIED)})/.")
 
-HOST_KEYS_UNIT = """\
-[Unit]
+HOST_KEYS_UNIT = r"""[Unit]
 Description=Make the SSH host keys of this machine
 Documentation=man:ssh-keygen(1)
 DefaultDependencies=no
 After=local-fs.target systemd-remount-fs.service
-Before=ssh.service sshd.service shutdown.target
+Before=ssh.service sshd.service sshd-keygen.service shutdown.target
 Conflicts=shutdown.target
 ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/usr/bin/ssh-keygen -A
+WorkingDirectory=/etc/ssh
+# An RSA key takes a small machine many seconds of its first boot, and no client needs it beside these two.
+# Where sshd's configuration names its keys, every kind is made.
+ExecStart=/bin/sh -ec '\
+  if grep -Eiqrs "^[[:space:]]*HostKey[[:space:]]" sshd_config sshd_config.d; then exec ssh-keygen -A; fi; \
+  for key in ssh_host_ecdsa_key ssh_host_ed25519_key; do \
+    [ ! -e $$key ] || continue; \
+    type=$${key#ssh_host_}; \
+    rm -f .$$key .$$key.pub; \
+    ssh-keygen -q -t $${type%%_key} -N "" -f .$$key; \
+    mv .$$key.pub $$key.pub; \
+    mv .$$key $$key; \
+  done'
 
 [Install]
 WantedBy=multi-user.target ssh.service
+"""
+
+HOST_KEYS_ONCE = """\
+# The distribution's own unit makes an RSA key too, wherever one is missing: metallize-ssh-host-keys.service has been.
+[Unit]
+ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
 """
 
 PRESET = """\
@@ -260,6 +277,9 @@ class Conversion:
             yield Addition(unit, HOST_KEYS_UNIT.encode())
             for wanting in ("multi-user.target", "ssh.service"):
                 yield Addition(f"etc/systemd/system/{wanting}.wants/{unit.rpartition('/')[2]}", symlink=f"/{unit}")
+            if self.has("usr/lib/systemd/system/sshd-keygen.service"):
+                once = "etc/systemd/system/sshd-keygen.service.d/metallize.conf"
+                yield Addition(once, HOST_KEYS_ONCE.encode())
         yield from self._app_units()
         yield from self.additions(self)
 

@@ -33,7 +33,8 @@ def firewall(disk: Disk) -> None:
 
 
 def no_host_keys(disk: Disk) -> None:
-    disk.mask("sshd-keygen.service")
+    for unit in ("metallize-ssh-host-keys.service", "sshd-keygen.service"):
+        disk.mask(unit)
     disk.remove(*(f"/etc/ssh/{name}" for name in disk.names("/etc/ssh") if name.startswith("ssh_host_")))
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 import tarfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from metallize_os import convert
-from metallize_os.convert import Addition, Conversion, ConversionError
+from metallize_os.convert import HOST_KEYS_UNIT, Addition, Conversion, ConversionError
 from metallize_os.tarstream import TarError
+
+from metallize.command import run
 
 from .test_tarstream import archive, member
 
@@ -175,6 +179,44 @@ def test_ssh_host_keys_are_made_where_there_is_a_server() -> None:
     assert wants == {"multi-user.target.wants", "ssh.service.wants"}
     assert {result[f"etc/systemd/system/{name}/{unit.rpartition('/')[2]}"].linkname for name in wants} == {f"/{unit}"}
     assert unit not in converted()[1]
+
+
+def test_the_distributions_own_unit_for_host_keys_finds_them_made() -> None:
+    once = "etc/systemd/system/sshd-keygen.service.d/metallize.conf"
+    sshd = member("usr/sbin/sshd", b"elf")
+    _, result = converted(sshd, member("usr/lib/systemd/system/sshd-keygen.service", b"unit"))
+    assert once in result
+    assert once not in converted(sshd)[1]
+
+
+@pytest.mark.parametrize(
+    ("configuration", "there", "made"),
+    [
+        ({}, (), ["-q -t ecdsa", "-q -t ed25519"]),
+        ({"sshd_config": "#HostKey /etc/ssh/ssh_host_rsa_key\n"}, ("ecdsa",), ["-q -t ed25519"]),
+        ({"sshd_config.d/own.conf": "  hostkey /etc/ssh/ssh_host_rsa_key\n"}, (), ["-A"]),
+    ],
+)
+def test_which_host_keys_are_made(
+    tmp_path: Path, configuration: dict[str, str], there: tuple[str, ...], made: list[str]
+) -> None:
+    (tmp_path / "sshd_config.d").mkdir()
+    for name, text in configuration.items():
+        (tmp_path / name).write_text(text)
+    for kind in there:
+        (tmp_path / f"ssh_host_{kind}_key").write_text("own")
+    script = 'echo "$1 $2 $3" | sed "s/ *$//" >>asked; for file do :; done; [ "$1" = -A ] || touch "$file" "$file.pub"'
+    (tmp_path / "ssh-keygen").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "ssh-keygen").chmod(0o755)
+    joined = HOST_KEYS_UNIT.replace("\\\n", " ")
+    (command,) = re.findall(r"^ExecStart=(.*)$", joined, re.MULTILINE)
+    words = shlex.split(command.replace("$$", "$").replace("%%", "%"))  # as systemd.service(5) reads it
+    run(words, cwd=tmp_path, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    assert (tmp_path / "asked").read_text().splitlines() == made
+    assert not list(tmp_path.glob(".ssh_host*"))
+    if "-A" not in made:
+        names = {path.name for path in tmp_path.glob("ssh_host_*")}
+        assert {"ssh_host_ed25519_key", "ssh_host_ed25519_key.pub", "ssh_host_ecdsa_key"} <= names
 
 
 def test_no_prompt_on_the_first_boot() -> None:

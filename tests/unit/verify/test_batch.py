@@ -98,7 +98,7 @@ def test_an_output_cut_short_leaves_what_had_come() -> None:
 def test_no_output_is_no_observation() -> None:
     batch = make_batch(["echo one"], password=None)
     assert read_batch(batch, b"") == BatchResult(
-        observations=(None,), as_root=False, settle_seconds=0.0, probing_seconds=0.0, complete=False
+        observations=(None,), as_root=False, probing_seconds=0.0, complete=False
     )
 
 

@@ -79,7 +79,8 @@ def test_the_cause_is_named(texts: dict[str, str], words: str) -> None:
 def test_a_refusal_is_no_matter_of_the_network() -> None:
     refused = "the SSH server refused the password of admin: Authentication failed."
     assert "was refused" in explain(refused)
-    assert "PasswordAuthentication no" in explain(refused, settings="passwordauthentication no\n")
+    for problem in (refused, "the SSH server does not take a password: it allows publickey"):
+        assert "PasswordAuthentication no" in explain(problem, settings="passwordauthentication no\n")
 
 
 def test_nothing_seen_is_survived() -> None:
