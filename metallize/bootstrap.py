@@ -63,7 +63,7 @@ def bootstrap_argv(
     `native_tools` is a tar archive of this host's own tools for a base of another architecture
     (generators/common/native): they do what would else be emulated, and are taken out again.
     """
-    native = (
+    native = native_tools and (
         # After the unpacking, which is not emulated, and before the first maintainer script, which is.
         f'--extract-hook=tar -C "$1" --exclude=etc/apt -xf {shlex.quote(native_tools)}',
         '--aptopt=DPkg::Path "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"',
@@ -77,7 +77,7 @@ def bootstrap_argv(
         f"--architectures={_ARCHITECTURES[platform]}",
         # mmdebstrap copies the host's name and resolver for its own run.
         '--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf"',
-        *(native if native_tools else ()),
+        *(native or ()),
         wanted.suite,
         target,
     )
