@@ -1,0 +1,151 @@
+"""The figures of boots: what verifying costs beside a bare QEMU, and what reading the console costs."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import yaml
+
+from bench.measuring import MIB, Bench, highest_memory
+from metallize.command import spawn
+from metallize.model.boot import ConsoleRules
+from metallize.qemu.console import SerialConsole
+from metallize.qemu.rules import Scanner
+from metallize.qemu.watch import BootWatch
+
+BOOT_SECONDS = 600
+
+
+def verify(bench: Bench) -> None:
+    """From QEMU's start to the verdict, against a bare QEMU with the same arguments up to `login:`."""
+    profile = bench.profile("debian13-livecd")
+    bench.metallize("build", profile)
+    for machine in ("seabios", "ovmf"):
+        bench.note(f"verify on {machine}, and a bare QEMU")
+        compare_with_bare(bench, f"verify / bare QEMU, {machine}", profile, machine, 1.25)
+
+
+def fifty_assertions() -> dict[str, dict[str, dict[str, object]]]:
+    """Fifty assertions of a dozen kinds, as a profile of some standing has them."""
+    folders = ["/etc", "/usr", "/var", "/home", "/opt", "/srv", "/root", "/boot", "/media", "/mnt"]
+    files = ["/etc/passwd", "/etc/group", "/etc/hostname", "/etc/hosts", "/etc/os-release", "/etc/ssh/sshd_config"]
+    services = ["ssh", "systemd-journald", "systemd-networkd", "systemd-logind", "systemd-resolved", "dbus"]
+    packages = ["systemd", "openssh-server", "sudo", "udev", "dbus", "iproute2", "kmod", "procps"]
+    return {
+        "file": {
+            **{name: {"exists": True, "filetype": "directory"} for name in folders},
+            **{name: {"exists": True, "owner": "root"} for name in files},
+        },
+        "service": {name: {"running": True} for name in services},
+        "package": {name: {"installed": True} for name in packages},
+        "user": {name: {"exists": True} for name in ("root", "admin", "nobody", "daemon")},
+        "group": {name: {"exists": True} for name in ("root", "sudo", "adm")},
+        "mount": {name: {"exists": True} for name in ("/", "/proc", "/sys")},
+        "process": {name: {"running": True} for name in ("systemd", "sshd")},
+        "kernel-param": {"kernel.ostype": {"value": "Linux"}, "net.ipv4.ip_forward": {"value": "0"}},
+        "port": {"tcp:22": {"listening": True}},
+        "interface": {"lo": {"exists": True}},
+        "command": {
+            "uname -s": {"exit-status": 0, "stdout": ["Linux"]},
+            "id -un root": {"exit-status": 0, "stdout": ["root"]},
+            "test -d /run/systemd/system": {"exit-status": 0},
+            "getent hosts localhost": {"exit-status": 0},
+        },
+    }
+
+
+def harness(bench: Bench) -> None:
+    """What fifty assertions cost over one way in alone, against a bare QEMU up to `login:`."""
+    bench.metallize("build", bench.profile("debian13-livecd"))
+    content = yaml.safe_load(bench.profile("debian13-livecd").read_text())
+    # As a fleet's gate does it: root, and a key of this boot alone. A password costs an emulated guest 2 s each time.
+    ways = {"ssh": {"user": "root", "key": "ephemeral"}, "login": {"user": "admin", "password": "admin"}}
+    for key, way, limit in (("ssh", "ssh", 1.10), ("login", "serial", 1.25)):
+        boot = {"machines": ["seabios"], key: ways[key], "assert": fifty_assertions()}
+        profile = bench.scratch / "debian13-livecd.yaml"
+        profile.write_text(yaml.safe_dump({**content, "boot": boot}, sort_keys=False))
+        bench.note(f"fifty assertions over {way}, and a bare QEMU")
+        compare_with_bare(bench, f"fifty assertions over {way} / bare QEMU", profile, "seabios", limit)
+
+
+def compare_with_bare(bench: Bench, name: str, profile: Path, machine: str, limit: float) -> None:
+    """Three verifications and three bare boots in turn; the best of each."""
+    ours, bare = [], []
+    for _ in range(3):
+        bench.metallize("verify", profile, "--machine", machine)
+        folder = max((bench.scratch / "build/runs/debian13-livecd" / machine).iterdir())
+        ours.append(float(json.loads((folder / "report.json").read_text())["seconds"]))
+        bare.append(seconds_to_login(folder / "repro.sh", bench.scratch / f"bare-{machine}.log"))
+    mine, floor = min(ours), min(bare)
+    bench.add(name, mine / floor, limit, "x", f"{mine:.1f} s / {floor:.1f} s, best of 3")
+
+
+def seconds_to_login(script: Path, log: Path) -> float:
+    """Boot by the run's own script and stop at the login prompt."""
+    start = time.monotonic()
+    seen = b""
+    scratch = {"TMPDIR": str(log.parent)}
+    with spawn(["sh", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=scratch) as process:
+        try:
+            assert process.stdout is not None
+            with selectors.DefaultSelector() as selector:
+                selector.register(process.stdout, selectors.EVENT_READ)
+                while b"login:" not in seen:
+                    left = BOOT_SECONDS - (time.monotonic() - start)
+                    if left <= 0 or not selector.select(left) or not (chunk := os.read(process.stdout.fileno(), 65536)):
+                        raise SystemExit(
+                            f"error: a bare QEMU showed no login prompt\n{seen[-2000:].decode(errors='replace')}"
+                        )
+                    seen += chunk
+            return time.monotonic() - start
+        finally:
+            # the shell and the QEMU under it
+            os.killpg(process.pid, signal.SIGKILL)
+            log.write_bytes(seen)
+
+
+def console(bench: Bench) -> None:
+    """25 MB of console at full speed: the processor time of all that reads, cleans, keeps and judges them."""
+    bench.note("25 MB of console, of several kinds")
+    kernel = (
+        b"[    1.234567] pci 0000:00:1f.2: BAR 4 [io  0x0600-0x0603]: assigned, as in every boot of this machine\r\n"
+    )
+    status = b"[\x1b[0;32m  OK  \x1b[0m] Started \x1b[0;1;39mssh.service\x1b[0m - OpenBSD Secure Shell server.\r\n"
+    floods = {
+        "a boot's text": kernel * 300 + status * 300,
+        "no newlines": b"x" * 60_000,
+        "only escapes": b"\x1b[0m\x1b[1;31m\x1b[K\x1b(B" * 3000,
+        "failing units": b"[FAILED] Failed to start a.service - A thing that fails each time.\r\n" * 800,
+        "near misses": b"app[412]: Kernel panic - not syncing: this is only what somebody says here\r\n" * 800,
+        "invalid UTF-8": bytes(range(128, 256)) * 400,
+    }
+    costs = {name: min(_flood_seconds(bench, flood) for _ in range(2)) for name, flood in floods.items()}
+    peak = highest_memory(os.getpid())
+    _flood_seconds(bench, floods["a boot's text"])
+    grown = max(0, highest_memory(os.getpid()) - peak)
+    made_of = ", ".join(f"{name} {25 / seconds:.0f} MB/s" for name, seconds in costs.items())
+    bench.add("25 MB of a boot's console", costs["a boot's text"], 1.25, "s", "processor time; 1.25 s are 20 MB/s")
+    bench.add("25 MB of the worst console", max(costs.values()), 3.0, "s", made_of)
+    bench.add("memory for 25 MB more of console", grown / MIB, 4, "MiB", "growth of the peak")
+
+
+def _flood_seconds(bench: Bench, flood: bytes, size_bytes: int = 25_000_000) -> float:
+    near, far = socket.socketpair()
+    watch = BootWatch(Scanner(ConsoleRules()), console_name="ttyS0")
+    watch.console_text("[    0.000000] Linux version 6.12\nWelcome to Debian!\n", "")
+    reader = SerialConsole(near, bench.scratch, watch)
+    reader.start()
+    start = time.process_time()
+    with far:
+        for _ in range(size_bytes // len(flood)):
+            far.sendall(flood)
+    reader.close()
+    watch.check()
+    return time.process_time() - start
