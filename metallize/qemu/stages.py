@@ -1,6 +1,7 @@
 """How long a stage of a boot may last, and how long it may print nothing: pure decisions over what was seen.
 
-All times are in seconds on a host of normal speed; the measured slowness of the host stretches each of them.
+All times are in seconds on a host of normal speed; the measured slowness of the host stretches each of them, but for
+the time in which the guest waits and has no work: a timer of its own runs as fast on every host.
 """
 
 from __future__ import annotations
@@ -96,6 +97,8 @@ class StageState:
     """Since something was printed last."""
     received_bytes: int
     console: str
+    idle: float = 0.0
+    """How much of `quiet` the guest is known to have spent waiting."""
     slowness: float = 1.0
     timeout: float = NORMAL_TIMEOUT
     """boot.timeout"""
@@ -126,14 +129,14 @@ def stage_limit(state: StageState) -> float:
     return max(base, state.lasted - state.job_age + left + JOB_GRACE_SECONDS * state.slowness)
 
 
-def silence_limit(state: StageState) -> float:
-    """How long the console may be silent, in seconds of this host."""
-    return SILENCE_SECONDS.get(state.stage, math.inf) * state.slowness
+def silence(state: StageState) -> float:
+    """How long the console has been silent, in seconds of a host of normal speed."""
+    return state.idle + (state.quiet - state.idle) / state.slowness
 
 
 def overdue(state: StageState) -> Overdue | None:
     """Whether the stage has lasted too long, or was silent too long."""
-    if state.quiet >= silence_limit(state):
+    if silence(state) >= SILENCE_SECONDS.get(state.stage, math.inf):
         if state.stage is Stage.FIRMWARE and _HANDED_OVER.match(state.last_line):
             return Overdue(
                 rule="bios-nothing-started",

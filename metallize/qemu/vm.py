@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -29,6 +30,7 @@ from metallize.qemu.argv import WRITABLE, GuestPlan, Ports, guest_argv, overlay_
 from metallize.qemu.board import copy_out
 from metallize.qemu.console import SerialConsole
 from metallize.qemu.descriptors import descriptor_path, nameless_file, socket_pair
+from metallize.qemu.effort import busy_seconds
 from metallize.qemu.qmp import QmpMonitor
 from metallize.qemu.seed import seed_image
 from metallize.qemu.tpm import with_tpm
@@ -156,7 +158,7 @@ def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch) -> Iterator[R
             raise _refused(argv, process, messages) or exc from exc
         forwards = monitor.forwards() if plan.forwards else {}
         console.start()
-        watch.switched_on()
+        watch.switched_on(partial(busy_seconds, process.pid))
         monitor.execute("cont")
         yield RunningGuest(plan=plan, folder=folder, console=console, monitor=monitor, watch=watch, forwards=forwards)
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 from metallize.deadline import Deadline
 from metallize.guest import GuestFailed
 from metallize.model.report import Finding, Severity, Stage, StageTime
+from metallize.qemu.effort import Busy, Idleness
 from metallize.qemu.findings import (
     CUT_LOGIN_PROMPT,
     LOGIN_PROMPT,
@@ -35,6 +36,8 @@ COMMAND_LINE_RULE = "kernel-command-line"
 COUNTDOWN_RULE = "grub-countdown"
 BOOTING_RULE = "grub-boots-an-entry"
 CUT_LOGIN = "login: ["
+LONG_SILENCE_SECONDS = 5.0
+"""From when on it is looked at whether a silent guest works or waits."""
 RESTS_PER_LOOK = 16.0
 """Whoever waits rests so many times longer than its look took."""
 
@@ -62,6 +65,7 @@ class BootWatch:
         self._clock = clock
         self._changed = threading.Condition()
         self._begun = self._last_output = self._last_progress = clock()
+        self._idleness = Idleness()
         self._ledger = Ledger(slowness=slowness, emulated=emulated)
         self._ledger.begun = self._begun
         self._stages: list[StageTime] = [StageTime(stage=Stage.QEMU, seconds=0.0)]
@@ -143,9 +147,10 @@ class BootWatch:
 
     # --- told ----------------------------------------------------------------------------------------------------
 
-    def switched_on(self) -> None:
-        """The guest runs from now on: all times count from here."""
+    def switched_on(self, busy: Busy = lambda: None) -> None:
+        """The guest runs from now on: all times count from here. `busy` says how long it has worked."""
         with self._changed:
+            self._idleness.busy = busy
             self._begun = self._last_output = self._last_progress = self._ledger.begun = self._clock()
 
     def reached(self, stage: Stage, seconds: float | None = None) -> None:
@@ -362,10 +367,12 @@ class BootWatch:
                 self._found(hit, "", now)
 
     def _look_at_clock(self, now: float) -> None:
+        quiet = now - self._last_output
         state = StageState(
             stage=self.stage,
             lasted=now - self._begun - self._stages[-1].seconds,
-            quiet=now - self._last_output,
+            quiet=quiet,
+            idle=self._idleness.seconds(self._last_output, now) if quiet > LONG_SILENCE_SECONDS else 0.0,
             received_bytes=self._received_bytes,
             console=self._console_name,
             slowness=self.slowness,

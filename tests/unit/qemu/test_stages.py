@@ -91,6 +91,16 @@ def test_a_job_extends_the_stage_up_to_its_own_limit() -> None:
     assert overdue(replace(endless, lasted=base + 120, job_age=100)) is not None
 
 
+def test_only_work_takes_longer_on_a_slow_host() -> None:
+    """A guest that waits does so by the same clock on every host."""
+    limit = SILENCE_SECONDS[Stage.KERNEL]
+    slow = replace(STATE, slowness=4.0, lasted=limit, quiet=limit)
+    assert overdue(slow) is None
+    assert overdue(replace(slow, idle=limit)) is not None
+    assert overdue(replace(slow, idle=limit - 1)) is None
+    assert overdue(replace(slow, idle=limit - 1, quiet=limit + 3)) is not None
+
+
 @pytest.mark.parametrize(
     ("stage", "received", "command_line", "words"),
     [

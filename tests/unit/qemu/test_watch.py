@@ -14,7 +14,7 @@ from metallize.model.boot import ConsoleRules
 from metallize.model.report import Finding, Severity, Stage
 from metallize.qemu.rules import Scanner
 from metallize.qemu.stages import SILENCE_SECONDS
-from metallize.qemu.watch import BootWatch
+from metallize.qemu.watch import LONG_SILENCE_SECONDS, BootWatch
 
 BOOT = """\
 SeaBIOS (version 1.16.2-debian-1.16.2-1)
@@ -175,6 +175,21 @@ def test_silence_names_the_port_and_scales_with_the_host() -> None:
     found = failure(watch, clock)
     assert found.rule == "silent-console"
     assert "console=ttyS0" in found.remedy
+
+
+@pytest.mark.parametrize(("share", "in_time"), [(0.0, 60), (1.0, 240), (None, 240)])
+def test_a_guest_that_waits_has_no_more_time_on_a_slow_host(share: float | None, in_time: int) -> None:
+    clock = Clock()
+    watch = make(clock, slowness=4.0)
+    watch.switched_on(lambda: None if share is None else share * clock.now)
+    watch.console_text("[    0.000000] Linux version 6.12\n", "")
+    begun = clock.now
+    for _ in range(in_time - 1):
+        clock.now += 1
+        watch.check()
+    clock.now += LONG_SILENCE_SECONDS + 1
+    assert failure(watch, clock).rule == "silent-console"
+    assert clock.now - begun < in_time + 10
 
 
 def test_a_silent_userspace_after_the_login_prompt_is_well() -> None:
