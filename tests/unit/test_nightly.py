@@ -40,6 +40,7 @@ BASE = BaseImage(reference="debian:trixie", platform=Platform.AMD64)
 @dataclass
 class _Plan:
     rootfs: Any = None
+    native_tools: Any = None
 
 
 @dataclass
