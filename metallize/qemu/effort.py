@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 Busy = Callable[[], float | None]
@@ -15,14 +16,14 @@ def busy_seconds(pid: int) -> float | None:
 
     None where the process is gone, or where the kernel does not tell (Documentation/scheduler/sched-stats.rst).
     """
-    total = 0
-    try:
+    total, told = 0, False
+    with suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
-            run, waited, _ = (thread / "schedstat").read_text().split()
-            total += int(run) + int(waited)
-    except (OSError, ValueError):
-        return None
-    return total / _NANOSECONDS
+            with suppress(OSError, ValueError):  # one that ends meanwhile takes its figures with it
+                run, waited, _ = (thread / "schedstat").read_text().split()
+                total += int(run) + int(waited)
+                told = True
+    return total / _NANOSECONDS if told else None
 
 
 class Idleness:
