@@ -26,7 +26,7 @@ from metallize.qemu.findings import (
 )
 from metallize.qemu.ledger import RESTART_REMEDY, Ledger
 from metallize.qemu.rules import Hit, Scanner
-from metallize.qemu.stages import NORMAL_TIMEOUT, Job, StageState, overdue, parse_job
+from metallize.qemu.stages import NORMAL_TIMEOUT, SILENCE_SECONDS, Job, StageState, overdue, parse_job
 
 T = TypeVar("T")
 
@@ -368,11 +368,13 @@ class BootWatch:
 
     def _look_at_clock(self, now: float) -> None:
         quiet = now - self._last_output
+        # Only where it makes a difference: this is asked ten times a second, and reads of every thread of QEMU.
+        matters = self.slowness > 1 and quiet > LONG_SILENCE_SECONDS and self.stage in SILENCE_SECONDS
         state = StageState(
             stage=self.stage,
             lasted=now - self._begun - self._stages[-1].seconds,
             quiet=quiet,
-            idle=self._idleness.seconds(self._last_output, now) if quiet > LONG_SILENCE_SECONDS else 0.0,
+            idle=self._idleness.seconds(self._last_output, now) if matters else 0.0,
             received_bytes=self._received_bytes,
             console=self._console_name,
             slowness=self.slowness,
