@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from metallize.errors import HostError
 from metallize.events import Event, Note
 from metallize.qemu.admission import SLOTS_VARIABLE, Capacity, admitted, capacity_of, fits, runtime_folder
-from metallize.qemu.turns import Holder, Need
+from metallize.qemu.turns import Holder, Need, head_of_the_line, opened_line
 
 GIB = 1 << 30
 SMALL = Need(what="a.iso on ovmf", cpus=2, memory_bytes=GIB)
@@ -109,6 +110,14 @@ def said(child: subprocess.Popen[str]) -> str:
     return child.stdout.readline().strip()
 
 
+def wait_for_a_line_of(length: int, folder: Path) -> None:
+    end = time.monotonic() + 30
+    with opened_line(folder) as line:
+        while len(line.taken()) < length:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+
 @pytest.fixture(autouse=True)
 def _one_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SLOTS_VARIABLE, "1")
@@ -141,9 +150,7 @@ def test_one_who_waits_and_is_killed_holds_nobody_up(tmp_path: Path) -> None:
     with started(tmp_path) as first:
         assert said(first) == "in"
         with started(tmp_path) as second:
-            end = time.monotonic() + 30
-            while not list(tmp_path.glob("waits-*")) and time.monotonic() < end:
-                time.sleep(0.01)
+            wait_for_a_line_of(1, tmp_path)
             second.send_signal(signal.SIGKILL)
             first.send_signal(signal.SIGKILL)
             begun = time.monotonic()
@@ -165,14 +172,45 @@ def test_who_came_first_is_served_first(tmp_path: Path) -> None:
         for number in range(3):
             argv = [sys.executable, "-c", program, str(line), "2", "0.05", str(order), str(number)]
             waiting.append(subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL))
-            end = time.monotonic() + 30
-            while len(list(line.glob("waits-*"))) <= number and time.monotonic() < end:
-                time.sleep(0.01)
+            wait_for_a_line_of(number + 1, line)
         first.kill()
         for child in waiting:
             assert child.wait(30) == 0
     assert order.read_text() == "012"
-    assert [path.name for path in line.iterdir()] == ["slot-0"]
+    assert sorted(path.name for path in line.iterdir()) == ["line", "slot-0"]
+
+
+def test_threads_of_one_process_wait_for_each_other_in_the_order_in_which_they_came(tmp_path: Path) -> None:
+    served: list[int] = []
+    seen: list[Holder | None] = []
+
+    def wait(number: int) -> None:
+        need = Need(what=f"guest {number}\n" * 99, cpus=1, memory_bytes=number)
+        with head_of_the_line(tmp_path, need, seen.append):
+            served.append(number)
+
+    threads = [threading.Thread(target=wait, args=(number,)) for number in range(6)]
+    with head_of_the_line(tmp_path, SMALL, seen.append):
+        for number, thread in enumerate(threads):
+            thread.start()
+            wait_for_a_line_of(number + 2, tmp_path)
+        time.sleep(0.3)
+    for thread in threads:
+        thread.join(10)
+    assert served == list(range(6))
+    ahead = {holder.memory_bytes: holder for holder in seen if holder}
+    assert ahead.keys() == {SMALL.memory_bytes, *range(5)}
+    assert ahead[SMALL.memory_bytes] == Holder(pid=os.getpid(), what=SMALL.what, memory_bytes=SMALL.memory_bytes)
+    assert ahead[4].what.startswith("guest 4\nguest 4\n")
+
+
+def test_a_line_that_has_become_empty_starts_at_its_front(tmp_path: Path) -> None:
+    for _ in range(3):
+        with head_of_the_line(tmp_path, SMALL, lambda _: None):
+            pass
+    size = (tmp_path / "line").stat().st_size
+    with head_of_the_line(tmp_path, SMALL, lambda _: None):
+        assert (tmp_path / "line").stat().st_size == size
 
 
 def test_with_no_limit_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +227,7 @@ def test_nothing_is_left_but_the_lock_files(tmp_path: Path) -> None:
     for _ in range(20):
         with admitted(SMALL, Recorder(), folder=tmp_path):
             pass
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["slot-0"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["line", "slot-0"]
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
