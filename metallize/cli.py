@@ -98,12 +98,12 @@ def _add_verify(verbs: argparse._SubParsersAction[_Parser]) -> None:
 def _add_flash(verbs: argparse._SubParsersAction[_Parser]) -> None:
     flash = verbs.add_parser(
         "flash",
-        help="write an image to a card, stick or disk and read it back; alone: list removable disks",
+        help="write an image to a card, stick or disk and read it back; without DEVICE: list what could be written to",
     )
     flash.add_argument("image", nargs="?", type=Path, metavar="IMAGE")
     flash.add_argument("device", nargs="?", type=Path, metavar="DEVICE", help="a disk (/dev/sdb) or a file")
     flash.add_argument("--yes", action="store_true", help="do not ask: everything on the device is lost")
-    flash.add_argument("--any-disk", action="store_true", help="also a disk that is not removable")
+    flash.add_argument("--any-disk", action="store_true", help="take and list also disks that are not removable")
     _common(flash)
     flash.set_defaults(run=flashing.flash)
 

@@ -37,17 +37,21 @@ def flash(options: argparse.Namespace) -> int:
 
 
 def _list_disks(options: argparse.Namespace) -> int:
-    found = [disk for disk in flashing.disks() if disk.removable and not disk.uses]
+    free = [disk for disk in flashing.disks() if not disk.uses and not disk.read_only]
+    found = [disk for disk in free if disk.removable or options.any_disk]
     for disk in found:
         if options.json:
             content = {"device": str(disk.path), "size": disk.size_bytes, "model": disk.model}
             JsonLines(sys.stdout).write({"event": "disk", **content})
         else:
             out(str(disk))
-    if options.image is not None:
-        raise UsageError(f"where to write {options.image}?", hint="metallize flash IMAGE DEVICE")
     if not found:
-        err("no removable disk that is not in use")
+        err(f"no {'disk' if options.any_disk else 'removable disk'} that is not in use")
+    if len(free) > len(found):
+        err(f"{len(free) - len(found)} that cannot be taken out: --any-disk lists and takes them too")
+    if options.image is not None:
+        which = ": one of those above, or a file" if found else " (a disk or a file)"
+        raise UsageError(f"where to write {options.image}?", hint=f"metallize flash {options.image} DEVICE{which}")
     return ExitCode.DONE
 
 

@@ -115,8 +115,26 @@ def test_a_mounted_device_a_small_one_and_a_busy_one(cli: Cli, image: Path, tmp_
     assert sha256_of(backing) == before
 
 
-def test_what_could_be_written_to_is_listed(cli: Cli) -> None:
-    done = cli("flash", "--json")
+@pytest.mark.parametrize("options", [(), ("--any-disk",)], ids=["removable", "any"])
+def test_what_could_be_written_to_is_listed(cli: Cli, image: Path, options: tuple[str, ...]) -> None:
+    """And so it is for one who names the image alone, and then has to say where."""
+    free = [disk for disk in disks() if not disk.uses and not disk.read_only]
+    meant = {str(disk.path) for disk in free if disk.removable or options}
+    done = cli("flash", "--json", *options)
     assert done.status == 0
-    listed = {json.loads(line)["device"] for line in done.stdout.splitlines()}
-    assert listed == {str(disk.path) for disk in disks() if disk.removable and not disk.uses}
+    assert {json.loads(line)["device"] for line in done.stdout.splitlines()} == meant
+    assert ("--any-disk lists" in done.stderr) == (len(meant) < len(free))
+    asked = cli("flash", image, *options)
+    assert asked.status == 2
+    assert f"where to write {image}?" in asked.stderr
+    assert {line.split()[0] for line in asked.stdout.splitlines()} == meant
+
+
+@LOOPS
+def test_a_loop_device_is_listed_while_nothing_uses_it(cli: Cli, tmp_path: Path) -> None:
+    backing = tmp_path / "backing"
+    with backing.open("wb") as file:
+        file.truncate(8 * MIB)
+    with loop_over(backing) as device:
+        assert f"{device}  0.0 GB  loop device over {backing}\n" in cli("flash").stdout
+    assert str(backing) not in cli("flash").stdout
