@@ -188,8 +188,12 @@ class Ledger:
             self._findings.append(self.fatal.weighed(Severity.WARNING))
             self.fatal = None
 
-    def grace_is_over(self, now: float, last_progress: float) -> None:
-        """A stall after which nothing went on, or a second beginning that nobody asked for, ends the boot."""
+    def grace_is_over(self, now: float, last_progress: float, silence: float) -> None:
+        """A stall after which nothing went on, or a second beginning that nobody asked for, ends the boot.
+
+        `silence`: how long nothing was printed, in seconds of a host of normal speed. A guest that only waits gets
+        no more of them on a slow host.
+        """
         restart, latest = self._restart, kernel_time(self.recent)
         if restart is not None and now >= restart.due:
             self._restart = None
@@ -198,9 +202,11 @@ class Ledger:
                 self.fatal = restart
                 return
         stall = self.stall
-        if stall is not None and now >= max(stall.due, last_progress + STALL_GRACE_SECONDS * self._slowness):
+        due = 0.0 if stall is None else max(stall.due, last_progress + STALL_GRACE_SECONDS * self._slowness)
+        if stall is not None and (now >= due or silence >= STALL_GRACE_SECONDS):
             self.stall = None
             self.fatal = stall.weighed(Severity.FATAL)
+            self.fatal.due = now
 
     # --- snapshots -------------------------------------------------------------------------------------------------
 

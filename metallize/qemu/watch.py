@@ -26,7 +26,7 @@ from metallize.qemu.findings import (
 )
 from metallize.qemu.ledger import RESTART_REMEDY, Ledger
 from metallize.qemu.rules import Hit, Scanner
-from metallize.qemu.stages import NORMAL_TIMEOUT, SILENCE_SECONDS, Job, StageState, overdue, parse_job
+from metallize.qemu.stages import NORMAL_TIMEOUT, SILENCE_SECONDS, Job, StageState, overdue, parse_job, silence
 
 T = TypeVar("T")
 
@@ -346,10 +346,11 @@ class BootWatch:
         ledger.look(now)
         if ledger.fatal is None:
             self._look_at_prompt(now)
+        state = self._state(now)
         if ledger.fatal is None:
-            ledger.grace_is_over(now, self._last_progress)
+            ledger.grace_is_over(now, self._last_progress, silence(state))
         if ledger.fatal is None:
-            self._look_at_clock(now)
+            self._look_at_clock(state, now)
         if ledger.fatal is not None and now >= ledger.fatal.due:
             raise GuestFailed(ledger.fatal.complete())
 
@@ -366,11 +367,12 @@ class BootWatch:
             for hit in self._scanner.match(self._partial):
                 self._found(hit, "", now)
 
-    def _look_at_clock(self, now: float) -> None:
+    def _state(self, now: float) -> StageState:
+        """Where the boot is."""
         quiet = now - self._last_output
         # Only where it makes a difference: this is asked ten times a second, and reads of every thread of QEMU.
         matters = self.slowness > 1 and quiet > LONG_SILENCE_SECONDS and self.stage in SILENCE_SECONDS
-        state = StageState(
+        return StageState(
             stage=self.stage,
             lasted=now - self._begun - self._stages[-1].seconds,
             quiet=quiet,
@@ -384,6 +386,8 @@ class BootWatch:
             command_line=self._command_line,
             last_line=next((line for line in reversed(self._ledger.recent) if line.strip()), ""),
         )
+
+    def _look_at_clock(self, state: StageState, now: float) -> None:
         late = overdue(state)
         if late is None:
             return

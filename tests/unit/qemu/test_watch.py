@@ -145,6 +145,21 @@ def test_a_stall_with_no_progress_fails() -> None:
     assert (found.rule, found.stage) == ("grub-error", Stage.LOADER)
 
 
+def test_a_stall_of_a_guest_that_waits_is_its_end_before_the_silence_is() -> None:
+    """On a host so slow that a stall's whole grace is longer than a silence may be."""
+    clock = Clock()
+    watch = make(clock, slowness=9.0)
+    watch.switched_on(lambda: 1.0)
+    watch.console_text(BOOT + "[   33.6] INFO: task systemd:1 blocked for more than 5 seconds.\n", "")
+    for _ in range(20):
+        clock.now += 1
+        watch.check()
+    clock.now += 5
+    found = failure(watch, clock)
+    assert (found.rule, found.stage) == ("kernel-hung-task", Stage.KERNEL)
+    assert found.cause == "a process has been stuck in the kernel: systemd:1"
+
+
 def test_a_prompt_counts_when_nothing_follows_it() -> None:
     clock = Clock()
     watch = make(clock)
