@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from metallize import __version__, bases, pipeline
+from metallize import __version__, bases, images, pipeline
 from metallize.catalog import Catalog
 from metallize.engines.engine import Engine
 from metallize.errors import (
@@ -137,7 +137,7 @@ def _one(
             yield _nothing(night, name, Outcome.BROKEN, "build", exc), None
         else:
             for report in reports:
-                versions = _versions(pipeline.papers(profile, options, report.sha256))
+                versions = _versions(images.papers(profile, options, report.sha256))
                 yield history.entry_of(report, night=night, profile=name, versions=versions), report
 
 
@@ -184,7 +184,7 @@ def _boot(
         return [report for report in exc.reports if isinstance(report, BootReport)]
     if built.reports:
         return built.reports
-    return pipeline.verify_built(profile, catalog, events, replace(options, fresh=False))
+    return images.verify_built(profile, catalog, events, replace(options, fresh=False))
 
 
 def _versions(papers: Mapping[str, object]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from metallize import pipeline, verification
+from metallize import images, verification
 from metallize.commands.shared import catalog_of, profile_of, profiles_of, settings_of, show_reports
 from metallize.config import load_steps
 from metallize.errors import ExitCode, UsageError
@@ -27,7 +27,7 @@ def verify(options: argparse.Namespace) -> int:
             login = Login(user=options.user, password=options.password or "")
             boot = boot.model_copy(update={"login": login, "ssh": Ssh(user=options.user, password=options.password)})
         with renderer:
-            reports = pipeline.verify_image(
+            reports = images.verify_image(
                 options.image, catalog, renderer, settings, boot=boot, suites=options.assertions
             )
     else:
@@ -35,7 +35,7 @@ def verify(options: argparse.Namespace) -> int:
             raise UsageError("--steps goes with --image", hint="in a profile they stand under boot.steps")
         profiles = profiles_of(options, catalog)
         with renderer:
-            each = [pipeline.verify_built(profile, catalog, renderer, settings) for profile in profiles]
+            each = [images.verify_built(profile, catalog, renderer, settings) for profile in profiles]
         reports = tuple(report for some in each for report in some)
     show_reports(reports, renderer)
     if not all(report.passed for report in reports):
@@ -49,9 +49,9 @@ def boot(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     if options.target.suffix in {".yaml", ".yml"} or not options.target.exists():
         options.profile = options.target
-        request = pipeline.bootable(profile_of(options, catalog), catalog, settings)
+        request = images.bootable(profile_of(options, catalog), catalog, settings)
     else:
-        request = pipeline.requests_for_image(options.target, catalog, settings, boot=Boot(), assertions=())[0]
+        request = images.requests_for_image(options.target, catalog, settings, boot=Boot(), assertions=())[0]
     verification.require_emulators([request.machine])
     status = boot_interactive(
         image=request.image,

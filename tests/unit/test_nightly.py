@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from metallize import bases, cli, pipeline
+from metallize import bases, cli, images, pipeline
 from metallize.catalog import Catalog
 from metallize.errors import (
     EngineError,
@@ -58,7 +58,7 @@ class Builds:
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(pipeline, "prepare", self._prepare)
         monkeypatch.setattr(pipeline, "build", self._build)
-        monkeypatch.setattr(pipeline, "verify_built", lambda *_args: self.booted_again)
+        monkeypatch.setattr(images, "verify_built", lambda *_args: self.booted_again)
         monkeypatch.setattr(bases, "resolve", self._resolve)
 
     def _prepare(self, given: Profile, *_args: object, verified: bool) -> _Plan:
