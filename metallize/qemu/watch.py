@@ -14,7 +14,8 @@ from typing import TypeVar
 from metallize.deadline import Deadline
 from metallize.guest import GuestFailed
 from metallize.model.report import Finding, Severity, Stage, StageTime
-from metallize.qemu.effort import Busy, Idleness
+from metallize.qemu.course import Course
+from metallize.qemu.effort import Busy
 from metallize.qemu.findings import (
     CUT_LOGIN_PROMPT,
     LOGIN_PROMPT,
@@ -26,7 +27,7 @@ from metallize.qemu.findings import (
 )
 from metallize.qemu.ledger import RESTART_REMEDY, Ledger
 from metallize.qemu.rules import Hit, Scanner
-from metallize.qemu.stages import NORMAL_TIMEOUT, SILENCE_SECONDS, Job, StageState, overdue, parse_job, silence
+from metallize.qemu.stages import NORMAL_TIMEOUT, StageState, overdue, parse_job, silence
 
 T = TypeVar("T")
 
@@ -36,8 +37,6 @@ COMMAND_LINE_RULE = "kernel-command-line"
 COUNTDOWN_RULE = "grub-countdown"
 BOOTING_RULE = "grub-boots-an-entry"
 CUT_LOGIN = "login: ["
-LONG_SILENCE_SECONDS = 5.0
-"""From when on it is looked at whether a silent guest works or waits."""
 RESTS_PER_LOOK = 16.0
 """Whoever waits rests so many times longer than its look took."""
 
@@ -57,27 +56,18 @@ class BootWatch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._scanner = scanner
-        self._console_name = console_name
-        self._timeout = timeout
         self.slowness = slowness
         self.network_started = False
         self._on_stage = on_stage
         self._clock = clock
         self._changed = threading.Condition()
-        self._begun = self._last_output = self._last_progress = clock()
-        self._idleness = Idleness()
+        self._course = Course(console_name=console_name, slowness=slowness, timeout=timeout, now=clock())
         self._ledger = Ledger(slowness=slowness, emulated=emulated)
-        self._ledger.begun = self._begun
-        self._stages: list[StageTime] = [StageTime(stage=Stage.QEMU, seconds=0.0)]
-        self._job: Job | None = None
-        self._job_shown = 0.0
-        self._command_line = ""
+        self._ledger.begun = self._course.begun
         self._stamped = False
-        self._received_bytes = 0
         self._reset_expected = False
         self._resets = 0
         self._early_reset = False
-        self._outputs = 0
         self._reset_output = -1
         self._ending = False
         self._partial = ""
@@ -87,16 +77,16 @@ class BootWatch:
 
     @property
     def stage(self) -> Stage:
-        return self._stages[-1].stage
+        return self._course.stage
 
     @property
     def stages(self) -> tuple[StageTime, ...]:
         with self._changed:
-            return tuple(self._stages)
+            return tuple(self._course.stages)
 
     @property
     def seconds(self) -> float:
-        return self._clock() - self._begun
+        return self._clock() - self._course.begun
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -150,13 +140,14 @@ class BootWatch:
     def switched_on(self, busy: Busy = lambda: None) -> None:
         """The guest runs from now on: all times count from here. `busy` says how long it has worked."""
         with self._changed:
-            self._idleness.busy = busy
-            self._begun = self._last_output = self._last_progress = self._ledger.begun = self._clock()
+            self._course.idleness.busy = busy
+            self._course.switched_on(self._clock())
+            self._ledger.begun = self._course.begun
 
     def reached(self, stage: Stage, seconds: float | None = None) -> None:
         """A stage was seen to begin: now, or so long after power-on."""
         with self._changed:
-            self._reach(stage, self._clock() if seconds is None else self._begun + seconds)
+            self._reach(stage, self._clock() if seconds is None else self._course.begun + seconds)
             self._changed.notify_all()
 
     def expect_reset(self) -> None:
@@ -166,16 +157,15 @@ class BootWatch:
     def kept(self) -> Kept:
         """What is known of the guest as it is now, for when it is put back to this moment."""
         with self._changed:
-            return self._ledger.kept(tuple(self._stages), self._resets)
+            return self._ledger.kept(tuple(self._course.stages), self._resets)
 
     def put_back(self, kept: Kept) -> tuple[Finding, ...]:
         """The guest is what it was then: whatever it has shown since is forgotten, and returned."""
         with self._changed:
             since = self._ledger.put_back(kept)
-            self._stages, self._job = list(kept.stages), None
+            self._course.put_back(kept.stages, self._clock())
             self._resets, self._reset_expected = kept.resets, False
             self._partial = ""
-            self._last_output = self._last_progress = self._clock()
             self._changed.notify_all()
             return since
 
@@ -192,9 +182,7 @@ class BootWatch:
         """So many bytes came on the serial port, whatever they mean."""
         with self._changed:
             now = self._clock()
-            self._last_output = now
-            self._received_bytes += count
-            self._outputs += 1
+            self._course.printed(now, count)
             if self.stage is Stage.QEMU:
                 self._reach(Stage.FIRMWARE, now)
 
@@ -202,8 +190,7 @@ class BootWatch:
         """Whole lines that came, and the line as far as it has come."""
         now = self._clock()
         with self._changed:
-            self._last_output = now
-            self._outputs += 1
+            self._course.printed(now)
             if self.stage is Stage.QEMU:
                 self._reach(Stage.FIRMWARE, now)
             if text:
@@ -216,7 +203,7 @@ class BootWatch:
         """Whole lines that came on another port than the console's."""
         now = self._clock()
         with self._changed:
-            self._last_output = now
+            self._course.last_output = now
             self._lines(text, now)
             self._changed.notify_all()
 
@@ -282,16 +269,15 @@ class BootWatch:
     def _progress(self, hit: Hit, text: str, now: float) -> None:
         rule, stage = hit.rule, self.stage
         if rule.id == JOB_RULE:
-            self._last_progress = self._job_shown = now
-            self._job = parse_job(hit.line) or self._job
+            self._course.job_shown(parse_job(hit.line), now)
         elif rule.id == COUNTDOWN_RULE:
-            self._last_progress = now
+            self._course.got_on(now)
         elif rule.id == BOOTING_RULE and self._ledger.at_menu:
             self._ledger.stall = None
         elif rule.id == BANNER_RULE:
             self._stamped = rule.stamped is not None and rule.stamped.search(hit.line) is not None
         elif rule.id == COMMAND_LINE_RULE:
-            self._command_line = hit.line
+            self._course.command_line = hit.line
         if rule.reaches is None:
             return
         if rule.restarts and stage.rank > rule.reaches.rank:
@@ -304,20 +290,16 @@ class BootWatch:
             self._reach(Stage.LOGIN, when)
 
     def _reach(self, stage: Stage, now: float) -> None:
-        if stage.rank <= self.stage.rank:
-            return
-        self._stages.append(StageTime(stage=stage, seconds=max(now - self._begun, self._stages[-1].seconds)))
-        self._on_stage(self._stages[-1])
-        self._last_progress = now
-        self._job = None
-        self._ledger.went_on()
+        if self._course.reach(stage, now):
+            self._on_stage(self._course.stages[-1])
+            self._ledger.went_on()
 
     def _was_reset(self) -> None:
         with self._changed:
-            if self._reset_output == self._outputs:
+            if self._reset_output == self._course.outputs:
                 return  # a kernel tries several ways to reset, and the first has not taken effect before the second
             self._resets += 1
-            self._reset_output = self._outputs
+            self._reset_output = self._course.outputs
             now = self._clock()
             early = self.stage.rank <= Stage.LOADER.rank
             if self._reset_expected or (early and not self._early_reset):
@@ -326,11 +308,8 @@ class BootWatch:
                 self._reset_expected = False
                 self.network_started = False
                 self._ledger.reset()
-                self._job = None
-                self._command_line = ""
                 self._stamped = False
-                self._stages = [StageTime(stage=Stage.QEMU, seconds=now - self._begun)]
-                self._last_output = self._last_progress = now
+                self._course.begin_again(now)
                 self._changed.notify_all()
                 return
         self.fail(
@@ -346,9 +325,10 @@ class BootWatch:
         ledger.look(now)
         if ledger.fatal is None:
             self._look_at_prompt(now)
-        state = self._state(now)
+        last_line = next((line for line in reversed(ledger.recent) if line.strip()), "")
+        state = self._course.state(now, last_line)
         if ledger.fatal is None:
-            ledger.grace_is_over(now, self._last_progress, silence(state))
+            ledger.grace_is_over(now, self._course.last_progress, silence(state))
         if ledger.fatal is None:
             self._look_at_clock(state, now)
         if ledger.fatal is not None and now >= ledger.fatal.due:
@@ -356,36 +336,16 @@ class BootWatch:
 
     def _look_at_prompt(self, now: float) -> None:
         """The line that was begun, once nothing has followed it for a while."""
-        quiet = now - self._last_output
+        quiet = now - self._course.last_output
         if not self._partial or quiet < LOGIN_QUIET_SECONDS:
             return
         lines = (self._partial, self._scanner.head + self._partial)
         if any(len(line) < SHOWN_CHARACTERS and LOGIN_PROMPT.search(line) for line in lines):
-            self._prompted(self._last_output)
+            self._prompted(self._course.last_output)
         if quiet >= PROMPT_QUIET_SECONDS and self._partial_seen != self._partial:
             self._partial_seen = self._partial
             for hit in self._scanner.match(self._partial):
                 self._found(hit, "", now)
-
-    def _state(self, now: float) -> StageState:
-        """Where the boot is."""
-        quiet = now - self._last_output
-        # Only where it makes a difference: this is asked ten times a second, and reads of every thread of QEMU.
-        matters = self.slowness > 1 and quiet > LONG_SILENCE_SECONDS and self.stage in SILENCE_SECONDS
-        return StageState(
-            stage=self.stage,
-            lasted=now - self._begun - self._stages[-1].seconds,
-            quiet=quiet,
-            idle=self._idleness.seconds(self._last_output, now) if matters else 0.0,
-            received_bytes=self._received_bytes,
-            console=self._console_name,
-            slowness=self.slowness,
-            timeout=self._timeout,
-            job=self._job,
-            job_age=now - self._job_shown,
-            command_line=self._command_line,
-            last_line=next((line for line in reversed(self._ledger.recent) if line.strip()), ""),
-        )
 
     def _look_at_clock(self, state: StageState, now: float) -> None:
         late = overdue(state)
@@ -397,6 +357,6 @@ class BootWatch:
             severity=Severity.FATAL,
             cause=late.cause,
             remedy=late.remedy,
-            seconds=now - self._begun,
+            seconds=now - self._course.begun,
         )
         self._ledger.fatal = Seen(finding, now, (*self._ledger.recent,))

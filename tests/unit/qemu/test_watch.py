@@ -12,9 +12,10 @@ from metallize.deadline import Deadline
 from metallize.guest import GuestFailed
 from metallize.model.boot import ConsoleRules
 from metallize.model.report import Finding, Severity, Stage
+from metallize.qemu.course import LONG_SILENCE_SECONDS
 from metallize.qemu.rules import Scanner
 from metallize.qemu.stages import SILENCE_SECONDS
-from metallize.qemu.watch import LONG_SILENCE_SECONDS, BootWatch
+from metallize.qemu.watch import BootWatch
 
 BOOT = """\
 SeaBIOS (version 1.16.2-debian-1.16.2-1)
