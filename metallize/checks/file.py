@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from shlex import quote
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from metallize.checks.claims import CONTENTS, Attribute, Fields, Unseen, judge_existing, read_fields
 from metallize.checks.decoding import Expected, ExpectedBool, ExpectedLines, ExpectedMode, ExpectedNumber
-from metallize.checks.kind import Claim, Observation, ResourceKind
+from metallize.checks.kind import Claim, Observation, ResourceKind, Together
 from metallize.model.kind import ResourceOptions
 
 _SUMS = ("md5", "sha256", "sha512")
@@ -83,19 +83,20 @@ else
   echo "filetype $t"
   [ "$t" = symlink ] && echo "linked-to $(readlink -- "$p")"
 """
-_STAT = """  stat -c 'mode %a
+_FORMAT = """mode %a
 size %s
 uid %u
 gid %g
 owner %U
-group %G' -- "$p"
+group %G"""
+_STAT = f"""  stat -c '{_FORMAT}' -- "$p"
 """
 _STATED = ("mode", "size", "uid", "gid", "owner", "group")
 
 
 def _observe(resource: str, options: FileOptions) -> str:
     parts = [_variable(_path(resource, options)), _LOOK]
-    if any(getattr(options, name) is not None for name in _STATED):
+    if _is_stated(options):
         parts.append(_STAT)
     parts += [
         f'  s=$({name}sum < "$p") && echo "{name} ${{s%% *}}"\n' for name in _SUMS if getattr(options, name) is not None
@@ -105,6 +106,34 @@ def _observe(resource: str, options: FileOptions) -> str:
             f'  if c=$(cat -- "$p" 2>&1 >/dev/null); then echo {CONTENTS}; cat -- "$p"; else echo "unread $c"; fi\n'
         )
     return "\n".join([parts[0], "".join(parts[1:]) + "fi\n:"])
+
+
+def _is_stated(options: FileOptions) -> bool:
+    """Whether something is asserted that only stat(1) tells."""
+    return any(getattr(options, name) is not None for name in _STATED)
+
+
+def _together_key(resource: str, options: FileOptions) -> str | None:
+    read = options.contents is not None or options.contains is not None
+    summed = any(getattr(options, name) is not None for name in _SUMS)
+    path = _path(resource, options)
+    return None if read or summed or path.startswith("~") else path
+
+
+def _observe_together(files: Sequence[tuple[str, FileOptions]]) -> str:
+    looks = [f"look {path}" + (' && set -- "$@" "$p"' if _is_stated(options) else "") for path, options in files]
+    return f"""look() {{
+at "$1"
+p=$1
+{_LOOK}fi
+[ -n "$t" ]
+}}
+set --
+{chr(10).join(looks)}
+[ $# = 0 ] || stat -c "
+$METALLIZE_AT %n
+{_FORMAT}" -- "$@"
+:"""
 
 
 def _mode(fields: Fields) -> str | Unseen:
@@ -147,4 +176,5 @@ KIND = ResourceKind(
     observe=_observe,
     compare=_compare,
     refusal=_refuse,
+    together=Together(key=_together_key, observe=_observe_together),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from shlex import quote
 from typing import Annotated
 
@@ -10,7 +10,8 @@ from pydantic import Field
 
 from metallize.checks.claims import Attribute, Unseen, judge_existing
 from metallize.checks.decoding import ExpectedBool, ExpectedNumber
-from metallize.checks.kind import Claim, Observation, ResourceKind
+from metallize.checks.kind import Claim, Observation, ResourceKind, Together
+from metallize.checks.probing import entries
 from metallize.model.kind import ResourceOptions
 
 
@@ -36,6 +37,14 @@ done
 echo done"""
 
 
+def _together_key(resource: str, options: GroupOptions) -> str | None:
+    return options.groupname or resource
+
+
+def _observe_together(groups: Sequence[tuple[str, GroupOptions]]) -> str:
+    return entries("group", [name for name, _ in groups])
+
+
 def _compare(resource: str, options: GroupOptions, observation: Observation) -> Iterator[Claim]:
     lines = observation.stdout.splitlines()
     entry = next((line.removeprefix("group ").split(":") for line in lines if line.startswith("group ")), [])
@@ -55,5 +64,6 @@ KIND = ResourceKind(
     example="sudo:\n  exists: true\n  gid: 27\n",
     observe=_observe,
     compare=_compare,
+    together=Together(key=_together_key, observe=_observe_together),
     refusal=_refuse,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from shlex import quote
 from typing import Annotated
@@ -12,7 +12,7 @@ from pydantic import Field
 
 from metallize.checks.claims import Attribute, Unseen, judge_existing
 from metallize.checks.decoding import Expected, ExpectedBool, ExpectedNumber
-from metallize.checks.kind import Claim, Observation, ResourceKind
+from metallize.checks.kind import Claim, Observation, ResourceKind, Together
 from metallize.checks.probing import limited, patience
 from metallize.model.kind import Milliseconds, ResourceOptions
 
@@ -58,6 +58,18 @@ def _observe(resource: str, options: MountOptions) -> str:
         limit = options.timeout or _DEFAULT_TIMEOUT
         usage = f"{patience(limit)}{limited(limit)} stat -f -c 'blocks %b %f' {quote(point)}\n"
     return f"grep -F -e {quote(f' {_escaped(point)} ')} /proc/self/mountinfo\n{usage}echo done"
+
+
+def _together_key(resource: str, options: MountOptions) -> str | None:
+    return _point(resource, options) if options.usage is None else None
+
+
+def _observe_together(mounts: Sequence[tuple[str, MountOptions]]) -> str:
+    points = [point for point, _ in mounts]
+    patterns = " ".join(f"-e {quote(f' {point} ')}" for point in points)
+    return f"""m=$(grep -F {patterns} /proc/self/mountinfo)
+for n in {" ".join(points)}; do at "$n"; echo "$m"; echo done; done
+:"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,5 +128,6 @@ KIND = ResourceKind(
     example="/:\n  exists: true\n  opts: [rw]\n  usage: {lt: 95}\n",
     observe=_observe,
     compare=_compare,
+    together=Together(key=_together_key, observe=_observe_together),
     refusal=_refuse,
 )

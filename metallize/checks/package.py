@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from shlex import quote
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from metallize.checks.claims import Attribute, Unseen, judge_existing, read_fields
 from metallize.checks.decoding import Expected, ExpectedBool
-from metallize.checks.kind import Claim, Observation, ResourceKind
+from metallize.checks.kind import Claim, Observation, ResourceKind, Together
 from metallize.model.kind import Retrying
 
 
@@ -50,6 +51,21 @@ fi
 :"""
 
 
+def _together_key(resource: str, options: PackageOptions) -> str | None:
+    """As deb-control(5) has it; a name with an architecture is not what dpkg-query calls the package."""
+    name = options.name or resource
+    return name if re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name) else None
+
+
+def _observe_together(packages: Sequence[tuple[str, PackageOptions]]) -> str:
+    names = " ".join(name for name, _ in packages)
+    return f"""if command -v dpkg-query >/dev/null; then
+  for n in {names}; do at "$n"; echo "tool dpkg"; done
+  dpkg-query -W -f "\\n$METALLIZE_AT "'${{Package}}\nversion.${{Version}} ${{Status}}\n' {names} 2>/dev/null
+fi
+:"""
+
+
 def _compare(_resource: str, options: PackageOptions, observation: Observation) -> Iterator[Claim]:
     fields = read_fields(observation)
     states = {
@@ -75,4 +91,5 @@ KIND = ResourceKind(
     observe=_observe,
     compare=_compare,
     refusal=_refuse,
+    together=Together(key=_together_key, observe=_observe_together),
 )

@@ -7,6 +7,7 @@ in the result, never taken for an answer.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 SECONDS = "$(( ({milliseconds} * ${{METALLIZE_SLOWNESS:-1}} + 999) / 1000 ))"
 
@@ -27,6 +28,16 @@ def patience(milliseconds: int) -> str:
 def limited(milliseconds: int) -> str:
     """Shell text to put before a command: timeout(1), where the guest has it."""
     return f"$(command -v timeout >/dev/null && echo timeout {seconds(milliseconds)})"
+
+
+def entries(database: str, names: Sequence[str]) -> str:
+    """A snippet that looks up several names in passwd(5) or group(5), wherever nsswitch.conf(5) has them."""
+    words = " ".join(names)
+    return f"""for n in {words}; do at "$n"; echo done; done
+{{ getent {database} {words} || cat /etc/{database}; }} 2>/dev/null | while IFS= read -r l; do
+  case " {words} " in *" ${{l%%:*}} "*) at "${{l%%:*}}"; echo "{database} $l" ;; esac
+done
+:"""
 
 
 def split_host_port(text: str, default_port: str | None = None) -> tuple[str, str] | None:

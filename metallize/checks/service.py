@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from shlex import quote
 from typing import Annotated, Self
 
@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from metallize.checks.claims import Attribute, Fields, judge_all, read_fields
 from metallize.checks.decoding import Expected, ExpectedBool
-from metallize.checks.kind import Claim, Observation, ResourceKind
+from metallize.checks.kind import Claim, Observation, ResourceKind, Together
 from metallize.model.kind import ResourceOptions
 
 
@@ -63,6 +63,35 @@ else
   done
   if [ -x "/etc/init.d/$n" ] && "/etc/init.d/$n" status >/dev/null 2>&1
   then echo "running yes"; else echo "running no"; fi
+fi
+:"""
+
+
+def _observe_together(services: Sequence[tuple[str, ServiceOptions]]) -> str:
+    names = " ".join(name for name, _ in services)
+    enabled = " ".join(name for name, options in services if options.enabled is not None)
+    # One block of lines a unit, in the order of the names; a block that is not of that name is left out.
+    return f"""if [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then
+  set -- {names}
+  block() {{
+    case " $names " in *" $1 "* | *" $1.service "*) at "$1"; echo "init systemd"; printf %s "$b" ;; esac
+  }}
+  systemctl show -p Names -p LoadState -p ActiveState -p SubState -p Result -- "$@" | {{
+    b= names=
+    while IFS='=' read -r k v; do
+      case $k in
+        '') block "$1"; shift; b= names= ;;
+        Names) names=$v ;;
+        *) b="$b$k $v
+" ;;
+      esac
+    done
+    block "$1"
+  }}
+  for n in {enabled}; do
+    e=$(systemctl is-enabled -- "$n" 2>/dev/null); s=$?
+    at "$n"; echo "enabled_status $s"; echo "enabled $e"
+  done
 fi
 :"""
 
@@ -123,4 +152,5 @@ KIND = ResourceKind(
     observe=_observe,
     compare=_compare,
     refusal=_refuse,
+    together=Together(key=_name, observe=_observe_together),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from shlex import quote
 from typing import Annotated
 
@@ -10,7 +10,8 @@ from pydantic import Field
 
 from metallize.checks.claims import Attribute, Unseen, judge_existing
 from metallize.checks.decoding import Expected, ExpectedBool, ExpectedNumber
-from metallize.checks.kind import Claim, Observation, ResourceKind
+from metallize.checks.kind import Claim, Observation, ResourceKind, Together
+from metallize.checks.probing import entries
 from metallize.model.kind import ResourceOptions
 
 _FIELDS = 7
@@ -43,6 +44,14 @@ done
 {groups}echo done"""
 
 
+def _together_key(resource: str, options: UserOptions) -> str | None:
+    return (options.username or resource) if options.groups is None else None
+
+
+def _observe_together(users: Sequence[tuple[str, UserOptions]]) -> str:
+    return entries("passwd", [name for name, _ in users])
+
+
 def _compare(resource: str, options: UserOptions, observation: Observation) -> Iterator[Claim]:
     lines = observation.stdout.splitlines()
     entry = next((line.removeprefix("passwd ").split(":") for line in lines if line.startswith("passwd ")), [])
@@ -70,5 +79,6 @@ KIND = ResourceKind(
     example="root:\n  exists: true\n  uid: 0\n  home: /root\n  groups: [root]\n",
     observe=_observe,
     compare=_compare,
+    together=Together(key=_together_key, observe=_observe_together),
     refusal=_refuse,
 )

@@ -9,7 +9,7 @@ The protocol stands here, below config and catalog, because both speak of kinds 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Protocol
@@ -91,6 +91,19 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """One probe of several resources, where that costs the guest less than one each.
+
+    Before what it prints of a resource it calls `at KEY`, or prints a line `$METALLIZE_AT KEY`; what it prints of one
+    at several places counts together. A resource that it says nothing of is probed by itself.
+    """
+
+    script: str
+    keys: tuple[str | None, ...]
+    """Of each resource that was given, in their order; None: it does not look at that one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
     """How often, and how far apart, an observation is repeated while a claim does not hold."""
 
@@ -128,6 +141,10 @@ class Kind(Protocol):
 
         Empty where there is nothing to see in a guest. What it must write, it writes into $METALLIZE_SCRATCH.
         """
+        ...
+
+    def survey(self, resources: Sequence[tuple[str, Frozen]]) -> Survey | None:
+        """One probe that sees of each resource what its own probe would, or None where there is no such way."""
         ...
 
     def judge(self, resource: str, options: Frozen, observation: Observation) -> Iterable[Claim]:

@@ -12,8 +12,8 @@ import math
 import re
 import secrets
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from metallize.model.kind import Observation
 
@@ -39,7 +39,8 @@ fi
 
 _SCRIPT = """\
 umask 077
-export LC_ALL=C METALLIZE_SLOWNESS={slowness} SYSTEMD_COLORS=0 SYSTEMD_PAGER= PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+export METALLIZE_AT="{boundary} at" METALLIZE_SLOWNESS={slowness}
+export LC_ALL=C SYSTEMD_COLORS=0 SYSTEMD_PAGER= PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 for d in /run /dev/shm /tmp; do [ -w $d ] && break; done
 d=$d/.metallize.$$
 mkdir $d || exit 9
@@ -75,6 +76,7 @@ probe() {{
   [ -s $d/e ] && cat $d/e
   printf '\\n%s err %s\\n' {boundary} "$1"
 }}
+at() {{ printf '\n%s %s\n' "$METALLIZE_AT" "$1"; }}
 exec 2>/dev/null
 {probes}
 : >$d/now
@@ -101,6 +103,15 @@ fi
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SharedProbe:
+    """One snippet in place of several probes: what it prints after `at KEY` is that probe's output."""
+
+    script: str
+    numbers: Mapping[str, int]
+    """Of each key, the probe whose place it takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """A script, and what is needed to read its output."""
 
@@ -109,6 +120,7 @@ class Batch:
     probes: int
     empty: frozenset[int] = frozenset()
     """Probes of what needs no look at the guest: they are not in the script, and have seen nothing."""
+    shared: tuple[Mapping[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,10 +141,12 @@ def make_batch(
     settle_seconds: float = 0,
     limit: int = PROBE_SECONDS,
     slowness: float = 1.0,
+    shared: Sequence[SharedProbe] = (),
 ) -> Batch:
     """The script that runs these snippets; pure but for the boundary, which is random.
 
-    Probes that set themselves a limit stretch it by `slowness`, rounded up.
+    Each of `shared` is run where the first of those stands whose place it takes. Probes that set themselves a limit
+    stretch it by `slowness`, rounded up.
     """
     boundary = f"mz-{secrets.token_hex(16)}"
     body = _SCRIPT.format(
@@ -140,7 +154,7 @@ def make_batch(
         settle=_SETTLE.format(seconds=max(1, round(settle_seconds))) if settle_seconds else "",
         limit=limit,
         slowness=max(1, math.ceil(slowness)),
-        probes="\n".join(f"probe {number} {shlex.quote(text)}" for number, text in enumerate(probes) if text),
+        probes="\n".join(f"probe {name} {shlex.quote(text)}" for name, text in _in_order(probes, shared)),
     )
     encoded = base64.b64encode(body.encode()).decode()
     secret = base64.b64encode(f"{password}\n".encode()).decode() if password is not None else "''"
@@ -149,7 +163,19 @@ def make_batch(
         boundary=boundary,
         probes=len(probes),
         empty=frozenset(number for number, text in enumerate(probes) if not text),
+        shared=tuple(each.numbers for each in shared),
     )
+
+
+def _in_order(probes: Sequence[str], shared: Sequence[SharedProbe]) -> Iterator[tuple[str, str]]:
+    """Each snippet that is run, and the name that its output goes by: a probe's number, or `s` and a shared one's."""
+    place = {min(each.numbers.values()): index for index, each in enumerate(shared)}
+    covered = {number for each in shared for number in each.numbers.values()}
+    for number, text in enumerate(probes):
+        if number in place:
+            yield f"s{place[number]}", shared[place[number]].script
+        if number not in covered and text:
+            yield str(number), text
 
 
 def read_batch(batch: Batch, stdout: bytes) -> BatchResult:
@@ -161,17 +187,18 @@ def read_batch(batch: Batch, stdout: bytes) -> BatchResult:
     found = dict.fromkeys(batch.empty, nothing) if start is not None else {}
     ended = re.search(rb"^%b end ([\d.]+)$" % mark, stdout, re.MULTILINE)
     position = settled.end() if settled else 0
-    for match in re.finditer(rb"\n%b out (\d+) (\d+) ([\d.]+) ([\d.]+)\n" % mark, stdout):
-        number = int(match[1])
-        end = stdout.find(b"\n%b err %d\n" % (batch.boundary.encode(), number), match.end() - 1)
+    for match in re.finditer(rb"\n%b out (s?)(\d+) (\d+) ([\d.]+) ([\d.]+)\n" % mark, stdout):
+        number = int(match[2])
+        end = stdout.find(b"\n%b err %b%d\n" % (batch.boundary.encode(), match[1], number), match.end() - 1)
         if end == -1:
             break
-        found[number] = Observation(
-            status=int(match[2]),
+        seen = Observation(
+            status=int(match[3]),
             stdout=stdout[position : match.start()].decode(errors="replace"),
             stderr=stdout[match.end() : max(end, match.end())].decode(errors="replace"),
-            seconds=round(float(match[4]) - float(match[3]), 3),
+            seconds=round(float(match[5]) - float(match[4]), 3),
         )
+        found |= _apart(seen, batch.shared[number], batch.boundary) if match[1] else {number: seen}
         position = stdout.index(b"\n", end + 1) + 1
     return BatchResult(
         observations=tuple(found.get(number) for number in range(batch.probes)),
@@ -179,3 +206,17 @@ def read_batch(batch: Batch, stdout: bytes) -> BatchResult:
         probing_seconds=float(ended[1]) - float(settled[1]) if settled and ended else 0.0,
         complete=ended is not None,
     )
+
+
+def _apart(seen: Observation, numbers: Mapping[str, int], boundary: str) -> dict[int, Observation]:
+    """What a shared probe saw of each; nothing where it did not come to its end."""
+    _, *parts = re.split(rf"(?:^|\n){boundary} at (.*)\n", seen.stdout)
+    texts: dict[str, list[str]] = {}
+    for key, text in zip(parts[::2], parts[1::2], strict=True) if seen.status == 0 else ():
+        texts.setdefault(key, []).append(text)
+    seconds = round(seen.seconds / len(numbers), 3)
+    return {
+        number: replace(seen, stdout="\n".join(texts[key]), seconds=seconds)
+        for key, number in numbers.items()
+        if key in texts
+    }

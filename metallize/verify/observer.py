@@ -12,7 +12,7 @@ from metallize.guest import Shell, ShellError, Watch
 from metallize.model.assertion import Assertion
 from metallize.model.kind import Observation
 from metallize.model.report import Result
-from metallize.verify.batch import BatchResult, make_batch, read_batch
+from metallize.verify.batch import Batch, BatchResult, SharedProbe, make_batch, read_batch
 from metallize.verify.judge import is_skipped, judge_assertion
 from metallize.verify.request import VerifyRequest
 
@@ -33,12 +33,34 @@ class Observer:
     """What titles of results end in: which boot it was."""
     notes: list[str] = field(default_factory=list)
 
-    def run(self, shell: Shell, probes: Sequence[str], *, settle_seconds: float = 0) -> BatchResult:
-        """One round trip; what was not answered is None in the result. Raises GuestFailed."""
-        slowness = self.watch.slowness
-        batch = make_batch(probes, password=self.password(shell), settle_seconds=settle_seconds, slowness=slowness)
+    def run(
+        self,
+        shell: Shell,
+        probes: Sequence[str],
+        *,
+        shared: Sequence[SharedProbe] = (),
+        settle_seconds: float = 0,
+    ) -> BatchResult:
+        """One round trip; what was not answered is None in the result. Raises GuestFailed.
+
+        Of what a shared probe says nothing, the probe itself is asked, in a second one.
+        """
+        slowness, password = self.watch.slowness, self.password(shell)
+        batch = make_batch(probes, password=password, settle_seconds=settle_seconds, slowness=slowness, shared=shared)
+        answer = self._ask(shell, batch, settle_seconds)
+        covered = sorted(number for each in shared for number in each.numbers.values())
+        left = [number for number in covered if answer.observations[number] is None]
+        if not left or not answer.complete:
+            return answer
+        again = make_batch([probes[number] for number in left], password=password, slowness=slowness)
+        found = dict(zip(left, self._ask(shell, again).observations, strict=True))
+        seen = tuple(found.get(number, known) for number, known in enumerate(answer.observations))
+        return replace(answer, observations=seen)
+
+    def _ask(self, shell: Shell, batch: Batch, settle_seconds: float = 0) -> BatchResult:
         limit = Deadline.after(
-            timedelta(seconds=settle_seconds + 60 * slowness + self.deadline.remaining), "the assertions' probes"
+            timedelta(seconds=settle_seconds + 60 * self.watch.slowness + self.deadline.remaining),
+            "the assertions' probes",
         )
         try:
             return read_batch(batch, shell.run(batch.script, limit).stdout)
@@ -58,9 +80,24 @@ class Observer:
         kinds = self.request.kinds
         return [kinds[item.kind].probe(item.resource, item.options) for item in assertions if not is_skipped(item)]
 
+    def shared(self, assertions: Sequence[Assertion], first: int = 0) -> list[SharedProbe]:
+        """Probes that look at several of them at once; their own begin with the number `first`."""
+        by_kind: dict[str, list[tuple[int, Assertion]]] = {}
+        asked = (item for item in assertions if not is_skipped(item))
+        for number, item in enumerate(asked, first):
+            by_kind.setdefault(item.kind, []).append((number, item))
+        made = []
+        for kind, items in by_kind.items():
+            survey = self.request.kinds[kind].survey([(item.resource, item.options) for _, item in items])
+            if survey is not None:
+                pairs = zip(survey.keys, items, strict=True)
+                numbers = {key: number for key, (number, _) in pairs if key is not None}
+                made.append(SharedProbe(script=survey.script, numbers=numbers))
+        return made
+
     def assertions(self, shell: Shell, assertions: Sequence[Assertion]) -> list[Result]:
         """Observe and judge them in one round trip; those that do not hold are looked at again. Raises GuestFailed."""
-        answer = self.run(shell, self.probes(assertions))
+        answer = self.run(shell, self.probes(assertions), shared=self.shared(assertions))
         return self.judged(shell, assertions, answer.observations)
 
     def judged(

@@ -277,7 +277,8 @@ class BootSession:
         own = [*SYSTEM_PROBES, RESTARTS_PROBE, ROOT_PROBE, *(unit_probe(unit) for unit in units)]
         probes = [*own, *self.observer.probes(assertions)]
         settle = max(10.0, min(SETTLE_SECONDS * self.slowness, self.deadline.remaining))
-        answer = self.observer.run(shell, probes, settle_seconds=settle)
+        shared = self.observer.shared(assertions, first=len(own))
+        answer = self.observer.run(shell, probes, shared=shared, settle_seconds=settle)
         self.ready_seconds = self.guest.watch.seconds - answer.probing_seconds
         self.guest.watch.reached(Stage.READY, self.ready_seconds)
         system = answer.observations[: len(SYSTEM_PROBES)]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metallize.model.kind import Observation
-from metallize.verify.batch import Batch, BatchResult, make_batch, read_batch
+from metallize.verify.batch import Batch, BatchResult, SharedProbe, make_batch, read_batch
 
 SHELLS = ["sh", "bash"]
 
@@ -113,3 +113,20 @@ def test_whatever_is_printed_comes_back(texts: list[bytes]) -> None:
 def test_the_password_is_in_no_argument() -> None:
     batch = make_batch(["true"], password="s3cret")
     assert "s3cret" not in batch.script
+
+
+def test_a_shared_probe_takes_the_place_of_several() -> None:
+    script = 'at a; echo one; at b; printf "\\n$METALLIZE_AT a\\nmore\\n"; echo trouble >&2'
+    shared = SharedProbe(script=script, numbers={"a": 1, "b": 3, "c": 4})
+    result = run(make_batch(["echo 0", "echo never", "echo 2", "exit 9", "exit 9"], password=None, shared=[shared]))
+    seen = [None if item is None else item.stdout for item in result.observations]
+    assert result.complete
+    assert seen == ["0\n", "one\n\nmore\n", "2\n", "", None]
+    assert result.observations[1] is not None
+    assert result.observations[1].stderr == "trouble\n"
+
+
+def test_a_shared_probe_that_does_not_come_to_its_end_has_seen_nothing() -> None:
+    shared = SharedProbe(script="at a; echo one; at b; kill -9 $(exec sh -c 'echo $PPID')", numbers={"a": 0, "b": 1})
+    result = run(make_batch(["exit 9", "exit 9", "echo 2"], password=None, shared=[shared]))
+    assert [item and item.stdout for item in result.observations] == [None, None, "2\n"]

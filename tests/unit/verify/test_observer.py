@@ -1,0 +1,84 @@
+"""What is asked of a guest, and asked again; by this host's own shell in place of a guest's."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from metallize.catalog import Catalog
+from metallize.config import load_suite
+from metallize.deadline import Deadline
+from metallize.guest import ShellOutput, Watch
+from metallize.model.boot import Boot, ConsoleRules
+from metallize.qemu.rules import Scanner
+from metallize.qemu.watch import BootWatch
+from metallize.verify import VerifyRequest
+from metallize.verify.batch import SharedProbe
+from metallize.verify.observer import Observer
+
+SUITE = """\
+file:
+  /etc/passwd: {exists: true, owner: root}
+  /etc/skipped: {exists: true, skip: true}
+  /etc/group: {exists: true, contents: ["root"]}
+  /etc: {exists: true, filetype: directory}
+user:
+  root: {exists: true}
+"""
+
+
+@dataclass
+class HostShell:
+    """A shell of this host; it counts what it was given."""
+
+    name: str = "ssh"
+    scripts: list[str] = field(default_factory=list)
+
+    def run(self, script: str, deadline: Deadline) -> ShellOutput:
+        self.scripts.append(script)
+        done = subprocess.run(
+            ["sh"], input=script.encode(), capture_output=True, check=False, timeout=deadline.remaining
+        )
+        return ShellOutput(status=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+@dataclass
+class Request:
+    """What an observer asks of a request."""
+
+    boot: Boot
+    kinds: object
+
+
+@pytest.fixture
+def observer() -> Observer:
+    watch = BootWatch(Scanner(ConsoleRules()), console_name="ttyS0")
+    request = cast("VerifyRequest", Request(boot=Boot(), kinds=Catalog().kinds))
+    return Observer(request=request, watch=cast("Watch", watch), deadline=Deadline.after(60.0, "the guest"))
+
+
+def test_several_of_a_kind_are_looked_at_together_and_each_is_judged(observer: Observer, tmp_path: Path) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text(SUITE)
+    assertions = load_suite(path, vocabulary=Catalog().vocabulary())
+    [shared] = observer.shared(assertions, first=3)
+    assert dict(shared.numbers) == {"/etc/passwd": 3, "/etc": 5}, "one that is skipped has no probe"
+    shell = HostShell()
+    results = observer.assertions(shell, assertions)
+    assert [result.holds for result in results] == [True] * 5
+    assert len(shell.scripts) == 1
+
+
+def test_what_a_shared_probe_says_nothing_of_is_asked_by_itself(observer: Observer) -> None:
+    shell = HostShell()
+    shared = SharedProbe(script="at a; echo together", numbers={"a": 0, "b": 2})
+    answer = observer.run(shell, ["echo alone", "echo 1", "echo alone"], shared=[shared])
+    assert [seen and seen.stdout for seen in answer.observations] == ["together\n", "1\n", "alone\n"]
+    assert len(shell.scripts) == 2
