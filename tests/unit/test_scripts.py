@@ -133,7 +133,7 @@ def test_everything_runs_in_lanes_and_what_is_chosen_in_one(checkout: Path) -> N
     executable(checkout / "more/nproc", "echo 64")
     two, many = (f"{checkout}/{folder}:{os.environ['PATH']}" for folder in ("tools", "more"))
     everything = script(checkout, "scripts/test", PATH=two).stdout.splitlines()[3:]
-    assert everything == ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+    assert everything == ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
     assert "4" in script(checkout, "scripts/test", "--lanes", "auto", PATH=many).stdout.splitlines()
     assert lanes_given(checkout, "tests/unit") == []
     assert lanes_given(checkout, "--lanes", "1") == []
