@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from metallize.deadline import Deadline
@@ -58,9 +58,10 @@ class LoginOutcome(StrEnum):
     CLOSED = "the account is closed"
     NO_SHELL = "the user's shell cannot be run"
     NOT_YET = "logins were not allowed yet"
-    ENDED = "the session ended at once: is the user's shell nologin or false?"
+    ENDED = "the session ended at once: is the user's shell nologin or false, or does a script of /etc/profile.d exit?"
     NO_PROMPT = "no login prompt came"
     NO_ANSWER = "no answer came"
+    SILENT = "nothing answered the password: does a script of /etc/profile or of PAM wait for something?"
     LATE = "login gave up before the answer came (LOGIN_TIMEOUT): the guest is too slow"
 
 
@@ -109,16 +110,19 @@ class SerialLogin:
 
         Raises GuestFailed when the guest fails meanwhile, ShellError when it takes no input.
         """
-        attempts = 0
+        attempts, before = 0, None
         while True:
             result = self._attempt(user, password, deadline)
+            if before is not None and result.outcome is LoginOutcome.NO_PROMPT:
+                return replace(before, seen=result.seen)
             if result.outcome is LoginOutcome.NOT_YET and not deadline.expired:
                 self._watch.wait(lambda: None, deadline.sooner(NOT_YET_SECONDS, "logins to be allowed"))
                 continue
             attempts += 1
-            may_try = result.outcome in (LoginOutcome.NO_ANSWER, LoginOutcome.LATE)
+            may_try = result.outcome in (LoginOutcome.NO_ANSWER, LoginOutcome.SILENT, LoginOutcome.LATE)
             if not may_try or deadline.expired or attempts == ATTEMPTS:
                 return result
+            before = result
 
     def _attempt(self, user: str, password: str, deadline: Deadline) -> LoginResult:
         came = self._talk.first_of(
@@ -143,13 +147,15 @@ class SerialLogin:
         slowness = self._watch.slowness
         limit = deadline.sooner(15 * slowness, "a password prompt")
         came = self._talk.first_of(answers, limit, busy={"password": _SECRET_BETWEEN})
+        nothing = LoginOutcome.NO_ANSWER
         if came == "password":
+            nothing = LoginOutcome.SILENT
             self._talk.send(f"{password}\r")
             came = self._after_password(answers, deadline.sooner(25 * slowness, "the answer to the login"))
-        outcome = _OUTCOMES.get(came or "", LoginOutcome.NO_ANSWER)
+        outcome = _OUTCOMES.get(came or "", nothing)
         if outcome is LoginOutcome.PASSWORD_CHANGE:
             self._talk.send("\x04")
-        elif outcome is LoginOutcome.NO_ANSWER:
+        elif outcome is nothing:
             self._talk.send("\r")
         said = self._talk.matched.strip(" -\n") if outcome in _SAYING else ""
         return self._result(outcome, said)

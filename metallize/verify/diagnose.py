@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from metallize.model.kind import Observation
 
 NO_ADDRESS = "the guest has no address on any interface but lo (is a DHCP client enabled for it?)"
+NO_CARD = "the guest has no network interface but lo: its kernel has no driver for the card (are its modules there?)"
+NO_NETWORK = (NO_ADDRESS, NO_CARD)
 USER_NETWORK = "10.0.2."
 """QEMU's, in which the host is 10.0.2.2."""
 ANY_ADDRESS = ("0.0.0.0", "*", "[::]")  # noqa: S104 - what the guest listens on
@@ -64,8 +67,15 @@ def explain_ssh(seen: dict[str, Observation | None], problem: str, *, port: int 
     if all(address.startswith(("127.", "[::1]", "::1")) for address in addresses):
         return f"sshd listens on {' and '.join(addresses)} only, where nobody outside the guest gets to (ListenAddress)"
     network = _network(text, addresses)
-    drops = not network.startswith(NO_ADDRESS) and _drops(text.get("firewall", ""), port)
+    drops = not network.startswith(NO_NETWORK) and _drops(text.get("firewall", ""), port)
     return f"{FIREWALL_DROPS} {port}" if drops else f"{network}: {problem}"
+
+
+def failed_server(causes: Iterable[str]) -> str:
+    """Why no SSH server answers, from what the console alone told of units; empty where that is no reason. Pure."""
+    found = (re.search(r"unit failed: (sshd?\.(?:service|socket))\b", cause) for cause in causes)
+    unit = next((match[1] for match in found if match), "")
+    return f"{NOTHING_LISTENS} 22: {unit} has failed, as the console says" if unit else ""
 
 
 def explain_reach(sockets: str, port: int) -> str:
@@ -131,8 +141,7 @@ def _network(text: dict[str, str], listeners: list[str]) -> str:
     lines = text.get("addresses", "").splitlines()
     own = [found[1] for line in lines if (found := re.search(r" inet (?!127\.)([\d.]+)", line))]
     if not own:
-        down = re.findall(r"^(?!lo\b)(\S+)\s+DOWN\b", text.get("links", ""), re.MULTILINE)
-        return f"{NO_ADDRESS}; {' and '.join(down)} is down" if down else NO_ADDRESS
+        return _why_no_address(text.get("links", ""))
     if not any(address in ANY_ADDRESS or address.split("%")[0] in own for address in listeners):
         return f"sshd listens on {' and '.join(listeners)}, and the guest's address is {' and '.join(own)}"
     firewall = text.get("firewall", "")
@@ -146,6 +155,14 @@ def _network(text: dict[str, str], listeners: list[str]) -> str:
     if not re.search(r"^default |^\S+\t00000000\t", text.get("routes", ""), re.MULTILINE):
         return "sshd listens and there is an address, but no default route"
     return "sshd listens and the network is up, and yet"
+
+
+def _why_no_address(links: str) -> str:
+    """By what ip(8) or /proc/net/dev shows of the interfaces."""
+    if set(re.findall(r"^ *([\w.-]+)(?:@\S+ |: | +[A-Z]+ )", links, re.MULTILINE)) == {"lo"}:
+        return NO_CARD
+    down = re.findall(r"^(?!lo\b)(\S+)\s+DOWN\b", links, re.MULTILINE)
+    return f"{NO_ADDRESS}; {' and '.join(down)} is down" if down else NO_ADDRESS
 
 
 def _units(text: str) -> dict[str, dict[str, str]]:

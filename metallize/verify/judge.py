@@ -13,11 +13,19 @@ if [ -d /run/systemd/system ]; then s=$(systemctl is-system-running); else s=non
 echo "${s:-none}" | tee "$METALLIZE_SCRATCH/state"
 """
 _UNLESS_RUNNING = 'read -r s <"$METALLIZE_SCRATCH/state"; case $s in running | none) exit 0 ;; esac;'
+_LAST_WORDS = """\
+systemctl list-units --state=failed --plain --no-legend --no-pager | head -n 5 | while read -r u _; do
+  echo "unit $u"
+  journalctl -b --no-pager -o cat -n 2 "_SYSTEMD_UNIT=$u" 2>/dev/null | cut -c 1-300
+done
+"""
+"""What the programs of a failed unit said, not what systemd says of it."""
 SYSTEM_PROBES = (
     "cat /proc/sys/kernel/random/boot_id",
     _STATE,
     f"{_UNLESS_RUNNING} systemctl list-units --state=failed --plain --no-legend --no-pager",
     f"{_UNLESS_RUNNING} systemctl list-jobs --plain --no-legend --no-pager",
+    f"{_UNLESS_RUNNING} {_LAST_WORDS}",
 )
 """What every batch asks before the profile's own assertions. A system that is running has no failed unit."""
 
@@ -63,10 +71,11 @@ def judge_system(
     `degraded` is explained by the units that failed, and holds where console.allow names all of them. Anything else
     but `running` is named with the jobs that still run: `starting` is a unit that hangs while it starts.
     """
-    _, state, failed, jobs = (item.stdout.strip() if item else "" for item in observations)
+    _, state, failed, jobs, words_said = (item.stdout.strip() if item else "" for item in observations)
     if state in ("", "none", "offline", "unknown"):
         return ()
     units = [line.split() for line in failed.splitlines() if line.split()]
+    said = last_words(words_said)
     results = [
         Result(
             title=f"unit {words[0]}{suffix}",
@@ -74,7 +83,7 @@ def judge_system(
             holds=False,
             claims=(Claim(attribute="state", expected="not failed", actual="failed", holds=False),),
             observed=observed,
-            note=" ".join(words[4:]),
+            note=": ".join(text for text in (" ".join(words[4:]), said.get(words[0], "")) if text),
         )
         for words in units
         if not allowed.get(words[0], False)
@@ -96,6 +105,18 @@ def judge_system(
         note=note,
     )
     return (*results, system)
+
+
+def last_words(text: str) -> dict[str, str]:
+    """What each failed unit's programs said last, by the unit's name; pure."""
+    said: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("unit "):
+            lines = said.setdefault(line.removeprefix("unit "), [])
+        elif line.strip():
+            lines.append(line.strip())
+    return {unit: "; ".join(lines) for unit, lines in said.items() if lines}
 
 
 def explain_jobs(listed: str) -> str:

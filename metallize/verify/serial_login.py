@@ -18,6 +18,10 @@ from metallize.verify.judge import login_result
 WRONG_PASSWORD_SUFFIX = "-but-wrong"  # noqa: S105 - what makes a password wrong
 
 
+UNANSWERED = (LoginOutcome.NO_PROMPT, LoginOutcome.NO_ANSWER, LoginOutcome.SILENT, LoginOutcome.LATE)
+"""Nothing is known of the password."""
+
+
 def log_in_on_serial(
     guest: Guest,
     login: Login,
@@ -33,7 +37,7 @@ def log_in_on_serial(
     way_in = SerialLogin(console, watch, position=position, given_up=given_up)
     title = f"serial login as {login.user}{suffix}"
     wrong = way_in.attempt(login.user, login.password + WRONG_PASSWORD_SUFFIX, deadline)
-    answered = wrong.outcome not in (LoginOutcome.NO_PROMPT, LoginOutcome.NO_ANSWER, LoginOutcome.LATE)
+    answered = wrong.outcome not in UNANSWERED
     if login.password and answered:
         results.append(
             login_result(

@@ -18,7 +18,7 @@ from metallize.qemu.serial import SerialShell
 from metallize.qemu.ssh import EPHEMERAL, SshAccess, SshRefusedError, SshShell, connect
 from metallize.qemu.vm import RunningGuest
 from metallize.verify import evidence
-from metallize.verify.diagnose import FIREWALL_DROPS, NO_ADDRESS, NOTHING_LISTENS, named_key
+from metallize.verify.diagnose import FIREWALL_DROPS, NO_NETWORK, NOTHING_LISTENS, failed_server, named_key
 from metallize.verify.explain_login import NO_GETTY
 from metallize.verify.judge import SYSTEM_PROBES, judge_system, login_result
 from metallize.verify.observer import MOST_PATIENT, Observer
@@ -184,7 +184,15 @@ class BootSession:
         if why.startswith(NOTHING_LISTENS):
             self._no_ssh = why
             return 0.0
-        return patience / 4 if why.startswith((NO_ADDRESS, FIREWALL_DROPS)) else patience
+        return patience / 4 if why.startswith((*NO_NETWORK, FIREWALL_DROPS)) else patience
+
+    def _give_up_a_failed_server(self) -> None:
+        """With no shell to ask in, the console's word that the SSH server has failed is enough, after a while."""
+        if self._patience is None:
+            self._no_ssh = failed_server(finding.cause for finding in self.guest.watch.findings)
+            if self._no_ssh:
+                seconds = PATIENCE_SECONDS * min(self.slowness, MOST_PATIENT)
+                self._patience = Deadline.after(seconds, "the SSH server, which has failed")
 
     def _out_of_patience(self) -> bool:
         return self._patience is not None and self._patience.expired
@@ -217,6 +225,8 @@ class BootSession:
                 return True
             if self.ssh is not None and self.ssh.done:
                 return True if self.ssh.error is None else None
+            if self.serial is not None and self.serial.done and self.best_shell() is None:
+                self._give_up_a_failed_server()
             if self.serial is not None and self.serial.done and self.best_shell() is not None:
                 serial_since = serial_since or time.monotonic()
                 if self.ssh is None or time.monotonic() - serial_since > SSH_LEAD_SECONDS * min(

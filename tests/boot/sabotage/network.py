@@ -45,6 +45,8 @@ def wrong_address(disk: Disk) -> None:
     disk.link(f"{folder}/sockets.target.wants/alone.socket", f"{folder}/alone.socket")
 
 
+MODULE_LISTS = ("modules.dep", "modules.dep.bin", "modules.alias", "modules.alias.bin")
+
 RECIPES = (
     Recipe(
         name="ssh-masked",
@@ -80,6 +82,27 @@ RECIPES = (
         name="ssh-slow-to-start",
         summary="sshd needs 20 s before it listens; it must pass",
         disk=lambda disk: disk.drop_in("ssh.service", "[Service]\nExecStartPre=/bin/sleep 20\n"),
+    ),
+    Recipe(
+        name="no-modules",
+        summary="the kernel's modules are not found, so that no card has a driver",
+        disk=lambda disk: disk.remove(*(f"/usr/lib/modules/{disk.kernel}/{name}" for name in MODULE_LISTS)),
+        expected=(Failed(stage=Stage.READY, result=SSH, words=("no driver for the card",), seconds=8, scaled=True),),
+    ),
+    Recipe(
+        name="static-address-of-another-network",
+        summary="the card has an address where no neighbour is",
+        disk=lambda disk: disk.put(
+            "/etc/systemd/network/01-static.network",
+            "[Match]\nType=ether\n[Network]\nAddress=192.168.7.2/24\nGateway=192.168.7.1\n",
+        ),
+        expected=(Failed(stage=Stage.READY, result=SSH, words=("none of its network",), seconds=30, scaled=True),),
+    ),
+    Recipe(
+        name="no-users",
+        summary="/etc/passwd is empty, so that nobody may log in and sshd does not start",
+        disk=lambda disk: disk.put("/etc/passwd", ""),
+        expected=(Failed(stage=Stage.LOGIN, result=SSH, words=("ssh.service has failed",), seconds=30, scaled=True),),
     ),
     Recipe(
         name="no-dhcp",

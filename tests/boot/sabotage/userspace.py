@@ -8,6 +8,7 @@ from tests.boot.sabotage.recipe import Failed, Recipe
 
 WRONG_ID = "00000000-1111-2222-3333-444444444444"
 GETTY = "serial-getty@ttyS0.service"
+UDEV_SOCKETS = ("kernel", "control")
 NAME_SUITE = """\
 command:
   hostname:
@@ -135,11 +136,33 @@ RECIPES = (
         expected=(Failed(stage=Stage.USERSPACE, rule="emergency-mode", words=("rescue",)),),
     ),
     Recipe(
+        name="no-default-target",
+        summary="default.target leads nowhere",
+        disk=lambda disk: disk.link("/etc/systemd/system/default.target", "/usr/lib/systemd/system/nowhere.target"),
+        expected=(Failed(stage=Stage.USERSPACE, rule="emergency-mode", words=("default target cannot be loaded",)),),
+    ),
+    Recipe(
+        name="udev-masked",
+        summary="systemd-udevd does not run, so that no device ever appears",
+        disk=lambda disk: disk.mask("systemd-udevd.service", *(f"systemd-udevd-{end}.socket" for end in UDEV_SOCKETS)),
+        expected=(Failed(stage=Stage.USERSPACE, rule="device-timeout", words=("udev does not run",)),),
+    ),
+    Recipe(
+        name="root-with-an-unknown-option",
+        summary="fstab gives the root file system an option that it does not know",
+        disk=lambda disk: disk.replace("/etc/fstab", r"errors=remount-ro|defaults|noatime|relatime", "nosuchoption"),
+        expected=(
+            Failed(stage=Stage.READY, result="unit systemd-remount-fs.service", words=("nosuchoption",), seconds=15),
+        ),
+    ),
+    Recipe(
         name="failing-unit",
         cheap=True,
         summary="a service fails",
         disk=lambda disk: disk.service("milk", "Type=oneshot\nExecStart=/bin/sh -c 'echo sour >&2; exit 7'"),
-        expected=(Failed(stage=Stage.READY, rule="unit-failed", result="unit milk.service", words=("milk.service",)),),
+        expected=(
+            Failed(stage=Stage.READY, rule="unit-failed", result="unit milk.service", words=("milk.service", "sour")),
+        ),
     ),
     Recipe(
         name="unit-stuck-activating",
@@ -254,6 +277,26 @@ RECIPES = (
         ),
     ),
     Recipe(
+        name="profile-exits",
+        summary="a script of /etc/profile.d ends the shell that reads it",
+        disk=lambda disk: disk.put("/etc/profile.d/zz.sh", "exit 1\n"),
+        ssh=None,
+        expected=(
+            Failed(
+                stage=Stage.LOGIN, result="serial login as admin", words=("/etc/profile.d",), seconds=15, scaled=True
+            ),
+        ),
+    ),
+    Recipe(
+        name="profile-hangs",
+        summary="a script of /etc/profile.d waits for what never comes",
+        disk=lambda disk: disk.put("/etc/profile.d/zz.sh", "sleep 100000\n"),
+        ssh=None,
+        expected=(
+            Failed(stage=Stage.LOGIN, result="serial login as admin", words=("/etc/profile",), seconds=60, scaled=True),
+        ),
+    ),
+    Recipe(
         name="shutdown-in-the-middle-of-the-boot",
         summary="a service switches the machine off",
         disk=lambda disk: disk.early_service(
@@ -306,6 +349,11 @@ RECIPES = (
         cheap=True,
         summary="a service prints `Kernel panic` on the console, with and without its name; it must pass",
         disk=harmless_panic,
+    ),
+    Recipe(
+        name="quiet-console",
+        summary="neither the kernel nor systemd says anything; it must pass",
+        disk=lambda disk: disk.parameters("quiet loglevel=0 systemd.show_status=0"),
     ),
     Recipe(
         name="console-flood",

@@ -247,6 +247,13 @@ def test_no_prompt_is_said() -> None:
 
 
 @pytest.mark.slow
+def test_a_session_that_waits_for_ever_is_told_from_a_login_that_does_not_answer() -> None:
+    asked = ("admin", "admin\r\nPassword: ")
+    assert attempt(Getty(GREETING, [asked, ("admin", "\r\nLinux debian\r\n")]), seconds=3) is LoginOutcome.SILENT
+    assert attempt(Getty(GREETING, [("admin", "admin\r\n")]), seconds=3) is LoginOutcome.NO_ANSWER
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "question",
     [

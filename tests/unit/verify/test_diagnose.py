@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metallize.model.kind import Observation
-from metallize.verify.diagnose import PROBES, explain_reach, explain_ssh, named_key
+from metallize.verify.diagnose import PROBES, explain_reach, explain_ssh, failed_server, named_key
 
 ADDRESSES = (
     "1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever\n"
@@ -65,6 +65,15 @@ def explain(problem: str = NOTHING, **texts: str) -> str:
         (
             {"addresses": ADDRESSES.splitlines()[0], "links": "lo UNKNOWN 00:00\nens3             DOWN  52:54:00\n"},
             "ens3 is down",
+        ),
+        ({"addresses": ADDRESSES.splitlines()[0], "links": "lo UNKNOWN 00:00 <LOOPBACK>\n"}, "no driver for the card"),
+        (
+            {"addresses": "", "links": "Inter-|   Receive\n face |bytes\n    lo:    1340      10    0\n"},
+            "no driver for the card",
+        ),
+        (
+            {"addresses": "", "links": " face |bytes\n    lo:    1340      10    0\n  eth0:       0       0\n"},
+            "no address on any interface",
         ),
         ({"addresses": ADDRESSES.replace("10.0.2.15", "192.168.7.5")}, "192.168.7.5 is none of its network"),
         ({"firewall": "-P INPUT DROP\n"}, "firewall drops or rejects packets (-P INPUT DROP)"),
@@ -138,3 +147,9 @@ def test_a_key_of_the_images_own_is_explained_otherwise() -> None:
         "sshd listens, but the login was refused"
     )
     assert named_key("no SSH server answered") == "no SSH server answered"
+
+
+def test_a_server_that_failed_is_known_from_the_console_alone() -> None:
+    causes = ["a unit failed: dbus.service - D-Bus", "a unit failed: ssh.service - OpenBSD Secure Shell server"]
+    assert failed_server(causes) == "nothing listens on port 22: ssh.service has failed, as the console says"
+    assert failed_server(causes[:1]) == failed_server(["a unit failed: sshd-keygen.service - host keys"]) == ""

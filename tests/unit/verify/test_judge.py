@@ -10,8 +10,8 @@ FAILED = "\u25cf milk.service loaded failed failed Sour milk\n".lstrip("\u25cf "
 JOBS = "45 multi-user.target start waiting\n90 slow.service start running\n91 late.service start waiting\n"
 
 
-def judged(state: str, failed: str = "", jobs: str = "", **allowed: bool) -> dict[str, Result]:
-    texts = ("id\n", f"{state}\n", failed, jobs)
+def judged(state: str, failed: str = "", jobs: str = "", said: str = "", **allowed: bool) -> dict[str, Result]:
+    texts = ("id\n", f"{state}\n", failed, jobs, said)
     seen = [Observation(status=0, stdout=text, stderr="", seconds=0) for text in texts]
     names = {name.replace("_", "."): value for name, value in allowed.items()}
     return {result.title: result for result in judge_system(seen, observed="ssh", allowed=names)}
@@ -21,6 +21,11 @@ def test_a_failed_unit_explains_degraded() -> None:
     results = judged("degraded", FAILED)
     assert set(results) == {"unit milk.service"}
     assert results["unit milk.service"].note == "Sour milk"
+
+
+def test_a_failed_units_last_words_are_its_cause() -> None:
+    said = "unit milk.service\nreading the cow\n\nsour: exit 7\nunit other.service\n"
+    assert judged("degraded", FAILED, said=said)["unit milk.service"].note == "Sour milk: reading the cow; sour: exit 7"
 
 
 def test_an_allowed_unit_is_named_all_the_same() -> None:
