@@ -21,6 +21,8 @@ SHOWN_CHARACTERS = 500
 """Of a line; and the lines around one are looked for in no more text than so many lines can have."""
 SETTLE_SECONDS = 0.5
 """After a fatal line, for the lines that explain it."""
+PANIC_LINE_SECONDS = 1.5
+"""After QEMU's word of a panic, for the console's, which goes another way and may be behind a flood."""
 BLOCK_SECONDS = 0.9
 """After a fatal line with which a block begins, until its end is seen."""
 PROMPT_QUIET_SECONDS = 1.0

@@ -14,6 +14,7 @@ from metallize.qemu.findings import (
     ENOUGH_FINDINGS,
     ENOUGH_HITS,
     MAX_FINDINGS,
+    PANIC_LINE_SECONDS,
     RESTART_GRACE_SECONDS,
     SETTLE_SECONDS,
     SHOWN_CHARACTERS,
@@ -26,6 +27,8 @@ from metallize.qemu.findings import (
 )
 from metallize.qemu.rules import Hit
 
+PANICKED_RULE = "guest-panicked"
+"""pvpanic's word, which may come before the console's, and says less."""
 MENU_RULE = "grub-menu-waits"
 """Every menu looks like one that waits, until it counts down or boots an entry."""
 RESTART_REMEDY = "a panic with panic= on the command line, a triple fault, a watchdog or kexec does this"
@@ -108,7 +111,7 @@ class Ledger:
         fatal = self.fatal
         earlier = self._earlier() if hit.rule.consequence else ""
         whole = f"{cause.rstrip()}: {earlier}" if earlier else cause
-        if fatal is None and not ending:
+        if (fatal is None or fatal.finding.rule == PANICKED_RULE) and not ending:
             self.fatal = self._seen(hit, Severity.FATAL, whole, text, now)
             self._fatal_cause = cause
         elif fatal is not None and fatal.finding.rule == hit.rule.id and self._fatal_cause in cause:
@@ -160,7 +163,8 @@ class Ledger:
                 line=line,
                 seconds=now - self.begun,
             )
-            self.fatal = Seen(finding, now + SETTLE_SECONDS, (*self.recent,))
+            settle = PANIC_LINE_SECONDS if rule == PANICKED_RULE else SETTLE_SECONDS
+            self.fatal = Seen(finding, now + settle, (*self.recent,))
 
     def began_again(self, hit: Hit, text: str, now: float) -> None:
         """The banner of a second kernel: of one that runs, unless a log is being printed."""

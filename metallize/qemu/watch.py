@@ -25,7 +25,7 @@ from metallize.qemu.findings import (
     Kept,
     Seen,
 )
-from metallize.qemu.ledger import RESTART_REMEDY, Ledger
+from metallize.qemu.ledger import PANICKED_RULE, RESTART_REMEDY, Ledger
 from metallize.qemu.rules import Hit, Scanner
 from metallize.qemu.stages import NORMAL_TIMEOUT, StageState, overdue, parse_job, silence
 
@@ -238,7 +238,7 @@ class BootWatch:
                 self.network_started = True
                 self.wake()
             case "GUEST_PANICKED":
-                self.fail("guest-panicked", "the guest's kernel told QEMU that it panicked")
+                self.fail(PANICKED_RULE, "the guest's kernel told QEMU that it panicked")
             case "BLOCK_IO_ERROR" if data.get("nospace"):
                 self.fail(
                     "host-disk-full", "the host's disk is full: the guest's overlay cannot grow", stage=Stage.QEMU

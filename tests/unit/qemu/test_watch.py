@@ -161,6 +161,26 @@ def test_a_stall_of_a_guest_that_waits_is_its_end_before_the_silence_is() -> Non
     assert found.cause == "a process has been stuck in the kernel: systemd:1"
 
 
+def test_the_consoles_word_of_a_panic_says_more_than_qemus() -> None:
+    clock = Clock()
+    watch = make(clock)
+    watch.console_text(BOOT, "")
+    watch.event("GUEST_PANICKED", {})
+    clock.now += 1
+    watch.check()
+    watch.console_text("[    9.0] Kernel panic - not syncing: sysrq triggered crash\n", "")
+    found = failure(watch, clock)
+    assert (found.rule, found.cause) == ("kernel-panic", "the kernel panicked: sysrq triggered crash")
+
+
+def test_qemus_word_of_a_panic_is_enough() -> None:
+    clock = Clock()
+    watch = make(clock)
+    watch.event("GUEST_PANICKED", {})
+    clock.now += 1
+    assert failure(watch, clock).rule == "guest-panicked"
+
+
 def test_a_prompt_counts_when_nothing_follows_it() -> None:
     clock = Clock()
     watch = make(clock)
@@ -232,6 +252,7 @@ def test_events_fail_the_boot(event: str, data: dict[str, object], rule: str) ->
     watch = make(clock)
     watch.console_text(BOOT, "")
     watch.event(event, data)
+    clock.now += 1
     assert failure(watch, clock).rule == rule
 
 
