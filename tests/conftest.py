@@ -33,6 +33,16 @@ WHEEL_LIMIT = timedelta(minutes=2)
 Cli = Callable[..., Finished]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """xdist's, but that not all of its workers build and boot."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from tests.lanes import Lanes  # without xdist there are no lanes
+
+    return Lanes(config, log)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""

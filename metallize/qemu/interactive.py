@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 import tempfile
 import termios
@@ -89,7 +90,10 @@ def boot_interactive(
                 events.emit(Note(text=f"SSH, once the guest is up: {ssh_command(port, boot.ssh, key=key)}"))
             events.emit(Note(text="Ctrl-A X ends QEMU, Ctrl-A C is its monitor; the image is not changed"))
             monitor.execute("cont")
-        return process.wait()
+        status = process.wait()
+        if status < 0:
+            events.emit(Note(text=f"QEMU was ended by signal {-status} ({signal.Signals(-status).name})"))
+        return status
 
 
 def _ephemeral_access(boot: Boot) -> SshAccess | None:

@@ -106,7 +106,8 @@ def test_ctrl_a_x_ends_it(tmp_path: Path, when: str) -> None:
     with started(BOOT, image, dict(os.environ), stdout=far, terminal=far) as child:
         read_until(near, when)
         os.write(near, b"\x01x")
-        assert child.wait(30) == 0
+        # QEMU 7.2 may crash in its own end, when that comes between the monitor's first commands
+        assert child.wait(30) in ({0} if when == "good day" else {0, 0x100 - signal.SIGSEGV})
     os.close(near)
     os.close(far)
 

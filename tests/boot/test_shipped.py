@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.boot]
 
 SHIPPED = ("debian13-livecd", "debian13-ext4")
 OLD = ("debian12-livecd", "debian12-ext4")
+"""The disk boots every day in test_boot_flow.py, before and after a power cut."""
 
 
 def verification(build_dir: Path, file: str) -> dict[str, Any]:
@@ -51,19 +52,6 @@ def test_nothing_changed_means_nothing_is_built_or_booted(cli: Cli, build_dir: P
     assert image.stat().st_mtime_ns == before.st_mtime_ns
     assert sorted((build_dir / "runs").rglob("report.json")) == runs
     assert "nothing has changed" in again.stderr
-
-
-def test_the_old_release_boots_on_one_of_them_every_day(cli: Cli, build_dir: Path, tmp_path: Path) -> None:
-    """The live CD; the disk boots in test_boot_flow.py, before and after a power cut."""
-    text = (ROOT / "profiles" / "debian12-livecd.yaml").read_text()
-    changed = text.replace("  machines: [seabios, ovmf]\n", "  machines: [ovmf]\n")
-    assert changed != text
-    profile = tmp_path / "debian12-livecd.yaml"
-    profile.write_text(changed)
-    done = cli("build", profile, "--verify", "--build-dir", build_dir)
-    assert done.status == 0
-    [report] = verification(build_dir, "debian12-livecd.iso")["machines"]
-    assert (report["machine"], report["verdict"]) == ("ovmf", "passed")
 
 
 @pytest.mark.nightly  # every day as a disk's stick, in test_firmware_matrix.py

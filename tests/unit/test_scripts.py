@@ -133,8 +133,8 @@ def test_everything_runs_in_lanes_and_what_is_chosen_in_one(checkout: Path) -> N
     executable(checkout / "more/nproc", "echo 64")
     two, many = (f"{checkout}/{folder}:{os.environ['PATH']}" for folder in ("tools", "more"))
     everything = script(checkout, "scripts/test", PATH=two).stdout.splitlines()[3:]
-    assert everything == ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
-    assert "4" in script(checkout, "scripts/test", "--lanes", "auto", PATH=many).stdout.splitlines()
+    assert everything == ["-n", "4", "--dist", "loadfile", "--no-loadscope-reorder"]
+    assert "8" in script(checkout, "scripts/test", "--lanes", "auto", PATH=many).stdout.splitlines()
     assert lanes_given(checkout, "tests/unit") == []
     assert lanes_given(checkout, "--lanes", "1") == []
     assert lanes_given(checkout, "--fast", "-x") == []
