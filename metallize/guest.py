@@ -122,6 +122,13 @@ class Watch(Protocol):
         """
         ...
 
+    def idle_meter(self) -> Callable[[], float]:
+        """Of the time from now on, the seconds that the guest is known to have spent waiting, whenever that is asked.
+
+        What a guest does not work takes it as long on a slow host as on any other.
+        """
+        ...
+
     def reached(self, stage: Stage) -> None:
         """A stage was seen to begin."""
         ...

@@ -75,16 +75,19 @@ class Dialogue:
         deadline: Deadline,
         *,
         busy: Mapping[str, str] | None = None,
+        late: Mapping[str, str] | None = None,
+        enough: Callable[[], bool] = lambda: False,
         on_quiet: Callable[[], None] | None = None,
         quiet_seconds: float = NUDGE_SECONDS,
     ) -> str | None:
-        """The name of the first pattern that matches, or None when the time is over. Raises GuestFailed.
+        """The name of the first pattern that matches, or None when the time is over, or enough. Raises GuestFailed.
 
         `on_quiet` is called each time that nothing was printed for so long, or that the console is too busy for that;
-        the patterns of `busy` count on such a console besides.
+        the patterns of `busy` count on such a console besides, those of `late` once nothing was printed for so long.
         """
         compiled = {name: re.compile(pattern) for name, pattern in patterns.items()}
         loose = {name: re.compile(pattern) for name, pattern in (busy or {}).items()}
+        last = {name: re.compile(pattern) for name, pattern in (late or {}).items()}
         nudged = Deadline.after(quiet_seconds, "quiet")
         patience = Deadline.after(BUSY_SECONDS, "a quiet moment")
 
@@ -95,7 +98,11 @@ class Dialogue:
             text, original = without_kernel_lines(self._console.since(start))
             if quiet >= NUDGE_SECONDS:
                 patience = Deadline.after(BUSY_SECONDS, "a quiet moment")
-            asked = [*compiled.items(), *loose.items()] if patience.expired else list(compiled.items())
+            asked = list(compiled.items())
+            if patience.expired:
+                asked += loose.items()
+            if quiet >= quiet_seconds:
+                asked += last.items()
             settled = quiet >= SETTLED_SECONDS or deadline.remaining < LAST_LOOK_SECONDS
             for name, pattern in asked:
                 match = pattern.search(text)
@@ -104,7 +111,7 @@ class Dialogue:
                 self.position = start + (original(match.end() - 1) + 1 if match.end() else 0)
                 self.matched = match[0]
                 return name
-            if self._given_up():
+            if self._given_up() or enough():
                 return ""
             if on_quiet is not None and nudged.expired and (quiet >= quiet_seconds or patience.expired):
                 on_quiet()

@@ -29,8 +29,8 @@ def busy_seconds(pid: int) -> float | None:
 class Idleness:
     """How much of a silence the guest has spent waiting: for a disk, a peer, or an end that never comes."""
 
-    def __init__(self) -> None:
-        self.busy: Busy = lambda: None
+    def __init__(self, busy: Busy = lambda: None) -> None:
+        self.busy = busy
         self._since = 0.0
         self._begun = 0.0
         self._busy_then: float | None = None

@@ -16,7 +16,13 @@ from metallize.qemu.interrupted import without_kernel_lines
 ATTEMPTS = 3
 ODD_PROMPT_SECONDS = 6.0
 """After the password, on a host of normal speed: longer than login(1) waits before it says that it was wrong."""
+NO_PROMPT_SECONDS = 2.0
+"""After the user's name, on a host of normal speed: what was printed till then is looked at for a prompt that somebody
+wrote over, and for a getty that began anew."""
 NOT_YET_SECONDS = 2.0
+PROMPT_SECONDS = 15.0
+ANSWER_SECONDS = 25.0
+"""How long a prompt or an answer may take on a host of normal speed, and of a guest that only waits on any host."""
 SEEN_LINES = 6
 """Of what the login said, shown to a person: the kernel's messages between are not among them."""
 LOOKED_AT_LINES = 60
@@ -25,8 +31,8 @@ _LOGIN = r"(?<!Last )\blogin: ?\Z"
 _LOGIN_BETWEEN = r"(?:^|\n)[^\s:\[]+ login: "
 _PROMPTED = re.compile(r"(?:^|\n)(?!Last )(?:[^\s:\[]+ )?login: ")
 """A login prompt, whatever came after it."""
-_SECRET_BETWEEN = r"(?:^|\n)(?:Password|Kennwort): "  # noqa: S105 - a pattern
-"""Prompts on a console on which somebody else never stops to print."""
+_SECRET_BETWEEN = r"(?:^|\n)(?:Password|Kennwort)(?: for \S+| \(\S+\))?: "  # noqa: S105 - a pattern
+"""Prompts on a console on which somebody else prints."""
 _SECRET_PROMPT = r"(?i:password|kennwort)(?: for \S+| \(\S+\))?: ?\Z"  # noqa: S105 - a pattern
 _REFUSED = r"Login incorrect|Login failed|Authentication failure|Permission denied|Access denied|incorrect password"
 _CHANGE = (
@@ -42,8 +48,9 @@ _SHELL = r"(?:^|\n)[^\n]*[$#%>❯➜λ»][ \t]?\Z"  # noqa: RUF001 - signs of pr
 _ALIVE = "printf '%s%s\\n' mz- alive\r"
 _IS_ALIVE = r"(?:^|\n)mz-alive\n"
 _NO_SHELL = r"[^\n]*\bno shell: [^\n]*|[^\n]*[Cc]annot execute /[^\n]*"
-_LATE = r"(?i)login: timed out after \d+ seconds"
-"""LOGIN_TIMEOUT of login.defs(5): all attempts at one prompt of getty share it, and a slow guest may need more."""
+_LATE = r"(?i)login:? timed out after \d+ seconds"
+"""LOGIN_TIMEOUT of login.defs(5), and busybox's own: all attempts at one prompt share it, and a slow guest may need
+more."""
 _MENU = r"Type one of the keys in parentheses"
 """What zsh asks a user who has no settings."""
 _AUTOMATIC = r"\blogin: \S+ \(automatic login\)"
@@ -112,7 +119,7 @@ class SerialLogin:
         """
         attempts, before = 0, None
         while True:
-            result = self._attempt(user, password, deadline)
+            result = self._attempt(user, password, deadline, before)
             if before is not None and result.outcome is LoginOutcome.NO_PROMPT:
                 return replace(before, seen=result.seen)
             if result.outcome is LoginOutcome.NOT_YET and not deadline.expired:
@@ -124,13 +131,20 @@ class SerialLogin:
                 return result
             before = result
 
-    def _attempt(self, user: str, password: str, deadline: Deadline) -> LoginResult:
+    def _attempt(self, user: str, password: str, deadline: Deadline, before: LoginResult | None = None) -> LoginResult:
+        prompts = {"prompt": _LOGIN, "automatic": _AUTOMATIC}
+        if before is not None and before.outcome is LoginOutcome.SILENT:
+            prompts["shell"] = _SHELL  # the answer, late
         came = self._talk.first_of(
-            {"prompt": _LOGIN, "automatic": _AUTOMATIC}, deadline, busy={"prompt": _LOGIN_BETWEEN}, on_quiet=self._nudge
+            prompts,
+            deadline,
+            busy={"prompt": _LOGIN_BETWEEN},
+            enough=(lambda: False) if before is None else self._idle(PROMPT_SECONDS),
+            on_quiet=self._nudge,
         )
         if came is None:
             return self._result(LoginOutcome.NO_PROMPT)
-        if came == "automatic":
+        if came != "prompt":
             return self._result(LoginOutcome.ACCEPTED)
         self._watch.reached(Stage.LOGIN)
         self._talk.send(f"{user}\r")
@@ -145,13 +159,20 @@ class SerialLogin:
             "shell": _SHELL,
         }
         slowness = self._watch.slowness
-        limit = deadline.sooner(15 * slowness, "a password prompt")
-        came = self._talk.first_of(answers, limit, busy={"password": _SECRET_BETWEEN})
+        limit = deadline.sooner(PROMPT_SECONDS * slowness, "a password prompt")
+        came = self._talk.first_of(
+            answers,
+            limit,
+            busy={"password": _SECRET_BETWEEN},
+            late={"password": _SECRET_BETWEEN, "anew": _LOGIN},
+            enough=self._idle(PROMPT_SECONDS),
+            quiet_seconds=NO_PROMPT_SECONDS * max(1.0, slowness / 4),
+        )
         nothing = LoginOutcome.NO_ANSWER
         if came == "password":
             nothing = LoginOutcome.SILENT
             self._talk.send(f"{password}\r")
-            came = self._after_password(answers, deadline.sooner(25 * slowness, "the answer to the login"))
+            came = self._after_password(answers, deadline.sooner(ANSWER_SECONDS * slowness, "the answer to the login"))
         outcome = _OUTCOMES.get(came or "", nothing)
         if outcome is LoginOutcome.PASSWORD_CHANGE:
             self._talk.send("\x04")
@@ -164,16 +185,23 @@ class SerialLogin:
         """What the system makes of the password; a shell whose prompt looks like none is asked whether it is there."""
         del answers["password"]
         answers |= {"alive": _IS_ALIVE, "menu": _MENU, "again": _LOGIN}
+        enough = self._idle(ANSWER_SECONDS)
         while True:
             came = self._talk.first_of(
                 answers,
                 limit,
+                enough=enough,
                 on_quiet=lambda: self._talk.send(_ALIVE),
                 quiet_seconds=ODD_PROMPT_SECONDS * max(1.0, self._watch.slowness / 2),
             )
             if came != "menu":
                 return came
             self._talk.send("q")
+
+    def _idle(self, seconds: float) -> Callable[[], bool]:
+        """Whether the guest has waited for so long from now on."""
+        idle = self._watch.idle_meter()
+        return lambda: idle() >= seconds
 
     def _nudge(self) -> None:
         """A prompt that was written over is asked for again; what else a boot may ask, nobody must answer for it."""

@@ -15,7 +15,7 @@ from metallize.deadline import Deadline
 from metallize.guest import GuestFailed
 from metallize.model.report import Finding, Severity, Stage, StageTime
 from metallize.qemu.course import Course
-from metallize.qemu.effort import Busy
+from metallize.qemu.effort import Busy, Idleness
 from metallize.qemu.findings import (
     CUT_LOGIN_PROMPT,
     LOGIN_PROMPT,
@@ -134,6 +134,11 @@ class BootWatch:
         """Something that somebody waits for may have changed."""
         with self._changed:
             self._changed.notify_all()
+
+    def idle_meter(self) -> Callable[[], float]:
+        begun, meter = self._clock(), Idleness(self._course.idleness.busy)
+        meter.seconds(begun, begun)
+        return lambda: meter.seconds(begun, self._clock())
 
     # --- told ----------------------------------------------------------------------------------------------------
 

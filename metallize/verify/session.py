@@ -6,7 +6,7 @@ other; the first good shell runs all probes in one round trip; the host looks at
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -64,7 +64,8 @@ class BootSession:
     collected: bool = False
     """Whether the guest's own logs are in the folder of this boot."""
     observer: Observer = field(init=False)
-    _patience: Deadline | None = None
+    _patience: Callable[[], bool] | None = None
+    """Whether the other way in has had its time, once that runs."""
     _no_getty: str = ""
     """Why no login prompt can come, once that is known."""
     _no_ssh: str = ""
@@ -116,7 +117,7 @@ class BootSession:
         shell = self._first_shell()
         if shell is not None:
             self._observe(shell)
-        self._patience = Deadline.after(self._patience_seconds(), "the other way in")
+        self._patience = self._limit(self._patience_seconds(), "the other way in")
         tasks = [task for task in (self.serial, self.ssh) if task is not None]
         # each of them ends at the deadline by itself, and needs a moment to say so
         watch.wait(
@@ -172,30 +173,34 @@ class BootSession:
 
     def _patience_seconds(self) -> float:
         """How long the other way in may still take now that the system has settled: not long where it cannot come."""
-        patience = PATIENCE_SECONDS * min(self.slowness, MOST_PATIENT)
         if self.serial is not None and not self.serial.done:
             why = self._login_reason()
             if why.startswith(NO_GETTY):
                 self._no_getty = why
                 return 0.0
         if self.ssh is None or self.ssh.done:
-            return patience
+            return PATIENCE_SECONDS
         why = ssh_reason(self.observer, self.best_shell(), "", self.diagnosis)
         if why.startswith(NOTHING_LISTENS):
             self._no_ssh = why
             return 0.0
-        return patience / 4 if why.startswith((*NO_NETWORK, FIREWALL_DROPS)) else patience
+        return PATIENCE_SECONDS / (4 if why.startswith((*NO_NETWORK, FIREWALL_DROPS)) else 1)
+
+    def _limit(self, seconds: float, purpose: str) -> Callable[[], bool]:
+        """So many seconds from now on, as a host of normal speed takes, or as a guest spends waiting on any host."""
+        limit = Deadline.after(seconds * min(self.slowness, MOST_PATIENT), purpose)
+        idle = self.guest.watch.idle_meter()
+        return lambda: limit.expired or idle() >= seconds
 
     def _give_up_a_failed_server(self) -> None:
         """With no shell to ask in, the console's word that the SSH server has failed is enough, after a while."""
         if self._patience is None:
             self._no_ssh = failed_server(finding.cause for finding in self.guest.watch.findings)
             if self._no_ssh:
-                seconds = PATIENCE_SECONDS * min(self.slowness, MOST_PATIENT)
-                self._patience = Deadline.after(seconds, "the SSH server, which has failed")
+                self._patience = self._limit(PATIENCE_SECONDS, "the SSH server, which has failed")
 
     def _out_of_patience(self) -> bool:
-        return self._patience is not None and self._patience.expired
+        return self._patience is not None and self._patience()
 
     def _log_in_on_serial(self) -> SerialShell | None:
         login = self.request.boot.login
@@ -217,10 +222,10 @@ class BootSession:
 
     def _first_shell(self) -> Shell | None:
         """The shell that observes: SSH where it comes in time, because it is faster; else serial."""
-        serial_since: float | None = None
+        lead: Callable[[], bool] | None = None
 
         def look() -> bool | None:
-            nonlocal serial_since
+            nonlocal lead
             if all(task.done for task in (self.ssh, self.serial) if task is not None):
                 return True
             if self.ssh is not None and self.ssh.done:
@@ -228,10 +233,8 @@ class BootSession:
             if self.serial is not None and self.serial.done and self.best_shell() is None:
                 self._give_up_a_failed_server()
             if self.serial is not None and self.serial.done and self.best_shell() is not None:
-                serial_since = serial_since or time.monotonic()
-                if self.ssh is None or time.monotonic() - serial_since > SSH_LEAD_SECONDS * min(
-                    self.slowness, MOST_PATIENT
-                ):
+                lead = lead or self._limit(SSH_LEAD_SECONDS, "SSH, which is the faster shell")
+                if self.ssh is None or lead():
                     return True
             return None
 
@@ -245,8 +248,8 @@ class BootSession:
             self._steps_done()
         elif watch.wait(lambda: True if watch.stage.rank >= Stage.LOGIN.rank else None, self.deadline) is None:
             self._time_is_over("no login prompt was seen")
-        quiet = Deadline.after(SEEN_SECONDS * min(self.slowness, MOST_PATIENT), "what follows the login prompt")
-        watch.wait(lambda: None, quiet)
+        seen = self._limit(SEEN_SECONDS, "what follows the login prompt")
+        watch.wait(lambda: seen() or None, self.deadline)
         self.ready_seconds = watch.seconds
         watch.reached(Stage.READY)
         self._reach()

@@ -1,4 +1,7 @@
-"""An ordinary application dockerfile runs as a service on an image of another kind, unchanged."""
+"""An ordinary application dockerfile runs as a service on an image of another kind, unchanged.
+
+Every day on the cloud VM, in test_cloud.py.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import pytest
 
 from tests.conftest import Cli
 
-pytestmark = [pytest.mark.docker, pytest.mark.boot]
+pytestmark = [pytest.mark.docker, pytest.mark.boot, pytest.mark.nightly]
 
 PROFILE = """\
 extends: debian13-livecd

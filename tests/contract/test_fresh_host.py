@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from metallize.bootstrap import Distribution, bootstrap_argv
+from metallize import bases
 from metallize.command import Finished, run
+from metallize.engines.docker import DockerEngine
+from metallize.events import Silent
+from metallize.model.plan import BaseImage
 from metallize.model.profile import Platform
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,18 +22,6 @@ CHECKOUT = "/home/ann/my checkout"
 LIMIT = timedelta(minutes=4)
 
 pytestmark = pytest.mark.docker
-
-
-def base(suite: str, scratch: Path) -> str:
-    """An image of the suite: one that is here, else one bootstrapped from the distribution's packages and kept."""
-    for name in (f"debian:{suite}", f"metallize-test/debian:{suite}"):
-        if run(["docker", "image", "inspect", name], check=False).status == 0:
-            return name
-    archive = scratch / f"{suite}.tar"
-    run(bootstrap_argv(Distribution(id="debian", suite=suite), Platform.AMD64, str(archive)), timeout=LIMIT)
-    run(["docker", "import", archive, f"metallize-test/debian:{suite}"], timeout=LIMIT)
-    archive.unlink()
-    return f"metallize-test/debian:{suite}"
 
 
 def pack_checkout(archive: Path) -> None:
@@ -69,7 +60,9 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FreshHost]:
     certificates = Path("/etc/ssl/certs/ca-certificates.crt")
     if certificates.exists():
         argv += ["--volume", f"{certificates}:/host-ca.crt:ro", "--env", "PIP_CERT=/host-ca.crt"]
-    container = run([*argv, base(request.param, tmp_path), "sleep", "infinity"]).stdout.strip()
+    suite = BaseImage(reference=f"debian:{request.param}", platform=Platform.AMD64)
+    base = bases.resolve(DockerEngine(), suite, Silent()).image.reference
+    container = run([*argv, base, "sleep", "infinity"]).stdout.strip()
     try:
         host = FreshHost(container)
         made = host.root(

@@ -24,6 +24,10 @@ RUN cp /usr/bin/ping /usr/local/bin/capping && chmod 0755 /usr/local/bin/capping
  && echo naïve >'naïve file' && ln -s 'naïve file' link && mkfifo pipe
 # A unit that a layer disabled must stay so on a first boot, which applies systemd's presets.
 RUN systemctl disable cron.service
+# What systemd makes on a first boot, of what is new in /usr: the build has made it.
+RUN echo 'u courier - "Carries letters"' >/usr/lib/sysusers.d/courier.conf \
+ && mkdir -p /opt/letters && cp /usr/lib/x86_64-linux-gnu/libresolv.so.2 /opt/letters/ \
+ && echo /opt/letters >/etc/ld.so.conf.d/letters.conf
 # A layer's own COPY of what docker binds over wins.
 COPY etc/ /etc/
 # A container's runtime configuration: it must harm neither the layers above nor the system.

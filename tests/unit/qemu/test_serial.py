@@ -34,6 +34,8 @@ T = TypeVar("T")
 class FakeWatch:
     """A guest that never fails."""
 
+    idles = False
+
     stage = Stage.USERSPACE
     stages: tuple[StageTime, ...] = ()
     seconds = 0.0
@@ -41,6 +43,10 @@ class FakeWatch:
     network_started = True
 
     def check(self) -> None: ...
+
+    def idle_meter(self) -> Callable[[], float]:
+        begun = time.monotonic()
+        return lambda: time.monotonic() - begun if self.idles else 0.0
 
     def reached(self, stage: Stage) -> None: ...
 
@@ -214,6 +220,26 @@ def test_a_prompt_that_somebody_wrote_over_is_asked_for_again() -> None:
     assert attempt(getty) is LoginOutcome.ACCEPTED
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("first", "answers"),
+    [
+        ("admin\r\nPassword: [153] Nov 26 15:26:04 Not backgrounding\r\n", []),
+        ("admin\r\nPassword for admin: tea is ready\r\n", []),
+        ("admin\r\n\r\nLogin timed out after 60 seconds\r\ndebian login: ", [("admin", "admin\r\nPassword: ")]),
+        ("admin\r\nbye\r\ndebian login: ", [("", "\r\ndebian login: "), ("admin", "admin\r\nPassword: ")]),
+    ],
+    ids=["a daemon's words", "a daemon's words after a longer prompt", "timed out", "a getty that began anew"],
+)
+def test_a_password_prompt_that_somebody_wrote_over_or_that_did_not_come(
+    first: str, answers: list[tuple[str, str]]
+) -> None:
+    getty = Getty(GREETING, [("admin", first), *answers, ("admin", MOTD)])
+    begun = time.monotonic()
+    assert attempt(getty, seconds=30) is LoginOutcome.ACCEPTED
+    assert time.monotonic() - begun < 8
+
+
 def test_a_password_change_is_said_in_the_systems_own_words() -> None:
     asked = "You are required to change your password immediately (administrator enforced)."
     getty = Getty("debian login: ", [("admin", "Password: "), ("admin", f"\r\n{asked}\r\nCurrent password: ")])
@@ -251,6 +277,21 @@ def test_a_session_that_waits_for_ever_is_told_from_a_login_that_does_not_answer
     asked = ("admin", "admin\r\nPassword: ")
     assert attempt(Getty(GREETING, [asked, ("admin", "\r\nLinux debian\r\n")]), seconds=3) is LoginOutcome.SILENT
     assert attempt(Getty(GREETING, [("admin", "admin\r\n")]), seconds=3) is LoginOutcome.NO_ANSWER
+
+
+@pytest.mark.slow
+def test_a_guest_that_only_waits_is_given_no_more_time_for_a_slow_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login, "PROMPT_SECONDS", 1.0)
+    monkeypatch.setattr(login, "ANSWER_SECONDS", 2.0)
+    monkeypatch.setattr(FakeWatch, "slowness", 100.0)
+    monkeypatch.setattr(FakeWatch, "idles", True)
+    asked = ("admin", "admin\r\nPassword: ")
+    begun = time.monotonic()
+    assert attempt(Getty(GREETING, [asked, ("admin", "\r\nLinux debian\r\n")]), seconds=60) is LoginOutcome.SILENT
+    assert attempt(Getty(GREETING, [("admin", "admin\r\n")]), seconds=60) is LoginOutcome.NO_ANSWER
+    assert time.monotonic() - begun < 10
+    late = [asked, ("admin", "\r\nLinux debian\r\n"), ("", "\r\n\r\ndebian:~$ ")]
+    assert attempt(Getty(GREETING, late), seconds=60) is LoginOutcome.ACCEPTED
 
 
 @pytest.mark.slow

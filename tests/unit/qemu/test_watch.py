@@ -308,6 +308,21 @@ def test_a_wait_ends_with_its_value_its_deadline_or_the_failure() -> None:
         watch.wait(lambda: None, Deadline.after(10, "for ever"))
 
 
+def test_idle_is_what_a_guest_does_not_work() -> None:
+    clock, worked = Clock(), [0.0]
+    watch = make(clock, slowness=10.0)
+    watch.switched_on(lambda: worked[0])
+    watch.console_text(BOOT, "debian login: ")
+    idle = watch.idle_meter()
+    assert idle() == 0
+    clock.now, worked[0] = clock.now + 5, 4.0
+    assert idle() == 1
+    watch.console_text("a word\n", "")
+    clock.now += 3
+    assert idle() == 4
+    assert watch.idle_meter()() == 0
+
+
 def test_many_findings_of_one_kind_are_one() -> None:
     watch = make(Clock())
     watch.console_text(BOOT + "[FAILED] Failed to start a.service.\n" * 1000, "")
