@@ -18,7 +18,7 @@ from metallize.guest import ShellError
 from metallize.model.boot import Ssh
 from metallize.model.report import Stage
 from metallize.qemu.ssh import SshAccess, SshRefusedError, connect, in_words, ssh_access
-from tests.unit.qemu.test_serial import FakeWatch
+from tests.unit.qemu.fakes import FakeWatch
 
 ACCESS = SshAccess(user="admin", password="admin", key=None)
 

@@ -9,7 +9,7 @@ import pytest
 from metallize.model.boot import Login
 from metallize.model.report import Finding, Severity, Stage
 from metallize.verify.rescue import EMERGENCY, INITRD, PLACES, rescue
-from tests.unit.qemu.test_serial import FakeWatch, Getty, terminal_with_a_shell
+from tests.unit.qemu.fakes import FakeWatch, Getty, terminal_with_a_shell
 
 ROOT_LOGIN = Login(user="root", password="secret")
 
