@@ -12,6 +12,7 @@ from metallize.guest import Console, Watch
 from metallize.model.report import Stage
 from metallize.qemu.dialogue import Dialogue
 from metallize.qemu.interrupted import without_kernel_lines
+from metallize.qemu.login_words import INCORRECT
 
 ATTEMPTS = 3
 ODD_PROMPT_SECONDS = 6.0
@@ -34,7 +35,10 @@ _PROMPTED = re.compile(r"(?:^|\n)(?!Last )(?:[^\s:\[]+ )?login: ")
 _SECRET_BETWEEN = r"(?:^|\n)(?:Password|Kennwort)(?: for \S+| \(\S+\))?: "  # noqa: S105 - a pattern
 """Prompts on a console on which somebody else prints."""
 _SECRET_PROMPT = r"(?i:password|kennwort)(?: for \S+| \(\S+\))?: ?\Z"  # noqa: S105 - a pattern
-_REFUSED = r"Login incorrect|Login failed|Authentication failure|Permission denied|Access denied|incorrect password"
+_ASKS = r"(?:^|\n)[^\n]*[^\s:][ \u00a0]?[:\uff1a\u17d6] ?\Z"
+"""A prompt in any language: what to do with it says the moment at which it comes."""
+_ENGLISH = r"Login incorrect|Login failed|Authentication failure|Permission denied|Access denied|incorrect password"
+_REFUSED = "|".join([_ENGLISH, *map(re.escape, INCORRECT)])
 _CHANGE = (
     r"You are required to change your password[^\n]*|[Pp]assword (?:has )?expired|Changing password for"
     r"|Current (?:UNIX )?password: ?\Z|\(current\) UNIX password: ?\Z|New password: ?\Z"
@@ -111,6 +115,8 @@ class SerialLogin:
         self._watch = watch
         self._talk = Dialogue(console, watch, given_up)
         self._talk.position = position
+        self._met = False
+        """Whether a login's prompt was answered: the next may be in its own language."""
 
     def attempt(self, user: str, password: str, deadline: Deadline) -> LoginResult:
         """Answer the prompts once, and again where no answer came in time or logins are not allowed yet.
@@ -139,6 +145,7 @@ class SerialLogin:
             prompts,
             deadline,
             busy={"prompt": _LOGIN_BETWEEN},
+            late={"prompt": _ASKS} if self._met else {},
             enough=(lambda: False) if before is None else self._idle(PROMPT_SECONDS),
             on_quiet=self._nudge,
         )
@@ -147,6 +154,7 @@ class SerialLogin:
         if came != "prompt":
             return self._result(LoginOutcome.ACCEPTED)
         self._watch.reached(Stage.LOGIN)
+        self._met = True
         self._talk.send(f"{user}\r")
         answers = {
             "closed": _CLOSED,
@@ -164,12 +172,12 @@ class SerialLogin:
             answers,
             limit,
             busy={"password": _SECRET_BETWEEN},
-            late={"password": _SECRET_BETWEEN, "anew": _LOGIN},
+            late={"anew": _LOGIN, "between": _SECRET_BETWEEN, "asks": _ASKS},
             enough=self._idle(PROMPT_SECONDS),
             quiet_seconds=NO_PROMPT_SECONDS * max(1.0, slowness / 4),
         )
         nothing = LoginOutcome.NO_ANSWER
-        if came == "password":
+        if came in {"password", "between", "asks"}:
             nothing = LoginOutcome.SILENT
             self._talk.send(f"{password}\r")
             came = self._after_password(answers, deadline.sooner(ANSWER_SECONDS * slowness, "the answer to the login"))

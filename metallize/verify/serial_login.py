@@ -38,22 +38,24 @@ def log_in_on_serial(
     title = f"serial login as {login.user}{suffix}"
     wrong = way_in.attempt(login.user, login.password + WRONG_PASSWORD_SUFFIX, deadline)
     answered = wrong.outcome not in UNANSWERED
-    if login.password and answered:
-        results.append(
-            login_result(
-                f"{title} with a wrong password",
-                "login",
-                expected="refused",
-                actual=str(wrong),
-                holds=wrong.outcome is LoginOutcome.REFUSED,
-                seconds=0,
-            )
-        )
     begun = watch.seconds
     right = wrong
     if answered and wrong.outcome is not LoginOutcome.ACCEPTED:
         right = _log_in(way_in, login, deadline)
     holds = right.outcome is LoginOutcome.ACCEPTED
+    if login.password and answered:
+        # where the system's language is not known, the right password tells a refusal from a session that ended
+        refused = wrong.outcome is LoginOutcome.REFUSED or (wrong.outcome is LoginOutcome.ENDED and holds)
+        results.append(
+            login_result(
+                f"{title} with a wrong password",
+                "login",
+                expected="refused",
+                actual=str(LoginOutcome.REFUSED if refused else wrong),
+                holds=refused,
+                seconds=0,
+            )
+        )
     results.append(
         login_result(
             title,

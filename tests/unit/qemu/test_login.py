@@ -136,6 +136,33 @@ def test_a_password_prompt_that_somebody_wrote_over_or_that_did_not_come(
     assert time.monotonic() - begun < 8
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("password", "refused", "login_again"),
+    [
+        ("Passwort: ", "Login fehlerhaft", "debian Login: "),
+        ("Mot de passe\u00a0: ", "Identifiant incorrect", "debian connexion\u00a0: "),
+        ("密码：", "登录错误", "debian 用户名："),  # noqa: RUF001 - as it is written there
+        ("パスワード: ", "ログインが失敗しました", "debian login: "),
+    ],
+    ids=["German", "French", "Chinese", "Japanese"],
+)
+def test_a_login_in_another_language(password: str, refused: str, login_again: str) -> None:
+    getty = Getty(
+        GREETING,
+        [
+            ("admin", f"admin\r\n{password}"),
+            ("wrong", f"\r\n\r\n{refused}\r\n{login_again}"),
+            ("admin", f"admin\r\n{password}"),
+            ("admin", MOTD),
+        ],
+    )
+    way_in = SerialLogin(getty.console, FakeWatch())
+    deadline = Deadline.after(30, "a test")
+    assert way_in.attempt("admin", "wrong", deadline).outcome is LoginOutcome.REFUSED
+    assert way_in.attempt("admin", "admin", deadline).outcome is LoginOutcome.ACCEPTED
+
+
 def test_a_password_change_is_said_in_the_systems_own_words() -> None:
     asked = "You are required to change your password immediately (administrator enforced)."
     getty = Getty("debian login: ", [("admin", "Password: "), ("admin", f"\r\n{asked}\r\nCurrent password: ")])
