@@ -62,10 +62,16 @@ def translation(texts: Mapping[str, str]) -> bytes:
     return begin + table + b"".join(word + b"\0" for word in words)
 
 
+def speaks(disk: Disk, language: str) -> None:
+    """A locale by its name alone: the language of messages is all that it changes."""
+    disk.link(f"/usr/lib/locale/{language}.utf8", "C.utf8")
+    disk.put("/etc/locale.conf", f"LANG={language}.UTF-8\n")
+
+
 def in_chinese(disk: Disk) -> None:
     """PAM's messages are in the image; login(1)'s are in a package of their own, util-linux-locales."""
     disk.put("/usr/share/locale/zh_CN/LC_MESSAGES/util-linux.mo", translation(IN_CHINESE))
-    disk.put("/etc/locale.conf", "LANG=C.UTF-8\nLANGUAGE=zh_CN\n")
+    speaks(disk, "zh_CN")
 
 
 def own_init(disk: Disk) -> None:
@@ -371,7 +377,7 @@ RECIPES = (
     Recipe(
         name="logins-in-german",
         summary="the serial port's getty asks for the password in German; it must pass",
-        disk=lambda disk: disk.put("/etc/locale.conf", "LANG=C.UTF-8\nLANGUAGE=de\n"),
+        disk=lambda disk: speaks(disk, "de_DE"),
         ssh=None,
     ),
     Recipe(
