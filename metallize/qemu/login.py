@@ -32,9 +32,10 @@ _LOGIN = r"(?<!Last )\blogin: ?\Z"
 _LOGIN_BETWEEN = r"(?:^|\n)[^\s:\[]+ login: "
 _PROMPTED = re.compile(r"(?:^|\n)(?!Last )(?:[^\s:\[]+ )?login: ")
 """A login prompt, whatever came after it."""
-_SECRET_BETWEEN = r"(?:^|\n)(?:Password|Kennwort)(?: for \S+| \(\S+\))?: "  # noqa: S105 - a pattern
+_SECRET = r"(?i:password|kennwort)(?: for \S+| \(\S+\))?:"  # noqa: S105 - a pattern
+_SECRET_PROMPT = rf"{_SECRET} ?\Z"
+_SECRET_BETWEEN = rf"(?:^|\n){_SECRET} "
 """Prompts on a console on which somebody else prints."""
-_SECRET_PROMPT = r"(?i:password|kennwort)(?: for \S+| \(\S+\))?: ?\Z"  # noqa: S105 - a pattern
 _ASKS = r"(?:^|\n)[^\n]*[^\s:][ \u00a0]?[:\uff1a\u17d6] ?\Z"
 """A prompt in any language: what to do with it says the moment at which it comes."""
 _ENGLISH = r"Login incorrect|Login failed|Authentication failure|Permission denied|Access denied|incorrect password"
