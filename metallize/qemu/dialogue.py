@@ -8,7 +8,7 @@ be put on top of a socket of its own where somebody wants it; the flood goes pas
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from metallize.deadline import Deadline
 from metallize.guest import Console, ShellError, Watch
@@ -18,6 +18,8 @@ WINDOW = 262_144
 """Characters before the console's end in which a pattern is looked for."""
 SETTLED_SECONDS = 0.25
 """What ends a text, a prompt, counts once nothing has followed it for so long."""
+PLAIN_PROMPT_SECONDS = 0.1
+"""One whose words can hardly be the beginning of something else, which a program writes in one go."""
 LAST_LOOK_SECONDS = 0.1
 """So near the end of a wait a prompt counts as it stands."""
 NUDGE_SECONDS = 2.0
@@ -76,6 +78,7 @@ class Dialogue:
         *,
         busy: Mapping[str, str] | None = None,
         late: Mapping[str, str] | None = None,
+        plain: Collection[str] = (),
         enough: Callable[[], bool] = lambda: False,
         on_quiet: Callable[[], None] | None = None,
         quiet_seconds: float = NUDGE_SECONDS,
@@ -84,6 +87,7 @@ class Dialogue:
 
         `on_quiet` is called each time that nothing was printed for so long, or that the console is too busy for that;
         the patterns of `busy` count on such a console besides, those of `late` once nothing was printed for so long.
+        The names of `plain` are those of prompts that need no long silence behind them.
         """
         compiled = {name: re.compile(pattern) for name, pattern in patterns.items()}
         loose = {name: re.compile(pattern) for name, pattern in (busy or {}).items()}
@@ -103,9 +107,10 @@ class Dialogue:
                 asked += loose.items()
             if quiet >= quiet_seconds:
                 asked += last.items()
-            settled = quiet >= SETTLED_SECONDS or deadline.remaining < LAST_LOOK_SECONDS
+            over = deadline.remaining < LAST_LOOK_SECONDS
             for name, pattern in asked:
                 match = pattern.search(text)
+                settled = over or quiet >= (PLAIN_PROMPT_SECONDS if name in plain else SETTLED_SECONDS)
                 if match is None or (match.end() == len(text) and _END in pattern.pattern and not settled):
                     continue
                 self.position = start + (original(match.end() - 1) + 1 if match.end() else 0)

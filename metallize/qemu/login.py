@@ -147,6 +147,7 @@ class SerialLogin:
             deadline,
             busy={"prompt": _LOGIN_BETWEEN},
             late={"prompt": _ASKS} if self._met else {},
+            plain=("prompt",),
             enough=(lambda: False) if before is None else self._idle(PROMPT_SECONDS),
             on_quiet=self._nudge,
         )
@@ -174,6 +175,7 @@ class SerialLogin:
             limit,
             busy={"password": _SECRET_BETWEEN},
             late={"anew": _LOGIN, "between": _SECRET_BETWEEN, "asks": _ASKS},
+            plain=("password",),
             enough=self._idle(PROMPT_SECONDS),
             quiet_seconds=NO_PROMPT_SECONDS * max(1.0, slowness / 4),
         )

@@ -30,13 +30,13 @@ _LOG = "metallize.paramiko"
 BANNER = b"SSH-"
 NO_ANSWER = "no SSH server answered"
 _RETRY_SECONDS = 0.5
-_NEXT_ATTEMPT_SECONDS = 2.0
+_NEXT_ATTEMPT_SECONDS = 1.0
 """A connection that waits may be one whose packets were lost before the network was up: another is begun beside it,
 and the time to the next is doubled. slirp keeps even those that are closed here, and hands all of them to the guest
 once its network is up; sshd then holds it against their address that they never log in (PerSourcePenalties).
 """
-_NETWORK_SECONDS = 1.0
-"""From the network card's start to an address."""
+_NETWORK_SECONDS = 0.2
+"""From the network card's start to an address, on a host of normal speed."""
 _LATEST_START_SECONDS = 30.0
 """After userspace began, on a host of normal speed, for a machine that does not tell when its card starts."""
 REFUSALS = 3

@@ -25,12 +25,12 @@ One that sets itself a longer limit writes it, in seconds, to $METALLIZE_SCRATCH
 
 _SETTLE = """\
 if [ -d /run/systemd/system ]; then
-  state=$(timeout {seconds} systemctl is-system-running --wait 2>/dev/null)
-  [ -n "$state" ] || state=$(systemctl is-system-running 2>/dev/null)
+  metallize_state=$(timeout {seconds} systemctl is-system-running --wait 2>/dev/null)
+  [ -n "$metallize_state" ] || metallize_state=$(systemctl is-system-running 2>/dev/null)
   n=0
   while [ $n -lt {seconds} ]; do
-    case $state in starting|initializing) sleep 1 ;; *) break ;; esac
-    state=$(systemctl is-system-running 2>/dev/null)
+    case $metallize_state in starting|initializing) sleep 1 ;; *) break ;; esac
+    metallize_state=$(systemctl is-system-running 2>/dev/null)
     read -r now rest </proc/uptime
     n=$((${{now%%.*}} - begun))
   done

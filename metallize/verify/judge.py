@@ -9,7 +9,7 @@ from metallize.model.kind import Claim, Kind, Observation
 from metallize.model.report import Result
 
 _STATE = """\
-if [ -d /run/systemd/system ]; then s=$(systemctl is-system-running); else s=none; fi
+if [ ! -d /run/systemd/system ]; then s=none; else s=${metallize_state:-$(systemctl is-system-running)}; fi
 echo "${s:-none}" | tee "$METALLIZE_SCRATCH/state"
 """
 _UNLESS_RUNNING = 'read -r s <"$METALLIZE_SCRATCH/state"; case $s in running | none) exit 0 ;; esac;'
@@ -21,7 +21,7 @@ done
 """
 """What the programs of a failed unit said, not what systemd says of it."""
 SYSTEM_PROBES = (
-    "cat /proc/sys/kernel/random/boot_id",
+    "read -r id </proc/sys/kernel/random/boot_id && echo $id",
     _STATE,
     f"{_UNLESS_RUNNING} systemctl list-units --state=failed --plain --no-legend --no-pager",
     f"{_UNLESS_RUNNING} systemctl list-jobs --plain --no-legend --no-pager",

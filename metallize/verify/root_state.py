@@ -6,7 +6,7 @@ from metallize.model.kind import Observation
 
 ROOT_PROBE = (
     'while read -r d m t o rest; do [ "$m" = / ] && root="$t $o"; done </proc/mounts; echo "$root"; '
-    "df -Pk / | tail -n 1; df -Pi / | tail -n 1"
+    'for by in k i; do df -P$by / | { read -r heads; read -r line; echo "$line"; }; done'
 )
 """Type and options of what was mounted last on /, then df's line of blocks and df's line of inodes (POSIX format)."""
 _FULL_SHARE = 0.001

@@ -173,7 +173,8 @@ class BootSession:
 
     def _patience_seconds(self) -> float:
         """How long the other way in may still take now that the system has settled: not long where it cannot come."""
-        if self.serial is not None and not self.serial.done:
+        prompted = any(item.stage is Stage.LOGIN for item in self.guest.watch.stages)
+        if self.serial is not None and not self.serial.done and not prompted:
             why = self._login_reason()
             if why.startswith(NO_GETTY):
                 self._no_getty = why
