@@ -17,7 +17,7 @@ from metallize.qemu.interrupted import without_kernel_lines
 ATTEMPTS = 3
 MOST_REQUESTS = 12
 """For the lines of one answer."""
-WINDOW_LINES = 16
+WINDOW_LINES = 32
 """Typed before the guest has said that it has them: fewer characters than a terminal holds (N_TTY's 4096)."""
 STUCK_SECONDS = 3.0
 """On a host of normal speed: an answer that has begun and comes no further was cut."""
@@ -52,6 +52,7 @@ _BEGIN = (
     "command -v base64 gzip sed cat >/dev/null && mz_has=has || mz_has=no; "
     "printf '\\n%s%s\\n' mz- $mz_has-tools\r"
 )
+_LACKING = "no-tools"
 
 
 class SerialShell:
@@ -78,19 +79,11 @@ class SerialShell:
             deadline,
             "no shell answered after the login",
         )
-        if (
-            self._step(_BEGIN, ("has-tools", "no-tools"), deadline, "the shell did not become a plain one")
-            == "no-tools"
-        ):
+        # the rest in one go: fewer characters than a terminal holds, and each line tells that it has come
+        lines = [_BEGIN, *(rf"{each}; printf '\n%s%s\n' mz- shell-{n}" + "\r" for n, each in enumerate(_FUNCTIONS))]
+        whole = r"\n(?:.*\n)*?mz-".join(["has-tools", *(f"shell-{n}" for n, _ in enumerate(_FUNCTIONS))])
+        if self._step("".join(lines), (whole, _LACKING), deadline, "the shell did not become a plain one") == _LACKING:
             raise ShellError("the guest has no base64, gzip, sed or cat, with which scripts go over the serial line")
-        for number, function in enumerate(_FUNCTIONS):
-            name = f"shell-{number}"
-            self._step(
-                f"{function}; printf '\\n%s%s\\n' mz- {name}\r",
-                (name,),
-                deadline,
-                "the shell did not become a plain one",
-            )
         self._started = True
 
     def run(self, script: str, deadline: Deadline) -> ShellOutput:
