@@ -12,7 +12,7 @@ from metallize.guest import Console, Watch
 from metallize.model.report import Stage
 from metallize.qemu.dialogue import Dialogue
 from metallize.qemu.interrupted import without_kernel_lines
-from metallize.qemu.login_words import INCORRECT
+from metallize.qemu.login_words import ACCOUNT_EXPIRED, INCORRECT, MUST_CHANGE
 
 ATTEMPTS = 3
 ODD_PROMPT_SECONDS = 6.0
@@ -41,10 +41,12 @@ _ASKS = r"(?:^|\n)[^\n]*[^\s:][ \u00a0]?[:\uff1a\u17d6] ?\Z"
 _ENGLISH = r"Login incorrect|Login failed|Authentication failure|Permission denied|Access denied|incorrect password"
 _REFUSED = "|".join([_ENGLISH, *map(re.escape, INCORRECT)])
 _CHANGE = (
+    rf"(?:{'|'.join(map(re.escape, MUST_CHANGE))})[^\n]*|"
     r"You are required to change your password[^\n]*|[Pp]assword (?:has )?expired|Changing password for"
     r"|Current (?:UNIX )?password: ?\Z|\(current\) UNIX password: ?\Z|New password: ?\Z"
 )
 _CLOSED = (
+    rf"{'|'.join(map(re.escape, ACCOUNT_EXPIRED))}|"
     r"[^\n]*account has expired[^\n]*|[^\n]*[Aa]ccount (?:is )?(?:temporarily )?locked[^\n]*"
     r"|This account is currently not available[^\n]*|[^\n]*System is going down[^\n]*|[^\n]*too many logins[^\n]*"
 )

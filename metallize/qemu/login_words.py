@@ -1,8 +1,11 @@
-"""What login(1) says of a wrong password where it does not speak English.
+"""What login(1) says of a password where it does not speak English.
 
 systemd gives the serial port's getty the system's language; a virtual console's is always English. These are the
-translations of "Login incorrect" in util-linux 2.41 and in shadow 4.17, the two packages that login(1) comes from.
+translations of "Login incorrect" in util-linux 2.41 and in shadow 4.17, the two packages that login(1) comes from, and
+of what pam_unix(8) of Linux-PAM 1.7 says.
 """
+
+# ruff: noqa: RUF001 - letters of other alphabets
 
 INCORRECT = (
     "A bejelentkezés meghiúsult",
@@ -16,7 +19,7 @@ INCORRECT = (
     "Felaktig inloggning",
     "Forkert logind",
     "Gebruikersnaam is onjuist",
-    "Giriş başarısız",  # noqa: RUF001 - Turkish
+    "Giriş başarısız",
     "Giriş geçersiz",
     "Hibás bejelentkezés",
     "Identifiant incorrect",
@@ -65,3 +68,86 @@ INCORRECT = (
     "로그인이 맞지 않습니다",
     "로그인이 올바르지 않습니다",
 )
+
+MUST_CHANGE = (
+    "Anda harus mengubah kata sandi Anda saat ini juga",
+    "Azonnal meg kell változtatnia a jelszavát",
+    "Du må straks endre passordet ditt",
+    "Du måste ändra ditt lösenord omedelbart",
+    "Du skal ændre din adgangskode omgående",
+    "Geslo morate takoj spremeniti",
+    "Heu de canviar la contrasenya immediatament",
+    "Iarrtar ort do phasfhocal a athrú láithreach",
+    "Ilaq-ak·am ad tbeddleḍ awal-ik·im n uɛeddi tura",
+    "Je moet onmiddellijk je wachtwoord wijzigen",
+    "Je třeba, abyste si neprodleně změnili své heslo",
+    "Je vyžadovaná okamžitá zmena vašeho hesla",
+    "Mude sua senha imediatamente",
+    "Od vas je zatraženo da odmah promijenite svoju lozinku",
+    "Parolanızı hemen değiştirmeniz gerekmektedir",
+    "Salasanasi täytyy vaihtaa heti",
+    "Se le ha requerido que cambie su contraseña inmediatamente",
+    "Se le requiere que cambie su contraseña inmediatamente",
+    "Sie müssen Ihr Passwort sofort ändern",
+    "Vi se cere să vă schimbați parola imediat",
+    "Vous devez changer votre mot de passe immédiatement",
+    "Wymagana jest natychmiastowa zmiana hasła",
+    "È richiesta la modifica immediata della password",
+    "É obrigatório que altere de imediato a sua senha",
+    "Вам необходимо немедленно сменить пароль",
+    "Вам необхідно негайно змінити пароль",
+    "Вам слід негайно змінити пароль",
+    "Изисква се веднага да смените паролата си",
+    "Морате одмах променити лозинку",
+    "Сізге пароліңізді қазір ауыстыру керек",
+    "עליך לשנות את ססמתך מיידית",
+    "ਤੁਹਾਨੂੰ ਆਪਣਾ ਪਾਸਵਰਡ ਫ਼ੌਰੀ ਤਬਦੀਲ ਕਰਨਾ ਪਵੇਗਾ",
+    "ଆପଣ ଆପଣଙ୍କର ପ୍ରବେଶ ସଙ୍କେତକୁ ଯଥାଶୀଘ୍ର ବଦଳାଇବା ଆବଶ୍ଯକ",
+    "საჭიროა თქვენი პაროლი ახლავე შეცვალოთ",
+    "საჭიროა თქვენი პაროლის დაუყოვნებლივ შეცვლა",
+    "パスワードを直ちに変更する必要があります",
+    "您必須立刻變更您的密碼",
+    "您必须立即更改密码",
+    "당신의 비밀번호를 긴급히 변경해야 합니다",
+)
+"""The translations of "You are required to change your password immediately", before the reason in brackets."""
+
+ACCOUNT_EXPIRED = (
+    "A fiókja lejárt. Vegye fel a kapcsolatot a rendszergazdával.",
+    "A sua conta expirou; por favor contacte o seu administrador de sistema.",
+    "Account scaduto; contattare l'amministratore di sistema.",
+    "Akun Anda telah kedaluwarsa; harap hubungi administrator sistem Anda.",
+    "Contul dvs. a expirat; contactați administratorul de sistem.",
+    "Din konto er udløbet; kontakt venligst din systemadministrator.",
+    "Din konto er utløpt; kontakt systemadministratoren din.",
+    "Ditt konto har förfallit. Vänligen kontakta din systemadministratör.",
+    "El vostre compte ha vençut; contacteu amb l'administrador del vostre sistema.",
+    "Hesabınızın süresi doldu; lütfen sistem yöneticinize başvurun.",
+    "Ihr Konto ist abgelaufen. Wenden Sie sich an den Systemadministrator.",
+    "Je account is verlopen; neem contact op met je systeembeheerder.",
+    "Konto wygasło; proszę skontaktować się z administratorem komputera.",
+    "Kontoen din er utløpt; kontakt systemadministratoren din.",
+    "Käyttäjätilisi on vanhentunut; ota yhteyttä järjestelmän ylläpitäjään.",
+    "Platnost vašeho účtu skončila – obraťte se na správce systému.",
+    "Platnosť vášho účtu vypršala; kontaktujte prosím svojho správcu systému.",
+    "Su cuenta ha caducado; póngase en contacto con su administrador del sistema.",
+    "Sua conta expirou; entre em contato com o administrador do sistema.",
+    "Tá do chuntas imithe in éag; déan teagmháil le do riarthóir córais.",
+    "Vaš račun je istekao; kontaktirajte svojeg administratora sustava.",
+    "Vaš račun je potekel; Obrnite se na skrbnika sistema.",
+    "Votre compte a expiré ; veuillez contacter votre administrateur système.",
+    "Ваш налог је истекао; обратите се системском администратору.",
+    "Срок действия учетной записи истек; обратитесь к системному администратору.",
+    "Срокът на акаунта Ви е изтекъл; моля, свържете се с администратора на системата.",
+    "Строк дії вашого облікового запису вичерпано — будь ласка, зверніться до вашого системного адміністратора.",
+    "Тіркелгіңіздің мерзімі аяқталған; жүйелік әкімшіңізге хабарласыңыз.",
+    "תוקף חשבונך פג, נא ליצור קשר עם הנהלת המערכת שלך.",
+    "ਤੁਹਾਡੇ ਖਾਤੇ ਦੀ ਮਿਆਦ ਪੁੱਗ ਗਈ ਹੈ; ਆਪਣੇ ਸਿਸਟਮ ਪਰਸ਼ਾਸ਼ਕ ਨਾਲ ਸੰਪਰਕ ਕਰੋ ਜੀ।",
+    "ଆପଣଙ୍କର ଖାତା ଅଚଳ ହୋଇଯାଇଛି; ଦୟାକରି ଆପଣଙ୍କର ତନ୍ତ୍ର ପ୍ରଶାସକଙ୍କ ସହିତ ଯୋଗାଯୋଗ କରନ୍ତୁ।",
+    "ანგარიში ვადაგასულია; დაუკავშირდით თქვენს სისტემურ ადმინისტრატორს.",
+    "アカウントは失効しています。システム管理者にお問い合わせください。",
+    "您的帐户已过期；请联系您的系统管理员。",
+    "您的帳戶已經過期；請洽詢您的系統管理員。",
+    "당신의 계정이 만료되었습니다; 시스템 관리자에게 연락하세요.",
+)
+"""The translations of "Your account has expired; please contact your system administrator."."""

@@ -89,6 +89,11 @@ def change_at_login(disk: Disk) -> None:
     disk.replace("/etc/shadow", r"(?m)^(admin:[^:]*):\d+:", r"\1:0:")
 
 
+def change_at_login_in_german(disk: Disk) -> None:
+    speaks(disk, "de_DE")
+    change_at_login(disk)
+
+
 RECIPES = (
     Recipe(
         name="read-only-root",
@@ -243,6 +248,21 @@ RECIPES = (
                 result="serial login as admin",
                 words=("must be changed at first login", "required to change your password"),
                 seconds=15,
+                scaled=True,
+            ),
+        ),
+    ),
+    Recipe(
+        name="forced-password-change-in-german",
+        summary="the password must be changed at the first login, on a console that speaks German",
+        disk=change_at_login_in_german,
+        ssh=None,
+        expected=(
+            Failed(
+                stage=Stage.LOGIN,
+                result="serial login as admin",
+                words=("must be changed at first login", "müssen Ihr Passwort sofort ändern"),
+                seconds=20,
                 scaled=True,
             ),
         ),

@@ -163,11 +163,26 @@ def test_a_login_in_another_language(password: str, refused: str, login_again: s
     assert way_in.attempt("admin", "admin", deadline).outcome is LoginOutcome.ACCEPTED
 
 
-def test_a_password_change_is_said_in_the_systems_own_words() -> None:
-    asked = "You are required to change your password immediately (administrator enforced)."
-    getty = Getty("debian login: ", [("admin", "Password: "), ("admin", f"\r\n{asked}\r\nCurrent password: ")])
+@pytest.mark.parametrize(
+    ("asked", "current"),
+    [
+        ("You are required to change your password immediately (administrator enforced).", "Current password: "),
+        ("Sie müssen Ihr Passwort sofort ändern (von root erzwungen).", "Geben Sie das aktuelle Passwort ein: "),
+        ("您必须立即更改密码（管理员强制）。", "当前的密码： "),  # noqa: RUF001 - as it is written there
+    ],
+    ids=["English", "German", "Chinese"],
+)
+def test_a_password_change_is_said_in_the_systems_own_words(asked: str, current: str) -> None:
+    getty = Getty("debian login: ", [("admin", "Password: "), ("admin", f"\r\n{asked}\r\n{current}")])
     result = SerialLogin(getty.console, FakeWatch()).attempt("admin", "admin", Deadline.after(5, "a test"))
     assert str(result) == f"the password must be changed at first login: {asked}"
+
+
+def test_an_expired_account_is_said_in_the_systems_own_words() -> None:
+    said = "Ihr Konto ist abgelaufen. Wenden Sie sich an den Systemadministrator."
+    getty = Getty("debian login: ", [("admin", "Passwort: "), ("admin", f"\r\n{said}\r\n\r\ndebian login: ")])
+    result = SerialLogin(getty.console, FakeWatch()).attempt("admin", "admin", Deadline.after(30, "a test"))
+    assert str(result) == f"the account is closed: {said}"
 
 
 def test_a_shell_that_is_not_there_is_said() -> None:
