@@ -62,6 +62,12 @@ class Dockerfile:
         return last
 
     @property
+    def needs_source(self) -> bool:
+        """Whether it stands on METALLIZE_SRC_IMG and names no image to stand on where none is given."""
+        own = any(re.search(r"\bMETALLIZE_SRC_IMG(?:=|:?-)", each.rest) for each in self.instructions)
+        return self.builds_on_source and not own
+
+    @property
     def runtime_only(self) -> tuple[Instruction, ...]:
         """Instructions of the last stage that mean nothing once the image boots."""
         start = max((i for i, each in enumerate(self.instructions) if each.word == "FROM"), default=0)

@@ -127,7 +127,15 @@ def _misfits(profile: Profile, generator: Generator) -> list[Problem]:
 def _unstacked(profile: Profile, rootfs: Sequence[str | LayerSource]) -> list[Problem]:
     problems = []
     for index, source in enumerate(rootfs):
-        if isinstance(source, str) or index == 0 or source.dockerfile.builds_on_source:
+        if isinstance(source, str):
+            continue
+        if index == 0:
+            if source.dockerfile.needs_source:
+                message = f"{source.layer.name} stands on the image below it, and there is none"
+                hint = "begin `images` with a base image, such as debian:trixie"
+                problems.append(Problem(location=profile.location("images", index), message=message, hint=hint))
+            continue
+        if source.dockerfile.builds_on_source:
             continue
         message = f"{source.layer.name} does not stand on the layers below it, so all they did would be lost"
         hint = f"start it with `ARG {SOURCE_ARGUMENT}` and `FROM ${{{SOURCE_ARGUMENT}}}`"

@@ -178,6 +178,13 @@ def test_a_layer_that_drops_those_below_it_is_refused_too(call: Call) -> None:
     assert "web.yaml:5:5: own.dockerfile does not stand on the layers below it" in said.err
 
 
+def test_layers_without_a_base_are_refused_before_docker_is_asked(call: Call) -> None:
+    Path("web.yaml").write_text("images: [debian-live.dockerfile]\noutput: {generator: livecd, file: web.iso}\n")
+    said = call("plan", "web.yaml")
+    assert said.status == 2
+    assert "web.yaml:1:10: debian-live.dockerfile stands on the image below it, and there is none" in said.err
+
+
 def test_a_suite_that_is_wrong_is_told_with_its_own_place(call: Call) -> None:
     Path("goss.yaml").write_text("file:\n  /etc/passwd: {exist: true}\n")
     said = call("plan", write("  assert:", "  suites: [goss.yaml]\n  assert:"))

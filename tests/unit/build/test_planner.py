@@ -133,6 +133,17 @@ def test_the_first_image_may_be_a_dockerfile_with_its_own_from(make_plan: MakePl
     assert made.rootfs.base is None
 
 
+def test_a_first_layer_with_nothing_below_it_is_refused_at_its_place(make_plan: MakePlan, layers: Layers) -> None:
+    text = "ARG METALLIZE_SRC_IMG{}\nFROM ${{METALLIZE_SRC_IMG}}\n"
+    with pytest.raises(ProfileError) as caught:
+        make_plan(rootfs=[layers.read("floating.dockerfile", text.format(""))])
+    (problem,) = caught.value.problems
+    assert problem.message == "floating.dockerfile stands on the image below it, and there is none"
+    assert make_plan(rootfs=[layers.read("own.dockerfile", text.format("=debian:trixie"))]).rootfs.base is None
+    spelled = "ARG METALLIZE_SRC_IMG\nFROM ${METALLIZE_SRC_IMG:-debian:trixie}\n"
+    assert make_plan(rootfs=[layers.read("spelled.dockerfile", spelled)]).rootfs.base is None
+
+
 def test_a_platform_that_the_generator_cannot_make(make_plan: MakePlan) -> None:
     with pytest.raises(ProfileError, match="generator livecd makes no image for linux/arm64"):
         make_plan(profile(platform=Platform.ARM64))
