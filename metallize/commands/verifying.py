@@ -22,6 +22,11 @@ def verify(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     renderer = choose(as_json=options.json, verbose=options.verbose)
     if options.image is not None:
+        if options.assertions and not options.user:
+            raise UsageError(
+                "--assert needs a shell in which to observe, and nobody is logged in to the guest",
+                hint="say who is: --user NAME --password WORD",
+            )
         boot = Boot(steps=load_steps(options.steps) if options.steps is not None else ())
         if options.user:
             login = Login(user=options.user, password=options.password or "")

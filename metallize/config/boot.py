@@ -52,6 +52,7 @@ def decode_boot(
     boot = decode(Boot, rest, findings, place=entry.location, also=_BESIDE)
     if boot is not None:
         check_links(node, boot, findings)
+        _check_observed(node, boot, findings)
     if boot is not None and not boot.machines:
         boot = boot.model_copy(update={"machines": machines.default()})
     return boot, assertions
@@ -153,6 +154,23 @@ class _Machines:
 def _with(entry: Entry, entries: tuple[Entry, ...]) -> Entry:
     value = Mapping(location=entry.value.location, entries=entries)
     return Entry(key=entry.key, location=entry.location, value=value)
+
+
+def _check_observed(node: Mapping, boot: Boot, findings: Findings) -> None:
+    """What somebody must look at in the guest asserts nothing where nobody is logged in, unless it must not boot."""
+    expected = [each.expect or boot.expect for each in (boot.machines or {"": MachineOverrides()}).values()]
+    boots = any(each is None or each.refused is None for each in expected)
+    if boot.login is not None or boot.ssh is not None or not boots:
+        return
+    wanted = {"assert", "suites", "groups", "actions"}
+    wanted |= {key for key, asked in (("reboot", boot.reboot), ("power_cut", boot.power_cut)) if asked}
+    entries = [entry for entry in node.entries if entry.key in wanted]
+    time = node.get("time")
+    units = time.value.get("units") if time is not None and isinstance(time.value, Mapping) else None
+    for entry in [*entries, *([units] if units is not None else [])]:
+        verb = "need" if entry.key.endswith("s") else "needs"
+        message = f"`{entry.key}` {verb} a shell in which to observe"
+        findings.add(entry.location, message, "declare `login` or `ssh`")
 
 
 def _items(node: Node | None, *keys: str) -> tuple[Scalar, ...]:

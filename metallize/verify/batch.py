@@ -23,6 +23,9 @@ PROBE_SECONDS = 60
 One that sets itself a longer limit writes it, in seconds, to $METALLIZE_SCRATCH/limit.
 """
 
+NOTHING_SEEN = Observation(status=0, stdout="", stderr="", seconds=0.0)
+"""What is known of an assertion that needs no look at the guest."""
+
 _SETTLE = """\
 if [ -d /run/systemd/system ]; then
   metallize_state=$(timeout {seconds} systemctl is-system-running --wait 2>/dev/null)
@@ -183,8 +186,7 @@ def read_batch(batch: Batch, stdout: bytes) -> BatchResult:
     mark = re.escape(batch.boundary.encode())
     start = re.search(rb"^%b start ([\d.]+) (\d+)\n" % mark, stdout, re.MULTILINE)
     settled = re.search(rb"^%b settled ([\d.]+)\n" % mark, stdout, re.MULTILINE)
-    nothing = Observation(status=0, stdout="", stderr="", seconds=0.0)
-    found = dict.fromkeys(batch.empty, nothing) if start is not None else {}
+    found = dict.fromkeys(batch.empty, NOTHING_SEEN) if start is not None else {}
     ended = re.search(rb"^%b end ([\d.]+)$" % mark, stdout, re.MULTILINE)
     position = settled.end() if settled else 0
     for match in re.finditer(rb"\n%b out (s?)(\d+) (\d+) ([\d.]+) ([\d.]+)\n" % mark, stdout):

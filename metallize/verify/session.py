@@ -18,9 +18,10 @@ from metallize.qemu.serial import SerialShell
 from metallize.qemu.ssh import EPHEMERAL, SshAccess, SshRefusedError, SshShell, connect
 from metallize.qemu.vm import RunningGuest
 from metallize.verify import evidence
+from metallize.verify.batch import NOTHING_SEEN
 from metallize.verify.diagnose import FIREWALL_DROPS, NO_NETWORK, NOTHING_LISTENS, failed_server, named_key
 from metallize.verify.explain_login import NO_GETTY
-from metallize.verify.judge import SYSTEM_PROBES, judge_system, login_result
+from metallize.verify.judge import SYSTEM_PROBES, judge_assertion, judge_system, login_result
 from metallize.verify.observer import MOST_PATIENT, Observer
 from metallize.verify.reach import check_reach
 from metallize.verify.reasons import because, login_reason, ssh_reason, with_reach_reasons
@@ -38,6 +39,7 @@ PATIENCE_SECONDS = 20.0
 SSH_LEAD_SECONDS = 6.0
 """So much longer than the serial shell SSH may take before the serial shell is used to observe."""
 SETTLE_SECONDS = 90.0
+NOBODY = "nobody is logged in to the guest: declare boot.login or boot.ssh"
 SEEN_SECONDS = 3.0
 """With no login declared: how long to look on after the login prompt."""
 
@@ -112,6 +114,7 @@ class BootSession:
             self.serial = Task("serial", self._log_in_on_serial, watch)
         if self.ssh is None and self.serial is None:
             self._look_on()
+            self._judge_unobserved()
             self._judge_times()
             return
         shell = self._first_shell()
@@ -317,6 +320,16 @@ class BootSession:
             suffix=self.suffix,
         )
         self.results += self.observer.judged(shell, assertions, answer.observations[len(own) :])
+
+    def _judge_unobserved(self) -> None:
+        """With nobody logged in no assertion is observed, and what was not observed does not hold."""
+        for item in self.request.assertions:
+            if item.action is not None:
+                continue
+            kind = self.request.kinds[item.kind]
+            seen = None if kind.probe(item.resource, item.options) else NOTHING_SEEN
+            result = judge_assertion(item, kind, seen, observed="", suffix=self.suffix)
+            self.results.append(because(result, NOBODY))
 
     def _serial_done(self) -> None:
         if self.serial is None:

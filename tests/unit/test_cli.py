@@ -248,6 +248,7 @@ def test_a_file_of_that_name_comes_before_the_shipped_one(call: Call, no_engine:
         ("verify --image gone.iso", "gone.iso: No such file or directory", "an image file to boot is wanted"),
         ("verify --image empty.iso", "empty.iso is empty", "an image file to boot is wanted"),
         ("verify --image .", ".: Is a directory", "an image file to boot is wanted"),
+        ("verify --image some.img --assert x.yaml", "--assert needs a shell in which to observe", "say who is: --user"),
         ("verify --image some.img --machine seaboss", "there is no machine `seaboss`", "did you mean `seabios`?"),
         ("boot some.img --machine seaboss", "there is no machine `seaboss`", "did you mean `seabios`?"),
         ("boot web.yaml", "there is no build/web.iso that its manifest tells of", "metallize build web.yaml"),

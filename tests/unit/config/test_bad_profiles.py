@@ -52,6 +52,7 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "impossible resource": ("service: {ssh: {enabled: true}}", "port: {tcp:99999: {listening: true}}", "13:12", "from 1 to 65535"),
     "wrong pattern": ("service: {ssh: {enabled: true}}", 'command: {ls: {exit-status: 0, stdout: ["/(/"]}}', "13:45", "is no regular expression"),
     "template": ("ssh:", '"{{.Vars.x}}":', "13:15", "Go templates are not supported"),
+    "assertions and nobody logged in": ("  login: {user: admin, password: admin}\n", "", "11:3", "`assert` needs a shell in which to observe (declare `login` or `ssh`)"),
     "no suites": ("login:", "suites: []\n  login:", "11:3", "`suites` is empty"),
     "unknown suite": ("login:", "suites: [bsae]\n  login:", "11:12", "unknown suite `bsae` (did you mean `base`?)"),
     "suite twice": ("login:", "suites: [base, base]\n  login:", "11:18", "suite `base` is named twice"),

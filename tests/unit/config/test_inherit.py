@@ -19,6 +19,7 @@ output: {generator: livecd, file: base.iso, options: {level: 3}}
 boot:
   machines: [seabios, ovmf]
   memory: 2G
+  login: {user: admin, password: admin}
   assert:
     service: {ssh: {enabled: true}}
 """

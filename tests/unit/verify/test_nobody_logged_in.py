@@ -1,0 +1,64 @@
+"""A boot in which nobody is logged in: what was not observed does not hold, whoever asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from metallize.catalog import Catalog
+from metallize.deadline import Deadline
+from metallize.errors import Location
+from metallize.machines import seabios
+from metallize.model.assertion import Assertion
+from metallize.model.boot import Boot
+from metallize.model.profile import ImageFormat
+from metallize.model.report import Stage
+from metallize.qemu.vm import RunningGuest
+from metallize.verify import VerifyRequest, session
+from metallize.verify.session import BootSession
+from tests.unit.qemu.fakes import FakeWatch
+
+KINDS = Catalog().kinds
+PLACE = Location(path=Path("p.yaml"), line=1, column=1)
+
+
+@dataclass
+class FakeGuest:
+    watch: FakeWatch = field(default_factory=FakeWatch)
+
+
+def assertion(kind: str, resource: str, **options: object) -> Assertion:
+    given = KINDS[kind].options.model_validate(options)
+    return Assertion(kind=kind, resource=resource, options=given, location=PLACE)
+
+
+def test_only_what_needs_no_look_at_the_guest_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "SEEN_SECONDS", 0.0)
+    monkeypatch.setattr(FakeWatch, "stage", Stage.LOGIN)
+    asked = (
+        assertion("file", "/etc/passwd", exists=True),
+        assertion("matching", "words", content="some words", matches={"have-prefix": "some"}),
+        assertion("service", "ssh", running=True, skip=True),
+    )
+    request = VerifyRequest(
+        image=Path("x.img"),
+        image_format=ImageFormat.RAW,
+        boot=Boot(),
+        assertions=asked,
+        machine_entry="seabios",
+        machine=seabios.MACHINE,
+        kinds=KINDS,
+        runs_dir=Path("runs"),
+    )
+    guest = cast("RunningGuest", FakeGuest())
+    boot = BootSession(request=request, guest=guest, deadline=Deadline.after(5, "a test"), ssh_access=None)
+    boot.run()
+    assert [(result.kind, result.holds) for result in boot.results] == [
+        ("file", False),
+        ("matching", True),
+        ("service", True),
+    ]
+    assert boot.results[0].note == "nobody is logged in to the guest: declare boot.login or boot.ssh"
