@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 from metallize import images, verification
 from metallize.commands.shared import catalog_of, profile_of, profiles_of, settings_of, show_reports
 from metallize.config import load_steps
 from metallize.errors import ExitCode, UsageError
+from metallize.events import Note
 from metallize.model.boot import Boot, Login, Ssh
 from metallize.qemu.interactive import boot_interactive
+from metallize.qemu.ssh import EPHEMERAL
 from metallize.render import PlainLines, choose
+
+_BY_KEY = (
+    "no --user is given: root looks, over SSH and with a key of this boot alone, which an image with systemd 252 or "
+    "later and an SSH server takes"
+)
 
 
 def verify(options: argparse.Namespace) -> int:
@@ -21,23 +29,16 @@ def verify(options: argparse.Namespace) -> int:
     catalog = catalog_of(options)
     settings = settings_of(options)
     renderer = choose(as_json=options.json, verbose=options.verbose)
+    _check_belonging(options)
     if options.image is not None:
-        if options.assertions and not options.user:
-            raise UsageError(
-                "--assert needs a shell in which to observe, and nobody is logged in to the guest",
-                hint="say who is: --user NAME --password WORD",
-            )
-        boot = Boot(steps=load_steps(options.steps) if options.steps is not None else ())
-        if options.user:
-            login = Login(user=options.user, password=options.password or "")
-            boot = boot.model_copy(update={"login": login, "ssh": Ssh(user=options.user, password=options.password)})
+        boot = Boot(steps=load_steps(options.steps) if options.steps is not None else (), **_ways_in(options))
         with renderer:
+            if options.assertions and not options.user:
+                renderer.emit(Note(text=_BY_KEY))
             reports = images.verify_image(
                 options.image, catalog, renderer, settings, boot=boot, suites=options.assertions
             )
     else:
-        if options.steps is not None:
-            raise UsageError("--steps goes with --image", hint="in a profile they stand under boot.steps")
         profiles = profiles_of(options, catalog)
         with renderer:
             each = [images.verify_built(profile, catalog, renderer, settings) for profile in profiles]
@@ -46,6 +47,29 @@ def verify(options: argparse.Namespace) -> int:
     if not all(report.passed for report in reports):
         raise verification.failed(reports)
     return ExitCode.DONE
+
+
+def _check_belonging(options: argparse.Namespace) -> None:
+    """Raises UsageError for what means nothing beside the rest: nothing that is asked may be passed over."""
+    if options.image is None:
+        for name, given, place in (
+            ("--assert", options.assertions, "boot.suites"),
+            ("--user", options.user, "boot.login and boot.ssh"),
+            ("--password", options.password, "boot.login and boot.ssh"),
+            ("--steps", options.steps, "boot.steps"),
+        ):
+            if given:
+                raise UsageError(f"{name} goes with --image", hint=f"in a profile it stands under {place}")
+    elif options.password and not options.user:
+        raise UsageError("--password goes with --user", hint="say whose it is")
+
+
+def _ways_in(options: argparse.Namespace) -> dict[str, Any]:
+    """Who logs in to an image that no profile tells of: the given user, or root where somebody must look."""
+    if options.user:
+        login = Login(user=options.user, password=options.password or "")
+        return {"login": login, "ssh": Ssh(user=options.user, password=options.password)}
+    return {"ssh": Ssh(user="root", key=EPHEMERAL)} if options.assertions else {}
 
 
 def boot(options: argparse.Namespace) -> int:

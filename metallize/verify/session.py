@@ -38,6 +38,8 @@ PATIENCE_SECONDS = 20.0
 """How long the other way in may still take, on a host of normal speed, when one way in has shown all."""
 SSH_LEAD_SECONDS = 6.0
 """So much longer than the serial shell SSH may take before the serial shell is used to observe."""
+SSH_ALONE_SECONDS = 60.0
+"""After the login prompt, where SSH is the only way in."""
 SETTLE_SECONDS = 90.0
 NOBODY = "nobody is logged in to the guest: declare boot.login or boot.ssh"
 SEEN_SECONDS = 3.0
@@ -203,6 +205,12 @@ class BootSession:
             if self._no_ssh:
                 self._patience = self._limit(PATIENCE_SECONDS, "the SSH server, which has failed")
 
+    def _give_up_on_ssh_alone(self) -> None:
+        """Where SSH is the only way in, the login prompt tells that the system is up: from then on it has its time."""
+        if self._patience is None and self.guest.watch.stage.rank >= Stage.LOGIN.rank:
+            self._give_up_a_failed_server()
+            self._patience = self._patience or self._limit(SSH_ALONE_SECONDS, "SSH, the only way in")
+
     def _out_of_patience(self) -> bool:
         return self._patience is not None and self._patience()
 
@@ -234,7 +242,9 @@ class BootSession:
                 return True
             if self.ssh is not None and self.ssh.done:
                 return True if self.ssh.error is None else None
-            if self.serial is not None and self.serial.done and self.best_shell() is None:
+            if self.serial is None:
+                self._give_up_on_ssh_alone()
+            elif self.serial.done and self.best_shell() is None:
                 self._give_up_a_failed_server()
             if self.serial is not None and self.serial.done and self.best_shell() is not None:
                 lead = lead or self._limit(SSH_LEAD_SECONDS, "SSH, which is the faster shell")

@@ -55,6 +55,13 @@ RECIPES = (
         expected=(Failed(stage=Stage.READY, result=SSH, words=("masked",)),),
     ),
     Recipe(
+        name="ssh-masked-where-it-is-the-only-way-in",
+        summary="the SSH server is masked, and nobody is to log in on the console",
+        disk=lambda disk: disk.mask("ssh.service", "ssh.socket"),
+        login=None,
+        expected=(Failed(stage=Stage.LOGIN, result=SSH, words=("the guest refused the connection",), seconds=90),),
+    ),
+    Recipe(
         name="ssh-with-a-bad-configuration",
         summary="sshd does not understand its configuration",
         disk=lambda disk: disk.put("/etc/ssh/sshd_config.d/bad.conf", "NoSuchOption yes\n"),
