@@ -22,7 +22,8 @@ from metallize.verify.batch import NOTHING_SEEN
 from metallize.verify.diagnose import FIREWALL_DROPS, NO_NETWORK, NOTHING_LISTENS, failed_server, named_key
 from metallize.verify.explain_login import NO_GETTY
 from metallize.verify.judge import SYSTEM_PROBES, judge_assertion, judge_system, login_result
-from metallize.verify.observer import MOST_PATIENT, Observer
+from metallize.verify.observer import Observer
+from metallize.verify.patience import OTHER_WAY_SECONDS, SEEN_SECONDS, SSH_ALONE_SECONDS, SSH_LEAD_SECONDS, Patience
 from metallize.verify.reach import check_reach
 from metallize.verify.reasons import because, login_reason, ssh_reason, with_reach_reasons
 from metallize.verify.refusal import await_refusal
@@ -34,16 +35,8 @@ from metallize.verify.steps import Steps
 from metallize.verify.task import Task
 from metallize.verify.times import judge_times, judge_units, unit_probe
 
-PATIENCE_SECONDS = 20.0
-"""How long the other way in may still take, on a host of normal speed, when one way in has shown all."""
-SSH_LEAD_SECONDS = 6.0
-"""So much longer than the serial shell SSH may take before the serial shell is used to observe."""
-SSH_ALONE_SECONDS = 60.0
-"""After the login prompt, where SSH is the only way in."""
 SETTLE_SECONDS = 90.0
 NOBODY = "nobody is logged in to the guest: declare boot.login or boot.ssh"
-SEEN_SECONDS = 3.0
-"""With no login declared: how long to look on after the login prompt."""
 
 
 @dataclass(slots=True)
@@ -68,8 +61,8 @@ class BootSession:
     collected: bool = False
     """Whether the guest's own logs are in the folder of this boot."""
     observer: Observer = field(init=False)
-    _patience: Callable[[], bool] | None = None
-    """Whether the other way in has had its time, once that runs."""
+    patience: Patience = field(init=False)
+    """With a way in that has not come."""
     _no_getty: str = ""
     """Why no login prompt can come, once that is known."""
     _no_ssh: str = ""
@@ -77,6 +70,7 @@ class BootSession:
     _serial_results: list[Result] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.patience = Patience(self.guest.watch)
         self.observer = Observer(
             request=self.request,
             watch=self.guest.watch,
@@ -110,7 +104,7 @@ class BootSession:
             begun = watch.seconds
             port = self.guest.host_port(22)
             self.ssh = Task(
-                "ssh", lambda: connect(port, access, watch, self.deadline, given_up=self._out_of_patience), watch
+                "ssh", lambda: connect(port, access, watch, self.deadline, given_up=self.patience.over), watch
             )
         if boot.login is not None:
             self.serial = Task("serial", self._log_in_on_serial, watch)
@@ -122,7 +116,7 @@ class BootSession:
         shell = self._first_shell()
         if shell is not None:
             self._observe(shell)
-        self._patience = self._limit(self._patience_seconds(), "the other way in")
+        self.patience.give(self._patience_seconds(), "the other way in")
         tasks = [task for task in (self.serial, self.ssh) if task is not None]
         # each of them ends at the deadline by itself, and needs a moment to say so
         watch.wait(
@@ -185,34 +179,26 @@ class BootSession:
                 self._no_getty = why
                 return 0.0
         if self.ssh is None or self.ssh.done:
-            return PATIENCE_SECONDS
+            return OTHER_WAY_SECONDS
         why = ssh_reason(self.observer, self.best_shell(), "", self.diagnosis)
         if why.startswith(NOTHING_LISTENS):
             self._no_ssh = why
             return 0.0
-        return PATIENCE_SECONDS / (4 if why.startswith((*NO_NETWORK, FIREWALL_DROPS)) else 1)
-
-    def _limit(self, seconds: float, purpose: str) -> Callable[[], bool]:
-        """So many seconds from now on, as a host of normal speed takes, or as a guest spends waiting on any host."""
-        limit = Deadline.after(seconds * min(self.slowness, MOST_PATIENT), purpose)
-        idle = self.guest.watch.idle_meter()
-        return lambda: limit.expired or idle() >= seconds
+        return OTHER_WAY_SECONDS / (4 if why.startswith((*NO_NETWORK, FIREWALL_DROPS)) else 1)
 
     def _give_up_a_failed_server(self) -> None:
         """With no shell to ask in, the console's word that the SSH server has failed is enough, after a while."""
-        if self._patience is None:
+        if not self.patience.is_limited:
             self._no_ssh = failed_server(finding.cause for finding in self.guest.watch.findings)
             if self._no_ssh:
-                self._patience = self._limit(PATIENCE_SECONDS, "the SSH server, which has failed")
+                self.patience.give(OTHER_WAY_SECONDS, "the SSH server, which has failed")
 
     def _give_up_on_ssh_alone(self) -> None:
         """Where SSH is the only way in, the login prompt tells that the system is up: from then on it has its time."""
-        if self._patience is None and self.guest.watch.stage.rank >= Stage.LOGIN.rank:
+        if not self.patience.is_limited and self.guest.watch.stage.rank >= Stage.LOGIN.rank:
             self._give_up_a_failed_server()
-            self._patience = self._patience or self._limit(SSH_ALONE_SECONDS, "SSH, the only way in")
-
-    def _out_of_patience(self) -> bool:
-        return self._patience is not None and self._patience()
+            if not self.patience.is_limited:
+                self.patience.give(SSH_ALONE_SECONDS, "SSH, the only way in")
 
     def _log_in_on_serial(self) -> SerialShell | None:
         login = self.request.boot.login
@@ -224,7 +210,7 @@ class BootSession:
             login,
             self.deadline,
             position=self.from_position if self.steps is None else self.steps.value(),
-            given_up=self._out_of_patience,
+            given_up=self.patience.over,
             suffix=self.suffix,
             results=self._serial_results,
         )
@@ -247,7 +233,7 @@ class BootSession:
             elif self.serial.done and self.best_shell() is None:
                 self._give_up_a_failed_server()
             if self.serial is not None and self.serial.done and self.best_shell() is not None:
-                lead = lead or self._limit(SSH_LEAD_SECONDS, "SSH, which is the faster shell")
+                lead = lead or self.patience.limit(SSH_LEAD_SECONDS, "SSH, which is the faster shell")
                 if self.ssh is None or lead():
                     return True
             return None
@@ -262,7 +248,11 @@ class BootSession:
             self._steps_done()
         elif watch.wait(lambda: True if watch.stage.rank >= Stage.LOGIN.rank else None, self.deadline) is None:
             self._time_is_over("no login prompt was seen")
-        seen = self._limit(SEEN_SECONDS, "what follows the login prompt")
+        if self.steps is None and not self.request.boot.reach:
+            self.notes.append(
+                "no login is declared: the image was seen up to its login prompt, and nobody looked further"
+            )
+        seen = self.patience.limit(SEEN_SECONDS, "what follows the login prompt")
         watch.wait(lambda: seen() or None, self.deadline)
         self.ready_seconds = watch.seconds
         watch.reached(Stage.READY)

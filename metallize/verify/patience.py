@@ -1,0 +1,43 @@
+"""How long a way in may still take: a slow host stretches it, a guest that only waits uses it up on any host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from metallize.deadline import Deadline
+from metallize.guest import Watch
+from metallize.verify.observer import MOST_PATIENT
+
+OTHER_WAY_SECONDS = 20.0
+"""How long the other way in may still take, on a host of normal speed, when one way in has shown all."""
+SSH_LEAD_SECONDS = 6.0
+"""So much longer than the serial shell SSH may take before the serial shell is used to observe."""
+SSH_ALONE_SECONDS = 60.0
+"""After the login prompt, where SSH is the only way in."""
+SEEN_SECONDS = 3.0
+"""With no login declared: how long to look on after the login prompt."""
+
+
+class Patience:
+    """What is left of the time for a way in that has not come; without end until somebody sets one."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._over: Callable[[], bool] | None = None
+
+    @property
+    def is_limited(self) -> bool:
+        return self._over is not None
+
+    def give(self, seconds: float, purpose: str) -> None:
+        """From now on so long and no longer."""
+        self._over = self.limit(seconds, purpose)
+
+    def over(self) -> bool:
+        return self._over is not None and self._over()
+
+    def limit(self, seconds: float, purpose: str) -> Callable[[], bool]:
+        """So many seconds from now on, as a host of normal speed takes, or as a guest spends waiting on any host."""
+        end = Deadline.after(seconds * min(self._watch.slowness, MOST_PATIENT), purpose)
+        idle = self._watch.idle_meter()
+        return lambda: end.expired or idle() >= seconds
