@@ -36,7 +36,9 @@ from metallize.verify.task import Task
 from metallize.verify.times import judge_times, judge_units, unit_probe
 
 SETTLE_SECONDS = 90.0
-NOBODY = "nobody is logged in to the guest: declare boot.login or boot.ssh"
+NOBODY = (
+    "nobody is logged in to the guest: declare boot.login or boot.ssh; with --image: --user (pytest: --metallize-user)"
+)
 
 
 @dataclass(slots=True)

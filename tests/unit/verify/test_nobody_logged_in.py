@@ -61,4 +61,5 @@ def test_only_what_needs_no_look_at_the_guest_can_hold(monkeypatch: pytest.Monke
         ("matching", True),
         ("service", True),
     ]
-    assert boot.results[0].note == "nobody is logged in to the guest: declare boot.login or boot.ssh"
+    assert boot.results[0].note == session.NOBODY
+    assert "boot.login or boot.ssh" in session.NOBODY
