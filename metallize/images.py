@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from metallize import publish as publishing
 from metallize import verification
 from metallize.catalog import Catalog
 from metallize.config import load_suite
-from metallize.errors import UsageError
+from metallize.errors import UsageError, VerificationFailed
 from metallize.events import Events
 from metallize.model.assertion import Assertion
 from metallize.model.boot import Boot
 from metallize.model.loaded import Profile
 from metallize.model.report import BootReport
 from metallize.pipeline import Options, requests_of
+from metallize.publish import VerifiedImage
 from metallize.store import Store, Stored, write_json
 from metallize.verify import VerifyRequest
 
 
 def papers(profile: Profile, options: Options, sha256: str) -> Mapping[str, Any]:
     """The manifest of the profile's image with this digest, in its place or kept aside; empty where there is none."""
-    return _store_of(profile, options).papers(sha256)
+    return store_of(profile, options).papers(sha256)
 
 
-def _store_of(profile: Profile, options: Options) -> Store:
+def store_of(profile: Profile, options: Options) -> Store:
+    """Where the profile's image is, or would be."""
     return Store(build_dir=options.build_dir or Path(profile.settings.build_dir), file=profile.output.file)
 
 
 def _built_image(profile: Profile, options: Options) -> tuple[Store, Stored]:
-    store = _store_of(profile, options)
+    store = store_of(profile, options)
     stored = store.any()
     if stored is None:
         raise UsageError(
@@ -52,6 +56,24 @@ def verify_built(profile: Profile, catalog: Catalog, events: Events, options: Op
         identity = verification.identity(stored.sha256, requests)
         write_json(store.verification, verification.record(stored.sha256, identity, reports))
     return reports
+
+
+def verified(profile: Profile, catalog: Catalog, options: Options) -> VerifiedImage:
+    """The profile's image in the build folder, if its bytes passed all that the profile asks, on all of its machines.
+
+    Raises VerificationFailed that says what is missing.
+    """
+    store = store_of(profile, options)
+    image = publishing.verified_image(store)
+    manifest = store.papers(image.sha256)
+    if not manifest:
+        raise VerificationFailed(
+            f"{store.manifest} does not tell of {store.image}", hint=f"metallize build {profile.path}"
+        )
+    stored = Stored(path=image.path, manifest=manifest)
+    everything = replace(options, machines=())
+    publishing.require_all_asked(store, image, requests_of(profile, catalog, stored, everything, store.build_dir))
+    return image
 
 
 def verify_image(

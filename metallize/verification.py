@@ -216,8 +216,8 @@ def run_all(requests: Sequence[VerifyRequest], events: Events) -> tuple[BootRepo
     return tuple(verify_machine(request, events) for request in requests)
 
 
-def identity(sha256: str, requests: Sequence[VerifyRequest]) -> str:
-    """Digest of the bytes that are booted and of everything that is asked of them."""
+def identity(sha256: str, requests: Sequence[VerifyRequest], version: str = __version__) -> str:
+    """Digest of the bytes that are booted and of everything that is asked of them, by this version of metallize."""
     asked = [
         [
             request.machine_entry,
@@ -227,9 +227,9 @@ def identity(sha256: str, requests: Sequence[VerifyRequest]) -> str:
             _asked(request.assertions),
             [[group.name, group.run, _asked(group.assertions)] for group in request.groups],
         ]
-        for request in requests
+        for request in sorted(requests, key=lambda request: request.machine_entry)
     ]
-    text = json.dumps([__version__, sha256, asked], sort_keys=True, default=str)
+    text = json.dumps([version, sha256, asked], sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from metallize import pipeline, verification
+from metallize import images, pipeline, verification
 from metallize import publish as publishing
 from metallize.commands.shared import catalog_of, engine_of_host, out, profiles_of, settings_of, show_reports
 from metallize.errors import EngineError, ExitCode, VerificationFailed
 from metallize.model.report import BootReport
 from metallize.plan_script import shell_script
 from metallize.render import JsonLines, choose
-from metallize.store import Store
 
 
 def build(options: argparse.Namespace) -> int:
@@ -71,11 +69,7 @@ def publish(options: argparse.Namespace) -> int:
     """`metallize publish`: every output, and none of them where one is not verified."""
     catalog = catalog_of(options)
     settings = settings_of(options)
-    stores = [
-        Store(build_dir=settings.build_dir or Path(profile.settings.build_dir), file=profile.output.file)
-        for profile in profiles_of(options, catalog)
-    ]
-    for verified in [publishing.verified_image(store) for store in stores]:
+    for verified in [images.verified(profile, catalog, settings) for profile in profiles_of(options, catalog)]:
         copies = publishing.publish(verified, options.to)
         if options.json:
             files = [str(path) for path in copies]

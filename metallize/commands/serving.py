@@ -7,8 +7,10 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from metallize import images
 from metallize import publish as publishing
 from metallize.commands.shared import catalog_of, err, profile_of, settings_of
 from metallize.errors import ExitCode, VerificationFailed
@@ -61,16 +63,18 @@ def _source(options: argparse.Namespace) -> _Source:
         return _Source(path=target)
     if target.suffix in {".yaml", ".yml"} or not target.exists():
         options.profile = target
-        profile = profile_of(options, catalog_of(options))
-        folder = settings_of(options).build_dir or Path(profile.settings.build_dir)
-        store = Store(build_dir=folder, file=profile.output.file)
+        catalog, settings = catalog_of(options), settings_of(options)
+        profile = profile_of(options, catalog)
+        store = images.store_of(profile, settings)
+        prove = partial(images.verified, profile, catalog, settings)
     else:
         store = Store(build_dir=target.parent, file=target.name)
+        prove = partial(publishing.verified_image, store)
     if options.unverified:
         err(f"warning: {store.image} is served unverified: nothing proves that it boots")
         return _Source(path=store.image)
     try:
-        proven = publishing.verified_image(store)
+        proven = prove()
     except VerificationFailed as exc:
         raise VerificationFailed(exc.message.replace(" to publish", ""), hint=_PROOF) from exc
     return _Source(path=proven.path, sha256=proven.sha256)
