@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +11,6 @@ from metallize.errors import HostError, VerificationFailed
 from metallize.events import Level, Note
 from metallize.generators import sha256_of
 from metallize.store import Store
-from metallize.verification import identity
-from metallize.verify import VerifyRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,22 +45,6 @@ def verified_image(store: Store) -> VerifiedImage:
             hint="metallize build PROFILE --verify",
         )
     return VerifiedImage(path=store.image, sha256=digest, papers=(store.manifest, store.verification))
-
-
-def require_all_asked(store: Store, image: VerifiedImage, requests: Sequence[VerifyRequest]) -> None:
-    """Raises VerificationFailed where the verification left out some of what the profile asks today."""
-    record = json.loads(store.verification.read_text())
-    if record.get("id") == identity(image.sha256, requests, str(record.get("metallize"))):
-        return
-    booted = [str(report["machine"]) for report in record.get("machines", ())]
-    left_out = [request.machine_entry for request in requests if request.machine_entry not in booted]
-    hint = "verify it as the profile has it now: metallize verify PROFILE"
-    if left_out:
-        where = f"on {', '.join(booted)} only" if booted else "on no machine that is known"
-        raise VerificationFailed(
-            f"{store.image} was verified {where}, and its profile boots it on {', '.join(left_out)} too", hint=hint
-        )
-    raise VerificationFailed(f"what the profile asks of {store.image} has changed since it was verified", hint=hint)
 
 
 def standing(image: Path) -> Note:

@@ -258,6 +258,22 @@ def passed_before(store: Store, verification: str) -> bool:
     return bool(content.get("id") == verification and content.get("verdict") == "passed")
 
 
+def require_all_asked(store: Store, sha256: str, requests: Sequence[VerifyRequest]) -> None:
+    """Raises VerificationFailed where the verification left out some of what the profile asks today."""
+    record = json.loads(store.verification.read_text())
+    if record.get("id") == identity(sha256, requests, str(record.get("metallize"))):
+        return
+    booted = [str(report["machine"]) for report in record.get("machines", ())]
+    left_out = [request.machine_entry for request in requests if request.machine_entry not in booted]
+    hint = "verify it as the profile has it now: metallize verify PROFILE"
+    if left_out:
+        where = f"on {', '.join(booted)} only" if booted else "on no machine that is known"
+        raise VerificationFailed(
+            f"{store.image} was verified {where}, and its profile boots it on {', '.join(left_out)} too", hint=hint
+        )
+    raise VerificationFailed(f"what the profile asks of {store.image} has changed since it was verified", hint=hint)
+
+
 def failed(reports: Sequence[BootReport]) -> VerificationFailed:
     """The error for reports of which at least one did not pass."""
     names = ", ".join(report.machine for report in reports if not report.passed)
