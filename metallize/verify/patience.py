@@ -12,8 +12,9 @@ OTHER_WAY_SECONDS = 20.0
 """How long the other way in may still take, on a host of normal speed, when one way in has shown all."""
 SSH_LEAD_SECONDS = 6.0
 """So much longer than the serial shell SSH may take before the serial shell is used to observe."""
-SSH_ALONE_SECONDS = 60.0
-"""After the login prompt, where SSH is the only way in."""
+SSH_ALONE_SECONDS = 130.0
+"""After the login prompt, where SSH is the only way in: longer than systemd-networkd-wait-online(8) waits, which sshd may
+be ordered after."""
 SEEN_SECONDS = 3.0
 """With no login declared: how long to look on after the login prompt."""
 

@@ -59,7 +59,7 @@ RECIPES = (
         summary="the SSH server is masked, and nobody is to log in on the console",
         disk=lambda disk: disk.mask("ssh.service", "ssh.socket"),
         login=None,
-        expected=(Failed(stage=Stage.LOGIN, result=SSH, words=("the guest refused the connection",), seconds=90),),
+        expected=(Failed(stage=Stage.LOGIN, result=SSH, words=("the guest refused the connection",), seconds=150),),
     ),
     Recipe(
         name="ssh-with-a-bad-configuration",
