@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from metallize.errors import ExitCode
 from metallize.events import Silent
 from metallize.image_format import format_of
 from metallize.machines import seabios
@@ -74,6 +75,9 @@ def test_an_empty_machine_boots(firmware: str, cli: Cli, build_dir: Path) -> Non
     assert [line.split()[1] for line in lines] == FETCHED_LATE
     assert "-drive\nif=none" not in (folder / "argv.txt").read_text()
     assert any("filesystem.squashfs over HTTP" in note for note in machine["notes"])
+    refused = cli("publish", PROFILE, "--build-dir", build_dir, "--to", build_dir / "to")
+    assert refused.status == ExitCode.FAILED_VERIFICATION
+    assert f"was verified on {firmware} only" in refused.stderr
 
 
 def test_a_missing_squashfs_is_named(image: Path, tmp_path: Path) -> None:

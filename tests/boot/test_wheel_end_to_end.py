@@ -38,3 +38,11 @@ def test_the_readmes_own_layer_is_built_and_verified(installed: Path, tmp_path: 
     manifest = json.loads((build_dir / "hello.iso.manifest.json").read_text())
     assert [layer["name"] for layer in manifest["layers"]][-1] == "motd.dockerfile"
     assert str(ROOT) not in json.dumps([record, manifest]), "nothing of the checkout is used"
+    publish = [*argv[:1], "publish", "hello.yaml", "--build-dir", build_dir, "--to", tmp_path / "shipped"]
+    assert run(publish, cwd=folder, check=False).status == 0
+    assert (tmp_path / "shipped/hello.iso").read_bytes() == (build_dir / "hello.iso").read_bytes()
+    with (folder / "hello.yaml").open("a") as profile:
+        profile.write("  reboot: true\n")
+    refused = run(publish, cwd=folder, check=False)
+    assert refused.status == 1
+    assert "has changed since it was verified" in refused.stderr
