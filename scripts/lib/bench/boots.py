@@ -86,7 +86,7 @@ def compare_with_bare(bench: Bench, name: str, profile: Path, machine: str, limi
         log = bench.scratch / f"bare-{machine}.log"
         took = seconds_to_login(folder / "repro.sh", log, limit=HUNG * ours[-1])
         if took is None:
-            # an emulated CPU that hangs is QEMU's; verify would have begun again
+            # an emulated CPU that hangs is QEMU's own, and says nothing of what verifying costs
             bench.note(f"a bare QEMU showed no login prompt within {HUNG * ours[-1]:.0f} s, and is left out")
         else:
             bare.append(took)

@@ -178,6 +178,7 @@ def test_a_password_change_is_said_in_the_systems_own_words(asked: str, current:
     assert str(result) == f"the password must be changed at first login: {asked}"
 
 
+@pytest.mark.slow
 def test_an_expired_account_is_said_in_the_systems_own_words() -> None:
     said = "Ihr Konto ist abgelaufen. Wenden Sie sich an den Systemadministrator."
     getty = Getty("debian login: ", [("admin", "Passwort: "), ("admin", f"\r\n{said}\r\n\r\ndebian login: ")])
