@@ -208,7 +208,9 @@ class DockerEngine:
     def remove_leftovers(self, labels: Sequence[str]) -> None:
         for label in labels:
             with suppress(*endpoint.FAILURES):
-                for container in self._client.containers.list(all=True, filters={"label": f"{RUN_LABEL}={label}"}):
+                # A container that another build removes between the list and the look at it ends nothing here.
+                mine = {"label": f"{RUN_LABEL}={label}"}
+                for container in self._client.containers.list(all=True, filters=mine, ignore_removed=True):
                     _remove(container)
 
 

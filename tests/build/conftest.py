@@ -168,7 +168,7 @@ def runs(*words: str) -> bool:
 
 def containers(engine: DockerEngine, file: str) -> list[str]:
     """Labels of the containers, running or not, that belong to builds of `file`."""
-    found = engine._client.containers.list(all=True, filters={"label": RUN_LABEL})
+    found = engine._client.containers.list(all=True, filters={"label": RUN_LABEL}, ignore_removed=True)
     return [label for each in found if (label := str(each.labels[RUN_LABEL])).startswith(file)]
 
 
