@@ -10,7 +10,8 @@ from metallize.model.report import Result
 
 _STATE = """\
 if [ ! -d /run/systemd/system ]; then s=none; else s=${metallize_state:-$(systemctl is-system-running)}; fi
-echo "${s:-none}" | tee "$METALLIZE_SCRATCH/state"
+echo "${s:-none}" >"$METALLIZE_SCRATCH/state"
+echo "${s:-none}"
 """
 _UNLESS_RUNNING = 'read -r s <"$METALLIZE_SCRATCH/state"; case $s in running | none) exit 0 ;; esac;'
 _LAST_WORDS = """\

@@ -463,6 +463,8 @@ make_venv() {
 
 setup_venv() {
   local stamp="$METALLIZE_VENV/metallize-setup.stamp" lock
+  # What is started from here may keep what Python compiled: that takes longer than all else that a short command does.
+  unset PYTHONDONTWRITEBYTECODE
   [ "${METALLIZE_SKIP_SETUP:-}" != 1 ] || return 0
   # Two runs at once in one checkout take turns; the lock goes with the file descriptor.
   exec {lock}<"$METALLIZE_ROOT"

@@ -405,3 +405,13 @@ def test_skipping_the_set_up_does_nothing(bash: Bash) -> None:
     done = bash("missing_packages() { echo called; exit 9; }\nfind_python() { exit 9; }\nsetup_host x\nsetup_venv")
     assert done.status == 0, done.stderr
     assert not Path(bash.env["METALLIZE_VENV"]).exists()
+
+
+@pytest.mark.parametrize("skip", ["", "1"])
+def test_what_was_compiled_is_kept(bash: Bash, tmp_path: Path, skip: str) -> None:
+    bash.env |= {"PYTHONDONTWRITEBYTECODE": "1", "METALLIZE_SKIP_SETUP": skip}
+    (tmp_path / "source.py").touch()
+    start = f"cd {shlex.quote(str(tmp_path))}\n{shlex.quote(sys.executable)} -c 'import source'"
+    done = bash(f"{environment(bash)}setup_venv\n{start}")
+    assert done.status == 0, done.stderr
+    assert len(list(tmp_path.rglob("source.*.pyc"))) == 1

@@ -50,6 +50,7 @@ def test_every_file_comes_as_it_is_in_the_archive(running: Running) -> None:
 
 def test_the_log_says_who_fetched_what(running: Running) -> None:
     ask(running, "/vmlinuz")
+    wait_for(lambda: len(running.log.fetches) == 1)  # it is told when the connection's thread has done, not before
     ask(running, "/none")
     wait_for(lambda: len(running.log.fetches) == 2)
     first, second = running.log.fetches

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -124,6 +125,25 @@ def test_a_shared_probe_takes_the_place_of_several() -> None:
     assert seen == ["0\n", "one\n\nmore\n", "2\n", "", None]
     assert result.observations[1] is not None
     assert result.observations[1].stderr == "trouble\n"
+
+
+def test_surveys_run_beside_the_others(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "meet")  # either waits for the other
+    shared = SharedProbe(script=f"at a; cat {tmp_path}/meet; at b; echo b", numbers={"a": 0, "b": 2})
+    probes = ["exit 9", f"echo met >{tmp_path}/meet; echo 1", "exit 9"]
+    result = run(make_batch(probes, password=None, shared=[shared], limit=20))
+    assert result.complete
+    assert [item and item.stdout for item in result.observations] == ["met\n", "1\n", "b\n"]
+
+
+@pytest.mark.slow
+def test_a_survey_that_hangs_is_killed_and_the_others_are_not() -> None:
+    shared = SharedProbe(script="at a; echo a; at b; sleep 98 & wait", numbers={"a": 0, "b": 1})
+    result = run(make_batch(["exit 9", "exit 9", "sleep 1; echo 2"], password=None, shared=[shared], limit=2))
+    assert result.complete
+    assert [item and item.stdout for item in result.observations] == [None, None, "2\n"]
+    left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert "sleep 98" not in left.splitlines()
 
 
 def test_a_shared_probe_that_does_not_come_to_its_end_has_seen_nothing() -> None:
