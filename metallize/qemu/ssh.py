@@ -29,7 +29,7 @@ EPHEMERAL = "ephemeral"
 _LOG = "metallize.paramiko"
 BANNER = b"SSH-"
 NO_ANSWER = "no SSH server answered"
-_RETRY_SECONDS = 0.5
+_RETRY_SECONDS = 0.2
 _NEXT_ATTEMPT_SECONDS = 1.0
 """A connection that waits may be one whose packets were lost before the network was up: another is begun beside it,
 and the time to the next is doubled. slirp keeps even those that are closed here, and hands all of them to the guest

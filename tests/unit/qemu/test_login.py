@@ -53,7 +53,7 @@ MOTD = "\r\nLinux debian 6.12\r\nLast login: Mon Nov 23 from 10.0.2.2\r\n\x1b[?2
             [("admin", "admin\r\nPassword: "), ("admin", "\r\nLast login: Mon\r\n\r\ndebian login: ")],
             LoginOutcome.ENDED,
         ),
-        (
+        pytest.param(
             [
                 ("admin", "admin\r\nPassword: "),
                 ("admin", NOT_YET),
@@ -61,6 +61,7 @@ MOTD = "\r\nLinux debian 6.12\r\nLast login: Mon Nov 23 from 10.0.2.2\r\n\x1b[?2
                 ("admin", MOTD),
             ],
             LoginOutcome.ACCEPTED,
+            marks=pytest.mark.slow,
         ),
         (
             [
@@ -70,13 +71,14 @@ MOTD = "\r\nLinux debian 6.12\r\nLast login: Mon Nov 23 from 10.0.2.2\r\n\x1b[?2
             ],
             LoginOutcome.ACCEPTED,
         ),
-        (
+        pytest.param(
             [
                 ("admin", "admin\r\nPassword: "),
                 ("admin", "\r\nwhat now (please)?! "),
                 ("printf '%s%s\\n' mz- alive", "printf...\r\nmz-alive\r\nwhat now?! "),
             ],
             LoginOutcome.ACCEPTED,
+            marks=pytest.mark.slow,
         ),
         (
             [
