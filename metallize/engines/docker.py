@@ -209,8 +209,10 @@ class DockerEngine:
         for label in labels:
             with suppress(*endpoint.FAILURES):
                 # A container that another build removes between the list and the look at it ends nothing here.
-                mine = {"label": f"{RUN_LABEL}={label}"}
-                for container in self._client.containers.list(all=True, filters=mine, ignore_removed=True):
+                found = self._client.containers.list(
+                    all=True, filters={"label": f"{RUN_LABEL}={label}"}, ignore_removed=True
+                )
+                for container in found:
                     _remove(container)
 
 
