@@ -14,13 +14,19 @@ import yaml
 
 from metallize.model.report import BootReport, Stage
 from metallize.report.text import report_lines
-from tests.boot.sabotage import before_linux, kernel, network, userspace
+from tests.boot.sabotage import before_linux, kernel, logins, network, userspace
 from tests.boot.sabotage.recipe import Recipe, misjudgements, run_recipe, seconds_to_the_verdict
 from tests.conftest import ROOT, Cli
 
 pytestmark = [pytest.mark.docker, pytest.mark.boot]
 
-RECIPES: tuple[Recipe, ...] = (*before_linux.RECIPES, *kernel.RECIPES, *userspace.RECIPES, *network.RECIPES)
+RECIPES: tuple[Recipe, ...] = (
+    *before_linux.RECIPES,
+    *kernel.RECIPES,
+    *userspace.RECIPES,
+    *logins.RECIPES,
+    *network.RECIPES,
+)
 LAYER = Path(__file__).with_name("sabotage.dockerfile")
 
 

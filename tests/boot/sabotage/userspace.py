@@ -1,14 +1,12 @@
-"""Sabotage of what starts once there is a root: mounts, units, getty and logins."""
+"""Sabotage of what starts once there is a root: mounts, units, and what they do to the boot."""
 
 from __future__ import annotations
 
 from metallize.model.report import Stage
 from tests.boot.sabotage.images import Disk
-from tests.boot.sabotage.languages import in_chinese, speaks
 from tests.boot.sabotage.recipe import Failed, Recipe
 
 WRONG_ID = "00000000-1111-2222-3333-444444444444"
-GETTY = "serial-getty@ttyS0.service"
 UDEV_SOCKETS = ("kernel", "control")
 NAME_SUITE = """\
 command:
@@ -17,16 +15,6 @@ command:
     exit-status: 0
     stdout: [web1]
 """
-PROMPTS = """\
-Debian GNU/Linux 13 \\\\n \\\\l
-Last login: Mon Nov 23 on ttyS0
-web login: nobody
-Password:
-Login incorrect
-root@web:~#
-$ \\n
-"""
-"""getty(8) turns \\\\n into the host's name."""
 
 
 OWN_INIT = """\
@@ -66,14 +54,6 @@ def read_only(disk: Disk) -> None:
     disk.put("/etc/fstab", "# nothing is remounted\n")
 
 
-def on_another_port(disk: Disk) -> None:
-    disk.parameters("systemd.getty_auto=0")
-    disk.link(
-        "/etc/systemd/system/getty.target.wants/serial-getty@ttyS1.service",
-        "/usr/lib/systemd/system/serial-getty@.service",
-    )
-
-
 def stuck(disk: Disk) -> None:
     disk.service("stuck", "Type=oneshot\nExecStart=/bin/sleep infinity")
 
@@ -83,15 +63,6 @@ def harmless_panic(disk: Disk) -> None:
     word = "ExecStart=/bin/echo 'Kernel panic - not syncing: only a word'"
     disk.service("harmless", f"Type=oneshot\nStandardOutput=journal+console\n{word}")
     disk.service("harmless-too", f"Type=oneshot\nStandardOutput=tty\nTTYPath=/dev/ttyS0\n{word}")
-
-
-def change_at_login(disk: Disk) -> None:
-    disk.replace("/etc/shadow", r"(?m)^(admin:[^:]*):\d+:", r"\1:0:")
-
-
-def change_at_login_in_german(disk: Disk) -> None:
-    speaks(disk, "de_DE")
-    change_at_login(disk)
 
 
 RECIPES = (
@@ -188,136 +159,6 @@ RECIPES = (
         expected=(Failed(stage=Stage.READY, result="unit loop.service", words=("started again",)),),
     ),
     Recipe(
-        name="masked-getty",
-        summary="no getty on the serial port, which is masked",
-        disk=lambda disk: disk.mask(GETTY),
-        expected=(
-            Failed(
-                stage=Stage.READY, result="serial login as admin", words=(f"{GETTY} is masked",), seconds=4, scaled=True
-            ),
-        ),
-    ),
-    Recipe(
-        name="getty-on-another-port",
-        summary="the getty listens on ttyS1",
-        disk=on_another_port,
-        expected=(Failed(stage=Stage.READY, result="serial login as admin", words=("ttyS1", "ttyS0")),),
-    ),
-    Recipe(
-        name="no-console",
-        summary="no console= on the kernel's command line",
-        disk=lambda disk: disk.parameters(without=r"console=ttyS0\S*"),
-        expected=(Failed(stage=Stage.READY, result="serial login as admin", words=("console=ttyS0",)),),
-    ),
-    Recipe(
-        name="wrong-password",
-        summary="the image's password is not the profile's",
-        login={"user": "admin", "password": "guess"},
-        expected=(
-            Failed(stage=Stage.READY, result="serial login as admin", words=("refused",), seconds=15, scaled=True),
-        ),
-    ),
-    Recipe(
-        name="locked-account",
-        summary="the account is locked (passwd -l)",
-        disk=lambda disk: disk.replace("/etc/shadow", r"(?m)^admin:", "admin:!"),
-        ssh={"user": "admin", "key": "ephemeral"},
-        expected=(
-            Failed(stage=Stage.READY, result="serial login as admin", words=("locked",), seconds=15, scaled=True),
-        ),
-    ),
-    Recipe(
-        name="expired-account",
-        summary="the account has expired (chage -E)",
-        disk=lambda disk: disk.replace("/etc/shadow", r"(?m)^(admin:(?:[^:]*:){6})[^:]*:", r"\g<1>1:"),
-        ssh=None,
-        expected=(
-            Failed(
-                stage=Stage.LOGIN, result="serial login as admin", words=("closed", "expired"), seconds=15, scaled=True
-            ),
-        ),
-    ),
-    Recipe(
-        name="forced-password-change",
-        summary="the password must be changed at the first login (chage -d 0)",
-        disk=change_at_login,
-        ssh=None,
-        expected=(
-            Failed(
-                stage=Stage.LOGIN,
-                result="serial login as admin",
-                words=("must be changed at first login", "required to change your password"),
-                seconds=15,
-                scaled=True,
-            ),
-        ),
-    ),
-    Recipe(
-        name="forced-password-change-in-german",
-        summary="the password must be changed at the first login, on a console that speaks German",
-        disk=change_at_login_in_german,
-        ssh=None,
-        expected=(
-            Failed(
-                stage=Stage.LOGIN,
-                result="serial login as admin",
-                words=("must be changed at first login", "müssen Ihr Passwort sofort ändern"),
-                seconds=20,
-                scaled=True,
-            ),
-        ),
-    ),
-    Recipe(
-        name="no-logins-allowed",
-        summary="/etc/nologin was left behind",
-        disk=lambda disk: disk.put("/etc/nologin", "Down for maintenance until Monday.\n"),
-        ssh=None,
-        expected=(
-            Failed(
-                stage=Stage.LOGIN,
-                result="serial login as admin",
-                words=("Down for maintenance",),
-                seconds=15,
-                scaled=True,
-            ),
-        ),
-    ),
-    Recipe(
-        name="shell-is-missing",
-        summary="the user's shell is not installed",
-        disk=lambda disk: disk.replace("/etc/passwd", r"(?m)^(admin:.*):[^:]*$", r"\1:/usr/bin/zsh"),
-        ssh=None,
-        expected=(
-            Failed(
-                stage=Stage.LOGIN,
-                result="serial login as admin",
-                words=("shell cannot be run", "no shell"),
-                seconds=15,
-                scaled=True,
-            ),
-        ),
-    ),
-    Recipe(
-        name="profile-exits",
-        summary="a script of /etc/profile.d ends the shell that reads it",
-        disk=lambda disk: disk.put("/etc/profile.d/zz.sh", "exit 1\n"),
-        ssh=None,
-        expected=(
-            Failed(
-                stage=Stage.LOGIN, result="serial login as admin", words=("/etc/profile.d",), seconds=15, scaled=True
-            ),
-        ),
-    ),
-    Recipe(
-        name="profile-hangs",
-        summary="a script of /etc/profile.d waits for what never comes",
-        disk=lambda disk: disk.put("/etc/profile.d/zz.sh", "sleep 100000\n"),
-        ssh=None,
-        expected=(
-            Failed(stage=Stage.LOGIN, result="serial login as admin", words=("/etc/profile",), seconds=60, scaled=True),
-        ),
-    ),
-    Recipe(
         name="shutdown-in-the-middle-of-the-boot",
         summary="a service switches the machine off",
         disk=lambda disk: disk.early_service(
@@ -359,23 +200,6 @@ RECIPES = (
         summary="init is a shell script with a getty; it must pass",
         disk=own_init,
         ssh=None,
-    ),
-    Recipe(
-        name="logins-in-german",
-        summary="the serial port's getty asks for the password in German; it must pass",
-        disk=lambda disk: speaks(disk, "de_DE"),
-        ssh=None,
-    ),
-    Recipe(
-        name="logins-in-chinese",
-        summary="prompts and refusals are Chinese, with colons of their own; it must pass",
-        disk=in_chinese,
-        ssh=None,
-    ),
-    Recipe(
-        name="banner-that-looks-like-a-prompt",
-        summary="what getty shows before its prompt is full of prompts; it must pass",
-        disk=lambda disk: disk.put("/etc/issue", PROMPTS),
     ),
     Recipe(
         name="harmless-panic-in-a-log",

@@ -1,0 +1,183 @@
+"""Sabotage of the way in: getty, the account, its shell, and what the console says of them."""
+
+from __future__ import annotations
+
+from metallize.model.report import Stage
+from tests.boot.sabotage.images import Disk
+from tests.boot.sabotage.languages import in_chinese, speaks
+from tests.boot.sabotage.recipe import Failed, Recipe
+
+GETTY = "serial-getty@ttyS0.service"
+PROMPTS = """\
+Debian GNU/Linux 13 \\\\n \\\\l
+Last login: Mon Nov 23 on ttyS0
+web login: nobody
+Password:
+Login incorrect
+root@web:~#
+$ \\n
+"""
+"""getty(8) turns \\\\n into the host's name."""
+
+
+def on_another_port(disk: Disk) -> None:
+    disk.parameters("systemd.getty_auto=0")
+    disk.link(
+        "/etc/systemd/system/getty.target.wants/serial-getty@ttyS1.service",
+        "/usr/lib/systemd/system/serial-getty@.service",
+    )
+
+
+def change_at_login(disk: Disk) -> None:
+    disk.replace("/etc/shadow", r"(?m)^(admin:[^:]*):\d+:", r"\1:0:")
+
+
+def change_at_login_in_german(disk: Disk) -> None:
+    speaks(disk, "de_DE")
+    change_at_login(disk)
+
+
+def must_change(said: str, seconds: float) -> Failed:
+    """The verdict on a password that must be changed, with what the system says of it."""
+    return Failed(
+        stage=Stage.LOGIN,
+        result="serial login as admin",
+        words=("must be changed at first login", said),
+        seconds=seconds,
+        scaled=True,
+    )
+
+
+RECIPES = (
+    Recipe(
+        name="masked-getty",
+        summary="no getty on the serial port, which is masked",
+        disk=lambda disk: disk.mask(GETTY),
+        expected=(
+            Failed(
+                stage=Stage.READY, result="serial login as admin", words=(f"{GETTY} is masked",), seconds=4, scaled=True
+            ),
+        ),
+    ),
+    Recipe(
+        name="getty-on-another-port",
+        summary="the getty listens on ttyS1",
+        disk=on_another_port,
+        expected=(Failed(stage=Stage.READY, result="serial login as admin", words=("ttyS1", "ttyS0")),),
+    ),
+    Recipe(
+        name="no-console",
+        summary="no console= on the kernel's command line",
+        disk=lambda disk: disk.parameters(without=r"console=ttyS0\S*"),
+        expected=(Failed(stage=Stage.READY, result="serial login as admin", words=("console=ttyS0",)),),
+    ),
+    Recipe(
+        name="wrong-password",
+        summary="the image's password is not the profile's",
+        login={"user": "admin", "password": "guess"},
+        expected=(
+            Failed(stage=Stage.READY, result="serial login as admin", words=("refused",), seconds=15, scaled=True),
+        ),
+    ),
+    Recipe(
+        name="locked-account",
+        summary="the account is locked (passwd -l)",
+        disk=lambda disk: disk.replace("/etc/shadow", r"(?m)^admin:", "admin:!"),
+        ssh={"user": "admin", "key": "ephemeral"},
+        expected=(
+            Failed(stage=Stage.READY, result="serial login as admin", words=("locked",), seconds=15, scaled=True),
+        ),
+    ),
+    Recipe(
+        name="expired-account",
+        summary="the account has expired (chage -E)",
+        disk=lambda disk: disk.replace("/etc/shadow", r"(?m)^(admin:(?:[^:]*:){6})[^:]*:", r"\g<1>1:"),
+        ssh=None,
+        expected=(
+            Failed(
+                stage=Stage.LOGIN, result="serial login as admin", words=("closed", "expired"), seconds=15, scaled=True
+            ),
+        ),
+    ),
+    Recipe(
+        name="forced-password-change",
+        summary="the password must be changed at the first login (chage -d 0)",
+        disk=change_at_login,
+        ssh=None,
+        expected=(must_change("required to change your password", seconds=15),),
+    ),
+    Recipe(
+        name="forced-password-change-in-german",
+        summary="the password must be changed at the first login, on a console that speaks German",
+        disk=change_at_login_in_german,
+        ssh=None,
+        expected=(must_change("müssen Ihr Passwort sofort ändern", seconds=20),),
+    ),
+    Recipe(
+        name="no-logins-allowed",
+        summary="/etc/nologin was left behind",
+        disk=lambda disk: disk.put("/etc/nologin", "Down for maintenance until Monday.\n"),
+        ssh=None,
+        expected=(
+            Failed(
+                stage=Stage.LOGIN,
+                result="serial login as admin",
+                words=("Down for maintenance",),
+                seconds=15,
+                scaled=True,
+            ),
+        ),
+    ),
+    Recipe(
+        name="shell-is-missing",
+        summary="the user's shell is not installed",
+        disk=lambda disk: disk.replace("/etc/passwd", r"(?m)^(admin:.*):[^:]*$", r"\1:/usr/bin/zsh"),
+        ssh=None,
+        expected=(
+            Failed(
+                stage=Stage.LOGIN,
+                result="serial login as admin",
+                words=("shell cannot be run", "no shell"),
+                seconds=15,
+                scaled=True,
+            ),
+        ),
+    ),
+    Recipe(
+        name="profile-exits",
+        summary="a script of /etc/profile.d ends the shell that reads it",
+        disk=lambda disk: disk.put("/etc/profile.d/zz.sh", "exit 1\n"),
+        ssh=None,
+        expected=(
+            Failed(
+                stage=Stage.LOGIN, result="serial login as admin", words=("/etc/profile.d",), seconds=15, scaled=True
+            ),
+        ),
+    ),
+    Recipe(
+        name="profile-hangs",
+        summary="a script of /etc/profile.d waits for what never comes",
+        disk=lambda disk: disk.put("/etc/profile.d/zz.sh", "sleep 100000\n"),
+        ssh=None,
+        expected=(
+            Failed(stage=Stage.LOGIN, result="serial login as admin", words=("/etc/profile",), seconds=60, scaled=True),
+        ),
+    ),
+    Recipe(
+        name="logins-in-german",
+        summary="the serial port's getty asks for the password in German; it must pass",
+        disk=lambda disk: speaks(disk, "de_DE"),
+        ssh=None,
+    ),
+    Recipe(
+        name="logins-in-chinese",
+        summary="prompts and refusals are Chinese, with colons of their own; it must pass",
+        disk=in_chinese,
+        ssh=None,
+    ),
+    Recipe(
+        name="banner-that-looks-like-a-prompt",
+        summary="what getty shows before its prompt is full of prompts; it must pass",
+        disk=lambda disk: disk.put("/etc/issue", PROMPTS),
+    ),
+)
