@@ -35,20 +35,21 @@ _FUNCTIONS = (
     ),
     # print lines of the answer
     (
-        r"""mzp() { [ -f $mz/b ] || { mzm none-$1-0; return; }; c=$(($(wc -l <$mz/b))); mzm begin-$1-$c; """
-        r"""cat -n $mz/b | sed -n "${2:-p}"; mzm end-$1-$c; }"""
+        r"""mzp() { [ -s $mz/b ] || { mzm none-$1-0; return; }; c=$(($(wc -l <$mz/b))); mzm begin-$1-$c; """
+        r"""if [ "$2" ]; then cat -n $mz/b | sed -n "$2"; else cat -n $mz/b; fi; mzm end-$1-$c; }"""
     ),
     # run a script that has come whole
     (
-        r"""mzx() { rm -f $mz/b; mzm go-$1; mzr $1; base64 -d <$mz/i 2>/dev/null | gzip -dc >$mz/s 2>/dev/null """
-        r"""|| { mzm bad-$1; return; }; mzm ran-$1; sh $mz/s >$mz/o 2>$mz/e </dev/null; echo $? >$mz/r; """
-        r"""{ cat $mz/r; wc -c <$mz/o; cat $mz/o $mz/e; } | gzip -c | base64 >$mz/b; mzp $1; }"""
+        r"""mzx() { : >$mz/b; mzm go-$1; mzr $1; base64 -d <$mz/i 2>/dev/null | gzip -dc >$mz/s 2>/dev/null """
+        r"""|| { mzm bad-$1; return; }; mzm ran-$1; sh $mz/s >$mz/o 2>$mz/e </dev/null; """
+        r"""{ echo $?; wc -c <$mz/o; cat $mz/o $mz/e; } | gzip -c | base64 >$mz/b; mzp $1; }"""
     ),
 )
 _BEGIN = (
     "set +o emacs 2>/dev/null; for mz in /dev/shm /run /tmp; do [ -w $mz ] && break; done; "
     "mz=$mz/.metallize.$$; mkdir -p -m 700 $mz; "
-    "{ [ $(id -u) = 0 ] && dmesg -n 1 || sudo -n dmesg -n 1; } </dev/null >/dev/null 2>&1; "
+    "while read -r k r u x; do [ $k = Uid: ] && break; done </proc/self/status; "
+    "[ x$u = x0 ] && dmesg -n 1 >/dev/null 2>&1; "
     "command -v base64 gzip sed cat >/dev/null && mz_has=has || mz_has=no; "
     "printf '\\n%s%s\\n' mz- $mz_has-tools\r"
 )
