@@ -95,8 +95,8 @@ class Survey:
     """One probe of several resources, where that costs the guest less than one each.
 
     Before what it prints of a resource it calls `at KEY`, or prints a line `$METALLIZE_AT KEY`; what it prints of one
-    at several places counts together. A resource that it says nothing of is probed by itself. Surveys run beside the other
-    probes, and what they print stays in the guest's memory until these have ended: it must be short.
+    at several places counts together. A resource that it says nothing of is probed by itself. Surveys run beside the
+    other probes, and what they print stays in the guest's memory until these have ended: it must be short.
     """
 
     script: str
