@@ -115,7 +115,10 @@ class Observer:
         patience = max(RETRY_SECONDS, span) * min(self.watch.slowness, MOST_PATIENT)
         end = Deadline.after(patience, "assertions that do not hold yet")
         begun = time.monotonic()
-        while not end.expired and not self.deadline.expired:
+        took = 0.0
+        # A look may take long (sudo waits for a name server that does not answer): none is begun that would end late.
+        while end.remaining > took and not self.deadline.expired:
+            round_begun = time.monotonic()
             again = [number for number, result in enumerate(judged) if not result.holds]
             if not again:
                 break
@@ -128,6 +131,7 @@ class Observer:
                     note = f"held only {time.monotonic() - begun:.0f} s after the system had settled"
                     result = replace(result, note=note)
                 judged[number] = result
+            took = time.monotonic() - round_begun
         return judged
 
     def _judge(self, shell: Shell, item: Assertion, observation: Observation | None) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -17,6 +18,7 @@ from metallize.model.boot import Boot, ConsoleRules
 from metallize.qemu.rules import Scanner
 from metallize.qemu.watch import BootWatch
 from metallize.verify import VerifyRequest
+from metallize.verify import observer as observing
 from metallize.verify.batch import SharedProbe
 from metallize.verify.observer import Observer
 
@@ -82,3 +84,19 @@ def test_what_a_shared_probe_says_nothing_of_is_asked_by_itself(observer: Observ
     answer = observer.run(shell, ["echo alone", "echo 1", "echo alone"], shared=[shared])
     assert [seen and seen.stdout for seen in answer.observations] == ["together\n", "1\n", "alone\n"]
     assert len(shell.scripts) == 2
+
+
+@pytest.mark.slow
+def test_no_look_is_begun_that_would_end_late(
+    observer: Observer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(observing, "RETRY_SECONDS", 4.0)
+    suite = tmp_path / "goss.yaml"
+    suite.write_text("command:\n  sleep 0.6; false: {exit-status: 0}\n")
+    assertions = load_suite(suite, vocabulary=Catalog().vocabulary())
+    shell = HostShell()
+    begun = time.monotonic()
+    [result] = observer.assertions(shell, assertions)
+    assert not result.holds
+    assert len(shell.scripts) == 3  # at first, after 1.6 s and after 3.2 s
+    assert time.monotonic() - begun < 0.6 + 4.0 + 0.5
