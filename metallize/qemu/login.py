@@ -10,7 +10,7 @@ from enum import StrEnum
 from metallize.deadline import Deadline
 from metallize.guest import Console, Watch
 from metallize.model.report import Stage
-from metallize.qemu.dialogue import NUDGE_SECONDS, Dialogue
+from metallize.qemu.dialogue import Dialogue
 from metallize.qemu.interrupted import without_kernel_lines
 from metallize.qemu.login_words import ACCOUNT_EXPIRED, INCORRECT, MUST_CHANGE
 
@@ -24,10 +24,6 @@ NOT_YET_SECONDS = 2.0
 PROMPT_SECONDS = 15.0
 ANSWER_SECONDS = 25.0
 """How long a prompt or an answer may take on a host of normal speed, and of a guest that only waits on any host."""
-FLOOD_CHARACTERS = 100_000
-"""Printed while one attempt went on: nobody can read a prompt between them, and whoever types there types blindly."""
-FLOOD_SECONDS = 120.0
-"""On a host of normal speed: so long a flood's end is waited for, in all."""
 SEEN_LINES = 6
 """Of what the login said, shown to a person: the kernel's messages between are not among them."""
 LOOKED_AT_LINES = 60
@@ -80,7 +76,6 @@ class LoginOutcome(StrEnum):
     NO_PROMPT = "no login prompt came"
     NO_ANSWER = "no answer came"
     SILENT = "nothing answered the password: does a script of /etc/profile or of PAM wait for something?"
-    FLOODED = "the console is flooded: no prompt and no answer can be told from what is printed all the time"
     LATE = "login gave up before the answer came (LOGIN_TIMEOUT): the guest is too slow"
 
 
@@ -121,10 +116,8 @@ class SerialLogin:
     ) -> None:
         self._console = console
         self._watch = watch
-        self._given_up = given_up
         self._talk = Dialogue(console, watch, given_up)
         self._talk.position = position
-        self._flood: Deadline | None = None
         self._met = False
         """Whether a login's prompt was answered: the next may be in its own language."""
 
@@ -135,35 +128,17 @@ class SerialLogin:
         """
         attempts, before = 0, None
         while True:
-            position = self._console.position
             result = self._attempt(user, password, deadline, before)
             if before is not None and result.outcome is LoginOutcome.NO_PROMPT:
                 return replace(before, seen=result.seen)
             if result.outcome is LoginOutcome.NOT_YET and not deadline.expired:
                 self._watch.wait(lambda: None, deadline.sooner(NOT_YET_SECONDS, "logins to be allowed"))
                 continue
+            attempts += 1
             may_try = result.outcome in (LoginOutcome.NO_ANSWER, LoginOutcome.SILENT, LoginOutcome.LATE)
-            if may_try and self._console.position - position > FLOOD_CHARACTERS:
-                if not self._flood_ends(deadline):
-                    return replace(result, outcome=LoginOutcome.FLOODED)
-            else:
-                attempts += 1
             if not may_try or deadline.expired or attempts == ATTEMPTS:
                 return result
             before = result
-
-    def _flood_ends(self, deadline: Deadline) -> bool:
-        """Wait for a quiet moment; whether it came, in a time that all attempts share."""
-        if self._flood is None:
-            self._flood = deadline.sooner(FLOOD_SECONDS * self._watch.slowness, "the flood's end")
-        limit = self._flood
-
-        def look() -> bool | None:
-            if self._given_up():
-                return False
-            return True if self._console.quiet_seconds >= NUDGE_SECONDS else None
-
-        return bool(self._watch.wait(look, limit))
 
     def _attempt(self, user: str, password: str, deadline: Deadline, before: LoginResult | None = None) -> LoginResult:
         prompts = {"prompt": _LOGIN, "automatic": _AUTOMATIC}

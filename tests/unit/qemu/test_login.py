@@ -221,17 +221,6 @@ def test_a_session_that_waits_for_ever_is_told_from_a_login_that_does_not_answer
 
 
 @pytest.mark.slow
-def test_a_flood_is_waited_for_to_its_end_and_no_attempt_in_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(login, "PROMPT_SECONDS", 0.5)
-    swept_away = ("admin", "admin\r\n" + "tea is ready\r\n" * 10_000)
-    asked_again = ("", "\r\ndebian login: ")
-    turns = [*[swept_away, asked_again] * login.ATTEMPTS, ("admin", "admin\r\nPassword: "), ("admin", MOTD)]
-    assert attempt(Getty(GREETING, list(turns)), seconds=60) is LoginOutcome.ACCEPTED
-    monkeypatch.setattr(login, "FLOOD_SECONDS", 0.2)
-    assert attempt(Getty(GREETING, list(turns)), seconds=60) is LoginOutcome.FLOODED
-
-
-@pytest.mark.slow
 def test_a_guest_that_only_waits_is_given_no_more_time_for_a_slow_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(login, "PROMPT_SECONDS", 1.0)
     monkeypatch.setattr(login, "ANSWER_SECONDS", 2.0)
