@@ -111,6 +111,16 @@ class Watch(Protocol):
         """How much slower than a normal one the host is."""
         ...
 
+    @property
+    def flooded(self) -> bool:
+        """Whether so much is printed on the console now that nobody can read a prompt between."""
+        ...
+
+    @property
+    def flooded_seconds(self) -> float:
+        """How long that was so, in all."""
+        ...
+
     def check(self) -> None:
         """Raises GuestFailed when the guest has failed."""
         ...

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from metallize.deadline import Deadline
 from metallize.guest import Console, ShellError, Watch
+from metallize.qemu.flood import waits_for_the_end
 from metallize.qemu.interrupted import without_kernel_lines
 
 WINDOW = 262_144
@@ -36,13 +37,25 @@ class ExpectError(ShellError):
 class Dialogue:
     """Waits for patterns in what the console prints from here on, each of which ends where the next wait begins.
 
-    Messages of the kernel are seen through: what they cut is matched as if they were not there.
+    Messages of the kernel are seen through: what they cut is matched as if they were not there. Who waits for prompts
+    `sees_floods_out`: while the console is flooded, nothing is typed, and of what is printed only its last line counts.
     """
 
-    def __init__(self, console: Console, watch: Watch, given_up: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        console: Console,
+        watch: Watch,
+        given_up: Callable[[], bool] = lambda: False,
+        *,
+        sees_floods_out: bool = False,
+    ) -> None:
         self._console = console
         self._watch = watch
         self._given_up = given_up
+        self._sees_floods_out = sees_floods_out
+        self._drowned = False
+        self.floods = 0
+        """How many floods were seen out; the last may go on."""
         self.position = console.position
         self.matched = ""
         """What the last pattern matched."""
@@ -97,6 +110,10 @@ class Dialogue:
 
         def look() -> str | None:
             nonlocal nudged, patience
+            if self._is_drowned():
+                nudged = Deadline.after(quiet_seconds, "quiet")
+                patience = Deadline.after(BUSY_SECONDS, "a quiet moment")
+                return "" if self._given_up() else None
             start = max(self.position, self._console.position - WINDOW)
             quiet = self._console.quiet_seconds
             text, original = without_kernel_lines(self._console.since(start))
@@ -124,3 +141,13 @@ class Dialogue:
             return None
 
         return self._watch.wait(look, deadline) or None
+
+    def _is_drowned(self) -> bool:
+        """Whether a flood is seen out; when it has ended, what comes is looked for from its last line on."""
+        drowned = self._sees_floods_out and waits_for_the_end(self._watch)
+        if drowned and not self._drowned:
+            self.floods += 1
+        elif self._drowned and not drowned:
+            self.position = self._console.position - len(self._console.line)
+        self._drowned = drowned
+        return drowned

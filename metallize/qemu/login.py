@@ -10,7 +10,7 @@ from enum import StrEnum
 from metallize.deadline import Deadline
 from metallize.guest import Console, Watch
 from metallize.model.report import Stage
-from metallize.qemu.dialogue import Dialogue
+from metallize.qemu.dialogue import NUDGE_SECONDS, Dialogue
 from metallize.qemu.interrupted import without_kernel_lines
 from metallize.qemu.login_words import ACCOUNT_EXPIRED, INCORRECT, MUST_CHANGE
 
@@ -76,6 +76,7 @@ class LoginOutcome(StrEnum):
     NO_PROMPT = "no login prompt came"
     NO_ANSWER = "no answer came"
     SILENT = "nothing answered the password: does a script of /etc/profile or of PAM wait for something?"
+    FLOODED = "the console was flooded: no prompt and no answer could be told from what was printed all the time"
     LATE = "login gave up before the answer came (LOGIN_TIMEOUT): the guest is too slow"
 
 
@@ -92,6 +93,9 @@ _OUTCOMES = {
 }
 
 
+_UNANSWERED = (LoginOutcome.NO_ANSWER, LoginOutcome.SILENT, LoginOutcome.LATE)
+_UNSEEN = (LoginOutcome.NO_PROMPT, *_UNANSWERED)
+"""What may have come and was not seen."""
 _SAYING = (LoginOutcome.CLOSED, LoginOutcome.PASSWORD_CHANGE, LoginOutcome.NO_SHELL)
 """The system's own words say more."""
 
@@ -116,7 +120,7 @@ class SerialLogin:
     ) -> None:
         self._console = console
         self._watch = watch
-        self._talk = Dialogue(console, watch, given_up)
+        self._talk = Dialogue(console, watch, given_up, sees_floods_out=True)
         self._talk.position = position
         self._met = False
         """Whether a login's prompt was answered: the next may be in its own language."""
@@ -124,8 +128,16 @@ class SerialLogin:
     def attempt(self, user: str, password: str, deadline: Deadline) -> LoginResult:
         """Answer the prompts once, and again where no answer came in time or logins are not allowed yet.
 
+        An attempt that a flood has drowned does not count: another is made when the flood is over.
+
         Raises GuestFailed when the guest fails meanwhile, ShellError when it takes no input.
         """
+        result = self._attempts(user, password, deadline)
+        if result.outcome in _UNSEEN and self._watch.flooded:
+            return replace(result, outcome=LoginOutcome.FLOODED)
+        return result
+
+    def _attempts(self, user: str, password: str, deadline: Deadline) -> LoginResult:
         attempts, before = 0, None
         while True:
             result = self._attempt(user, password, deadline, before)
@@ -134,15 +146,16 @@ class SerialLogin:
             if result.outcome is LoginOutcome.NOT_YET and not deadline.expired:
                 self._watch.wait(lambda: None, deadline.sooner(NOT_YET_SECONDS, "logins to be allowed"))
                 continue
-            attempts += 1
-            may_try = result.outcome in (LoginOutcome.NO_ANSWER, LoginOutcome.SILENT, LoginOutcome.LATE)
+            drowned = result.outcome is LoginOutcome.FLOODED
+            attempts += not drowned
+            may_try = drowned or result.outcome in _UNANSWERED
             if not may_try or deadline.expired or attempts == ATTEMPTS:
                 return result
             before = result
 
     def _attempt(self, user: str, password: str, deadline: Deadline, before: LoginResult | None = None) -> LoginResult:
         prompts = {"prompt": _LOGIN, "automatic": _AUTOMATIC}
-        if before is not None and before.outcome is LoginOutcome.SILENT:
+        if before is not None and before.outcome in (LoginOutcome.SILENT, LoginOutcome.FLOODED):
             prompts["shell"] = _SHELL  # the answer, late
         came = self._talk.first_of(
             prompts,
@@ -155,10 +168,13 @@ class SerialLogin:
         )
         if came is None:
             return self._result(LoginOutcome.NO_PROMPT)
+        if came == "shell" and not self._is_alive(self._talk.floods, deadline):
+            return self._result(LoginOutcome.NO_ANSWER)
         if came != "prompt":
             return self._result(LoginOutcome.ACCEPTED)
         self._watch.reached(Stage.LOGIN)
         self._met = True
+        floods = self._talk.floods
         self._talk.send(f"{user}\r")
         answers = {
             "closed": _CLOSED,
@@ -178,14 +194,19 @@ class SerialLogin:
             busy={"password": _SECRET_BETWEEN},
             late={"anew": _LOGIN, "between": _SECRET_BETWEEN, "asks": _ASKS},
             plain=("password",),
-            enough=self._idle(PROMPT_SECONDS),
+            enough=self._enough(PROMPT_SECONDS, floods),
             quiet_seconds=NO_PROMPT_SECONDS * max(1.0, slowness / 4),
         )
         nothing = LoginOutcome.NO_ANSWER
         if came in {"password", "between", "asks"}:
             nothing = LoginOutcome.SILENT
             self._talk.send(f"{password}\r")
-            came = self._after_password(answers, deadline.sooner(ANSWER_SECONDS * slowness, "the answer to the login"))
+            limit = deadline.sooner(ANSWER_SECONDS * slowness, "the answer to the login")
+            came = self._after_password(answers, limit, floods)
+        if came == "shell" and not self._is_alive(self._talk.floods - floods, deadline):
+            came = None
+        if self._talk.floods > floods and not came:
+            return self._drowned()
         outcome = _OUTCOMES.get(came or "", nothing)
         if outcome is LoginOutcome.PASSWORD_CHANGE:
             self._talk.send("\x04")
@@ -194,11 +215,26 @@ class SerialLogin:
         said = self._talk.matched.strip(" -\n") if outcome in _SAYING else ""
         return self._result(outcome, said)
 
-    def _after_password(self, answers: dict[str, str], limit: Deadline) -> str | None:
+    def _is_alive(self, floods: int, deadline: Deadline) -> bool:
+        """Whether what looks like a shell's prompt is one: what ends a flood may look like anything."""
+        if not floods:
+            return True
+        self._talk.send(_ALIVE)
+        limit = deadline.sooner(ANSWER_SECONDS * self._watch.slowness, "the shell behind a flood")
+        return self._talk.first_of({"alive": _IS_ALIVE}, limit, enough=self._idle(PROMPT_SECONDS)) is not None
+
+    def _drowned(self) -> LoginResult:
+        """What was asked or answered in a flood cannot be found in it: a newline asks for what comes next."""
+        if not self._watch.flooded:
+            self._talk.position = self._console.position
+            self._talk.send("\r")
+        return self._result(LoginOutcome.FLOODED)
+
+    def _after_password(self, answers: dict[str, str], limit: Deadline, floods: int) -> str | None:
         """What the system makes of the password; a shell whose prompt looks like none is asked whether it is there."""
         del answers["password"]
         answers |= {"alive": _IS_ALIVE, "menu": _MENU, "again": _LOGIN}
-        enough = self._idle(ANSWER_SECONDS)
+        enough = self._enough(ANSWER_SECONDS, floods)
         while True:
             came = self._talk.first_of(
                 answers,
@@ -212,13 +248,26 @@ class SerialLogin:
             self._talk.send("q")
 
     def _idle(self, seconds: float) -> Callable[[], bool]:
-        """Whether the guest has waited for so long from now on."""
-        idle = self._watch.idle_meter()
-        return lambda: idle() >= seconds
+        """Whether the guest has waited for so long from now on, or from the end of the last flood."""
+        idle, floods = self._watch.idle_meter(), self._talk.floods
+
+        def over() -> bool:
+            nonlocal idle, floods
+            if floods != self._talk.floods:
+                idle, floods = self._watch.idle_meter(), self._talk.floods
+            return idle() >= seconds
+
+        return over
+
+    def _enough(self, seconds: float, floods: int) -> Callable[[], bool]:
+        """Whether an answer is waited for no more: when the guest only waits, or when a flood that came has ended."""
+        idle = self._idle(seconds)
+        return lambda: idle() or (self._talk.floods > floods and self._console.quiet_seconds >= NUDGE_SECONDS)
 
     def _nudge(self) -> None:
         """A prompt that was written over is asked for again; what else a boot may ask, nobody must answer for it."""
-        if self._watch.stage.rank >= Stage.LOGIN.rank or _PROMPTED.search(self._talk.seen()):
+        lost = self._talk.floods and self._watch.stage.rank >= Stage.USERSPACE.rank
+        if lost or self._watch.stage.rank >= Stage.LOGIN.rank or _PROMPTED.search(self._talk.seen()):
             self._talk.send("\r")
 
     def _result(self, outcome: LoginOutcome, said: str = "") -> LoginResult:

@@ -25,6 +25,7 @@ from metallize.qemu.findings import (
     Kept,
     Seen,
 )
+from metallize.qemu.flood import Flood
 from metallize.qemu.ledger import PANICKED_RULE, RESTART_REMEDY, Ledger
 from metallize.qemu.rules import Hit, Scanner
 from metallize.qemu.stages import NORMAL_TIMEOUT, StageState, overdue, parse_job, silence
@@ -62,6 +63,7 @@ class BootWatch:
         self._clock = clock
         self._changed = threading.Condition()
         self._course = Course(console_name=console_name, slowness=slowness, timeout=timeout, now=clock())
+        self._flood = Flood()
         self._ledger = Ledger(slowness=slowness, emulated=emulated)
         self._ledger.begun = self._course.begun
         self._stamped = False
@@ -99,6 +101,16 @@ class BootWatch:
         """What console.require names and no line has shown."""
         with self._changed:
             return self._scanner.missing
+
+    @property
+    def flooded(self) -> bool:
+        with self._changed:
+            return self._flood.goes_on(self._clock())
+
+    @property
+    def flooded_seconds(self) -> float:
+        with self._changed:
+            return self._flood.seconds(self._clock())
 
     def allows(self, text: str) -> bool:
         """Whether console.allow says that this is no failure."""
@@ -188,6 +200,7 @@ class BootWatch:
         with self._changed:
             now = self._clock()
             self._course.printed(now, count)
+            self._flood.printed(now, count)
             if self.stage is Stage.QEMU:
                 self._reach(Stage.FIRMWARE, now)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from metallize.deadline import Deadline
 from metallize.guest import Watch
+from metallize.qemu.flood import waits_for_the_end
 from metallize.verify.observer import MOST_PATIENT
 
 OTHER_WAY_SECONDS = 20.0
@@ -38,7 +39,21 @@ class Patience:
         return self._over is not None and self._over()
 
     def limit(self, seconds: float, purpose: str) -> Callable[[], bool]:
-        """So many seconds from now on, as a host of normal speed takes, or as a guest spends waiting on any host."""
-        end = Deadline.after(seconds * min(self._watch.slowness, MOST_PATIENT), purpose)
-        idle = self._watch.idle_meter()
-        return lambda: end.expired or idle() >= seconds
+        """So many seconds, as a host of normal speed takes, or as a guest spends waiting on any host.
+
+        They count from now on, or from the end of a flood of the console in which nobody can log in.
+        """
+
+        def begin() -> tuple[Deadline, Callable[[], float]]:
+            span = seconds * min(self._watch.slowness, MOST_PATIENT)
+            return Deadline.after(span, purpose), self._watch.idle_meter()
+
+        end, idle = begin()
+
+        def over() -> bool:
+            nonlocal end, idle
+            if waits_for_the_end(self._watch):
+                end, idle = begin()
+            return end.expired or idle() >= seconds
+
+        return over

@@ -18,7 +18,13 @@ from metallize.verify.judge import login_result
 WRONG_PASSWORD_SUFFIX = "-but-wrong"  # noqa: S105 - what makes a password wrong
 
 
-UNANSWERED = (LoginOutcome.NO_PROMPT, LoginOutcome.NO_ANSWER, LoginOutcome.SILENT, LoginOutcome.LATE)
+UNANSWERED = (
+    LoginOutcome.NO_PROMPT,
+    LoginOutcome.NO_ANSWER,
+    LoginOutcome.SILENT,
+    LoginOutcome.LATE,
+    LoginOutcome.FLOODED,
+)
 """Nothing is known of the password."""
 
 

@@ -54,6 +54,15 @@ def read_only(disk: Disk) -> None:
     disk.put("/etc/fstab", "# nothing is remounted\n")
 
 
+def flood(disk: Disk, size_bytes: int | None = None) -> None:
+    """A service that prints so much on the console, or without end; each line begins as a getty's prompt does."""
+    end = "" if size_bytes is None else f"| head -c {size_bytes} "
+    disk.service(
+        "flood",
+        f"ExecStart=/bin/sh -c 'yes \"login: # the same line, 50 characters, again and again\" {end}>/dev/console'",
+    )
+
+
 def stuck(disk: Disk) -> None:
     disk.service("stuck", "Type=oneshot\nExecStart=/bin/sleep infinity")
 
@@ -214,11 +223,28 @@ RECIPES = (
     ),
     Recipe(
         name="console-flood",
-        summary="a service prints 2 MB on the console while the system starts; it must pass",
-        disk=lambda disk: disk.service(
-            "flood",
-            'ExecStart=/bin/sh -c \'yes "login: # the same line again and again, 70 characters of it, to and fro" '
-            "| head -c 2000000 >/dev/console'",
+        summary="a service prints 100 MB on the console while the system starts; it must pass",
+        disk=lambda disk: flood(disk, 100_000_000),
+        boot={"timeout": 600},
+    ),
+    Recipe(
+        name="short-console-flood",
+        summary="a service prints 2 MB on the console about when somebody logs in; it must pass",
+        disk=lambda disk: flood(disk, 2_000_000),
+    ),
+    Recipe(
+        name="endless-console-flood",
+        summary="a service prints on the console without end: SSH gets in, and on the console nobody can",
+        disk=flood,
+        boot={"timeout": 40},
+        expected=(
+            Failed(
+                stage=Stage.READY,
+                result="serial login",
+                words=("the console was flooded",),
+                seconds=40,
+                scaled=True,
+            ),
         ),
     ),
     Recipe(

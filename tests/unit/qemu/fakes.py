@@ -28,6 +28,8 @@ class FakeWatch:
     seconds = 0.0
     slowness = 1.0
     network_started = True
+    flooded = False
+    flooded_seconds = 0.0
 
     def check(self) -> None: ...
 
