@@ -64,6 +64,6 @@ KIND = ResourceKind(
     example="sudo:\n  exists: true\n  gid: 27\n",
     observe=_observe,
     compare=_compare,
-    together=Together(key=_together_key, observe=_observe_together),
+    together=Together(key=_together_key, observe=_observe_together, rootless=True),
     refusal=_refuse,
 )

@@ -27,6 +27,8 @@ class Together(Generic[OptionsT]):
     """What the tool calls this resource; None where it has to be probed by itself."""
     observe: Callable[[Sequence[tuple[str, OptionsT]]], str]
     """The snippet for these keys, each with what is asked of it; no key comes twice."""
+    rootless: bool = False
+    """Whether it sees the same without root's rights."""
 
     def survey(self, resources: Sequence[tuple[str, OptionsT]]) -> Survey | None:
         keys = [self.key(resource, options) for resource, options in resources]
@@ -34,7 +36,7 @@ class Together(Generic[OptionsT]):
         # the same name with two sets of claims is rare, and not worth a rule for joining them
         once = tuple(key if key is not None and plain.count(key) == 1 else None for key in plain)
         asked = [(key, options) for key, (_, options) in zip(once, resources, strict=True) if key is not None]
-        return Survey(script=self.observe(asked), keys=once) if len(asked) > 1 else None
+        return Survey(script=self.observe(asked), keys=once, rootless=self.rootless) if len(asked) > 1 else None
 
 
 def _no_refusal(_resource: str, _options: object) -> None:

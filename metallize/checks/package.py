@@ -59,7 +59,7 @@ def _together_key(resource: str, options: PackageOptions) -> str | None:
 
 def _observe_together(packages: Sequence[tuple[str, PackageOptions]]) -> str:
     names = " ".join(name for name, _ in packages)
-    return f"""if command -v dpkg-query >/dev/null; then
+    return f"""if command -v dpkg-query >/dev/null && [ -r /var/lib/dpkg/status ]; then
   for n in {names}; do at "$n"; echo "tool dpkg"; done
   dpkg-query -W -f "\\n$METALLIZE_AT "'${{Package}}\nversion.${{Version}} ${{Status}}\n' {names} 2>/dev/null
 fi
@@ -91,5 +91,5 @@ KIND = ResourceKind(
     observe=_observe,
     compare=_compare,
     refusal=_refuse,
-    together=Together(key=_together_key, observe=_observe_together),
+    together=Together(key=_together_key, observe=_observe_together, rootless=True),
 )

@@ -70,7 +70,8 @@ fi
 def _observe_together(services: Sequence[tuple[str, ServiceOptions]]) -> str:
     names = " ".join(name for name, _ in services)
     enabled = " ".join(name for name, options in services if options.enabled is not None)
-    # One block of lines a unit, in the order of the names; a block that is not of that name is left out.
+    # One block of lines a unit, in the order of the names; a block that is not of that name is left out. Where systemd
+    # does not answer (who is not root asks it by D-Bus), nothing is said.
     return f"""if [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then
   set -- {names}
   block() {{
@@ -87,8 +88,8 @@ def _observe_together(services: Sequence[tuple[str, ServiceOptions]]) -> str:
       esac
     done
     block "$1"
-  }}
-  for n in {enabled}; do
+    [ "$names" ]
+  }} && for n in {enabled}; do
     e=$(systemctl is-enabled -- "$n" 2>/dev/null); s=$?
     at "$n"; echo "enabled_status $s"; echo "enabled $e"
   done
@@ -152,5 +153,5 @@ KIND = ResourceKind(
     observe=_observe,
     compare=_compare,
     refusal=_refuse,
-    together=Together(key=_name, observe=_observe_together),
+    together=Together(key=_name, observe=_observe_together, rootless=True),
 )

@@ -79,6 +79,6 @@ KIND = ResourceKind(
     example="root:\n  exists: true\n  uid: 0\n  home: /root\n  groups: [root]\n",
     observe=_observe,
     compare=_compare,
-    together=Together(key=_together_key, observe=_observe_together),
+    together=Together(key=_together_key, observe=_observe_together, rootless=True),
     refusal=_refuse,
 )

@@ -102,6 +102,8 @@ class Survey:
     script: str
     keys: tuple[str | None, ...]
     """Of each resource that was given, in their order; None: it does not look at that one."""
+    rootless: bool = False
+    """Whether it sees the same without root's rights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 The script is handed to whatever shell is logged in. It turns into root (being it, `sudo -n`, or sudo with the
 login's password), waits until the system has settled, runs each probe in a subshell and frames what it printed with
-a boundary that nobody in the guest knows.
+a boundary that nobody in the guest knows. What anybody sees is looked at while sudo takes the password.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import re
 import secrets
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from metallize.model.kind import Observation
@@ -58,11 +58,12 @@ export METALLIZE_SCRATCH=$d
 trap 'rm -rf $d' EXIT
 read -r begun rest </proc/uptime
 {uid}
-echo "{boundary} start $begun $uid"
+mark() {{ [ "$role" = anyone ] || echo "{boundary} $*"; }}
+mark start $begun $uid
 begun=${{begun%%.*}}
 {settle}
 read -r now rest </proc/uptime
-echo "{boundary} settled $now"
+mark settled $now
 kin() {{ for c in $(cat /proc/$1/task/$1/children 2>/dev/null); do echo $c; kin $c; done; }}
 guard() {{
   last=; n=0
@@ -99,7 +100,7 @@ at() {{ printf '\n%s %s\n' "$METALLIZE_AT" "$1"; }}
 exec 2>/dev/null
 {lanes}
 read -r now rest </proc/uptime
-echo "{boundary} end $now"
+mark end $now
 exit 0
 """
 """What is done by the shell itself costs next to nothing; a program, in an emulated guest, a tenth of a second."""
@@ -111,17 +112,24 @@ each() {{
 lane each
 """
 _TWO_LANES = """\
+anyone() {{
+{rootless}
+}}
 beside() {{
+[ "$role" = rest ] || anyone
 {shared}
 }}
 each() {{
 {probes}
 }}
-( METALLIZE_SCRATCH=$d/beside; lane beside ) >$d/out &
-beside=$!
-lane each
-wait $beside
-cat $d/out
+if [ "$role" = anyone ]; then lane anyone
+else
+  ( METALLIZE_SCRATCH=$d/beside; lane beside ) >$d/out &
+  beside=$!
+  lane each
+  wait $beside
+  cat $d/out
+fi
 """
 """Most guests have two processors. What the surveys print is short, and so waits in memory for the other lane's end."""
 
@@ -134,18 +142,23 @@ while read -r key real uid rest; do [ "$key" = Uid: ] && break; done </proc/self
 _AS_ROOT = """\
 body={body}
 secret={secret}
-script() {{ printf '%s\\n' {boundary} "$body"; }}
+script() {{ printf '%s\\n' {boundary} role={rest} "$body"; }}
 skip='while IFS= read -r line; do [ "$line" = {boundary} ] && exec sh; done'
 {uid}
-if [ "$uid" = 0 ]; then eval "$body"
-elif command -v sudo >/dev/null; then
+role=
+as_root() {{
   if [ -n "$secret" ]; then {{ printf %s "$secret" | base64 -d; script; }} | sudo -S -p '' sh -c "$skip"
   else script | sudo -n sh -c "$skip"
   fi || script | sh -c "$skip"
-else script | sh -c "$skip"
+}}
+if [ "$uid" = 0 ] || ! command -v sudo >/dev/null; then eval "$body"
+else {as_root}
 fi
 """
 """sudo reads the password where it asks for one; the script begins after the boundary, whether it was read or not."""
+
+_BESIDE_SUDO = '( role=anyone; eval "$body" ) | { as_root; cat; }'
+"""What the first prints waits in the pipe for the other's end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +168,8 @@ class SharedProbe:
     script: str
     numbers: Mapping[str, int]
     """Of each key, the probe whose place it takes."""
+    rootless: bool = False
+    """Whether it sees the same without root's rights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,8 +206,8 @@ def make_batch(
 ) -> Batch:
     """The script that runs these snippets; pure but for the boundary, which is random.
 
-    Each of `shared` is run where the first of those stands whose place it takes. Probes that set themselves a limit
-    stretch it by `slowness`, rounded up.
+    Those of `shared` run beside the others, and those of them that need no root besides while sudo takes the password.
+    Probes that set themselves a limit stretch it by `slowness`, rounded up.
     """
     boundary = f"mz-{secrets.token_hex(16)}"
     body = _SCRIPT.format(
@@ -200,12 +215,20 @@ def make_batch(
         settle=_SETTLE.format(seconds=max(1, round(settle_seconds))) if settle_seconds else "",
         limit=limit,
         slowness=max(1, math.ceil(slowness)),
-        lanes=_lanes(_in_order(probes, shared)),
+        lanes=_lanes(probes, shared),
         uid=_UID,
     )
     secret = base64.b64encode(f"{password}\n".encode()).decode() if password is not None else "''"
+    beside = any(each.rootless for each in shared)
     return Batch(
-        script=_AS_ROOT.format(body=shlex.quote(body), secret=secret, boundary=boundary, uid=_UID),
+        script=_AS_ROOT.format(
+            body=shlex.quote(body),
+            secret=secret,
+            boundary=boundary,
+            uid=_UID,
+            rest="rest" if beside else "",
+            as_root=_BESIDE_SUDO if beside else "as_root",
+        ),
         boundary=boundary,
         probes=len(probes),
         empty=frozenset(number for number, text in enumerate(probes) if not text),
@@ -213,24 +236,23 @@ def make_batch(
     )
 
 
-def _lanes(snippets: Iterator[tuple[str, str]]) -> str:
-    """Shell text that runs the surveys beside all others."""
-    lines: dict[bool, list[str]] = {True: [], False: []}
-    for name, text in snippets:
-        lines[name.startswith(_SURVEY)].append(f"probe {name} {shlex.quote(text)}")
-    shared, probes = ("\n".join(lines[each]) or ":" for each in (True, False))
-    return (_TWO_LANES if lines[True] else _ONE_LANE).format(shared=shared, probes=probes)
+def _lanes(probes: Sequence[str], shared: Sequence[SharedProbe]) -> str:
+    """Shell text that runs the surveys beside all others; what each prints goes by its number, a survey's after `s`."""
+    lanes = {
+        "rootless": [(f"{_SURVEY}{index}", each.script) for index, each in enumerate(shared) if each.rootless],
+        "shared": [(f"{_SURVEY}{index}", each.script) for index, each in enumerate(shared) if not each.rootless],
+        "probes": _alone(probes, shared),
+    }
+    text = {
+        lane: "\n".join(f"probe {name} {shlex.quote(script)}" for name, script in snippets) or ":"
+        for lane, snippets in lanes.items()
+    }
+    return (_TWO_LANES if shared else _ONE_LANE).format(**text)
 
 
-def _in_order(probes: Sequence[str], shared: Sequence[SharedProbe]) -> Iterator[tuple[str, str]]:
-    """Each snippet that is run, and the name that its output goes by: a probe's number, or `s` and a shared one's."""
-    place = {min(each.numbers.values()): index for index, each in enumerate(shared)}
+def _alone(probes: Sequence[str], shared: Sequence[SharedProbe]) -> list[tuple[str, str]]:
     covered = {number for each in shared for number in each.numbers.values()}
-    for number, text in enumerate(probes):
-        if number in place:
-            yield f"{_SURVEY}{place[number]}", shared[place[number]].script
-        if number not in covered and text:
-            yield str(number), text
+    return [(str(number), text) for number, text in enumerate(probes) if text and number not in covered]
 
 
 def read_batch(batch: Batch, stdout: bytes) -> BatchResult:

@@ -92,7 +92,7 @@ class Observer:
             if survey is not None:
                 pairs = zip(survey.keys, items, strict=True)
                 numbers = {key: number for key, (number, _) in pairs if key is not None}
-                made.append(SharedProbe(script=survey.script, numbers=numbers))
+                made.append(SharedProbe(script=survey.script, numbers=numbers, rootless=survey.rootless))
         return made
 
     def assertions(self, shell: Shell, assertions: Sequence[Assertion]) -> list[Result]:

@@ -138,6 +138,17 @@ def test_services(tmp_path: Path) -> None:
             assert judged(kind, each, one) == judged(kind, each, other), each.resource
 
 
+def test_where_systemd_does_not_answer_nothing_is_said_of_services(tmp_path: Path) -> None:
+    (tmp_path / "systemctl").write_text("#!/bin/sh\necho 'Failed to connect to bus' >&2\nexit 1\n")
+    (tmp_path / "systemctl").chmod(0o755)
+    claims = {"enabled": True, "running": True}
+    survey = survey_of(kinds()["service"], assertions_of(tmp_path, "service", {"ssh": claims, "cron": claims}))
+    shared = SharedProbe(
+        script=survey.script.replace("/run/systemd/system", str(tmp_path)), numbers={"ssh": 0, "cron": 1}
+    )
+    assert observe([":", ":"], [shared], path=str(tmp_path)) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("name", "resources"),
     [

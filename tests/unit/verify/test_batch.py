@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -150,3 +153,50 @@ def test_a_shared_probe_that_does_not_come_to_its_end_has_seen_nothing() -> None
     shared = SharedProbe(script="at a; echo one; at b; kill -9 $(exec sh -c 'echo $PPID')", numbers={"a": 0, "b": 1})
     result = run(make_batch(["exit 9", "exit 9", "echo 2"], password=None, shared=[shared]))
     assert [item and item.stdout for item in result.observations] == [None, None, "2\n"]
+
+
+SUDO = """\
+#!/bin/sh
+# As sudo(8) with -S: a line of its input is the password.
+read -r password
+[ "$password" = secret ] || { echo 'Sorry, try again.' >&2; exit 1; }
+while [ "$1" != sh ]; do shift; done
+export SUDONE=yes
+exec "$@"
+"""
+
+
+@pytest.fixture
+def fake_sudo() -> Iterator[str]:
+    """A folder that anybody may look into, with a sudo that tells of itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        (Path(folder) / "sudo").write_text(SUDO)
+        (Path(folder) / "sudo").chmod(0o755)
+        yield folder
+
+
+@pytest.mark.parametrize(("password", "rights"), [("secret", "yes"), ("another", "")])
+def test_what_anybody_sees_is_looked_at_beside_sudo(fake_sudo: str, password: str, rights: str) -> None:
+    """A fake sudo: a real one is asked in real guests."""
+    shared = [
+        SharedProbe(script='at a; echo "[$SUDONE]"; at b; id -u', numbers={"a": 0, "b": 3}, rootless=True),
+        SharedProbe(script='at a; echo "[$SUDONE]"', numbers={"a": 1}),
+    ]
+    batch = make_batch([":", ":", 'echo "[$SUDONE]"', ":"], password=password, shared=shared)
+    nobody = 65534 if os.getuid() == 0 else None
+    done = subprocess.run(
+        ["sh", "-c", f"PATH={shlex.quote(fake_sudo)}:$PATH; {batch.script}"],
+        stdout=subprocess.PIPE,
+        check=False,
+        timeout=60,
+        cwd="/",
+        user=nobody,
+        group=nobody,
+        extra_groups=[] if nobody else None,
+    )
+    result = read_batch(batch, done.stdout)
+    seen = [item.stdout.strip() for item in result.observations if item is not None]
+    assert seen == ["[]", f"[{rights}]", f"[{rights}]", str(nobody or os.getuid())]
+    assert result.complete
+    assert not result.as_root
