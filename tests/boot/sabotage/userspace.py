@@ -233,6 +233,13 @@ RECIPES = (
         disk=lambda disk: flood(disk, 2_000_000),
     ),
     Recipe(
+        name="binary-console-flood",
+        summary="a service prints a file that is no text on the console; it must pass",
+        disk=lambda disk: disk.service(
+            "flood", "ExecStart=/bin/sh -c 'head -c 1000000 /dev/urandom >/dev/console; printf noise >/dev/console'"
+        ),
+    ),
+    Recipe(
         name="endless-console-flood",
         summary="a service prints on the console without end: SSH gets in, and on the console nobody can",
         disk=flood,
