@@ -19,6 +19,8 @@ from metallize.verify.request import VerifyRequest
 MOST_PATIENT = 6.0
 """On a host that is busy for a while, waiting for what does not come is not stretched further than that."""
 RETRY_SECONDS = 8.0
+LONGEST_PAUSE_SECONDS = 3.0
+"""Between two looks: each takes an emulated guest as long as what it waits for might."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,23 +108,25 @@ class Observer:
         """Results from the observations of `probes`; those that do not hold are looked at again for a short time.
 
         A service that has just been started may need a moment. As long as the longest of their own retries, where they
-        declare some. Raises GuestFailed.
+        declare some: on a host of normal speed, and of a guest that only waits on any host. Raises GuestFailed.
         """
         remaining = iter(observations)
         judged = [self._judge(shell, item, None if is_skipped(item) else next(remaining)) for item in assertions]
         failing = (item.retry for item, result in zip(assertions, judged, strict=True) if not result.holds)
         span = max((retry.count * retry.delay.total_seconds() for retry in failing), default=0)
-        patience = max(RETRY_SECONDS, span) * min(self.watch.slowness, MOST_PATIENT)
-        end = Deadline.after(patience, "assertions that do not hold yet")
+        patience = max(RETRY_SECONDS, span)
+        end = Deadline.after(patience * min(self.watch.slowness, MOST_PATIENT), "assertions that do not hold yet")
+        idle = self.watch.idle_meter()
         begun = time.monotonic()
-        took = 0.0
+        pause, took = 1.0, 0.0
         # A look may take long (sudo waits for a name server that does not answer): none is begun that would end late.
-        while end.remaining > took and not self.deadline.expired:
-            round_begun = time.monotonic()
+        while end.remaining > pause + took and idle() < patience and not self.deadline.expired:
             again = [number for number, result in enumerate(judged) if not result.holds]
             if not again:
                 break
-            self.watch.wait(lambda: None, Deadline.after(1.0, "a moment"))
+            self.watch.wait(lambda: None, Deadline.after(pause, "a moment"))
+            pause = min(pause + 1.0, LONGEST_PAUSE_SECONDS)
+            looked = time.monotonic()
             items = [assertions[number] for number in again]
             answer = self.run(shell, self.probes(items))
             for number, item, observation in zip(again, items, answer.observations, strict=True):
@@ -131,7 +135,7 @@ class Observer:
                     note = f"held only {time.monotonic() - begun:.0f} s after the system had settled"
                     result = replace(result, note=note)
                 judged[number] = result
-            took = time.monotonic() - round_begun
+            took = time.monotonic() - looked
         return judged
 
     def _judge(self, shell: Shell, item: Assertion, observation: Observation | None) -> Result:

@@ -18,6 +18,7 @@ from metallize.model.report import Result
 from metallize.qemu.password_login import PasswordAttempt, try_password
 
 DEFAULT_SECONDS = 10.0
+LONGEST_PAUSE_SECONDS = 8.0
 _BODY_BYTES = 1 << 20
 _HELD_SECONDS = 1.5
 """The host's side of a forwarded port accepts before the guest does, and hangs up when nothing listens there."""
@@ -34,20 +35,25 @@ class _Seen:
 
 
 def check_reach(guest: Guest, target_text: str, wanted: Reach, slowness: float) -> Result:
-    """Try until everything that is wanted of a target holds, or its time is over. Raises GuestFailed."""
+    """Try until everything that is wanted of a target holds, or its time is over. Raises GuestFailed.
+
+    That is the time of a host of normal speed, and on any host that of a guest that only waits.
+    """
     target = parse_reach_target(target_text)
     begun = time.monotonic()
     limit = wanted.timeout.total_seconds() if wanted.timeout else DEFAULT_SECONDS
     deadline = Deadline.after(limit * slowness, f"reach {target_text}")
+    idle = guest.watch.idle_meter()
     attempts = 0
     while True:
         attempts += 1
         seen = _look(guest.host_port(target.port), target, wanted, deadline)
         claims = judge_reach(target, wanted, seen)
         holds = all(claim.holds for claim in claims)
-        if holds or deadline.expired:
+        if holds or deadline.expired or idle() >= limit:
             break
-        guest.watch.wait(lambda: None, deadline.sooner(min(8.0, 0.25 * 2**attempts), "another attempt"))
+        pause = min(LONGEST_PAUSE_SECONDS, 0.25 * 2**attempts, max(0.5, limit - idle()))
+        guest.watch.wait(lambda: None, deadline.sooner(pause, "another attempt"))
     return Result(
         title=f"reach {target_text}",
         kind="reach",

@@ -98,5 +98,20 @@ def test_no_look_is_begun_that_would_end_late(
     begun = time.monotonic()
     [result] = observer.assertions(shell, assertions)
     assert not result.holds
-    assert len(shell.scripts) == 3  # at first, after 1.6 s and after 3.2 s
+    assert len(shell.scripts) == 2  # at first, and after 1.6 s: the next would end after 4.2 s
     assert time.monotonic() - begun < 0.6 + 4.0 + 0.5
+
+
+def test_an_idle_guest_is_given_no_more_time_for_a_slow_host(
+    observer: Observer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(observing, "RETRY_SECONDS", 1.5)
+    watch = cast("BootWatch", observer.watch)
+    watch.slowness = 6.0
+    watch.switched_on(busy=lambda: 0.0)
+    suite = tmp_path / "goss.yaml"
+    suite.write_text("command:\n  'false': {exit-status: 0}\n")
+    begun = time.monotonic()
+    [result] = observer.assertions(HostShell(), load_suite(suite, vocabulary=Catalog().vocabulary()))
+    assert not result.holds
+    assert time.monotonic() - begun < 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -135,3 +136,12 @@ def test_an_http_answer(web: int) -> None:
 def test_another_status(web: int) -> None:
     seen = check("http://:8080/other", Reach(status=200), web)
     assert seen["status"] == ("404", False)
+
+
+def test_an_idle_guest_is_given_no_more_time_for_a_slow_host(banner: int) -> None:
+    guest = FakeGuest({22: banner})
+    guest.watch.switched_on(busy=lambda: 0.0)
+    wanted = Reach(banner="never said", timeout=timedelta(seconds=1))
+    begun = time.monotonic()
+    assert not check_reach(cast("Guest", guest), "tcp:22", wanted, slowness=100.0).holds
+    assert 1 <= time.monotonic() - begun < 5
