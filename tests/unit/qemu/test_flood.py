@@ -41,14 +41,14 @@ def test_a_flood_begins_ends_and_is_timed() -> None:
 
 
 class Flooded(FakeWatch):
-    """A guest whose console is flooded until its getty has been left alone for so long."""
+    """A guest whose console is flooded for so long from now on."""
 
     def __init__(self, until: float, seconds: float = 0.0) -> None:
         self._end = time.monotonic() + until
         self.flooded_seconds = seconds
 
     @property
-    def flooded(self) -> bool:  # type: ignore[override]
+    def flooded(self) -> bool:  # type: ignore[override]  # read-only in Watch; a class attribute in the fake
         return time.monotonic() < self._end
 
     def flood(self, seconds: float) -> None:
