@@ -6,12 +6,14 @@ import contextlib
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from metallize.command import run
+from metallize.deadline import Deadline
 from metallize.flash import disks
 from metallize.generators import sha256_of
 from tests.conftest import Cli
@@ -39,11 +41,16 @@ def image(tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def loop_over(backing: Path) -> Iterator[Path]:
+    """A loop device over that file, gone at the end: it lives on while anybody, udev for one, has it open."""
     device = Path(run(["losetup", "--find", "--show", backing]).stdout.strip())
     try:
         yield device
     finally:
         run(["losetup", "--detach", device])
+        limit = Deadline.after(30, "the loop device's end")
+        while str(backing) in [line.strip() for line in run(["losetup", "-nO", "BACK-FILE"]).stdout.splitlines()]:
+            assert not limit.expired, f"{device} still stands for {backing}"
+            time.sleep(0.05)
 
 
 def test_a_file_gets_the_same_bytes(cli: Cli, image: Path) -> None:
