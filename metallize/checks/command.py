@@ -78,4 +78,5 @@ KIND = ResourceKind(
     observe=_observe,
     compare=_compare,
     refusal=_refuse,
+    aside=False,
 )

@@ -176,5 +176,6 @@ KIND = ResourceKind(
     observe=_observe,
     compare=_compare,
     refusal=_refuse,
+    aside=False,
     together=Together(key=_together_key, observe=_observe_together),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from shlex import quote
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from metallize.checks.claims import Attribute, Unseen, judge_existing, read_fields
 from metallize.checks.decoding import Expected, ExpectedBool, ExpectedNumber
-from metallize.checks.kind import Claim, Observation, ResourceKind
+from metallize.checks.kind import Claim, Observation, ResourceKind, Together
 from metallize.model.kind import ResourceOptions
 
 
@@ -46,6 +46,14 @@ elif [ -d /sys/class/net ]; then echo "exists no"; fi
 :"""
 
 
+def _together_key(resource: str, options: InterfaceOptions) -> str | None:
+    return options.name or resource
+
+
+def _observe_together(interfaces: Sequence[tuple[str, InterfaceOptions]]) -> str:
+    return "\n".join(f"at {key}\n{_observe(key, options)}" for key, options in interfaces)
+
+
 def _compare(_resource: str, options: InterfaceOptions, observation: Observation) -> Iterator[Claim]:
     fields = read_fields(observation)
     addresses = tuple(name.removeprefix("addr.") for name in fields.values if name.startswith("addr."))
@@ -69,5 +77,6 @@ KIND = ResourceKind(
     example="lo:\n  exists: true\n  addrs: [127.0.0.1/8]\n  mtu: 65536\n",
     observe=_observe,
     compare=_compare,
+    together=Together(key=_together_key, observe=_observe_together, rootless=True),
     refusal=_refuse,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from shlex import quote
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from metallize.checks.claims import CONTENTS, Attribute, Unseen, judge_all, read_fields
 from metallize.checks.decoding import Expected
-from metallize.checks.kind import Claim, Observation, ResourceKind
+from metallize.checks.kind import Claim, Observation, ResourceKind, Together
 from metallize.model.kind import ResourceOptions
 
 
@@ -43,6 +43,17 @@ elif [ -e "$p" ]; then echo "missing the parameter may not be read by $(id -un)"
 else echo "missing there is no such parameter"; fi"""
 
 
+def _together_key(resource: str, options: KernelParamOptions) -> str | None:
+    return _path(resource, options)
+
+
+def _observe_together(params: Sequence[tuple[str, KernelParamOptions]]) -> str:
+    return f"""for n in {" ".join(path for path, _ in params)}; do
+  v=$(cat "/proc/sys/$n" 2>/dev/null) && at "$n" && echo {CONTENTS} && printf '%s\\n' "$v"
+done
+:"""
+
+
 def _compare(_resource: str, options: KernelParamOptions, observation: Observation) -> Iterator[Claim]:
     fields = read_fields(observation)
     missing = Unseen(reason=fields.values.get("missing") or fields.trouble)
@@ -57,5 +68,6 @@ KIND = ResourceKind(
     example="kernel.ostype:\n  value: Linux\n",
     observe=_observe,
     compare=_compare,
+    together=Together(key=_together_key, observe=_observe_together, rootless=True),
     refusal=_refuse,
 )

@@ -28,7 +28,7 @@ class Together(Generic[OptionsT]):
     observe: Callable[[Sequence[tuple[str, OptionsT]]], str]
     """The snippet for these keys, each with what is asked of it; no key comes twice."""
     rootless: bool = False
-    """Whether it sees the same without root's rights."""
+    """Whether it sees the same without root's rights, or says nothing: then it saves time even with one resource."""
 
     def survey(self, resources: Sequence[tuple[str, OptionsT]]) -> Survey | None:
         keys = [self.key(resource, options) for resource, options in resources]
@@ -36,7 +36,9 @@ class Together(Generic[OptionsT]):
         # the same name with two sets of claims is rare, and not worth a rule for joining them
         once = tuple(key if key is not None and plain.count(key) == 1 else None for key in plain)
         asked = [(key, options) for key, (_, options) in zip(once, resources, strict=True) if key is not None]
-        return Survey(script=self.observe(asked), keys=once, rootless=self.rootless) if len(asked) > 1 else None
+        if len(asked) < (1 if self.rootless else 2):
+            return None
+        return Survey(script=self.observe(asked), keys=once, rootless=self.rootless)
 
 
 def _no_refusal(_resource: str, _options: object) -> None:
@@ -55,6 +57,8 @@ class ResourceKind(Generic[OptionsT]):
     compare: Callable[[str, OptionsT, Observation], Iterable[Claim]]
     refusal: Callable[[str, OptionsT], str | None] = _no_refusal
     together: Together[OptionsT] | None = None
+    aside: bool = True
+    """Whether its probes change nothing and print little, so that others may run meanwhile."""
 
     def refuse(self, resource: str, options: Frozen) -> str | None:
         """Why this resource can never be observed, or None."""

@@ -128,6 +128,6 @@ KIND = ResourceKind(
     example="/:\n  exists: true\n  opts: [rw]\n  usage: {lt: 95}\n",
     observe=_observe,
     compare=_compare,
-    together=Together(key=_together_key, observe=_observe_together),
+    together=Together(key=_together_key, observe=_observe_together, rootless=True),
     refusal=_refuse,
 )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 from pydantic import Field
 
 from metallize.checks.claims import Attribute, Unseen, judge_existing
 from metallize.checks.decoding import Expected, ExpectedBool
-from metallize.checks.kind import Claim, Observation, ResourceKind
+from metallize.checks.kind import Claim, Observation, ResourceKind, Together
 from metallize.model.kind import ResourceOptions
 
 _MAX_PORT = 65535
@@ -51,6 +51,16 @@ done
 echo {_DONE}"""
 
 
+def _together_key(resource: str, options: PortOptions) -> str | None:
+    network, port = _split(resource, options) or ("tcp", 0)
+    return f"{network}:{port}"
+
+
+def _observe_together(ports: Sequence[tuple[str, PortOptions]]) -> str:
+    looks = [f"at {key}\n{_observe(key, options)}" for key, options in ports]
+    return "\n".join(["[ -r /proc/net/tcp ] || exit", *looks])
+
+
 def _address(text: str) -> str:
     """An address of /proc/net: groups of four bytes, each in the host's order, which is little-endian."""
     raw = bytes.fromhex(text)
@@ -83,5 +93,6 @@ KIND = ResourceKind(
     example='"tcp:22":\n  listening: true\n  ip: [0.0.0.0]\n',
     observe=_observe,
     compare=_compare,
+    together=Together(key=_together_key, observe=_observe_together, rootless=True),
     refusal=_refuse,
 )

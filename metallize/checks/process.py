@@ -29,18 +29,38 @@ def _refuse(resource: str, options: ProcessOptions) -> str | None:
     return "a program's name is one line" if not name or "\n" in name or "\0" in name else None
 
 
+_LOOK = """\
+parent() { q=; while read -r k v; do [ "$k" = PPid: ] && { q=$v; break; }; done <"/proc/$1/status"; }
+ours=" $$ " b=$$
+while parent $b; [ "${q:-0}" -gt 1 ]; do
+  l=; IFS= read -r l <"/proc/$b/stat"
+  c=; IFS= read -r c <"/proc/$q/comm"
+  set -- ${l##*) }
+  [ "${4:-}" = "$b" ] && [ "$c" != sudo ] && break
+  ours="$ours$q " b=$q
+done
+for d in /proc/[0-9]*; do
+  c=; IFS= read -r c <"$d/comm" || continue
+  [ "$c" = "$n" ] || continue
+  b=${d#/proc/}
+  while :; do
+    case $ours in *" $b "*) continue 2 ;; esac
+    parent $b
+    [ "$q" ] || continue 2
+    [ "$q" -gt 1 ] || break
+    b=$q
+  done
+  echo "pid ${d#/proc/}"
+done
+echo done"""
+"""What looks is not what is looked for: not the shell that does, nor what hands it its script (sudo, up to the first
+shell of the session), nor whatever these have started. No program is started, nor does one that ends meanwhile count.
+"""
+
+
 def _observe(resource: str, options: ProcessOptions) -> str:
     name = (options.comm or resource).encode()[:_COMM_LENGTH].decode("utf-8", "ignore")
-    # `read` is the shell's own, so that the probe starts no process that it would then find; the shell that runs
-    # the probe, and its other children, are left out.
-    return f"""n={quote(name)} v=
-for d in /proc/[0-9]*; do
-  c=; IFS= read -r c 2>/dev/null <"$d/comm" || continue
-  [ "$c" = "$n" ] && [ "${{d#/proc/}}" != "$$" ] || continue
-  while read -r k v; do [ "$k" = PPid: ] && break; done <"$d/status"
-  [ "$v" = "$$" ] || echo "pid ${{d#/proc/}}"
-done 2>/dev/null
-echo done"""
+    return f"exec 2>/dev/null\nn={quote(name)}\n{_LOOK}"
 
 
 def _compare(_resource: str, options: ProcessOptions, observation: Observation) -> Iterator[Claim]:

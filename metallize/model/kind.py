@@ -135,6 +135,11 @@ class Kind(Protocol):
         """A YAML snippet, a mapping of one resource id to its attributes, that decodes."""
         ...
 
+    @property
+    def aside(self) -> bool:
+        """Whether its probes change nothing and print little, so that others may run meanwhile."""
+        ...
+
     def refuse(self, resource: str, options: Frozen) -> str | None:
         """Why this resource id can never be observed (`tcp:99999`), or None; asked when the profile is read."""
         ...

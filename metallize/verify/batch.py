@@ -12,7 +12,7 @@ import math
 import re
 import secrets
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from metallize.model.kind import Observation
@@ -112,15 +112,23 @@ each() {{
 lane each
 """
 _TWO_LANES = """\
+take() {{
+  set -C
+  true >$d/taken.$1
+  taken=$?
+  set +C
+  [ $taken = 0 ] || ! [ -e $d/taken.$1 ]
+}}
 anyone() {{
 {rootless}
 }}
 beside() {{
 [ "$role" = rest ] || anyone
-{shared}
+{beside}
 }}
 each() {{
 {probes}
+beside
 }}
 if [ "$role" = anyone ]; then lane anyone
 else
@@ -131,7 +139,12 @@ else
   cat $d/out
 fi
 """
-"""Most guests have two processors. What the surveys print is short, and so waits in memory for the other lane's end."""
+"""Most guests have two processors: either lane takes the next of what may run beside others, once it is free for that.
+
+What those print is short, and so waits in memory for the other lane's end. A file that is there is not made again
+(`set -C`): that takes no program. `true`, not `:`, whose redirection would end the shell where it fails. Where it
+cannot be made, both lanes look.
+"""
 
 _UID = """\
 uid=
@@ -203,10 +216,12 @@ def make_batch(
     limit: int = PROBE_SECONDS,
     slowness: float = 1.0,
     shared: Sequence[SharedProbe] = (),
+    beside: Collection[int] = (),
 ) -> Batch:
     """The script that runs these snippets; pure but for the boundary, which is random.
 
-    Those of `shared` run beside the others, and those of them that need no root besides while sudo takes the password.
+    Those of `shared`, and where there are some those whose numbers are in `beside`, run beside the others, which keep
+    their order; those of `shared` that need no root run besides while sudo takes the password.
     Probes that set themselves a limit stretch it by `slowness`, rounded up.
     """
     boundary = f"mz-{secrets.token_hex(16)}"
@@ -215,19 +230,19 @@ def make_batch(
         settle=_SETTLE.format(seconds=max(1, round(settle_seconds))) if settle_seconds else "",
         limit=limit,
         slowness=max(1, math.ceil(slowness)),
-        lanes=_lanes(probes, shared),
+        lanes=_lanes(probes, shared, beside),
         uid=_UID,
     )
     secret = base64.b64encode(f"{password}\n".encode()).decode() if password is not None else "''"
-    beside = any(each.rootless for each in shared)
+    early = any(each.rootless for each in shared)
     return Batch(
         script=_AS_ROOT.format(
             body=shlex.quote(body),
             secret=secret,
             boundary=boundary,
             uid=_UID,
-            rest="rest" if beside else "",
-            as_root=_BESIDE_SUDO if beside else "as_root",
+            rest="rest" if early else "",
+            as_root=_BESIDE_SUDO if early else "as_root",
         ),
         boundary=boundary,
         probes=len(probes),
@@ -236,23 +251,33 @@ def make_batch(
     )
 
 
-def _lanes(probes: Sequence[str], shared: Sequence[SharedProbe]) -> str:
-    """Shell text that runs the surveys beside all others; what each prints goes by its number, a survey's after `s`."""
-    lanes = {
-        "rootless": [(f"{_SURVEY}{index}", each.script) for index, each in enumerate(shared) if each.rootless],
-        "shared": [(f"{_SURVEY}{index}", each.script) for index, each in enumerate(shared) if not each.rootless],
-        "probes": _alone(probes, shared),
-    }
-    text = {
-        lane: "\n".join(f"probe {name} {shlex.quote(script)}" for name, script in snippets) or ":"
-        for lane, snippets in lanes.items()
-    }
-    return (_TWO_LANES if shared else _ONE_LANE).format(**text)
+def _lanes(probes: Sequence[str], shared: Sequence[SharedProbe], beside: Collection[int]) -> str:
+    """Shell text that runs all of them; what each prints goes by its number, a survey's after `s`."""
+    surveys = [(f"{_SURVEY}{index}", each) for index, each in enumerate(shared)]
+    alone = _alone(probes, shared)
+    if not shared:
+        return _ONE_LANE.format(probes=_calls("probe", [(str(number), text) for number, text in alone]))
+    return _TWO_LANES.format(
+        rootless=_calls("take", [(name, each.script) for name, each in surveys if each.rootless]),
+        beside=_calls(
+            "take",
+            [(name, each.script) for name, each in surveys if not each.rootless]
+            + [(str(number), text) for number, text in alone if number in beside],
+        ),
+        probes=_calls("probe", [(str(number), text) for number, text in alone if number not in beside]),
+    )
 
 
-def _alone(probes: Sequence[str], shared: Sequence[SharedProbe]) -> list[tuple[str, str]]:
+def _calls(how: str, snippets: Sequence[tuple[str, str]]) -> str:
+    """Shell text: `probe` runs a snippet, `take` does so where nobody else has begun it."""
+    before = {"probe": "", "take": "take {name} && "}[how]
+    lines = [f"{before.format(name=name)}probe {name} {shlex.quote(script)}" for name, script in snippets]
+    return "\n".join(lines) or ":"
+
+
+def _alone(probes: Sequence[str], shared: Sequence[SharedProbe]) -> list[tuple[int, str]]:
     covered = {number for each in shared for number in each.numbers.values()}
-    return [(str(number), text) for number, text in enumerate(probes) if text and number not in covered]
+    return [(number, text) for number, text in enumerate(probes) if text and number not in covered]
 
 
 def read_batch(batch: Batch, stdout: bytes) -> BatchResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -41,6 +41,7 @@ class Observer:
         probes: Sequence[str],
         *,
         shared: Sequence[SharedProbe] = (),
+        beside: Collection[int] = (),
         settle_seconds: float = 0,
     ) -> BatchResult:
         """One round trip; what was not answered is None in the result. Raises GuestFailed.
@@ -48,7 +49,14 @@ class Observer:
         Of what a shared probe says nothing, the probe itself is asked, in a second one.
         """
         slowness, password = self.watch.slowness, self.password(shell)
-        batch = make_batch(probes, password=password, settle_seconds=settle_seconds, slowness=slowness, shared=shared)
+        batch = make_batch(
+            probes,
+            password=password,
+            settle_seconds=settle_seconds,
+            slowness=slowness,
+            shared=shared,
+            beside=beside,
+        )
         answer = self._ask(shell, batch, settle_seconds)
         covered = sorted(number for each in shared for number in each.numbers.values())
         left = [number for number in covered if answer.observations[number] is None]
@@ -82,6 +90,11 @@ class Observer:
         kinds = self.request.kinds
         return [kinds[item.kind].probe(item.resource, item.options) for item in assertions if not is_skipped(item)]
 
+    def aside(self, assertions: Sequence[Assertion], first: int = 0) -> list[int]:
+        """Which of `probes` may run beside others; their own begin with the number `first`."""
+        asked = (item for item in assertions if not is_skipped(item))
+        return [number for number, item in enumerate(asked, first) if self.request.kinds[item.kind].aside]
+
     def shared(self, assertions: Sequence[Assertion], first: int = 0) -> list[SharedProbe]:
         """Probes that look at several of them at once; their own begin with the number `first`."""
         by_kind: dict[str, list[tuple[int, Assertion]]] = {}
@@ -99,7 +112,8 @@ class Observer:
 
     def assertions(self, shell: Shell, assertions: Sequence[Assertion]) -> list[Result]:
         """Observe and judge them in one round trip; those that do not hold are looked at again. Raises GuestFailed."""
-        answer = self.run(shell, self.probes(assertions), shared=self.shared(assertions))
+        probes, shared, aside = self.probes(assertions), self.shared(assertions), self.aside(assertions)
+        answer = self.run(shell, probes, shared=shared, beside=aside)
         return self.judged(shell, assertions, answer.observations)
 
     def judged(

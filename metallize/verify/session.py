@@ -293,11 +293,13 @@ class BootSession:
         """Run all probes in one round trip, once the system has settled, and judge them."""
         assertions = [each for each in self.request.assertions if each.action is None]
         units = self.request.boot.time.units
-        own = [*SYSTEM_PROBES, RESTARTS_PROBE, ROOT_PROBE, *(unit_probe(unit) for unit in units)]
+        looks = [RESTARTS_PROBE, ROOT_PROBE, *(unit_probe(unit) for unit in units)]
+        own = [*SYSTEM_PROBES, *looks]
         probes = [*own, *self.observer.probes(assertions)]
         settle = max(10.0, min(SETTLE_SECONDS * self.slowness, self.deadline.remaining))
         shared = self.observer.shared(assertions, first=len(own))
-        answer = self.observer.run(shell, probes, shared=shared, settle_seconds=settle)
+        aside = [*range(len(SYSTEM_PROBES), len(own)), *self.observer.aside(assertions, first=len(own))]
+        answer = self.observer.run(shell, probes, shared=shared, beside=aside, settle_seconds=settle)
         self.ready_seconds = self.guest.watch.seconds - answer.probing_seconds
         self.guest.watch.reached(Stage.READY, self.ready_seconds)
         system = answer.observations[: len(SYSTEM_PROBES)]

@@ -67,7 +67,11 @@ def run(assertion: Assert) -> Run:
         begun = time.monotonic()
         shell = shutil.which("dash") or "sh"
         done = subprocess.run(
-            [shell, "-u", "-c", kind.probe(found.resource, found.options)], capture_output=True, text=True, check=False
+            [shell, "-u", "-c", kind.probe(found.resource, found.options)],
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,
         )
         seen = Observation(
             status=done.returncode, stdout=done.stdout, stderr=done.stderr, seconds=time.monotonic() - begun

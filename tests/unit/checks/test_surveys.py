@@ -90,6 +90,18 @@ RESOURCES: dict[str, dict[str, Any]] = {
         "/proc/": {"exists": True, "filesystem": "ext4"},
         "/nowhere": {"exists": False},
     },
+    "kernel-param": {
+        "kernel.ostype": {"value": "Linux"},
+        "net.ipv4.ip_forward": {"value": "7"},
+        "kernel.printk": {"value": "/^[0-9]/"},
+    },
+    "port": {
+        "tcp:22": {"listening": False},
+        "tcp6:22": {"listening": True},
+        "udp:65000": {"listening": False},
+        "9": {"listening": True},
+    },
+    "interface": {"lo": {"exists": True, "mtu": 65536}, "no-such0": {"exists": True}, "eth7": {"exists": False}},
     "package": {
         "dpkg": {"installed": True},
         "libc6": {"installed": True, "versions": ["1.0"]},
@@ -160,11 +172,23 @@ def test_where_systemd_does_not_answer_nothing_is_said_of_services(tmp_path: Pat
         ("user", {"root": {"exists": True, "groups": ["root"]}, "bin": {"exists": True}}),
         ("mount", {"/": {"exists": True, "usage": {"lt": 90}}, "/proc": {"exists": True}}),
         ("command", {"true": {"exit-status": 0}, "false": {"exit-status": 1}}),
-        ("port", {"tcp:22": {"listening": True}, "tcp:23": {"listening": False}}),
+        ("process", {"systemd": {"running": True}, "sshd": {"running": True}}),
+        ("port", {"tcp:22": {"listening": True}, "22": {"listening": True}}),
     ],
     ids=lambda value: value if isinstance(value, str) else ",".join(value),
 )
 def test_what_needs_a_look_of_its_own_gets_one(tmp_path: Path, name: str, resources: dict[str, Any]) -> None:
-    """One that is left over needs no shared probe."""
+    """One that is left over needs no shared probe, unless root's rights are not needed."""
     assertions = assertions_of(tmp_path, name, resources)
-    assert kinds()[name].survey([(each.resource, each.options) for each in assertions]) is None
+    survey = kinds()[name].survey([(each.resource, each.options) for each in assertions])
+    assert survey is None or (survey.rootless and len(survey.keys) - survey.keys.count(None) == 1)
+
+
+def test_what_a_plain_user_cannot_read_is_not_told(tmp_path: Path) -> None:
+    """Root is asked of it by itself."""
+    values = {"kernel.ostype": {"value": "Linux"}, "no.such.parameter": {"value": "x"}}
+    survey = survey_of(kinds()["kernel-param"], assertions_of(tmp_path, "kernel-param", values))
+    shared = SharedProbe(script=survey.script, numbers={key: n for n, key in enumerate(survey.keys) if key})
+    seen, unseen = observe([":", ":"], [shared])
+    assert seen is not None
+    assert unseen is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metallize.catalog import Catalog
 from metallize.model.kind import Observation
 from metallize.verify.batch import Batch, BatchResult, SharedProbe, make_batch, read_batch
 
@@ -139,6 +141,34 @@ def test_surveys_run_beside_the_others(tmp_path: Path) -> None:
     assert [item and item.stdout for item in result.observations] == ["met\n", "1\n", "b\n"]
 
 
+def test_what_may_run_beside_others_does_and_the_rest_keeps_its_order(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "meet")  # either waits for the other
+    shared = SharedProbe(script="at a; echo a", numbers={"a": 0})
+    log = tmp_path / "log"
+    probes = [
+        "exit 9",
+        f"sleep 0.3; echo 1 >>{log}",
+        f"echo 2 >>{log}",
+        f"cat {tmp_path}/meet",
+        f"echo met >{tmp_path}/meet; echo 4",
+        f"echo 5 >>{log}",
+    ]
+    result = run(make_batch(probes, password=None, shared=[shared], beside=[3, 4], limit=20))
+    assert result.complete
+    assert [item and item.stdout for item in result.observations] == ["a\n", "", "", "met\n", "4\n", ""]
+    assert log.read_text().split() == ["1", "2", "5"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_each_is_run_once(shell: str, tmp_path: Path) -> None:
+    shared = SharedProbe(script="at a; echo a", numbers={"a": 0})
+    count = 40
+    probes = ["exit 9", *(f"echo {n} >>{tmp_path}/log; echo {n}" for n in range(1, count))]
+    result = run(make_batch(probes, password=None, shared=[shared], beside=range(1, count)), shell)
+    assert [item and item.stdout for item in result.observations] == ["a\n", *(f"{n}\n" for n in range(1, count))]
+    assert sorted(map(int, (tmp_path / "log").read_text().split())) == list(range(1, count))
+
+
 @pytest.mark.slow
 def test_a_survey_that_hangs_is_killed_and_the_others_are_not() -> None:
     shared = SharedProbe(script="at a; echo a; at b; sleep 98 & wait", numbers={"a": 0, "b": 1})
@@ -176,6 +206,25 @@ def fake_sudo() -> Iterator[str]:
         yield folder
 
 
+NOBODY = 65534 if os.getuid() == 0 else None
+
+
+def run_as_anybody(batch: Batch, tools: str, shell: str = "sh") -> BatchResult:
+    """By a user without root's rights, with the programs of that folder."""
+    done = subprocess.run(
+        [shell, "-c", f"PATH={shlex.quote(tools)}:$PATH; {batch.script}"],
+        stdout=subprocess.PIPE,
+        check=False,
+        timeout=60,
+        cwd="/",
+        user=NOBODY,
+        group=NOBODY,
+        extra_groups=[] if NOBODY else None,
+        start_new_session=True,
+    )
+    return read_batch(batch, done.stdout)
+
+
 @pytest.mark.parametrize(("password", "rights"), [("secret", "yes"), ("another", "")])
 def test_what_anybody_sees_is_looked_at_beside_sudo(fake_sudo: str, password: str, rights: str) -> None:
     """A fake sudo: a real one is asked in real guests."""
@@ -184,19 +233,26 @@ def test_what_anybody_sees_is_looked_at_beside_sudo(fake_sudo: str, password: st
         SharedProbe(script='at a; echo "[$SUDONE]"', numbers={"a": 1}),
     ]
     batch = make_batch([":", ":", 'echo "[$SUDONE]"', ":"], password=password, shared=shared)
-    nobody = 65534 if os.getuid() == 0 else None
-    done = subprocess.run(
-        ["sh", "-c", f"PATH={shlex.quote(fake_sudo)}:$PATH; {batch.script}"],
-        stdout=subprocess.PIPE,
-        check=False,
-        timeout=60,
-        cwd="/",
-        user=nobody,
-        group=nobody,
-        extra_groups=[] if nobody else None,
-    )
-    result = read_batch(batch, done.stdout)
+    result = run_as_anybody(batch, fake_sudo)
     seen = [item.stdout.strip() for item in result.observations if item is not None]
-    assert seen == ["[]", f"[{rights}]", f"[{rights}]", str(nobody or os.getuid())]
+    assert seen == ["[]", f"[{rights}]", f"[{rights}]", str(NOBODY or os.getuid())]
     assert result.complete
     assert not result.as_root
+
+
+def test_a_look_for_processes_does_not_find_what_looks(fake_sudo: str) -> None:
+    """Neither the shells and sudo, nor what another lane has started meanwhile."""
+    kind = Catalog().kinds["process"]
+    shell, nap, outside = (f"{fake_sudo}/mz-{name}" for name in ("shell", "nap", "outside"))
+    for original, copy in (("sh", shell), ("sleep", nap), ("sleep", outside)):
+        shutil.copy(shutil.which(original) or "", copy)
+    options = kind.options(running=True)  # type: ignore[call-arg]  # each kind has its own
+    looks = [f"sleep 0.5; {kind.probe(name, options)}" for name in ("mz-shell", "sudo", "mz-nap", "mz-outside")]
+    shared = SharedProbe(script=f"at a; {nap} 2; echo napped", numbers={"a": 0})
+    batch = make_batch(["exit 9", *looks], password="secret", shared=[shared])
+    with subprocess.Popen([outside, "30"], start_new_session=True) as process:
+        try:
+            seen = [item and item.stdout.split() for item in run_as_anybody(batch, fake_sudo, shell).observations]
+        finally:
+            process.kill()
+    assert seen == [["napped"], ["done"], ["done"], ["done"], ["pid", str(process.pid), "done"]]

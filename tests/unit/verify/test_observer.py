@@ -70,8 +70,10 @@ def test_several_of_a_kind_are_looked_at_together_and_each_is_judged(observer: O
     path = tmp_path / "suite.yaml"
     path.write_text(SUITE)
     assertions = load_suite(path, vocabulary=Catalog().vocabulary())
-    [shared] = observer.shared(assertions, first=3)
-    assert dict(shared.numbers) == {"/etc/passwd": 3, "/etc": 5}, "one that is skipped has no probe"
+    files, users = observer.shared(assertions, first=3)
+    assert dict(files.numbers) == {"/etc/passwd": 3, "/etc": 5}, "one that is skipped has no probe"
+    assert dict(users.numbers) == {"root": 6}, "one alone needs no shared look, unless it spares root's rights"
+    assert (files.rootless, users.rootless) == (False, True)
     shell = HostShell()
     results = observer.assertions(shell, assertions)
     assert [result.holds for result in results] == [True] * 5
