@@ -42,6 +42,8 @@ done
 for d in /proc/[0-9]*; do
   c=; IFS= read -r c <"$d/comm" || continue
   [ "$c" = "$n" ] || continue
+  l=; IFS= read -r l <"$d/stat"
+  case ${l##*) } in [RSDIPtTW]*) ;; *) continue ;; esac
   b=${d#/proc/}
   while :; do
     case $ours in *" $b "*) continue 2 ;; esac
@@ -54,7 +56,8 @@ for d in /proc/[0-9]*; do
 done
 echo done"""
 """What looks is not what is looked for: not the shell that does, nor what hands it its script (sudo, up to the first
-shell of the session), nor whatever these have started. No program is started, nor does one that ends meanwhile count.
+shell of the session), nor whatever these have started. No program is started, nor does one that ends meanwhile count, or has ended and was
+not waited for (a zombie).
 """
 
 

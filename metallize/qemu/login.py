@@ -94,8 +94,8 @@ _OUTCOMES = {
 
 
 _UNANSWERED = (LoginOutcome.NO_ANSWER, LoginOutcome.SILENT, LoginOutcome.LATE)
-_UNSEEN = (LoginOutcome.NO_PROMPT, *_UNANSWERED)
-"""What may have come and was not seen."""
+UNSEEN = (LoginOutcome.NO_PROMPT, *_UNANSWERED, LoginOutcome.FLOODED)
+"""What may have come and was not seen: nothing is known of the password."""
 _SAYING = (LoginOutcome.CLOSED, LoginOutcome.PASSWORD_CHANGE, LoginOutcome.NO_SHELL)
 """The system's own words say more."""
 
@@ -133,7 +133,7 @@ class SerialLogin:
         Raises GuestFailed when the guest fails meanwhile, ShellError when it takes no input.
         """
         result = self._attempts(user, password, deadline)
-        if result.outcome in _UNSEEN and self._watch.flooded:
+        if result.outcome in UNSEEN and self._watch.flooded:
             return replace(result, outcome=LoginOutcome.FLOODED)
         return result
 

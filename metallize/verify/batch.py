@@ -67,7 +67,8 @@ mark settled $now
 kin() {{ for c in $(cat /proc/$1/task/$1/children 2>/dev/null); do echo $c; kin $c; done; }}
 guard() {{
   last=; n=0
-  while sleep 1; do
+  trap 'kill -9 $!; exit' TERM
+  while sleep 1 & wait $!; do
     read -r i p <$METALLIZE_SCRATCH/now || [ -d $METALLIZE_SCRATCH ] || exit
     if [ "$i" = "$last" ]; then n=$((n + 1)); else last=$i; n=0; fi
     l=; read -r l <$METALLIZE_SCRATCH/limit; [ "${{l:-0}}" -gt {limit} ] || l={limit}

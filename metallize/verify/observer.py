@@ -14,10 +14,9 @@ from metallize.model.kind import Observation
 from metallize.model.report import Result
 from metallize.verify.batch import Batch, BatchResult, SharedProbe, make_batch, read_batch
 from metallize.verify.judge import is_skipped, judge_assertion
+from metallize.verify.patience import GuestSpan
 from metallize.verify.request import VerifyRequest
 
-MOST_PATIENT = 6.0
-"""On a host that is busy for a while, waiting for what does not come is not stretched further than that."""
 RETRY_SECONDS = 8.0
 LONGEST_PAUSE_SECONDS = 3.0
 """Between two looks: each takes an emulated guest as long as what it waits for might."""
@@ -128,13 +127,11 @@ class Observer:
         judged = [self._judge(shell, item, None if is_skipped(item) else next(remaining)) for item in assertions]
         failing = (item.retry for item, result in zip(assertions, judged, strict=True) if not result.holds)
         span = max((retry.count * retry.delay.total_seconds() for retry in failing), default=0)
-        patience = max(RETRY_SECONDS, span)
-        end = Deadline.after(patience * min(self.watch.slowness, MOST_PATIENT), "assertions that do not hold yet")
-        idle = self.watch.idle_meter()
+        patience = GuestSpan(self.watch, max(RETRY_SECONDS, span), "assertions that do not hold yet")
         begun = time.monotonic()
         pause, took = 1.0, 0.0
         # A look may take long (sudo waits for a name server that does not answer): none is begun that would end late.
-        while end.remaining > pause + took and idle() < patience and not self.deadline.expired:
+        while patience.deadline.remaining > pause + took and not patience.over and not self.deadline.expired:
             again = [number for number, result in enumerate(judged) if not result.holds]
             if not again:
                 break

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from metallize.deadline import Deadline
 from metallize.guest import Watch
 from metallize.qemu.flood import waits_for_the_end
-from metallize.verify.observer import MOST_PATIENT
 
+MOST_PATIENT = 6.0
+"""On a host that is busy for a while, waiting for what does not come is not stretched further than that."""
 OTHER_WAY_SECONDS = 20.0
 """How long the other way in may still take, on a host of normal speed, when one way in has shown all."""
 SSH_LEAD_SECONDS = 6.0
@@ -18,6 +19,25 @@ SSH_ALONE_SECONDS = 130.0
 and that gives up after 120 s."""
 SEEN_SECONDS = 3.0
 """With no login declared: how long to look on after the login prompt."""
+
+
+class GuestSpan:
+    """So many seconds from now on, as a host of normal speed takes, or as a guest spends waiting on any host."""
+
+    def __init__(self, watch: Watch, seconds: float, purpose: str, *, most: float = MOST_PATIENT) -> None:
+        """A slow host stretches them by its slowness, `most` times at most."""
+        self.deadline = Deadline.after(seconds * min(watch.slowness, most), purpose)
+        self._seconds = seconds
+        self._idle = watch.idle_meter()
+
+    @property
+    def waiting_left(self) -> float:
+        """Seconds that the guest may still only wait."""
+        return self._seconds - self._idle()
+
+    @property
+    def over(self) -> bool:
+        return self.deadline.expired or self.waiting_left <= 0
 
 
 class Patience:
@@ -39,21 +59,13 @@ class Patience:
         return self._over is not None and self._over()
 
     def limit(self, seconds: float, purpose: str) -> Callable[[], bool]:
-        """So many seconds, as a host of normal speed takes, or as a guest spends waiting on any host.
-
-        They count from now on, or from the end of a flood of the console in which nobody can log in.
-        """
-
-        def begin() -> tuple[Deadline, Callable[[], float]]:
-            span = seconds * min(self._watch.slowness, MOST_PATIENT)
-            return Deadline.after(span, purpose), self._watch.idle_meter()
-
-        end, idle = begin()
+        """Whether such a span is over: from now on, or from the end of a flood in which nobody can log in."""
+        span = GuestSpan(self._watch, seconds, purpose)
 
         def over() -> bool:
-            nonlocal end, idle
+            nonlocal span
             if waits_for_the_end(self._watch):
-                end, idle = begin()
-            return end.expired or idle() >= seconds
+                span = GuestSpan(self._watch, seconds, purpose)
+            return span.over
 
         return over

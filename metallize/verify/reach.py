@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import math
 import socket
 import ssl
 import time
@@ -16,6 +17,7 @@ from metallize.model.kind import Claim
 from metallize.model.pattern import parse_line_pattern
 from metallize.model.report import Result
 from metallize.qemu.password_login import PasswordAttempt, try_password
+from metallize.verify.patience import GuestSpan
 
 DEFAULT_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 8.0
@@ -34,7 +36,7 @@ class _Seen:
     attempt: PasswordAttempt | None = None
 
 
-def check_reach(guest: Guest, target_text: str, wanted: Reach, slowness: float) -> Result:
+def check_reach(guest: Guest, target_text: str, wanted: Reach) -> Result:
     """Try until everything that is wanted of a target holds, or its time is over. Raises GuestFailed.
 
     That is the time of a host of normal speed, and on any host that of a guest that only waits.
@@ -42,18 +44,17 @@ def check_reach(guest: Guest, target_text: str, wanted: Reach, slowness: float) 
     target = parse_reach_target(target_text)
     begun = time.monotonic()
     limit = wanted.timeout.total_seconds() if wanted.timeout else DEFAULT_SECONDS
-    deadline = Deadline.after(limit * slowness, f"reach {target_text}")
-    idle = guest.watch.idle_meter()
+    span = GuestSpan(guest.watch, limit, f"reach {target_text}", most=math.inf)
     attempts = 0
     while True:
         attempts += 1
-        seen = _look(guest.host_port(target.port), target, wanted, deadline)
+        seen = _look(guest.host_port(target.port), target, wanted, span.deadline)
         claims = judge_reach(target, wanted, seen)
         holds = all(claim.holds for claim in claims)
-        if holds or deadline.expired or idle() >= limit:
+        if holds or span.over:
             break
-        pause = min(LONGEST_PAUSE_SECONDS, 0.25 * 2**attempts, max(0.5, limit - idle()))
-        guest.watch.wait(lambda: None, deadline.sooner(pause, "another attempt"))
+        pause = min(LONGEST_PAUSE_SECONDS, 0.25 * 2**attempts, max(0.5, span.waiting_left))
+        guest.watch.wait(lambda: None, span.deadline.sooner(pause, "another attempt"))
     return Result(
         title=f"reach {target_text}",
         kind="reach",

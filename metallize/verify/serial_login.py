@@ -11,21 +11,11 @@ from metallize.deadline import Deadline
 from metallize.guest import Guest
 from metallize.model.boot import Login
 from metallize.model.report import Result
-from metallize.qemu.login import LoginOutcome, LoginResult, SerialLogin
+from metallize.qemu.login import UNSEEN, LoginOutcome, LoginResult, SerialLogin
 from metallize.qemu.serial import SerialShell
 from metallize.verify.judge import login_result
 
 WRONG_PASSWORD_SUFFIX = "-but-wrong"  # noqa: S105 - what makes a password wrong
-
-
-UNANSWERED = (
-    LoginOutcome.NO_PROMPT,
-    LoginOutcome.NO_ANSWER,
-    LoginOutcome.SILENT,
-    LoginOutcome.LATE,
-    LoginOutcome.FLOODED,
-)
-"""Nothing is known of the password."""
 
 
 def log_in_on_serial(
@@ -43,7 +33,7 @@ def log_in_on_serial(
     way_in = SerialLogin(console, watch, position=position, given_up=given_up)
     title = f"serial login as {login.user}{suffix}"
     wrong = way_in.attempt(login.user, login.password + WRONG_PASSWORD_SUFFIX, deadline)
-    answered = wrong.outcome not in UNANSWERED
+    answered = wrong.outcome not in UNSEEN
     begun = watch.seconds
     right = wrong
     if answered and wrong.outcome is not LoginOutcome.ACCEPTED:

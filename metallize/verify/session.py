@@ -381,7 +381,7 @@ class BootSession:
     def _reach(self) -> None:
         watch = self.guest.watch
         tasks = [
-            Task("reach", partial(check_reach, self.guest, target, wanted, self.slowness), watch)
+            Task("reach", partial(check_reach, self.guest, target, wanted), watch)
             for target, wanted in self.request.boot.reach.items()
         ]
         watch.wait(lambda: all(task.done for task in tasks) or None, Deadline.after(3600, "the guest's ports"))

@@ -141,6 +141,17 @@ def test_surveys_run_beside_the_others(tmp_path: Path) -> None:
     assert [item and item.stdout for item in result.observations] == ["met\n", "1\n", "b\n"]
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_nothing_of_it_runs_on(shell: str) -> None:
+    shared = SharedProbe(script="at a; echo a", numbers={"a": 0})
+    batch = make_batch(["exit 9", "sleep 0.2; echo 1"], password=None, shared=[shared])
+    with subprocess.Popen([shell, "-c", batch.script], stdout=subprocess.PIPE, start_new_session=True) as process:
+        output, _ = process.communicate(timeout=60)
+        assert read_batch(batch, output).complete
+        left = subprocess.run(["ps", "-o", "stat=,args=", "-s", str(process.pid)], capture_output=True, text=True, check=False)
+    assert [line for line in left.stdout.splitlines() if not line.startswith("Z")] == []
+
+
 def test_what_may_run_beside_others_does_and_the_rest_keeps_its_order(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "meet")  # either waits for the other
     shared = SharedProbe(script="at a; echo a", numbers={"a": 0})

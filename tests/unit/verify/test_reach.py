@@ -77,7 +77,9 @@ def banner() -> Iterator[int]:
 
 def check(target: str, wanted: Reach, port: int) -> dict[str, tuple[str, bool]]:
     guest_port = int(target.rsplit(":", maxsplit=1)[-1].split("/", maxsplit=1)[0])
-    result = check_reach(cast("Guest", FakeGuest({guest_port: port})), target, wanted, slowness=0.05)
+    guest = FakeGuest({guest_port: port})
+    guest.watch.slowness = 0.05
+    result = check_reach(cast("Guest", guest), target, wanted)
     assert result.holds == all(claim.holds for claim in result.claims)
     return {claim.attribute: (claim.actual, claim.holds) for claim in result.claims}
 
@@ -141,7 +143,8 @@ def test_another_status(web: int) -> None:
 def test_an_idle_guest_is_given_no_more_time_for_a_slow_host(banner: int) -> None:
     guest = FakeGuest({22: banner})
     guest.watch.switched_on(busy=lambda: 0.0)
+    guest.watch.slowness = 100.0
     wanted = Reach(banner="never said", timeout=timedelta(seconds=1))
     begun = time.monotonic()
-    assert not check_reach(cast("Guest", guest), "tcp:22", wanted, slowness=100.0).holds
+    assert not check_reach(cast("Guest", guest), "tcp:22", wanted).holds
     assert 1 <= time.monotonic() - begun < 5
