@@ -56,8 +56,8 @@ for d in /proc/[0-9]*; do
 done
 echo done"""
 """What looks is not what is looked for: not the shell that does, nor what hands it its script (sudo, up to the first
-shell of the session), nor whatever these have started. No program is started, nor does one that ends meanwhile count, or has ended and was
-not waited for (a zombie).
+shell of the session), nor whatever these have started. Nothing is started for the look. What ends meanwhile does not
+count, nor does a zombie, which has ended.
 """
 
 

@@ -148,7 +148,9 @@ def test_nothing_of_it_runs_on(shell: str) -> None:
     with subprocess.Popen([shell, "-c", batch.script], stdout=subprocess.PIPE, start_new_session=True) as process:
         output, _ = process.communicate(timeout=60)
         assert read_batch(batch, output).complete
-        left = subprocess.run(["ps", "-o", "stat=,args=", "-s", str(process.pid)], capture_output=True, text=True, check=False)
+        left = subprocess.run(
+            ["ps", "-o", "stat=,args=", "-s", str(process.pid)], capture_output=True, text=True, check=False
+        )
     assert [line for line in left.stdout.splitlines() if not line.startswith("Z")] == []
 
 
