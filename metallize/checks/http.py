@@ -182,4 +182,5 @@ KIND = ResourceKind(
     observe=lambda resource, options: probe(_request(resource, options)),
     compare=_compare,
     refusal=_refuse,
+    aside=False,
 )
