@@ -8,6 +8,7 @@ from tests.boot.sabotage.languages import in_chinese, speaks
 from tests.boot.sabotage.recipe import Failed, Recipe
 
 GETTY = "serial-getty@ttyS0.service"
+MUST_CHANGE = "must be changed at first login"
 PROMPTS = """\
 Debian GNU/Linux 13 \\\\n \\\\l
 Last login: Mon Nov 23 on ttyS0
@@ -37,15 +38,9 @@ def change_at_login_in_german(disk: Disk) -> None:
     change_at_login(disk)
 
 
-def must_change(said: str, seconds: float) -> Failed:
-    """The verdict on a password that must be changed, with what the system says of it."""
-    return Failed(
-        stage=Stage.LOGIN,
-        result="serial login as admin",
-        words=("must be changed at first login", said),
-        seconds=seconds,
-        scaled=True,
-    )
+def no_login(*words: str, stage: Stage = Stage.LOGIN, seconds: float = 15) -> tuple[Failed, ...]:
+    """The verdict on a serial login that fails after so long on a host of normal speed, with what is said of it."""
+    return (Failed(stage=stage, result="serial login as admin", words=words, seconds=seconds, scaled=True),)
 
 
 RECIPES = (
@@ -53,11 +48,7 @@ RECIPES = (
         name="masked-getty",
         summary="no getty on the serial port, which is masked",
         disk=lambda disk: disk.mask(GETTY),
-        expected=(
-            Failed(
-                stage=Stage.READY, result="serial login as admin", words=(f"{GETTY} is masked",), seconds=4, scaled=True
-            ),
-        ),
+        expected=no_login(f"{GETTY} is masked", stage=Stage.READY, seconds=4),
     ),
     Recipe(
         name="getty-on-another-port",
@@ -75,93 +66,63 @@ RECIPES = (
         name="wrong-password",
         summary="the image's password is not the profile's",
         login={"user": "admin", "password": "guess"},
-        expected=(
-            Failed(stage=Stage.READY, result="serial login as admin", words=("refused",), seconds=15, scaled=True),
-        ),
+        expected=no_login("refused", stage=Stage.READY),
     ),
     Recipe(
         name="locked-account",
         summary="the account is locked (passwd -l)",
         disk=lambda disk: disk.replace("/etc/shadow", r"(?m)^admin:", "admin:!"),
         ssh={"user": "admin", "key": "ephemeral"},
-        expected=(
-            Failed(stage=Stage.READY, result="serial login as admin", words=("locked",), seconds=15, scaled=True),
-        ),
+        expected=no_login("locked", stage=Stage.READY),
     ),
     Recipe(
         name="expired-account",
         summary="the account has expired (chage -E)",
         disk=lambda disk: disk.replace("/etc/shadow", r"(?m)^(admin:(?:[^:]*:){6})[^:]*:", r"\g<1>1:"),
         ssh=None,
-        expected=(
-            Failed(
-                stage=Stage.LOGIN, result="serial login as admin", words=("closed", "expired"), seconds=15, scaled=True
-            ),
-        ),
+        expected=no_login("closed", "expired"),
     ),
     Recipe(
         name="forced-password-change",
         summary="the password must be changed at the first login (chage -d 0)",
         disk=change_at_login,
         ssh=None,
-        expected=(must_change("required to change your password", seconds=15),),
+        expected=no_login(MUST_CHANGE, "required to change your password"),
     ),
     Recipe(
         name="forced-password-change-in-german",
         summary="the password must be changed at the first login, on a console that speaks German",
         disk=change_at_login_in_german,
         ssh=None,
-        expected=(must_change("müssen Ihr Passwort sofort ändern", seconds=20),),
+        expected=no_login(MUST_CHANGE, "müssen Ihr Passwort sofort ändern", seconds=20),
     ),
     Recipe(
         name="no-logins-allowed",
         summary="/etc/nologin was left behind",
         disk=lambda disk: disk.put("/etc/nologin", "Down for maintenance until Monday.\n"),
         ssh=None,
-        expected=(
-            Failed(
-                stage=Stage.LOGIN,
-                result="serial login as admin",
-                words=("Down for maintenance",),
-                seconds=15,
-                scaled=True,
-            ),
-        ),
+        expected=no_login("Down for maintenance"),
     ),
     Recipe(
         name="shell-is-missing",
         summary="the user's shell is not installed",
         disk=lambda disk: disk.replace("/etc/passwd", r"(?m)^(admin:.*):[^:]*$", r"\1:/usr/bin/zsh"),
         ssh=None,
-        expected=(
-            Failed(
-                stage=Stage.LOGIN,
-                result="serial login as admin",
-                words=("shell cannot be run", "no shell"),
-                seconds=15,
-                scaled=True,
-            ),
-        ),
+        expected=no_login("shell cannot be run", "no shell"),
     ),
     Recipe(
         name="profile-exits",
         summary="a script of /etc/profile.d ends the shell that reads it",
         disk=lambda disk: disk.put("/etc/profile.d/zz.sh", "exit 1\n"),
         ssh=None,
-        expected=(
-            Failed(
-                stage=Stage.LOGIN, result="serial login as admin", words=("/etc/profile.d",), seconds=15, scaled=True
-            ),
-        ),
+        expected=no_login("/etc/profile.d"),
     ),
     Recipe(
         name="profile-hangs",
         summary="a script of /etc/profile.d waits for what never comes",
         disk=lambda disk: disk.put("/etc/profile.d/zz.sh", "sleep 100000\n"),
         ssh=None,
-        expected=(
-            Failed(stage=Stage.LOGIN, result="serial login as admin", words=("/etc/profile",), seconds=60, scaled=True),
-        ),
+        expected=no_login("/etc/profile", seconds=60),
     ),
     Recipe(
         name="logins-in-german",
