@@ -121,6 +121,11 @@ class Watch(Protocol):
         """How long that was so, in all."""
         ...
 
+    @property
+    def flooded_bytes(self) -> int:
+        """What was printed meanwhile, in all."""
+        ...
+
     def check(self) -> None:
         """Raises GuestFailed when the guest has failed."""
         ...

@@ -11,7 +11,10 @@ BYTES_PER_SECOND = 10_000
 END_SECONDS = 2.0
 """A flood has ended when so long less than that was printed."""
 WAIT_SECONDS = 120.0
-"""On a host of normal speed: so long in all the end of floods is waited for."""
+"""On a host of normal speed: so long in all the end of floods is waited for, whatever they print."""
+WAIT_BYTES = 128 << 20
+FAST_BYTES_PER_SECOND = 1 << 16
+"""One as fast as a serial port can print is waited for until it has printed that much: somebody logs a lot, once."""
 
 
 class Flood:
@@ -21,12 +24,16 @@ class Flood:
         self._level = 0.0
         self._at = 0.0
         self._seconds = 0.0
+        self.size_bytes = 0
+        """What was printed while it went on."""
 
     def printed(self, now: float, size_bytes: int) -> None:
         self._seconds = self.seconds(now)
         left = max(0.0, self._level - BYTES_PER_SECOND * (now - self._at))
         self._level = min(BYTES + BYTES_PER_SECOND * END_SECONDS, left + size_bytes)
         self._at = now
+        if self._level > BYTES:
+            self.size_bytes += size_bytes
 
     def goes_on(self, now: float) -> bool:
         return self._left(now) > 0
@@ -42,4 +49,7 @@ class Flood:
 
 def waits_for_the_end(watch: Watch) -> bool:
     """Whether there is a flood now whose end is still waited for."""
-    return watch.flooded and watch.flooded_seconds < WAIT_SECONDS * watch.slowness
+    if not watch.flooded:
+        return False
+    seconds, size_bytes = watch.flooded_seconds, watch.flooded_bytes
+    return seconds < WAIT_SECONDS * watch.slowness or FAST_BYTES_PER_SECOND * seconds < size_bytes < WAIT_BYTES

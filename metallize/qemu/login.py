@@ -168,13 +168,13 @@ class SerialLogin:
         )
         if came is None:
             return self._result(LoginOutcome.NO_PROMPT)
-        if came == "shell" and not self._is_alive(self._talk.floods, deadline):
+        if came == "shell" and not self._is_alive(0.0, deadline):
             return self._result(LoginOutcome.NO_ANSWER)
         if came != "prompt":
             return self._result(LoginOutcome.ACCEPTED)
         self._watch.reached(Stage.LOGIN)
         self._met = True
-        floods = self._talk.floods
+        floods, flooded_seconds = self._talk.floods, self._watch.flooded_seconds
         self._talk.send(f"{user}\r")
         answers = {
             "closed": _CLOSED,
@@ -203,7 +203,7 @@ class SerialLogin:
             self._talk.send(f"{password}\r")
             limit = deadline.sooner(ANSWER_SECONDS * slowness, "the answer to the login")
             came = self._after_password(answers, limit, floods)
-        if came == "shell" and not self._is_alive(self._talk.floods - floods, deadline):
+        if came == "shell" and not self._is_alive(flooded_seconds, deadline):
             came = None
         if self._talk.floods > floods and not came:
             return self._drowned()
@@ -215,9 +215,12 @@ class SerialLogin:
         said = self._talk.matched.strip(" -\n") if outcome in _SAYING else ""
         return self._result(outcome, said)
 
-    def _is_alive(self, floods: int, deadline: Deadline) -> bool:
-        """Whether what looks like a shell's prompt is one: what ends a flood may look like anything."""
-        if not floods:
+    def _is_alive(self, flooded_seconds: float, deadline: Deadline) -> bool:
+        """Whether what looks like a shell's prompt is one: what is printed in a flood may look like anything.
+
+        `flooded_seconds` is how long the console had been flooded when the user's name was typed.
+        """
+        if self._watch.flooded_seconds <= flooded_seconds:
             return True
         self._talk.send(_ALIVE)
         limit = deadline.sooner(ANSWER_SECONDS * self._watch.slowness, "the shell behind a flood")

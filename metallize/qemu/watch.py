@@ -112,6 +112,11 @@ class BootWatch:
         with self._changed:
             return self._flood.seconds(self._clock())
 
+    @property
+    def flooded_bytes(self) -> int:
+        with self._changed:
+            return self._flood.size_bytes
+
     def allows(self, text: str) -> bool:
         """Whether console.allow says that this is no failure."""
         return self._scanner.allows(text)

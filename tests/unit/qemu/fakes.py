@@ -30,6 +30,7 @@ class FakeWatch:
     network_started = True
     flooded = False
     flooded_seconds = 0.0
+    flooded_bytes = 0
 
     def check(self) -> None: ...
 

@@ -35,6 +35,7 @@ def test_a_flood_begins_ends_and_is_timed() -> None:
     measure = measured(*((second / 10, 18_000) for second in range(100)))
     assert measure.goes_on(10.0)
     assert measure.seconds(10.0) == pytest.approx(9.6, abs=0.2)
+    assert measure.size_bytes == pytest.approx(100 * 18_000, rel=0.06)
     assert measure.goes_on(11.8)
     assert not measure.goes_on(12.0)
     assert measure.seconds(100.0) == pytest.approx(11.5, abs=0.2)
@@ -44,15 +45,20 @@ class Flooded(FakeWatch):
     """A guest whose console is flooded for so long from now on."""
 
     def __init__(self, until: float, seconds: float = 0.0) -> None:
-        self._end = time.monotonic() + until
-        self.flooded_seconds = seconds
+        self._begun, self._end = time.monotonic(), time.monotonic() + until
+        self._before = seconds
+
+    @property
+    def flooded_seconds(self) -> float:  # type: ignore[override]
+        return self._before + max(0.0, min(time.monotonic(), self._end) - self._begun)
 
     @property
     def flooded(self) -> bool:  # type: ignore[override]  # read-only in Watch; a class attribute in the fake
         return time.monotonic() < self._end
 
     def flood(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
+        self._before = self.flooded_seconds
+        self._begun, self._end = time.monotonic(), time.monotonic() + seconds
 
 
 class FloodedGetty(Getty):
@@ -136,8 +142,29 @@ def test_a_flood_without_end_is_named() -> None:
 
 def test_a_flood_that_lasted_too_long_is_not_waited_for() -> None:
     watch = Flooded(100, seconds=flood.WAIT_SECONDS)
-    getty = Getty("debian login: ", [ASKED, IN])
+    getty = Getty("debian login: ", [ASKED, IN, ALIVE])
     assert attempt(watch, getty).outcome is LoginOutcome.ACCEPTED
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size_bytes", "waits"),
+    [(100.0, 0, True), (600.0, 70 << 20, True), (600.0, 20 << 20, False), (600.0, flood.WAIT_BYTES, False)],
+    ids=["short", "fast", "slow", "without end"],
+)
+def test_how_long_a_flood_is_waited_for(seconds: float, size_bytes: int, waits: bool) -> None:
+    watch = Flooded(100, seconds=seconds)
+    watch.flooded_bytes = size_bytes
+    assert flood.waits_for_the_end(watch) == waits
+
+
+@pytest.mark.slow
+def test_what_looks_like_a_shell_in_a_flood_that_is_not_waited_for_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither is a wrong password accepted because of it, nor the right one."""
+    monkeypatch.setattr("metallize.qemu.login.PROMPT_SECONDS", 1.0)
+    monkeypatch.setattr(FakeWatch, "idles", True)
+    watch = Flooded(100, seconds=flood.WAIT_SECONDS)
+    getty = Getty("debian login: ", [ASKED, ("admin", "\r\nlogin: # ")])
+    assert attempt(watch, getty).outcome is LoginOutcome.FLOODED
 
 
 def test_patience_begins_anew_after_a_flood() -> None:
