@@ -293,8 +293,7 @@ class BootSession:
         """Run all probes in one round trip, once the system has settled, and judge them."""
         assertions = [each for each in self.request.assertions if each.action is None]
         units = self.request.boot.time.units
-        looks = [RESTARTS_PROBE, ROOT_PROBE, *(unit_probe(unit) for unit in units)]
-        own = [*SYSTEM_PROBES, *looks]
+        own = [*SYSTEM_PROBES, RESTARTS_PROBE, ROOT_PROBE, *(unit_probe(unit) for unit in units)]
         probes = [*own, *self.observer.probes(assertions)]
         settle = max(10.0, min(SETTLE_SECONDS * self.slowness, self.deadline.remaining))
         shared = self.observer.shared(assertions, first=len(own))

@@ -50,7 +50,7 @@ def loop_over(backing: Path) -> Iterator[Path]:
         limit = Deadline.after(30, "the loop device's end")
         while str(backing) in [line.strip() for line in run(["losetup", "-nO", "BACK-FILE"]).stdout.splitlines()]:
             assert not limit.expired, f"{device} still stands for {backing}"
-            time.sleep(0.05)
+            time.sleep(0.05)  # the kernel tells nobody when it lets go of one
 
 
 def test_a_file_gets_the_same_bytes(cli: Cli, image: Path) -> None:

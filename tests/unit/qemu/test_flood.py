@@ -49,7 +49,7 @@ class Flooded(FakeWatch):
         self._before = seconds
 
     @property
-    def flooded_seconds(self) -> float:  # type: ignore[override]
+    def flooded_seconds(self) -> float:  # type: ignore[override]  # as below
         return self._before + max(0.0, min(time.monotonic(), self._end) - self._begun)
 
     @property
