@@ -178,8 +178,9 @@ def _excerpt(around: Sequence[str], line: str) -> Iterable[Markup]:
 def _short(result: Result) -> Markup:
     wrong = next((claim for claim in result.claims if not claim.holds), None)
     text = f": {wrong.attribute}: expected {wrong.expected}, found {wrong.actual}" if wrong is not None else ""
-    note = element("span", f" {result.note}", class_="muted") if result.note else None
-    return element("li", mark("failed"), element("strong", result.title), text, note)
+    note = element("span", result.note, class_="muted") if result.note else None
+    # the space is for those who copy the text; within the note, which keeps its white space, it would be seen
+    return element("li", mark("failed"), element("strong", result.title), text, " ", note)
 
 
 def _rescued(folder: RunFolder) -> Markup | None:
