@@ -102,6 +102,23 @@ def public_key(access: SshAccess) -> str:
     return f"{access.key.get_name()} {access.key.get_base64()} metallize" if access.key is not None else ""
 
 
+class Connection(paramiko.Transport):
+    """A connection to a server that waits in no step beyond a deadline, and of which nothing is left once it is closed.
+
+    What goes wrong on it is raised, and needs no second voice on standard error.
+    """
+
+    def __init__(self, server: socket.socket, deadline: Deadline) -> None:
+        super().__init__(server)
+        self.set_log_channel(quiet_log())
+        self.banner_timeout = self.handshake_timeout = self.auth_timeout = max(5.0, deadline.remaining)
+
+    def close(self) -> None:
+        super().close()
+        # else the timer of a handshake that was cut off is a thread of ours until the deadline
+        self.packetizer.complete_handshake()
+
+
 class SshShell:
     """A connection that is logged in; each script gets a channel of its own."""
 
@@ -311,7 +328,7 @@ def _closed(client: socket.socket) -> bool:
 
 @cache
 def quiet_log() -> str:
-    """A log channel that nobody hears: what goes wrong is raised, and needs no second voice on standard error."""
+    """A log channel that nobody hears."""
     log = logging.getLogger(_LOG)
     log.propagate = False
     log.addHandler(logging.NullHandler())
@@ -363,9 +380,7 @@ def _authenticate(transport: paramiko.Transport, access: SshAccess, deadline: De
 
 def _log_in(server: socket.socket, access: SshAccess, watch: Watch, deadline: Deadline) -> SshShell:
     server.settimeout(None)
-    transport = paramiko.Transport(server)
-    transport.set_log_channel(quiet_log())
-    transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = max(5.0, deadline.remaining)
+    transport = Connection(server, deadline)
     try:
         with closed_at(deadline, transport):
             _authenticate(transport, access, deadline)

@@ -101,6 +101,16 @@ def test_what_is_wrong_is_said_in_words(
     assert capfd.readouterr().err == ""
 
 
+def test_nothing_of_a_handshake_that_was_cut_off_runs_on() -> None:
+    before = set(threading.enumerate())
+    with server(says(b"SSH-2.0-OpenSSH_10.0\r\n")) as port:
+        problem(port)
+    left = set(threading.enumerate()) - before
+    for thread in left:
+        thread.join(1)  # what was told to end is about to
+    assert [thread for thread in left if thread.is_alive()] == []
+
+
 def test_a_port_of_the_host_that_is_gone() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
