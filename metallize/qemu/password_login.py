@@ -10,7 +10,7 @@ import paramiko
 
 from metallize.deadline import Deadline
 from metallize.guest import ShellError
-from metallize.qemu.ssh import Connection, closed_at, in_words
+from metallize.qemu.ssh import SshConnection, closed_at, in_words
 
 BY_PASSWORD = frozenset({"password", "keyboard-interactive"})
 """The methods of SSH in which a person is asked for a password (RFC 4252, RFC 4256)."""
@@ -50,7 +50,7 @@ def try_password(port: int, user: str, password: str, deadline: Deadline) -> Pas
 
 
 def _attempt(server: socket.socket, user: str, password: str, deadline: Deadline) -> PasswordAttempt:
-    with contextlib.closing(Connection(server, deadline)) as transport, closed_at(deadline, transport):
+    with contextlib.closing(SshConnection(server, deadline)) as transport, closed_at(deadline, transport):
         transport.start_client(timeout=max(1.0, deadline.remaining))
         try:
             transport.auth_none(user)

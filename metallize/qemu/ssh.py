@@ -102,10 +102,11 @@ def public_key(access: SshAccess) -> str:
     return f"{access.key.get_name()} {access.key.get_base64()} metallize" if access.key is not None else ""
 
 
-class Connection(paramiko.Transport):
-    """A connection to a server that waits in no step beyond a deadline, and of which nothing is left once it is closed.
+class SshConnection(paramiko.Transport):
+    """A connection to a server, of which no thread is left once it is closed.
 
-    What goes wrong on it is raised, and needs no second voice on standard error.
+    The deadline is the time for its handshake and its login. What goes wrong on it is raised, and needs no second voice
+    on standard error.
     """
 
     def __init__(self, server: socket.socket, deadline: Deadline) -> None:
@@ -380,7 +381,7 @@ def _authenticate(transport: paramiko.Transport, access: SshAccess, deadline: De
 
 def _log_in(server: socket.socket, access: SshAccess, watch: Watch, deadline: Deadline) -> SshShell:
     server.settimeout(None)
-    transport = Connection(server, deadline)
+    transport = SshConnection(server, deadline)
     try:
         with closed_at(deadline, transport):
             _authenticate(transport, access, deadline)
