@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from metallize.engines import buildkit
-from metallize.engines.docker import DockerEngine
+from metallize.build.engines import buildkit
+from metallize.build.engines.docker import DockerEngine
 from metallize.errors import MetallizeError
 
 

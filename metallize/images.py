@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from metallize import publish as publishing
-from metallize import verification
+from metallize.build.store import Store, Stored, write_json
 from metallize.catalog import Catalog
 from metallize.config import load_suite
 from metallize.errors import UsageError, VerificationFailed
@@ -19,8 +19,8 @@ from metallize.model.loaded import Profile
 from metallize.model.report import BootReport
 from metallize.pipeline import Options, requests_of
 from metallize.publish import VerifiedImage
-from metallize.store import Store, Stored, write_json
 from metallize.verify import VerifyRequest
+from metallize.verify import requests as verification
 
 
 def papers(profile: Profile, options: Options, sha256: str) -> Mapping[str, Any]:

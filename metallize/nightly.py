@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from metallize import __version__, bases, images, pipeline
+from metallize import __version__, images, pipeline
+from metallize.build import bases
+from metallize.build.engines.engine import Engine
+from metallize.build.plan import BuildPlan
 from metallize.catalog import Catalog
-from metallize.engines.engine import Engine
 from metallize.errors import (
     EngineError,
     ExitCode,
@@ -26,7 +28,6 @@ from metallize.errors import (
 )
 from metallize.events import Events, Level, Note
 from metallize.model.loaded import Profile
-from metallize.model.plan import BuildPlan
 from metallize.model.report import BootReport
 from metallize.report import history
 from metallize.report.files import write_whole

@@ -11,21 +11,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from metallize import __version__, bases, verification
+from metallize import __version__
+from metallize.build import bases
+from metallize.build.engines.engine import Assembly, Engine, ImageInfo
+from metallize.build.generator import DiskImage, make_image
+from metallize.build.plan import BaseImage, BuildPlan, ImageStack, LayerBuild
+from metallize.build.planner import native_tools
+from metallize.build.planner import plan as make_plan
+from metallize.build.sources import LayerSource, read_layer
+from metallize.build.store import Store, Stored, write_json
 from metallize.catalog import Catalog, host_platform
-from metallize.engines.engine import Assembly, Engine, ImageInfo
 from metallize.events import Events, step
-from metallize.generators import DiskImage, make_image
 from metallize.model.catalogue import Layer
 from metallize.model.loaded import Profile
-from metallize.model.plan import BaseImage, BuildPlan, ImageStack, LayerBuild
 from metallize.model.profile import ImageFormat
 from metallize.model.report import BootReport
-from metallize.planner import native_tools
-from metallize.planner import plan as make_plan
-from metallize.sources import LayerSource, read_layer
-from metallize.store import Store, Stored, write_json
 from metallize.verify import VerifyRequest
+from metallize.verify import requests as verification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

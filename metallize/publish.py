@@ -7,10 +7,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from metallize.build.generator import sha256_of
+from metallize.build.store import Store
 from metallize.errors import HostError, VerificationFailed
 from metallize.events import Level, Note
-from metallize.generators import sha256_of
-from metallize.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,7 +121,7 @@ class Catalog:
             layers=_CatalogLayers(self),
             suites=_CatalogSuites(self),
             host_platform=host_platform(),
-            refusals=tuple(importlib.import_module("metallize.qemu.rules").refusals()),
+            refusals=tuple(importlib.import_module("metallize.console.rules").refusals()),
         )
 
     def _layer_folders(self, beside: Path, dockerfile_dir: str | None) -> Iterator[tuple[Path, bool]]:

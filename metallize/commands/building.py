@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from metallize import images, pipeline, verification
+from metallize import images, pipeline
 from metallize import publish as publishing
+from metallize.build.script import shell_script
 from metallize.commands.shared import catalog_of, engine_of_host, out, profiles_of, settings_of, show_reports
 from metallize.errors import EngineError, ExitCode, VerificationFailed
 from metallize.model.report import BootReport
-from metallize.plan_script import shell_script
 from metallize.render import JsonLines, choose
+from metallize.verify import requests as verification
 
 
 def build(options: argparse.Namespace) -> int:

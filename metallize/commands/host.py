@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from metallize import bases, pipeline
+from metallize import pipeline
+from metallize.build import bases
+from metallize.build.plan import BaseImage
 from metallize.catalog import Catalog, host_platform
 from metallize.commands.shared import engine_of_host, out
 from metallize.doctor import examine
 from metallize.errors import ExitCode
-from metallize.model.plan import BaseImage
 from metallize.model.profile import Platform
 from metallize.render import JsonLines, choose
 

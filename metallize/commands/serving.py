@@ -12,11 +12,11 @@ from pathlib import Path
 
 from metallize import images
 from metallize import publish as publishing
+from metallize.build.store import Store
 from metallize.commands.shared import catalog_of, err, profile_of, settings_of
 from metallize.errors import ExitCode, VerificationFailed
 from metallize.render import JsonLines
 from metallize.serve import Fetch, FetchLog, Running, advice, opened, own_address, serving
-from metallize.store import Store
 
 _PROOF = "metallize build PROFILE --verify; to serve it all the same: --unverified"
 

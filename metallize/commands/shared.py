@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from metallize import pipeline
+from metallize.build.engines.docker import DockerEngine
 from metallize.catalog import Catalog
 from metallize.config import load_profiles
 from metallize.config.suggest import did_you_mean
-from metallize.engines.docker import DockerEngine
 from metallize.errors import Location, MetallizeError, Problem, ProfileError, UsageError
 from metallize.model.loaded import Profile
 from metallize.model.report import BootReport

@@ -6,15 +6,16 @@ import argparse
 import sys
 from typing import Any
 
-from metallize import images, verification
+from metallize import images
 from metallize.commands.shared import catalog_of, profile_of, profiles_of, settings_of, show_reports
 from metallize.config import load_steps
 from metallize.errors import ExitCode, UsageError
 from metallize.events import Note
 from metallize.model.boot import Boot, Login, Ssh
 from metallize.qemu.interactive import boot_interactive
-from metallize.qemu.ssh import EPHEMERAL
 from metallize.render import PlainLines, choose
+from metallize.shells.ssh import EPHEMERAL
+from metallize.verify import requests as verification
 
 _BY_KEY = (
     "no --user is given: root looks, over SSH and with a key of this boot alone, which an image with systemd 252 or "

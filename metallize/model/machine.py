@@ -63,7 +63,7 @@ class Machine:
     board: str = ""
     """Which board's sections of config.txt hold, for the firmware videocore."""
     probe: str = "probe.bin"
-    """The guest that tells whether and how fast the host runs this machine (metallize/qemu/probe.S)."""
+    """The guest that tells whether and how fast the host runs this machine (metallize/host/probe.S)."""
     probe_options: tuple[str, ...] = ("-m", "64M", "-device", "isa-debug-exit,iobase=0xf4,iosize=4")
     probe_normal_seconds: float = 0.015
     """What its loop takes on a host of normal speed.

@@ -7,9 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from metallize import pipeline, verification
+from metallize import pipeline
+from metallize.build.engines.docker import DockerEngine
+from metallize.build.store import Store
 from metallize.catalog import Catalog
-from metallize.engines.docker import DockerEngine
 from metallize.errors import MetallizeError
 from metallize.events import Events
 from metallize.model.assertion import Assertion
@@ -17,8 +18,8 @@ from metallize.model.profile import ImageFormat
 from metallize.model.report import BootReport
 from metallize.pytest_plugin.judging import came_up
 from metallize.pytest_plugin.targets import Settings, Target, same_assertions
-from metallize.store import Store
 from metallize.verify import VerifyRequest
+from metallize.verify import requests as verification
 from metallize.verify.booted import Booted
 from metallize.verify.machine import booted
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from metallize import verification
 from metallize.catalog import Catalog
 from metallize.config import load_profiles
 from metallize.errors import UsageError
@@ -15,6 +14,7 @@ from metallize.model.assertion import Assertion
 from metallize.model.boot import Boot, Login, Ssh
 from metallize.model.loaded import Profile
 from metallize.model.machine import Machine
+from metallize.verify import requests as verification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

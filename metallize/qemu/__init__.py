@@ -1,4 +1,4 @@
-"""Virtual machines: what QEMU is told, its life, its console, and the ways into the guest."""
+"""Virtual machines: what QEMU is told, and the life of one machine."""
 
 from metallize.qemu.interactive import boot_interactive
 

@@ -19,8 +19,8 @@ from contextlib import ExitStack, contextmanager
 from metallize.events import Events, Note
 from metallize.model.boot import Ssh
 from metallize.model.report import BootReport
-from metallize.qemu.ssh import EPHEMERAL, SshAccess
 from metallize.qemu.vm import RunningGuest
+from metallize.shells.ssh import EPHEMERAL, SshAccess
 
 SSH_PORT = 22
 

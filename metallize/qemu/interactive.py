@@ -15,18 +15,18 @@ from pathlib import Path
 from metallize.command import spawn, tethered
 from metallize.errors import CommandError, HostError
 from metallize.events import Events, Note
+from metallize.host import accelerator
 from metallize.model.boot import Boot, MachineOverrides
 from metallize.model.machine import Machine
 from metallize.model.profile import ImageFormat
-from metallize.qemu import accelerator
 from metallize.qemu.argv import TERMINAL, Ports, guest_argv
 from metallize.qemu.descriptors import socket_pair
 from metallize.qemu.hold import key_in_memory, ssh_command
 from metallize.qemu.plan import SSH_PORT, make_plan
 from metallize.qemu.qmp import QmpMonitor
-from metallize.qemu.ssh import EPHEMERAL, SshAccess, key_credentials, ssh_access
 from metallize.qemu.tpm import with_tpm
 from metallize.qemu.vm import prepared_files
+from metallize.shells.ssh import EPHEMERAL, SshAccess, key_credentials, ssh_access
 
 
 def boot_interactive(

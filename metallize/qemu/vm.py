@@ -23,18 +23,18 @@ from pathlib import Path
 from typing import IO
 
 from metallize.command import run, spawn, tethered
+from metallize.console.effort import busy_seconds
+from metallize.console.port import SerialConsole
+from metallize.console.watch import BootWatch
 from metallize.errors import CommandError, HostError
 from metallize.model.boot import Media
 from metallize.qemu import netboot
 from metallize.qemu.argv import WRITABLE, GuestPlan, Ports, guest_argv, overlay_argv, repro_script, unpack_argv
 from metallize.qemu.board import copy_out
-from metallize.qemu.console import SerialConsole
 from metallize.qemu.descriptors import descriptor_path, nameless_file, socket_pair
-from metallize.qemu.effort import busy_seconds
 from metallize.qemu.qmp import QmpMonitor
 from metallize.qemu.seed import seed_image
 from metallize.qemu.tpm import with_tpm
-from metallize.qemu.watch import BootWatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

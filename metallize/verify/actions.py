@@ -10,7 +10,7 @@ from metallize.guest import Shell, ShellError
 from metallize.model.assertion import Assertion
 from metallize.model.boot import Action, LinkState, nic_names
 from metallize.model.report import Result
-from metallize.qemu.ssh import connect
+from metallize.shells.ssh import connect
 from metallize.verify.judge import judge_assertion, login_result
 from metallize.verify.session import BootSession
 

@@ -9,10 +9,10 @@ from metallize.errors import HostError
 from metallize.guest import GuestFailed
 from metallize.model.kind import Claim
 from metallize.model.report import BootReport, Finding, Result, Severity, StageTime, Verdict
-from metallize.qemu.answer import is_chatter
 from metallize.qemu.filesystems import check_filesystems
 from metallize.qemu.netboot import fetched
 from metallize.qemu.vm import RunningGuest
+from metallize.shells.answer import is_chatter
 from metallize.verify import power_cut, reboot
 from metallize.verify.actions import run_actions
 from metallize.verify.groups import Groups

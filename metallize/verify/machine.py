@@ -14,12 +14,13 @@ from types import FrameType
 
 from metallize.errors import HostError
 from metallize.events import Events, Level, Note, Outcome, step
+from metallize.host import accelerator
+from metallize.host.admission import admitted
+from metallize.host.turns import Need
 from metallize.image_format import cut_short
 from metallize.model.report import AcceleratorUse, BootReport, StageTime
-from metallize.qemu import accelerator, board
-from metallize.qemu.admission import admitted
+from metallize.qemu import board
 from metallize.qemu.plan import cpus_of
-from metallize.qemu.turns import Need
 from metallize.report.files import write_report
 from metallize.verify import power_cut
 from metallize.verify.booted import Booted

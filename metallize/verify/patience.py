@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from metallize.console.flood import waits_for_the_end
 from metallize.deadline import Deadline
 from metallize.guest import Watch
-from metallize.qemu.flood import waits_for_the_end
 
 MOST_PATIENT = 6.0
 """On a host that is busy for a while, waiting for what does not come is not stretched further than that."""

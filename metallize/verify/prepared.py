@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from metallize.console.rules import Scanner
+from metallize.console.watch import BootWatch
 from metallize.deadline import Deadline
 from metallize.errors import HostError
 from metallize.guest import ShellError
@@ -20,10 +22,8 @@ from metallize.model.boot import ConsoleRules, TimeBudgets
 from metallize.model.report import AcceleratorUse, StageTime
 from metallize.qemu.argv import GuestPlan
 from metallize.qemu.plan import make_plan
-from metallize.qemu.rules import Scanner
-from metallize.qemu.ssh import EPHEMERAL, SshAccess, key_credentials, public_key, ssh_access
 from metallize.qemu.vm import RunningGuest, make_run_folder, prepared_files, running_guest
-from metallize.qemu.watch import BootWatch
+from metallize.shells.ssh import EPHEMERAL, SshAccess, key_credentials, public_key, ssh_access
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
 

@@ -16,7 +16,7 @@ from metallize.model.boot import Reach, ReachTarget, parse_reach_target
 from metallize.model.kind import Claim
 from metallize.model.pattern import parse_line_pattern
 from metallize.model.report import Result
-from metallize.qemu.password_login import PasswordAttempt, try_password
+from metallize.shells.password_login import PasswordAttempt, try_password
 from metallize.verify.patience import GuestSpan
 
 DEFAULT_SECONDS = 10.0

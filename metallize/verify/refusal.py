@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from metallize.console.rules import refusals
 from metallize.deadline import Deadline
 from metallize.guest import GuestFailed, Watch
 from metallize.model.boot import Outcome
 from metallize.model.kind import Claim
 from metallize.model.report import Finding, Result, Severity, Stage
-from metallize.qemu.rules import refusals
 
 BOOTED = "not-refused"
 

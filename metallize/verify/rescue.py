@@ -14,7 +14,7 @@ from metallize.deadline import Deadline
 from metallize.guest import Console, GuestFailed, ShellError, Watch
 from metallize.model.boot import Login
 from metallize.model.report import Finding
-from metallize.qemu.dialogue import Dialogue
+from metallize.shells.dialogue import Dialogue
 
 RESCUE_SECONDS = 8.0
 """For everything, on a host of normal speed."""

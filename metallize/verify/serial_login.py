@@ -11,8 +11,8 @@ from metallize.deadline import Deadline
 from metallize.guest import Guest
 from metallize.model.boot import Login
 from metallize.model.report import Result
-from metallize.qemu.login import UNSEEN, LoginOutcome, LoginResult, SerialLogin
-from metallize.qemu.serial import SerialShell
+from metallize.shells.login import UNSEEN, LoginOutcome, LoginResult, SerialLogin
+from metallize.shells.serial import SerialShell
 from metallize.verify.judge import login_result
 
 WRONG_PASSWORD_SUFFIX = "-but-wrong"  # noqa: S105 - what makes a password wrong

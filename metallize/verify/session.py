@@ -14,9 +14,9 @@ from metallize.deadline import Deadline
 from metallize.guest import GuestFailed, Shell, ShellError
 from metallize.model.boot import Outcome
 from metallize.model.report import Finding, Result, Severity, Stage
-from metallize.qemu.serial import SerialShell
-from metallize.qemu.ssh import EPHEMERAL, SshAccess, SshRefusedError, SshShell, connect
 from metallize.qemu.vm import RunningGuest
+from metallize.shells.serial import SerialShell
+from metallize.shells.ssh import EPHEMERAL, SshAccess, SshRefusedError, SshShell, connect
 from metallize.verify import evidence
 from metallize.verify.batch import NOTHING_SEEN
 from metallize.verify.diagnose import FIREWALL_DROPS, NO_NETWORK, NOTHING_LISTENS, failed_server, named_key

@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from metallize.console.findings import Kept
 from metallize.deadline import Deadline
 from metallize.errors import HostError
 from metallize.guest import Shell, ShellError
 from metallize.model.kind import Observation
-from metallize.qemu.findings import Kept
-from metallize.qemu.ssh import connect
+from metallize.shells.ssh import connect
 from metallize.verify.session import BootSession
 
 NAME = "ready"

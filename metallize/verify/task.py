@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from metallize.qemu.watch import BootWatch
+from metallize.console.watch import BootWatch
 
 T = TypeVar("T")
 

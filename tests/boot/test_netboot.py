@@ -13,11 +13,11 @@ import pytest
 
 from metallize.errors import ExitCode
 from metallize.events import Silent
+from metallize.host import accelerator
 from metallize.image_format import format_of
 from metallize.machines import seabios
 from metallize.model.boot import Boot, Media
 from metallize.model.report import Stage, StageTime, Verdict
-from metallize.qemu import accelerator
 from metallize.verify import VerifyRequest, verify_machine
 from metallize.verify.course import Course
 from metallize.verify.evidence import with_evidence

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from metallize import bases
+from metallize.build import bases
+from metallize.build.engines.buildkit import ENVIRONMENT, find_cli
+from metallize.build.engines.docker import DockerEngine
+from metallize.build.plan import BaseImage
 from metallize.command import run
-from metallize.engines.buildkit import ENVIRONMENT, find_cli
-from metallize.engines.docker import DockerEngine
 from metallize.events import Silent
-from metallize.model.plan import BaseImage
 from metallize.model.profile import Platform
 from tests.conftest import Cli
 

@@ -17,8 +17,8 @@ from uuid import uuid4
 
 import pytest
 
+from metallize.build.engines.docker import RUN_LABEL, DockerEngine
 from metallize.deadline import Deadline
-from metallize.engines.docker import RUN_LABEL, DockerEngine
 
 BASE = "debian:trixie"
 HEADER = "ARG METALLIZE_SRC_IMG\nFROM ${METALLIZE_SRC_IMG}\n"

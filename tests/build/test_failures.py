@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from metallize.build.engines.docker import DockerEngine
 from metallize.command import Finished, run
-from metallize.engines.docker import DockerEngine
 from tests.conftest import Cli
 
 from .conftest import HEADER, SYSTEM, Site, Start, containers, leftovers, prints

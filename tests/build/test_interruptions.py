@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from metallize.engines.docker import DockerEngine
+from metallize.build.engines.docker import DockerEngine
 
 from .conftest import BASE, HEADER, Running, Site, Start, containers, leftovers, prints, runs, soon
 

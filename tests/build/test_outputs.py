@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from metallize.build.generator import sha256_of
 from metallize.command import run
-from metallize.generators import sha256_of
 from tests.conftest import Cli
 
 from .conftest import Site, leftovers

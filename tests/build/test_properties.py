@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from metallize.build.engines import buildkit
 from metallize.command import run
-from metallize.engines import buildkit
 from tests.conftest import Cli
 
 from .conftest import HEADER, SYSTEM, Site

@@ -12,13 +12,13 @@ from uuid import uuid4
 import pytest
 
 from metallize import pipeline
+from metallize.build.engines.docker import DockerEngine
+from metallize.build.generator import sha256_of
 from metallize.catalog import Catalog
 from metallize.catalog.entries import data_folder
 from metallize.command import run
 from metallize.config import load_profile
-from metallize.engines.docker import DockerEngine
 from metallize.events import Silent
-from metallize.generators import sha256_of
 from tests.conftest import Cli
 
 from .conftest import Site, Start, leftovers

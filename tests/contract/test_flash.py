@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from metallize.build.generator import sha256_of
 from metallize.command import run
 from metallize.deadline import Deadline
 from metallize.flash import disks
-from metallize.generators import sha256_of
 from tests.conftest import Cli
 
 pytestmark = pytest.mark.slow

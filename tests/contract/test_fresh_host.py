@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from metallize import bases
+from metallize.build import bases
+from metallize.build.engines.docker import DockerEngine
+from metallize.build.plan import BaseImage
 from metallize.command import Finished, run
-from metallize.engines.docker import DockerEngine
 from metallize.events import Silent
-from metallize.model.plan import BaseImage
 from metallize.model.profile import Platform
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from metallize import bases, cli, images, pipeline
+from metallize import cli, images, pipeline
+from metallize.build import bases
+from metallize.build.plan import BaseImage
 from metallize.catalog import Catalog
 from metallize.errors import (
     EngineError,
@@ -26,7 +28,6 @@ from metallize.errors import (
 )
 from metallize.events import Silent
 from metallize.model.loaded import Profile
-from metallize.model.plan import BaseImage
 from metallize.model.profile import Platform
 from metallize.model.report import BootReport
 from metallize.nightly import Candidate, history_path, run_nightly, status_of

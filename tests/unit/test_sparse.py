@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metallize.generators import sha256_of
+from metallize.build.generator import sha256_of
 from metallize.sparse import extents
 
 MIB = 1 << 20

@@ -16,11 +16,11 @@ import yaml
 
 from bench.measuring import MIB, Bench, highest_memory
 from metallize.command import spawn
+from metallize.console.port import SerialConsole
+from metallize.console.rules import Scanner
+from metallize.console.watch import BootWatch
 from metallize.model.boot import ConsoleRules
 from metallize.model.report import Stage
-from metallize.qemu.console import SerialConsole
-from metallize.qemu.rules import Scanner
-from metallize.qemu.watch import BootWatch
 
 Talk = Sequence[tuple[bytes, bytes]]
 """What to wait for on a console, and what to type then."""

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from metallize.engines.engine import Assembly, ImageInfo, Output
+from metallize.build.engines.engine import Assembly, ImageInfo, Output
+from metallize.build.plan import BuildPlan, LayerBuild
+from metallize.build.planner import plan
+from metallize.build.sources import LayerSource, read_layer
 from metallize.errors import EngineError, Location
 from metallize.events import Event
 from metallize.model.boot import Media
 from metallize.model.catalogue import Generator, Layer, Option, OptionType
 from metallize.model.loaded import Profile
-from metallize.model.plan import BuildPlan, LayerBuild
 from metallize.model.profile import ImageFormat, Platform, Settings
 from metallize.model.profile import Output as OutputModel
-from metallize.planner import plan
-from metallize.sources import LayerSource, read_layer
 
 ON_SOURCE = "ARG METALLIZE_SRC_IMG\nFROM ${METALLIZE_SRC_IMG}\n"
 

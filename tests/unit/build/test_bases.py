@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from metallize import bases
-from metallize.bases import Origin
-from metallize.bootstrap import base_tag, bootstrap_argv, distribution
+from metallize.build import bases
+from metallize.build.bases import Origin
+from metallize.build.bootstrap import base_tag, bootstrap_argv, distribution
+from metallize.build.plan import BaseImage, LayerBuild
 from metallize.errors import EngineError, HostError
 from metallize.events import Level, Note, Outcome, StepFinished, StepOutput
-from metallize.model.plan import BaseImage, LayerBuild
 from metallize.model.profile import Platform
 
 from .conftest import FakeEngine, Recorder, image

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from metallize.engines import assembling, buildkit
-from metallize.engines.engine import Assembly
+from metallize.build.engines import assembling, buildkit
+from metallize.build.engines.engine import Assembly
+from metallize.build.plan import LayerBuild, Seal
 from metallize.errors import EngineError
-from metallize.model.plan import LayerBuild, Seal
 from metallize.model.profile import Platform
 
 from .conftest import image

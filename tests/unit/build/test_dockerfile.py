@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metallize.dockerfile import parse
+from metallize.build.dockerfile import parse
 
 
 def words(text: str) -> list[tuple[str, str, int]]:

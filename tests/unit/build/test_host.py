@@ -11,11 +11,12 @@ from typing import NamedTuple
 import pytest
 from docker.errors import APIError, DockerException
 
-from metallize import doctor, generators
-from metallize.engines import endpoint
-from metallize.engines.engine import Assembly
+from metallize import doctor
+from metallize.build import generator as generators
+from metallize.build.engines import endpoint
+from metallize.build.engines.engine import Assembly
+from metallize.build.plan import Seal
 from metallize.errors import EngineError, GeneratorError, HostError
-from metallize.model.plan import Seal
 from metallize.model.profile import ImageFormat, Platform
 
 from .conftest import FakeEngine, image
@@ -26,7 +27,7 @@ def bare_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A host with an empty PATH and no engine."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
-    monkeypatch.setattr("metallize.engines.buildkit.USUAL_FOLDERS", ())
+    monkeypatch.setattr("metallize.build.engines.buildkit.USUAL_FOLDERS", ())
     return tmp_path
 
 

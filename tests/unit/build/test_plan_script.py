@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from metallize.build.plan import BuildPlan
+from metallize.build.script import shell_script
+from metallize.build.sources import LayerSource, read_layer
 from metallize.command import run
 from metallize.model.catalogue import Layer
-from metallize.model.plan import BuildPlan
 from metallize.model.profile import Platform
-from metallize.plan_script import shell_script
-from metallize.sources import LayerSource, read_layer
 
 from .conftest import GENERATOR, ON_SOURCE, Layers, MakePlan, profile
 

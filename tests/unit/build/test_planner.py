@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metallize.build.planner import fat_id, fill, hostname_of
 from metallize.errors import ProfileError
 from metallize.model.boot import Boot
 from metallize.model.loaded import Profile
 from metallize.model.profile import Platform
-from metallize.planner import fat_id, fill, hostname_of
 
 from .conftest import GENERATOR, ON_SOURCE, Layers, MakePlan, profile
 
@@ -74,10 +74,10 @@ def test_the_id_changes_with_the_files_of_every_stack(make_plan: MakePlan, layer
 def test_two_wishes_never_share_an_id(pairs: list[tuple[str, int]]) -> None:
     source = Layers(Path("unused"))
     assert source.folder == Path("unused")
-    from metallize.dockerfile import parse
+    from metallize.build.dockerfile import parse
+    from metallize.build.planner import plan
+    from metallize.build.sources import LayerSource
     from metallize.model.catalogue import Layer
-    from metallize.planner import plan
-    from metallize.sources import LayerSource
 
     part = LayerSource(
         layer=Layer(name="a.dockerfile", path=Path("a.dockerfile"), context=Path(), summary="a"),

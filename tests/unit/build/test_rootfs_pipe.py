@@ -6,7 +6,7 @@ import subprocess
 import threading
 from pathlib import Path
 
-from metallize.engines.rootfs_pipe import NAME, RootfsPipe
+from metallize.build.engines.rootfs_pipe import NAME, RootfsPipe
 
 
 def reader(folder: Path, command: str) -> subprocess.Popen[bytes]:

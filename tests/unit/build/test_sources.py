@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from metallize.build.sources import read_layer
 from metallize.errors import MetallizeError
 from metallize.model.catalogue import Layer
-from metallize.sources import read_layer
 
 TEXT = "FROM x\nCOPY conf/ one.txt /etc/\nCOPY link /etc/\n"
 

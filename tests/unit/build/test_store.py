@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from metallize.build.store import Store, as_disk_image, write_json
 from metallize.errors import HostError, VerificationFailed
 from metallize.events import Note
 from metallize.publish import publish, verified_image
-from metallize.store import Store, as_disk_image, write_json
 
 from .conftest import Recorder
 

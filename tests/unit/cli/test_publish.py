@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from metallize import __version__, verification
+from metallize import __version__
+from metallize.build.store import Stored
 from metallize.catalog import Catalog
 from metallize.config import load_profile
 from metallize.pipeline import Options, requests_of
-from metallize.store import Stored
+from metallize.verify import requests as verification
 
 from .conftest import GOOD, Call, write
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from metallize.generators import sha256_of
+from metallize.build.generator import sha256_of
 from tests.conftest import Cli
 from tests.unit.serve.conftest import FILES, LOOPBACK, write_archive
 from tests.unit.serve.test_tftp import fetch

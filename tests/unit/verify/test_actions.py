@@ -19,7 +19,7 @@ from metallize.qemu.vm import RunningGuest
 from metallize.verify import VerifyRequest
 from metallize.verify.actions import run_actions
 from metallize.verify.session import BootSession
-from tests.unit.qemu.fakes import FakeWatch
+from tests.unit.shells.fakes import FakeWatch
 
 KINDS = Catalog().kinds
 

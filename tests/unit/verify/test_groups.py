@@ -10,19 +10,19 @@ from typing import cast
 
 import pytest
 
+from metallize.console.rules import Scanner
+from metallize.console.watch import BootWatch
 from metallize.errors import Location
 from metallize.guest import Shell
 from metallize.model.assertion import Group
 from metallize.model.boot import ConsoleRules
 from metallize.model.kind import Observation
 from metallize.model.report import Result
-from metallize.qemu.rules import Scanner
-from metallize.qemu.watch import BootWatch
 from metallize.verify import groups, snapshots
 from metallize.verify.groups import judge_command, saved_note
 from metallize.verify.session import BootSession
 from metallize.verify.snapshots import OLDEST_SECONDS, Snapshot, SnapshotFailed, clock_problem
-from tests.unit.qemu.test_watch import BOOT, Clock, failure
+from tests.unit.console.test_watch import BOOT, Clock, failure
 
 GROUP = Group(name="full", run=("fill",), assertions=(), location=Location(path=Path("p.yaml"), line=7, column=5))
 

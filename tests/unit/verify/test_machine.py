@@ -10,11 +10,11 @@ from types import SimpleNamespace
 import pytest
 
 from metallize.events import Silent
+from metallize.host import accelerator
 from metallize.machines import seabios
 from metallize.model.boot import Boot
 from metallize.model.profile import ImageFormat
 from metallize.model.report import AcceleratorUse, BootReport, Finding, Severity, Stage, Verdict
-from metallize.qemu import accelerator
 from metallize.verify import VerifyRequest, machine, verify_machine
 
 REQUEST = VerifyRequest(

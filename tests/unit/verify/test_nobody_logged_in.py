@@ -19,7 +19,7 @@ from metallize.model.report import Stage
 from metallize.qemu.vm import RunningGuest
 from metallize.verify import VerifyRequest, session
 from metallize.verify.session import BootSession
-from tests.unit.qemu.fakes import FakeWatch
+from tests.unit.shells.fakes import FakeWatch
 
 KINDS = Catalog().kinds
 PLACE = Location(path=Path("p.yaml"), line=1, column=1)

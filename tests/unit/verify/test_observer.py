@@ -12,11 +12,11 @@ import pytest
 
 from metallize.catalog import Catalog
 from metallize.config import load_suite
+from metallize.console.rules import Scanner
+from metallize.console.watch import BootWatch
 from metallize.deadline import Deadline
 from metallize.guest import ShellOutput, Watch
 from metallize.model.boot import Boot, ConsoleRules
-from metallize.qemu.rules import Scanner
-from metallize.qemu.watch import BootWatch
 from metallize.verify import VerifyRequest
 from metallize.verify import observer as observing
 from metallize.verify.batch import SharedProbe

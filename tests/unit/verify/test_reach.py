@@ -12,13 +12,13 @@ from typing import cast
 
 import pytest
 
+from metallize.console.rules import Scanner
+from metallize.console.watch import BootWatch
 from metallize.guest import Guest
 from metallize.model.boot import ConsoleRules, PasswordLogin, Reach
-from metallize.qemu.rules import Scanner
-from metallize.qemu.watch import BootWatch
 from metallize.verify.reach import check_reach
-from tests.unit.qemu.test_password_login import RIGHT, offering
-from tests.unit.qemu.test_ssh import server
+from tests.unit.shells.test_password_login import RIGHT, offering
+from tests.unit.shells.test_ssh import server
 
 PATIENT = timedelta(seconds=40)
 """At the slowness of these tests, two seconds."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from metallize.console.rules import Scanner
+from metallize.console.watch import BootWatch
 from metallize.deadline import Deadline
 from metallize.model.boot import Boot, ConsoleRules, MachineOverrides, Outcome
 from metallize.model.report import Finding, Severity, Stage
-from metallize.qemu.rules import Scanner
-from metallize.qemu.watch import BootWatch
 from metallize.verify.refusal import await_refusal, judge_refusal
-from tests.unit.qemu.test_watch import BOOT, Clock
+from tests.unit.console.test_watch import BOOT, Clock
 
 ANY = Outcome(refused=())
 

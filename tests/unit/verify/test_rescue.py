@@ -9,7 +9,7 @@ import pytest
 from metallize.model.boot import Login
 from metallize.model.report import Finding, Severity, Stage
 from metallize.verify.rescue import EMERGENCY, INITRD, PLACES, rescue
-from tests.unit.qemu.fakes import FakeWatch, Getty, terminal_with_a_shell
+from tests.unit.shells.fakes import FakeWatch, Getty, terminal_with_a_shell
 
 ROOT_LOGIN = Login(user="root", password="secret")
 
@@ -128,6 +128,6 @@ def test_nothing_is_typed_where_no_prompt_can_be(rule: str, tmp_path: Path) -> N
 
 
 def test_the_rules_that_lead_to_a_prompt_exist() -> None:
-    from metallize.qemu.rules import built_in_rules
+    from metallize.console.rules import built_in_rules
 
     assert set(PLACES) <= {rule.id for rule in built_in_rules()}

@@ -10,7 +10,7 @@ from metallize.guest import GuestFailed, Monitor
 from metallize.model.boot import Step
 from metallize.model.keys import KEYS, typed, unknown_keys
 from metallize.verify.steps import Steps, step_pattern
-from tests.unit.qemu.fakes import FakeConsole, FakeWatch
+from tests.unit.shells.fakes import FakeConsole, FakeWatch
 
 
 @dataclass

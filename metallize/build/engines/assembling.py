@@ -1,0 +1,48 @@
+"""The seal's build and what its output, and the generator's, mean."""
+
+from __future__ import annotations
+
+import re
+
+from metallize.build.engines import buildkit
+from metallize.build.engines.engine import Assembly
+from metallize.errors import GeneratorError, LayerError
+
+
+def seal_arguments(assembly: Assembly) -> list[str]:
+    """Arguments of the build that makes fstab and initrd and exports the rootfs to its standard output."""
+    seal = assembly.seal
+    return [
+        "--platform", str(assembly.platform),
+        "--file", str(seal.dockerfile),
+        "--build-arg", f"METALLIZE_SRC_IMG={assembly.top.reference}",
+        "--build-arg", f"METALLIZE_FSTAB={seal.fstab}",
+        "--output", "type=tar,dest=-",
+        str(seal.context),
+    ]  # fmt: skip
+
+
+def seal_failure(lines: list[str]) -> LayerError:
+    """What the seal says is missing from the rootfs, or else the tail of what it printed."""
+    text = buildkit.readable(lines)
+    told = [match[1] for line in text if (match := re.search(r"metallize: ERROR: (.*)", line))]
+    advice = [match[1] for line in text if (match := re.search(r"metallize: (Add .*)", line))]
+    if told:
+        return LayerError(f"the rootfs cannot be made bootable: {told[0]}", hint=advice[0] if advice else None)
+    tail = "\n".join(f"  | {line}" for line in text[-buildkit.TAIL_LINES :])
+    return LayerError(f"making fstab and the initrd failed\n{tail}", hint=buildkit.hint_for("\n".join(lines)))
+
+
+def generator_failure(name: str, status: int, lines: list[str]) -> GeneratorError:
+    """What the generator says is wrong, or else the tail of what it printed."""
+    told = [line.partition("metallize: ERROR: ")[2] for line in lines if "metallize: ERROR: " in line]
+    full = any("No space left on device" in line for line in lines)
+    if told:
+        text = "No space left on device" if full else told[-1]
+        return GeneratorError(
+            f"the image of {name} could not be made: {text}",
+            hint="free space in the build folder, or choose another with --build-dir" if full else None,
+        )
+    tail = "\n".join(f"  | {line}" for line in lines[-buildkit.TAIL_LINES :])
+    killed = "; it was killed (out of memory?)" if status == 128 + 9 else ""
+    return GeneratorError(f"the generator ended with status {status}{killed}\n{tail}")

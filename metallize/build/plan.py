@@ -1,0 +1,130 @@
+"""What a build will do, as a value: printed by `plan`, carried out by the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from metallize.build.dockerfile import Instruction
+from metallize.model.catalogue import OptionValue
+from metallize.model.profile import ImageFormat, Platform
+
+PARENT_LABEL = "io.metallize.parent"
+"""On every image that metallize builds: the id of the image that it was built on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseImage:
+    """An image that is not built from a dockerfile: local, pulled, or bootstrapped from packages."""
+
+    reference: str
+    platform: Platform
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerBuild:
+    """One `docker build` on the image before it; `tag` follows from all that goes into it and into what is below."""
+
+    name: str
+    summary: str
+    dockerfile: Path
+    context: Path
+    build_args: Mapping[str, str]
+    tag: str
+    native_base: BaseImage | None = None
+    """An image of the building host's own architecture that it takes tools from, as METALLIZE_NATIVE_IMG."""
+    runtime_only: tuple[Instruction, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageStack:
+    """A base and the layers on it, bottom first; without a base the first layer's own FROM decides."""
+
+    base: BaseImage | None
+    layers: tuple[LayerBuild, ...]
+    platform: Platform
+
+    @property
+    def top(self) -> str:
+        """The tag of the last layer, or the base's reference where there is no layer."""
+        if self.layers:
+            return self.layers[-1].tag
+        return self.base.reference if self.base else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seal:
+    """The last step on the rootfs: fstab and initrd, by the dockerfile that every generator shares."""
+
+    dockerfile: Path
+    context: Path
+    fstab: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppUnit:
+    """The systemd unit that runs what the layers' CMD or ENTRYPOINT would run in a container."""
+
+    name: str
+    """With its suffix: templogger.service."""
+    text: str
+    argv: tuple[str, ...]
+    user: str
+    directory: str
+    restart: str
+    layer: str
+    """The layer whose instruction, on `line`, says what is run."""
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What the generator is asked for; `as_json` is its contract."""
+
+    generator: str
+    name: str
+    hostname: str
+    format: ImageFormat
+    kernel_boot_params: str
+    options: Mapping[str, OptionValue]
+    ids: Mapping[str, str]
+    units: Mapping[str, str] = field(default_factory=dict)
+    """systemd units that the image gets and enables: name and text."""
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "hostname": self.hostname,
+            "format": str(self.format),
+            "kernel_boot_params": self.kernel_boot_params,
+            "options": dict(self.options),
+            "ids": dict(self.ids),
+            "units": dict(self.units),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildPlan:
+    """From a profile to an image: the rootfs's stack, the generator's stack, the seal and the job."""
+
+    id: str
+    """Digest of everything below: it changes with every meaningful input and with nothing else."""
+    profile: Path
+    name: str
+    rootfs: ImageStack
+    tools: ImageStack
+    seal: Seal
+    job: Job
+    app: AppUnit | None
+    build_dir: Path
+    file: str
+
+    @property
+    def image(self) -> Path:
+        return self.build_dir / self.file
+
+    @property
+    def native_tools(self) -> LayerBuild | None:
+        """The layer of the building host's own tools, where the rootfs is of another architecture."""
+        return next((layer for layer in self.rootfs.layers if layer.native_base), None)

@@ -1,0 +1,225 @@
+"""Profile + catalogue -> BuildPlan. Pure: what was read from disk comes in as values, and nothing is run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from metallize.build.app import AppLayer, app_unit
+from metallize.build.bootstrap import distribution, supports
+from metallize.build.plan import BaseImage, BuildPlan, ImageStack, Job, LayerBuild, Seal
+from metallize.build.sources import LayerSource
+from metallize.errors import Problem, ProfileError
+from metallize.model.catalogue import Generator
+from metallize.model.loaded import Profile
+from metallize.model.profile import SUFFIX_FORMATS, Platform
+
+SOURCE_ARGUMENT = "METALLIZE_SRC_IMG"
+TOOLS_BASE = "debian:trixie"
+"""What the generators' own images stand on, whatever the profile's distribution is."""
+
+_IDS = uuid.UUID("6d657461-6c6c-5a69-8a65-000000000001")
+
+
+def plan(
+    profile: Profile,
+    *,
+    generator: Generator,
+    rootfs: Sequence[str | LayerSource],
+    tools: Sequence[LayerSource],
+    seal: LayerSource,
+    native: LayerSource,
+    host_platform: Platform,
+    build_dir: Path,
+) -> BuildPlan:
+    """Decide everything about a build.
+
+    `rootfs` has the profile's images in order, an image reference as a string; `tools` the generator's own
+    stack; `native` is the layer that spares a foreign rootfs the emulation of the costliest tools. Raises
+    ProfileError, with places, where layers do not stack or the generator does not fit.
+    """
+    problems = [*_misfits(profile, generator), *_unstacked(profile, rootfs), *_unsupported(profile, rootfs)]
+    if problems:
+        raise ProfileError(problems)
+    arguments = {f"METALLIZE_{name.upper()}": value for name, value in profile.args.items()}
+    ids = {role: str(uuid.uuid5(_IDS, f"{profile.name}/{role}")) for role in generator.ids}
+    app = app_unit(_app_layers(rootfs, arguments), profile.platform, profile.output.app)
+    job = Job(
+        generator=generator.name,
+        name=profile.name,
+        hostname=hostname_of(profile.name),
+        format=SUFFIX_FORMATS[Path(profile.output.file).suffix],
+        kernel_boot_params=" ".join(
+            part for part in (fill(generator.kernel_boot_params, ids), profile.output.kernel_boot_params) if part
+        ),
+        options=generator.complete(_options(profile, generator)),
+        ids=ids,
+        units={app.name: app.text} if app else {},
+    )
+    rootfs_stack = _stack(rootfs, arguments, profile.platform)
+    if _takes_native_tools(rootfs, profile.platform, host_platform):
+        rootfs_stack = _with_native_tools(native, rootfs, arguments, profile.platform, host_platform)
+    tools_stack = _stack([TOOLS_BASE, *tools], {}, host_platform)
+    seal_step = Seal(
+        dockerfile=seal.layer.path, context=seal.layer.context, fstab=fill(generator.fstab, ids).rstrip("\n")
+    )
+    identity = _digest(
+        profile.platform,
+        rootfs_stack.top,
+        tools_stack.top,
+        seal.digest,
+        seal_step.fstab,
+        json.dumps(job.as_json(), sort_keys=True),
+    )
+    return BuildPlan(
+        id=identity,
+        profile=profile.path,
+        name=profile.name,
+        rootfs=rootfs_stack,
+        tools=tools_stack,
+        seal=seal_step,
+        job=job,
+        app=app,
+        build_dir=build_dir,
+        file=profile.output.file,
+    )
+
+
+def fat_id(identity: str) -> str:
+    """A FAT volume id as blkid(8) and fstab(5) write it, from a UUID's first eight digits."""
+    digits = identity.replace("-", "")[:8].upper()
+    return f"{digits[:4]}-{digits[4:]}"
+
+
+def fill(template: str, ids: Mapping[str, str]) -> str:
+    """Put the ids of roles into a generator's template: {root_uuid} as it is, {esp_id} as a FAT volume id."""
+    for role, identity in ids.items():
+        template = template.replace(f"{{{role}_uuid}}", identity).replace(f"{{{role}_id}}", fat_id(identity))
+    return template
+
+
+def hostname_of(name: str) -> str:
+    """The profile's name as a hostname (RFC 1123): letters, digits and hyphens, at most 63."""
+    return re.sub(r"[^a-z0-9-]+", "-", name.lower()).strip("-")[:63].strip("-") or "metallize"
+
+
+def _options(profile: Profile, generator: Generator) -> dict[str, str | int | float | bool]:
+    """output.options, on top of those of `args` that the generator knows (the original format's `compression`)."""
+    from_args: dict[str, str | int | float | bool] = {
+        name: value for name, value in profile.args.items() if name == "compression" and name in generator.options
+    }
+    return {**from_args, **profile.output.options}
+
+
+def _misfits(profile: Profile, generator: Generator) -> list[Problem]:
+    if profile.platform in generator.platforms:
+        return []
+    known = ", ".join(generator.platforms)
+    message = f"generator {generator.name} makes no image for {profile.platform}; it makes them for {known}"
+    return [Problem(location=profile.location("platform"), message=message)]
+
+
+def _unstacked(profile: Profile, rootfs: Sequence[str | LayerSource]) -> list[Problem]:
+    problems = []
+    for index, source in enumerate(rootfs):
+        if isinstance(source, str):
+            continue
+        if index == 0:
+            if source.dockerfile.needs_source:
+                message = f"{source.layer.name} stands on the image below it, and there is none"
+                hint = "begin `images` with a base image, such as debian:trixie"
+                problems.append(Problem(location=profile.location("images", index), message=message, hint=hint))
+            continue
+        if source.dockerfile.builds_on_source:
+            continue
+        message = f"{source.layer.name} does not stand on the layers below it, so all they did would be lost"
+        hint = f"start it with `ARG {SOURCE_ARGUMENT}` and `FROM ${{{SOURCE_ARGUMENT}}}`"
+        problems.append(Problem(location=profile.location("images", index), message=message, hint=hint))
+    return problems
+
+
+def _unsupported(profile: Profile, rootfs: Sequence[str | LayerSource]) -> list[Problem]:
+    """Layers that are made for other distributions than the one the stack begins with."""
+    base = rootfs[0]
+    return [
+        Problem(
+            location=profile.location("images", index),
+            message=f"{source.layer.name} is made for {', '.join(source.layer.supports)}, "
+            f"and the stack stands on {base}",
+            hint="choose a layer for that distribution; `metallize list` names them",
+        )
+        for index, source in enumerate(rootfs)
+        if not isinstance(source, str) and isinstance(base, str) and not supports(source.layer.supports, base)
+    ]
+
+
+def _stack(parts: Sequence[str | LayerSource], arguments: Mapping[str, str], platform: Platform) -> ImageStack:
+    base = BaseImage(reference=parts[0], platform=platform) if isinstance(parts[0], str) else None
+    key = _digest("stack 1", platform, base.reference if base else "")
+    layers: list[LayerBuild] = []
+    for part in parts:
+        if isinstance(part, str):
+            continue
+        declared = part.dockerfile.arguments
+        given = {name: value for name, value in sorted(arguments.items()) if name in declared}
+        key = _digest(key, part.layer.name, part.digest, json.dumps(given))
+        layers.append(
+            LayerBuild(
+                name=part.layer.name,
+                summary=part.layer.summary,
+                dockerfile=part.layer.path,
+                context=part.layer.context,
+                build_args=given,
+                tag=f"metallize/{_tag_name(part.layer.name)}:{key[:16]}",
+                runtime_only=part.dockerfile.runtime_only,
+            )
+        )
+    return ImageStack(base=base, layers=tuple(layers), platform=platform)
+
+
+def _takes_native_tools(rootfs: Sequence[str | LayerSource], platform: Platform, host: Platform) -> bool:
+    """Whether the rootfs is emulated and its base is one whose tools the host's own edition of it has too."""
+    first = rootfs[0]
+    return platform is not host and isinstance(first, str) and distribution(first) is not None and len(rootfs) > 1
+
+
+def _with_native_tools(
+    native: LayerSource,
+    rootfs: Sequence[str | LayerSource],
+    arguments: Mapping[str, str],
+    platform: Platform,
+    host: Platform,
+) -> ImageStack:
+    """The stack with the host's tools right above its base."""
+    stack = _stack([rootfs[0], native, *rootfs[1:]], arguments, platform)
+    assert stack.base is not None  # noqa: S101 - see _takes_native_tools
+    return replace(stack, layers=(native_tools(native, stack.base, host), *stack.layers[1:]))
+
+
+def native_tools(native: LayerSource, base: BaseImage, host: Platform) -> LayerBuild:
+    """The layer with the building host's own tools, right above a base of another architecture."""
+    [layer] = _stack([base.reference, native], {}, base.platform).layers
+    return replace(layer, native_base=BaseImage(reference=base.reference, platform=host))
+
+
+def _app_layers(rootfs: Sequence[str | LayerSource], arguments: Mapping[str, str]) -> Iterator[AppLayer]:
+    for part in rootfs:
+        if not isinstance(part, str):
+            declared = part.dockerfile.arguments
+            given = {name: value for name, value in arguments.items() if name in declared}
+            yield AppLayer(name=part.layer.name, dockerfile=part.dockerfile, build_args=given)
+
+
+def _tag_name(layer: str) -> str:
+    """A layer's name as a repository name (lower case, single separators)."""
+    stem = layer.lower().removesuffix("/dockerfile").removesuffix(".dockerfile")
+    return re.sub(r"[^a-z0-9]+", "-", stem).strip("-") or "layer"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,207 @@
+"""The build folder: images that appear whole or not at all, their manifests, and one builder at a time.
+
+build/FILE                      the image, put there by one rename
+build/FILE.manifest.json        what it is and what it was made from
+build/FILE.verification.json    what was booted and what held
+build/.metallize/FILE.lock      held while FILE is being built
+build/.metallize/FILE.work-*    a build under way; removed with it, or by the next one after a crash
+build/.metallize/FILE.kept/     an image that was built but has not passed its verification
+"""
+
+from __future__ import annotations
+
+import fcntl
+import glob
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metallize.build.generator import DiskImage, sha256_of
+from metallize.errors import HostError
+from metallize.events import Events, Note
+from metallize.model.profile import ImageFormat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """An image in the build folder (or kept aside) with its manifest."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        return str(self.manifest["sha256"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """One image's places in a build folder."""
+
+    build_dir: Path
+    file: str
+
+    @property
+    def image(self) -> Path:
+        return self.build_dir / self.file
+
+    @property
+    def manifest(self) -> Path:
+        return self.build_dir / f"{self.file}.manifest.json"
+
+    @property
+    def verification(self) -> Path:
+        return self.build_dir / f"{self.file}.verification.json"
+
+    @property
+    def _private(self) -> Path:
+        return self.build_dir / ".metallize"
+
+    @property
+    def _kept(self) -> Path:
+        return self._private / f"{self.file}.kept"
+
+    @contextmanager
+    def locked(self, events: Events, *, abandon: Callable[[Sequence[str]], None] | None = None) -> Iterator[None]:
+        """Wait until nobody else builds this image, and clear away what a killed build left.
+
+        `abandon` is given the names of work folders that a killed build left, before they are removed: a container
+        that is labelled with one may still be writing there.
+        """
+        self._make(self._private)
+        path = self._private / f"{self.file}.lock"
+        with path.open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                holder = lock.read().strip() or "unknown"
+                events.emit(Note(text=f"process {holder} is building {self.file}; waiting for it"))
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.seek(0)
+            lock.truncate()
+            lock.write(str(os.getpid()))
+            lock.flush()
+            stale = sorted(self._private.glob(f"{glob.escape(self.file)}.work-*"))
+            if stale and abandon is not None:
+                abandon([folder.name for folder in stale])
+            for folder in stale:
+                shutil.rmtree(folder, ignore_errors=True)
+            for paper in (self.manifest, self.verification):
+                for part in self.build_dir.glob(f".{glob.escape(paper.name)}.*"):
+                    part.unlink(missing_ok=True)
+            yield
+
+    def _make(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise HostError(
+                f"the build folder {self.build_dir} cannot be made: {exc.strerror}",
+                hint="choose another with --build-dir",
+            ) from exc
+
+    @contextmanager
+    def workspace(self) -> Iterator[Path]:
+        """A folder for one build, on the same filesystem as the image's place; removed at the end."""
+        self._make(self._private)
+        folder = Path(tempfile.mkdtemp(prefix=f"{self.file}.work-", dir=self._private))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def current(self, inputs: str) -> Stored | None:
+        """The image in the build folder, if it was made from these inputs and is still the same bytes."""
+        return _load(self.image, self.manifest, inputs)
+
+    def kept(self, inputs: str) -> Stored | None:
+        """The same for an image that was put aside."""
+        return _load(self._kept / self.file, self._kept / "manifest.json", inputs)
+
+    def any(self) -> Stored | None:
+        """The image in the build folder, whatever it was made from, if it is the one its manifest tells of."""
+        return _load(self.image, self.manifest, None)
+
+    def papers(self, sha256: str) -> Mapping[str, Any]:
+        """The manifest that tells of these bytes, published or kept aside; empty where there is none."""
+        for path in (self.manifest, self._kept / "manifest.json"):
+            try:
+                content = json.loads(path.read_text())
+            except (OSError, ValueError):
+                continue
+            if isinstance(content, dict) and content.get("sha256") == sha256:
+                return content
+        return {}
+
+    def publish(self, image: Path, manifest: Mapping[str, Any], verification: Mapping[str, Any] | None) -> Stored:
+        """Put an image in the build folder: one rename, then its papers; papers of another image go first."""
+        if image != self.image:
+            self.verification.unlink(missing_ok=True)
+            image.chmod(0o644)
+            image.replace(self.image)
+        write_json(self.manifest, _stamped(manifest, self.image))
+        if verification is not None:
+            write_json(self.verification, verification)
+        shutil.rmtree(self._kept, ignore_errors=True)
+        return Stored(path=self.image, manifest=manifest)
+
+    def put_aside(self, image: Path, manifest: Mapping[str, Any]) -> Stored:
+        """Keep an image that did not pass, out of sight: changed assertions need no new build."""
+        if image.parent != self._kept:
+            shutil.rmtree(self._kept, ignore_errors=True)
+            self._make(self._kept)
+            image.replace(self._kept / self.file)
+        write_json(self._kept / "manifest.json", _stamped(manifest, self._kept / self.file))
+        return Stored(path=self._kept / self.file, manifest=manifest)
+
+
+def _stamped(manifest: Mapping[str, Any], image: Path) -> dict[str, Any]:
+    info = image.stat()
+    return {**manifest, "file": {"size": info.st_size, "mtime_ns": info.st_mtime_ns}}
+
+
+def _load(image: Path, manifest: Path, inputs: str | None) -> Stored | None:
+    try:
+        content = json.loads(manifest.read_text())
+        info = image.stat()
+        if inputs is not None and content["inputs"] != inputs:
+            return None
+        stamp = content["file"]
+        untouched = (stamp["size"], stamp["mtime_ns"]) == (info.st_size, info.st_mtime_ns)
+        if not untouched and sha256_of(image) != content["sha256"]:
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Stored(path=image, manifest=content)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file whole or not at all."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w") as file:
+            json.dump(content, file, indent=1, sort_keys=True)
+            file.write("\n")
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def as_disk_image(stored: Stored) -> DiskImage:
+    """The stored image as a value that can be booted."""
+    return DiskImage(
+        path=stored.path,
+        format=ImageFormat(stored.manifest["format"]),
+        size_bytes=int(stored.manifest["size"]),
+        sha256=stored.sha256,
+        facts=stored.manifest,
+    )

@@ -1,0 +1,239 @@
+"""The rules of the console: data in rules.yaml, read once, applied to every line.
+
+A line is tried against a pattern only when it holds one of the rule's needles, and needles are looked for in a
+whole read at once: a flood costs one search of memory per needle, not one regular expression per line. Rules that
+mean nothing any more at the stage that is reached are not looked for at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+
+import yaml
+
+from metallize.console.interrupted import Rejoiner
+from metallize.console.literals import required_literal
+from metallize.model.boot import ConsoleRules
+from metallize.model.report import Severity, Stage
+
+_STAMP = r"\[ *\d+\.\d+\](?:\[ *[CT]\d+\])? "
+_KERNEL = rf"(?:^(?:<\d+>)?|{_STAMP})"
+"""The beginning of a kernel message: of a line, or after the time stamp where it came between other output."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One thing that a line can mean."""
+
+    id: str
+    stage: Stage
+    severity: Severity
+    pattern: re.Pattern[str]
+    stamped: re.Pattern[str] | None = None
+    """For a kernel message: the pattern once it is known that the kernel stamps its messages with the time."""
+    needles: tuple[str, ...] = ()
+    """One of these is in every line that can match; none: every line is tried."""
+    cause: str = ""
+    remedy: str = ""
+    until: Stage = Stage.READY
+    reaches: Stage | None = None
+    restarts: bool = False
+    """To see it once the boot is past it is to see the machine begin again."""
+    prompt: bool = False
+    emulated: Severity | None = None
+    """Its severity where the CPU is emulated, if that is another."""
+    ends: str = ""
+    """What the last of the lines that belong to it holds."""
+    consequence: bool = False
+    """It follows from what was seen before: that is named as its cause."""
+    explains: bool = False
+    """It may be harmless, and is what a later failure follows from."""
+    examples: tuple[str, ...] = ()
+    near_misses: tuple[str, ...] = ()
+
+    def explain(self, match: re.Match[str]) -> str:
+        """The cause in plain words, with what the pattern's first group caught."""
+        caught = next((group for group in match.groups() if group), "") if match.re.groups else ""
+        return self.cause.replace("{1}", caught.strip()).rstrip(": ")
+
+    def means_nothing_at(self, stage: Stage) -> bool:
+        """Whether a boot that has got to this stage is past it."""
+        return stage.rank > self.until.rank or (
+            self.reaches is not None and not self.restarts and stage.rank >= self.reaches.rank
+        )
+
+
+@cache
+def built_in_rules() -> tuple[Rule, ...]:
+    """The rules that every boot is watched with."""
+    text = files("metallize.console").joinpath("rules.yaml").read_text(encoding="utf-8")
+    return tuple(
+        Rule(
+            id=entry["id"],
+            stage=Stage(entry["stage"]),
+            severity=Severity(entry["severity"]),
+            pattern=re.compile(entry["pattern"].replace("<kernel>", _KERNEL)),
+            stamped=re.compile(entry["pattern"].replace("<kernel>", _STAMP))
+            if "<kernel>" in entry["pattern"]
+            else None,
+            needles=tuple(entry["needles"]),
+            cause=entry.get("cause", ""),
+            remedy=entry.get("remedy", ""),
+            until=Stage(entry.get("until", Stage.READY)),
+            reaches=Stage(entry["reaches"]) if "reaches" in entry else None,
+            restarts=entry.get("restarts", False),
+            prompt=entry.get("prompt", False),
+            emulated=Severity(entry["emulated"]) if "emulated" in entry else None,
+            ends=entry.get("ends", ""),
+            consequence=entry.get("consequence", False),
+            explains=entry.get("explains", False),
+            examples=tuple(entry["examples"]),
+            near_misses=tuple(entry["near_misses"]),
+        )
+        for entry in yaml.safe_load(text)
+    )
+
+
+_NO_WORDS_OF_REFUSAL = ("silent-console", "stage-timeout", "timeout")
+_NO_REFUSALS = ("uefi-exception", "grub-memory", "grub-menu-waits")
+
+
+@cache
+def refusals() -> dict[str, bool]:
+    """What boot.expect may name as refused, and whether it counts where the profile names nothing.
+
+    Firmware and loader refuse in words; that they crash or wait, or that nothing is seen, must be named to count.
+    """
+    said = [rule for rule in built_in_rules() if rule.stage in (Stage.FIRMWARE, Stage.LOADER)]
+    words = [rule.id for rule in said if rule.severity in (Severity.FATAL, Severity.STALL)]
+    return {name: name not in _NO_REFUSALS + _NO_WORDS_OF_REFUSAL for name in (*words, *_NO_WORDS_OF_REFUSAL)}
+
+
+def forbidden(pattern: str) -> Rule:
+    """The rule that a profile's console.forbid entry is."""
+    literal = required_literal(pattern)
+    return Rule(
+        id="console.forbid",
+        stage=Stage.USERSPACE,
+        severity=Severity.FATAL,
+        pattern=re.compile(pattern),
+        needles=(literal,) if literal else (),
+        cause=f"the console shows what the profile forbids: /{pattern}/",
+        remedy="see the line, or take the pattern out of boot.console.forbid",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A rule that matched, where in the text its line begins and ends, and the line."""
+
+    start: int
+    end: int
+    line: str
+    rule: Rule
+    match: re.Match[str] = field(repr=False)
+
+
+class Scanner:
+    """Finds, in whole lines of text, those that mean something."""
+
+    def __init__(self, profile: ConsoleRules, rules: Iterable[Rule] | None = None) -> None:
+        forbid = tuple(forbidden(pattern) for pattern in profile.forbid)
+        every = (*(built_in_rules() if rules is None else rules), *(rule for rule in forbid if rule.needles))
+        self._line_rules = tuple(rule for rule in every if rule.needles and not rule.prompt)
+        self._prompt_rules = tuple(rule for rule in every if rule.prompt)
+        self._allow = tuple(re.compile(pattern) for pattern in profile.allow)
+        self._forbid = tuple(rule for rule in forbid if not rule.needles)
+        self._required = {pattern: (required_literal(pattern), re.compile(pattern)) for pattern in profile.require}
+        self._rejoiner = Rejoiner()
+        self._muted: set[str] = set()
+        self._active: dict[Stage, tuple[Rule, ...]] = {}
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The patterns of console.require that no line has matched yet."""
+        return tuple(self._required)
+
+    @property
+    def head(self) -> str:
+        """The first half of a line that the kernel cut, and whose other half has not come yet."""
+        return self._rejoiner.head
+
+    def mute(self, rule: Rule) -> None:
+        """A rule of which enough was seen: it is looked for no more."""
+        self._muted.add(rule.id)
+        self._active.clear()
+
+    def scan(self, text: str, stage: Stage = Stage.QEMU) -> list[Hit]:
+        """Hits in the order of the text, which holds whole lines only; `stage` is what the boot has got to."""
+        rules = self._rules_at(stage)
+        hits = self._hits(rules, text)
+        for place, line in self._rejoiner.feed(text):
+            hits.extend(
+                Hit(start=place, end=place, line=hit.line, rule=hit.rule, match=hit.match)
+                for hit in self._hits(rules, f"{line}\n")
+                if hit.rule.severity is not Severity.PROGRESS
+            )
+        hits.sort(key=lambda hit: hit.start)
+        return [hit for hit in hits if hit.rule.severity is Severity.PROGRESS or not self.allows(hit.line)]
+
+    def match(self, line: str) -> list[Hit]:
+        """Hits in one line that is not the console's, or not whole yet; prompts among them."""
+        found = [hit for rule in self._line_rules for hit in _search(rule, line)]
+        found += [
+            Hit(start=0, end=len(line), line=line, rule=rule, match=match)
+            for rule in self._prompt_rules
+            if (match := rule.pattern.search(line))
+        ]
+        return [hit for hit in found if not self.allows(line)]
+
+    def allows(self, line: str) -> bool:
+        """Whether the profile says that this line is no failure."""
+        return any(pattern.search(line) for pattern in self._allow)
+
+    def _rules_at(self, stage: Stage) -> tuple[Rule, ...]:
+        if stage not in self._active:
+            self._active[stage] = tuple(
+                rule for rule in self._line_rules if rule.id not in self._muted and not rule.means_nothing_at(stage)
+            )
+        return self._active[stage]
+
+    def _hits(self, rules: tuple[Rule, ...], text: str) -> list[Hit]:
+        hits = [hit for rule in rules for hit in _search(rule, text)]
+        for rule in self._forbid:
+            hits.extend(
+                Hit(start=start, end=start + len(line), line=line, rule=rule, match=match)
+                for start, line in _lines(text)
+                if (match := rule.pattern.search(line))
+            )
+        for name, (literal, pattern) in tuple(self._required.items()):
+            if literal in text and any(pattern.search(line) for _, line in _lines(text) if literal in line):
+                del self._required[name]
+        return hits
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    start = 0
+    for line in text.removesuffix("\n").split("\n"):
+        yield start, line
+        start += len(line) + 1
+
+
+def _search(rule: Rule, text: str) -> Iterator[Hit]:
+    needles = rule.needles
+    for needle in needles:
+        at = text.find(needle)
+        while at != -1:
+            start = text.rfind("\n", 0, at) + 1
+            end = text.find("\n", at)
+            end = len(text) if end == -1 else end
+            line = text[start:end]
+            if (len(needles) == 1 or next(other for other in needles if other in line) == needle) and (
+                match := rule.pattern.search(line)
+            ):
+                yield Hit(start=start, end=end, line=line, rule=rule, match=match)
+            at = text.find(needle, end)
