@@ -10,8 +10,9 @@ from metallize.config.suggest import did_you_mean
 from metallize.config.tree import Entry, Mapping, Sequence
 from metallize.config.validation import Findings
 from metallize.model.assertion import Assertion
-from metallize.model.boot import Boot, nic_names
+from metallize.model.boot import Boot
 from metallize.model.kind import Kind
+from metallize.model.nic import nic_names
 
 
 def action_assertions(entry: Entry | None, kinds: MappingABC[str, Kind], findings: Findings) -> tuple[Assertion, ...]:

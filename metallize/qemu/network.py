@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metallize.model.boot import HOST_NETWORK, Nic, nic_names
+from metallize.model.nic import HOST_NETWORK, Nic, nic_names
 
 FIRST_MAC = 0x525400123456
 """What QEMU gives the first card where nobody says otherwise."""

@@ -8,7 +8,8 @@ from dataclasses import replace
 from metallize.deadline import Deadline
 from metallize.guest import Shell, ShellError
 from metallize.model.assertion import Assertion
-from metallize.model.boot import Action, LinkState, nic_names
+from metallize.model.boot import Action, LinkState
+from metallize.model.nic import nic_names
 from metallize.model.report import Result
 from metallize.shells.ssh import connect
 from metallize.verify.judge import judge_assertion, login_result

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from metallize.console.rules import refusals
 from metallize.deadline import Deadline
 from metallize.guest import GuestFailed, Watch
-from metallize.model.boot import Outcome
 from metallize.model.kind import Claim
+from metallize.model.outcome import Outcome
 from metallize.model.report import Finding, Result, Severity, Stage
 
 BOOTED = "not-refused"

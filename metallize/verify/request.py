@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from metallize.model.assertion import Assertion, Group
-from metallize.model.boot import Boot, MachineOverrides, Outcome
+from metallize.model.boot import Boot, MachineOverrides
 from metallize.model.kind import Kind
 from metallize.model.machine import Machine
+from metallize.model.outcome import Outcome
 from metallize.model.profile import ImageFormat
 
 

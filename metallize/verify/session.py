@@ -12,7 +12,7 @@ from functools import partial
 
 from metallize.deadline import Deadline
 from metallize.guest import GuestFailed, Shell, ShellError
-from metallize.model.boot import Outcome
+from metallize.model.outcome import Outcome
 from metallize.model.report import Finding, Result, Severity, Stage
 from metallize.qemu.vm import RunningGuest
 from metallize.shells.serial import SerialShell

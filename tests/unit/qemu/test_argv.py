@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from metallize.machines import ovmf, ovmf_secureboot, seabios
-from metallize.model.boot import Media, Nic
+from metallize.model.boot import Media
+from metallize.model.nic import Nic
 from metallize.model.profile import ImageFormat
 from metallize.qemu.argv import GuestPlan, Ports, guest_argv, overlay_argv, repro_script
 from metallize.qemu.firmware import FirmwarePair

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metallize.model.boot import Nic
+from metallize.model.nic import Nic
 from metallize.qemu.network import cards_of, network_options
 
 MODEL = "virtio-net-pci"

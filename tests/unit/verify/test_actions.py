@@ -13,7 +13,8 @@ from metallize.deadline import Deadline
 from metallize.errors import HostError, Location
 from metallize.machines import seabios
 from metallize.model.assertion import Assertion
-from metallize.model.boot import Action, Boot, LinkState, Nic
+from metallize.model.boot import Action, Boot, LinkState
+from metallize.model.nic import Nic
 from metallize.model.profile import ImageFormat
 from metallize.qemu.vm import RunningGuest
 from metallize.verify import VerifyRequest

@@ -7,7 +7,8 @@ import pytest
 from metallize.console.rules import Scanner
 from metallize.console.watch import BootWatch
 from metallize.deadline import Deadline
-from metallize.model.boot import Boot, ConsoleRules, MachineOverrides, Outcome
+from metallize.model.boot import Boot, ConsoleRules, MachineOverrides
+from metallize.model.outcome import Outcome
 from metallize.model.report import Finding, Severity, Stage
 from metallize.verify.refusal import await_refusal, judge_refusal
 from tests.unit.console.test_watch import BOOT, Clock
