@@ -14,7 +14,7 @@ from metallize.model.assertion import Assertion
 from metallize.model.boot import Boot
 from metallize.model.report import BootReport, Result, Severity, Stage
 from metallize.report.text import claim_lines, finding_lines
-from metallize.verify.steps import title_of
+from metallize.verify.phases.steps import title_of
 
 REST = "everything else holds"
 _FROM_POWER_ON = frozenset({Stage.LOGIN, Stage.READY})

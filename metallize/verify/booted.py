@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from metallize.guest import ShellError
 from metallize.model.report import BootReport
 from metallize.qemu.vm import RunningGuest
-from metallize.verify import reboot
+from metallize.verify.phases import reboot
 from metallize.verify.prepared import PreparedBoot
 from metallize.verify.session import BootSession
 

@@ -13,10 +13,10 @@ from metallize.qemu.filesystems import check_filesystems
 from metallize.qemu.netboot import fetched
 from metallize.qemu.vm import RunningGuest
 from metallize.shells.answer import is_chatter
-from metallize.verify import power_cut, reboot
-from metallize.verify.actions import run_actions
-from metallize.verify.groups import Groups
-from metallize.verify.power_cut import Cut
+from metallize.verify.phases import power_cut, reboot
+from metallize.verify.phases.actions import run_actions
+from metallize.verify.phases.groups import Groups
+from metallize.verify.phases.power_cut import Cut
 from metallize.verify.prepared import PreparedBoot
 from metallize.verify.session import BootSession
 

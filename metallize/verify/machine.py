@@ -22,10 +22,10 @@ from metallize.model.report import AcceleratorUse, BootReport, StageTime
 from metallize.qemu import board
 from metallize.qemu.plan import cpus_of
 from metallize.report.files import write_report
-from metallize.verify import power_cut
 from metallize.verify.booted import Booted
 from metallize.verify.course import Course
 from metallize.verify.evidence import with_evidence
+from metallize.verify.phases import power_cut
 from metallize.verify.prepared import prepared_boot
 from metallize.verify.request import VerifyRequest
 

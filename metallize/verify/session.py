@@ -24,16 +24,16 @@ from metallize.verify.explain_login import NO_GETTY
 from metallize.verify.judge import SYSTEM_PROBES, judge_assertion, judge_system, login_result
 from metallize.verify.observer import Observer
 from metallize.verify.patience import OTHER_WAY_SECONDS, SEEN_SECONDS, SSH_ALONE_SECONDS, SSH_LEAD_SECONDS, Patience
-from metallize.verify.reach import check_reach
+from metallize.verify.phases.reach import check_reach
+from metallize.verify.phases.refusal import await_refusal
+from metallize.verify.phases.steps import Steps
+from metallize.verify.phases.times import judge_times, judge_units, unit_probe
 from metallize.verify.reasons import because, login_reason, ssh_reason, with_reach_reasons
-from metallize.verify.refusal import await_refusal
 from metallize.verify.request import VerifyRequest
 from metallize.verify.restarts import RESTARTS_PROBE, judge_restarts
 from metallize.verify.root_state import ROOT_PROBE, explain_root
 from metallize.verify.serial_login import log_in_on_serial
-from metallize.verify.steps import Steps
 from metallize.verify.task import Task
-from metallize.verify.times import judge_times, judge_units, unit_probe
 
 SETTLE_SECONDS = 90.0
 NOBODY = (

@@ -18,7 +18,7 @@ from metallize.model.nic import Nic
 from metallize.model.profile import ImageFormat
 from metallize.qemu.vm import RunningGuest
 from metallize.verify import VerifyRequest
-from metallize.verify.actions import run_actions
+from metallize.verify.phases.actions import run_actions
 from metallize.verify.session import BootSession
 from tests.unit.shells.fakes import FakeWatch
 

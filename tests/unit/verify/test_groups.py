@@ -18,10 +18,10 @@ from metallize.model.assertion import Group
 from metallize.model.boot import ConsoleRules
 from metallize.model.kind import Observation
 from metallize.model.report import Result
-from metallize.verify import groups, snapshots
-from metallize.verify.groups import judge_command, saved_note
+from metallize.verify.phases import groups, snapshots
+from metallize.verify.phases.groups import judge_command, saved_note
+from metallize.verify.phases.snapshots import OLDEST_SECONDS, Snapshot, SnapshotFailed, clock_problem
 from metallize.verify.session import BootSession
-from metallize.verify.snapshots import OLDEST_SECONDS, Snapshot, SnapshotFailed, clock_problem
 from tests.unit.console.test_watch import BOOT, Clock, failure
 
 GROUP = Group(name="full", run=("fill",), assertions=(), location=Location(path=Path("p.yaml"), line=7, column=5))

@@ -13,7 +13,8 @@ from metallize.model.boot import Boot, PowerCut
 from metallize.model.kind import Observation
 from metallize.model.report import Result
 from metallize.qemu.filesystems import Checked, Partition
-from metallize.verify import identity, power_cut
+from metallize.verify import identity
+from metallize.verify.phases import power_cut
 from metallize.verify.session import BootSession
 
 KEPT = "kept ext2/ext3\nmachine-id 0123\n"

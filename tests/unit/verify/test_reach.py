@@ -16,7 +16,7 @@ from metallize.console.rules import Scanner
 from metallize.console.watch import BootWatch
 from metallize.guest import Guest
 from metallize.model.boot import ConsoleRules, PasswordLogin, Reach
-from metallize.verify.reach import check_reach
+from metallize.verify.phases.reach import check_reach
 from tests.unit.shells.test_password_login import RIGHT, offering
 from tests.unit.shells.test_ssh import server
 

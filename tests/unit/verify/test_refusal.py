@@ -10,7 +10,7 @@ from metallize.deadline import Deadline
 from metallize.model.boot import Boot, ConsoleRules, MachineOverrides
 from metallize.model.outcome import Outcome
 from metallize.model.report import Finding, Severity, Stage
-from metallize.verify.refusal import await_refusal, judge_refusal
+from metallize.verify.phases.refusal import await_refusal, judge_refusal
 from tests.unit.console.test_watch import BOOT, Clock
 
 ANY = Outcome(refused=())

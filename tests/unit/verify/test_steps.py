@@ -9,7 +9,7 @@ import pytest
 from metallize.guest import GuestFailed, Monitor
 from metallize.model.boot import Step
 from metallize.model.keys import KEYS, typed, unknown_keys
-from metallize.verify.steps import Steps, step_pattern
+from metallize.verify.phases.steps import Steps, step_pattern
 from tests.unit.shells.fakes import FakeConsole, FakeWatch
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from metallize.model.boot import TimeBudgets
 from metallize.model.kind import Observation
 from metallize.model.report import Result, Stage, StageTime
-from metallize.verify.times import judge_times, judge_units, unit_probe
+from metallize.verify.phases.times import judge_times, judge_units, unit_probe
 
 STAGES = tuple(
     StageTime(stage=stage, seconds=100 + seconds)

@@ -14,8 +14,8 @@ from metallize.guest import GuestFailed, Shell
 from metallize.model.assertion import Group
 from metallize.model.kind import Claim, Observation
 from metallize.model.report import Result
-from metallize.verify import snapshots
 from metallize.verify.observer import Observer
+from metallize.verify.phases import snapshots
 from metallize.verify.prepared import PreparedBoot
 from metallize.verify.session import BootSession
 
