@@ -152,6 +152,21 @@ class Watch(Protocol):
         """A reboot has been asked for: the next reset is no failure, and the stages begin anew."""
         ...
 
+    def fail(self, rule: str, cause: str, *, remedy: str = "", line: str = "", stage: Stage | None = None) -> None:
+        """Something that no line says has ended the boot: every wait ends with it."""
+        ...
+
+    def go_on(self) -> None:
+        """What has ended the boot is put by, to see whether it was the end: what comes from now on counts anew."""
+        ...
+
+    def drain(self, deadline: Deadline) -> tuple[str, ...]:
+        """Wait until nothing is pending that may yet prove to be a failure; what still is at the deadline.
+
+        Raises GuestFailed.
+        """
+        ...
+
 
 class Guest(Protocol):
     """A running machine."""

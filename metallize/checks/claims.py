@@ -82,6 +82,7 @@ def judged(attribute: Attribute) -> Claim | None:
             actual="not seen",
             holds=False,
             note=_joined(actual.reason, attribute.note),
+            unseen=True,
         )
     try:
         holds = expected.holds(actual)

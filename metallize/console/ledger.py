@@ -182,6 +182,17 @@ class Ledger:
                 self._findings.append(self.stall.weighed(Severity.WARNING))
             self.stall = None
 
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """What may yet prove to be the end of the boot: the causes."""
+        return tuple(seen.finding.cause for seen in (self.fatal, self.stall, self._restart) if seen is not None)
+
+    def put_by(self) -> None:
+        """What ended the boot is no more than a finding: another end may follow."""
+        if self.fatal is not None:
+            self._findings.append(self.fatal.weighed(Severity.WARNING))
+        self.fatal = self.stall = None
+
     def reset(self) -> None:
         """The machine begins again, and may."""
         self.stall = self._restart = None

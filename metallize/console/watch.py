@@ -200,6 +200,20 @@ class BootWatch:
         with self._changed:
             self._ending = True
 
+    def go_on(self) -> None:
+        with self._changed:
+            self._ledger.put_by()
+            self._course.got_on(self._clock())
+
+    def drain(self, deadline: Deadline) -> tuple[str, ...]:
+        def quiet() -> bool | None:
+            with self._changed:
+                return None if self._ledger.pending else True
+
+        self.wait(quiet, deadline)
+        with self._changed:
+            return self._ledger.pending
+
     def received(self, count: int) -> None:
         """So many bytes came on the serial port, whatever they mean."""
         with self._changed:

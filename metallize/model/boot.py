@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field
 
 from metallize.model.nic import DeviceName, Nics
 from metallize.model.outcome import Expect
-from metallize.model.scalars import Duration, Frozen, OneLine, Size
+from metallize.model.scalars import Duration, Frozen, OneLine, Pause, Size
 
 _MAX_PORT = 65535
 
@@ -46,6 +46,13 @@ class Action(Frozen):
     link: Annotated[
         dict[DeviceName, LinkState], Field(min_length=1, description="network cards whose cable is pulled or put back")
     ]
+
+
+class Init(StrEnum):
+    """What runs as process 1."""
+
+    SYSTEMD = "systemd"
+    OTHER = "other"
 
 
 class SeedFile(StrEnum):
@@ -214,6 +221,16 @@ class Boot(Frozen):
     timeout: Annotated[Duration, Field(description="power-on to ready, on a host of normal speed")] = timedelta(
         minutes=5
     )
+    settle: Annotated[
+        Pause,
+        Field(
+            description="so long after the guest was ready its state, its units and its root are looked at again, "
+            "and so long a refusal must stay one; 0s: at once"
+        ),
+    ] = timedelta(seconds=5)
+    init: Annotated[
+        Init, Field(description="what runs as process 1: systemd, or other, of which no state and no unit is asked")
+    ] = Init.SYSTEMD
     tpm: Annotated[bool, Field(strict=True, description="the machine has a TPM 2.0, empty at the first boot")] = False
     nics: Annotated[Nics | None, Field(description="default: one card on the network `host`")] = None
     seed: Annotated[

@@ -88,6 +88,8 @@ class Claim:
     holds: bool
     note: str = ""
     skipped: bool = False
+    unseen: bool = False
+    """Nobody could see it, and so it does not hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,8 @@ JSON and JUnit XML, and nothing in it refers to QEMU.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -71,19 +72,89 @@ class Finding:
     seconds: float = 0.0
 
 
+class Status(StrEnum):
+    """What is known of one thing that had to be shown."""
+
+    HELD = "held"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    """The profile says so."""
+    UNSEEN = "unseen"
+    """Nobody saw whether it holds: that proves nothing, and so does not pass."""
+
+    @property
+    def good(self) -> bool:
+        return self in (Status.HELD, Status.SKIPPED)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One assertion, judged; `observed` says how it was seen: ssh, serial, host, console or qmp."""
+    """One entry of the checklist and what became of it; `observed` says how: ssh, serial, host, console or qmp."""
 
+    id: str
+    """Stable from one verification to the next: `reboot/ssh/login`."""
     title: str
     kind: str
-    holds: bool
+    phase: str
+    """Which part of the verification settles it."""
+    status: Status
     claims: tuple[Claim, ...] = ()
     observed: str = ""
     seconds: float = 0.0
     location: str = ""
+    """Where the profile or the suite says so."""
     note: str = ""
-    """For instance that it held only at a later attempt."""
+    """For instance that it held only at a later attempt, or why nobody saw it."""
+
+    @property
+    def holds(self) -> bool:
+        return self.status.good
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """Something that will be judged, known before the machine is switched on."""
+
+    id: str
+    title: str
+    kind: str
+    phase: str
+    location: str = ""
+
+    def judged(
+        self, *claims: Claim, observed: str = "", seconds: float = 0.0, note: str = "", location: str = ""
+    ) -> Result:
+        """By claims: it holds where all of them do. What claims nothing is unseen, and so is what nobody could see."""
+        return Result(
+            id=self.id,
+            title=self.title,
+            kind=self.kind,
+            phase=self.phase,
+            status=_status(claims),
+            claims=claims,
+            observed=observed,
+            seconds=round(seconds, 3),
+            location=location or self.location,
+            note=note,
+        )
+
+    def unseen(self, why: str, *, observed: str = "", seconds: float = 0.0) -> Result:
+        """Nobody could see it: what was tried, and why no answer came."""
+        return replace(self.judged(observed=observed, seconds=seconds, note=why), status=Status.UNSEEN)
+
+    def skipped(self, why: str) -> Result:
+        """The profile says to leave it out."""
+        return replace(self.judged(note=why), status=Status.SKIPPED)
+
+
+def _status(claims: Sequence[Claim]) -> Status:
+    if not claims:
+        return Status.UNSEEN
+    if any(not claim.holds and not claim.unseen for claim in claims):
+        return Status.FAILED
+    if any(not claim.holds for claim in claims):
+        return Status.UNSEEN
+    return Status.SKIPPED if all(claim.skipped for claim in claims) else Status.HELD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +183,7 @@ class BootReport:
     accelerator: AcceleratorUse
     stages: tuple[StageTime, ...]
     results: tuple[Result, ...]
+    """Every entry of the checklist, in its order."""
     failure: Finding | None
     """What ended the boot, where it did not get to the end."""
     findings: tuple[Finding, ...]
@@ -121,8 +193,6 @@ class BootReport:
     ssh_port: int | None = None
     notes: tuple[str, ...] = ()
     """Choices and fallbacks a person should know of."""
-    diagnosis: tuple[str, ...] = ()
-    """What was collected over the serial shell to explain a failure."""
     sha256: str = ""
     """Of the image, where it was known before the boot."""
     started: str = ""
@@ -136,4 +206,6 @@ class BootReport:
 
     @property
     def failed_results(self) -> tuple[Result, ...]:
-        return tuple(result for result in self.results if not result.holds)
+        """Those that keep the boot from passing: what failed first, then what nobody saw."""
+        wrong = [result for result in self.results if not result.holds]
+        return tuple(sorted(wrong, key=lambda result: result.status is Status.UNSEEN))

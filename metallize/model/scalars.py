@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, 
 
 _SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _MAX_SIZE = 1 << 60
+_NO_DURATION = "a duration is a number with s, m or h, like 90s or 5m"
 _TIME_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -26,7 +27,14 @@ def parse_size(value: object) -> int:
 
 def parse_duration(value: object) -> timedelta:
     """A timedelta from `90s`, `5m`, `1h30m`, `250ms` or a plain number of seconds."""
-    problem = "a duration is a number with s, m or h, like 90s or 5m"
+    span = parse_pause(value)
+    if not span:
+        raise ValueError(_NO_DURATION)
+    return span
+
+
+def parse_pause(value: object) -> timedelta:
+    """The same, and `0` or `0s` for none."""
     if isinstance(value, timedelta):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -34,12 +42,12 @@ def parse_duration(value: object) -> timedelta:
     else:
         text = str(value).strip()
         if re.fullmatch(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+", text) is None:
-            raise ValueError(problem)
+            raise ValueError(_NO_DURATION)
         seconds = sum(
             float(number) * _TIME_UNITS[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
         )
-    if not 0 < seconds <= 30 * 24 * 3600:
-        raise ValueError(problem)
+    if not 0 <= seconds <= 30 * 24 * 3600:
+        raise ValueError(_NO_DURATION)
     return timedelta(seconds=seconds)
 
 
@@ -66,6 +74,19 @@ Duration = Annotated[
                 {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h))+$"},
             ],
             "description": "seconds, or a number with ms, s, m or h",
+        }
+    ),
+]
+Pause = Annotated[
+    timedelta,
+    BeforeValidator(parse_pause),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0},
+                {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h))+$"},
+            ],
+            "description": "seconds, or a number with ms, s, m or h; 0s: none",
         }
     ),
 ]

@@ -200,7 +200,8 @@ class Guest:
         session = self._boot.session
         if session.best_shell() is None:
             raise GuestError("nobody is logged in to the guest: see boot.login and boot.ssh of the profile")
-        return self.ssh if session.ssh is not None and session.ssh.error is None else self.serial
+        ssh = session.ways.ssh
+        return self.ssh if ssh is not None and ssh.error is None else self.serial
 
     def host_port(self, guest_port: int) -> int:
         """The port of 127.0.0.1 that leads to a port of the guest: 22, and those that `boot.reach` names."""
@@ -239,13 +240,13 @@ class Guest:
 
 
 def _over_ssh(session: BootSession) -> WayIn:
-    if session.ssh is None:
+    if session.ways.ssh is None:
         raise ShellError("there is no SSH login")
-    return session.ssh.value()
+    return session.ways.ssh.value()
 
 
 def _over_serial(session: BootSession) -> WayIn:
-    shell = session.serial.value() if session.serial is not None else None
+    shell = session.ways.serial.value() if session.ways.serial is not None else None
     if shell is None:
         raise ShellError("the login over the serial port failed")
     return shell

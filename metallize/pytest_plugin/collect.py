@@ -25,7 +25,7 @@ from metallize.pytest_plugin.judging import (
     judge_check,
     judge_rest,
 )
-from metallize.pytest_plugin.targets import Target
+from metallize.pytest_plugin.targets import Target, entries_of
 
 if TYPE_CHECKING:
     from metallize.config.vocabulary import Vocabulary
@@ -106,7 +106,7 @@ class TargetNode(pytest.Collector):
 
     def collect(self) -> Iterator[pytest.Item]:
         if self.whole:
-            checks = checks_of(self.target.boot, refused=self.target.refused)
+            checks = checks_of(entries_of(self.target))
             yield self._item("boots", judge_boot)
             for check in checks:
                 yield self._item(check.name, _Ask(check))

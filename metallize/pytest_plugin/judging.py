@@ -6,18 +6,15 @@ only pass where the report passed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from metallize.errors import BootError
 from metallize.model.assertion import Assertion
-from metallize.model.boot import Boot
-from metallize.model.report import BootReport, Result, Severity, Stage
+from metallize.model.report import BootReport, Entry, Result, Severity, Stage, Status
 from metallize.report.text import claim_lines, finding_lines
-from metallize.verify.phases.steps import title_of
 
 REST = "everything else holds"
-_FROM_POWER_ON = frozenset({Stage.LOGIN, Stage.READY})
 
 
 class DidNotBoot(BootError):  # noqa: N818 - it says what happened
@@ -38,12 +35,13 @@ class Skipped(Exception):  # noqa: N818 - it says what happened
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One thing that a profile's `boot` promises beside its assertions: which results are its own."""
+    """One entry of the checklist that is no assertion of the profile."""
 
+    id: str
     name: str
-    mine: Callable[[Result], bool]
-    expected: bool = True
-    """Whether there must be a result: some are only there when something is wrong."""
+
+    def mine(self, result: Result) -> bool:
+        return result.id == self.id
 
 
 def came_up(report: BootReport) -> None:
@@ -56,37 +54,9 @@ def came_up(report: BootReport) -> None:
         )
 
 
-def checks_of(boot: Boot, *, refused: bool = False) -> tuple[Check, ...]:
-    """What `boot` declares, as far as it is not an assertion; `boots` and what remains come on top.
-
-    Of an image that must be `refused` nothing else is asked.
-    """
-    checks = [_titled(title_of(number, step)) for number, step in enumerate(boot.steps, start=1)]
-    if refused:
-        return (*checks, _titled("the image is refused"))
-    if boot.login is not None:
-        title = f"serial login as {boot.login.user}"
-        if boot.login.password:
-            checks.append(_titled(f"{title} with a wrong password"))
-        checks.append(_titled(title))
-    if boot.ssh is not None:
-        checks.append(_titled(f"ssh login as {boot.ssh.user}"))
-    if boot.login is not None or boot.ssh is not None:
-        checks.append(Check(name="no unit has failed", mine=lambda result: result.kind == "unit", expected=False))
-        checks.append(Check(name="system is running", mine=lambda result: result.kind == "system", expected=False))
-    checks += [_titled(f"console shows /{pattern}/") for pattern in boot.console.require]
-    checks += [_titled(f"reach {target}") for target in boot.reach]
-    budgets = boot.time.model_dump(exclude_none=True, exclude={"units"})
-    checks += [_titled(f"time {'to' if name in _FROM_POWER_ON else 'in'} {name}") for name in budgets]
-    checks += [_titled(f"time of {unit}") for unit in boot.time.units]
-    if boot.reboot:
-        checks.append(_titled("clean reboot"))
-    return tuple(checks)
-
-
-def _titled(title: str) -> Check:
-    """By its title, the one after a reboot too."""
-    return Check(name=title, mine=lambda result: result.title == title or result.title.startswith(f"{title} after "))
+def checks_of(entries: Sequence[Entry]) -> tuple[Check, ...]:
+    """An item for each of these entries; `boots` and what remains come on top."""
+    return tuple(Check(id=entry.id, name=entry.title) for entry in entries)
 
 
 def judge_boot(report: BootReport) -> None:
@@ -103,15 +73,12 @@ def judge_boot(report: BootReport) -> None:
 
 
 def judge_check(check: Check, report: BootReport) -> tuple[Result, ...]:
-    """The results of one check. Raises NotHeld, or DidNotBoot where the boot ended before there were any."""
+    """The result of one check. Raises NotHeld, Skipped, or DidNotBoot where the boot ended before anybody looked."""
     mine = tuple(result for result in report.results if check.mine(result))
-    if not mine and check.expected:
+    if not mine:
         came_up(report)
-        if not report.passed:
-            raise NotHeld([f"{check.name}: the boot ended before this was looked at"])
-    if not mine and not check.expected:
-        came_up(report)
-    _all_hold(mine)
+        raise NotHeld([f"{check.name}: it is not in the report"])
+    _judge(mine, report)
     return mine
 
 
@@ -127,10 +94,16 @@ def judge_assertion(assertion: Assertion, report: BootReport) -> tuple[Result, .
                 f"  declared at {assertion.location}",
             ]
         )
-    if all(claim.skipped for result in mine for claim in result.claims):
-        raise Skipped(next((claim.note for result in mine for claim in result.claims), "skipped"))
-    _all_hold(mine)
+    _judge(mine, report)
     return mine
+
+
+def _judge(mine: Sequence[Result], report: BootReport) -> None:
+    if all(result.status is Status.UNSEEN for result in mine):
+        came_up(report)
+    if all(result.status is Status.SKIPPED for result in mine):
+        raise Skipped(next((result.note or result.claims[0].note for result in mine), "skipped"))
+    _all_hold(mine)
 
 
 def judge_rest(report: BootReport, checks: Sequence[Check], assertions: Sequence[Assertion]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from metallize.catalog import Catalog
@@ -11,10 +11,14 @@ from metallize.config import load_profiles
 from metallize.errors import UsageError
 from metallize.image_format import format_of
 from metallize.model.assertion import Assertion
-from metallize.model.boot import Boot, Login, Ssh
+from metallize.model.boot import Boot, Login, MachineOverrides, Ssh
 from metallize.model.loaded import Profile
 from metallize.model.machine import Machine
+from metallize.model.profile import ImageFormat
+from metallize.model.report import Entry
 from metallize.verify import requests as verification
+from metallize.verify.course import plan_course
+from metallize.verify.request import VerifyRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,7 @@ class Target:
     profile: Profile | None
     assertions: tuple[Assertion, ...]
     """The profile's own and those of its suites."""
+    overrides: MachineOverrides = field(default_factory=MachineOverrides)
     refused: bool = False
     """It must not boot, and nothing can be asked of it."""
 
@@ -83,6 +88,7 @@ def _of_profiles(settings: Settings, catalog: Catalog) -> Iterator[Target]:
                     boot=boot,
                     profile=profile,
                     assertions=() if refused else asked,
+                    overrides=overrides,
                     refused=refused,
                 )
 
@@ -104,6 +110,24 @@ def _of_images(settings: Settings, catalog: Catalog) -> Iterator[Target]:
                 profile=None,
                 assertions=(),
             )
+
+
+def entries_of(target: Target) -> tuple[Entry, ...]:
+    """Everything that its boots will be judged by, but for assertions: those are items by themselves."""
+    return plan_course(
+        VerifyRequest(
+            image=target.source,
+            image_format=ImageFormat.RAW,
+            boot=target.boot,
+            assertions=(),
+            groups=() if target.profile is None else target.profile.groups,
+            machine_entry=target.entry,
+            machine=target.machine,
+            kinds={},
+            runs_dir=Path("runs"),
+            overrides=target.overrides,
+        )
+    )
 
 
 def profile_file(catalog: Catalog, name: str, folder: Path) -> Path:

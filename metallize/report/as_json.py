@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from metallize.model.report import BootReport
 
-SCHEMA = 1
+SCHEMA = 2
 """Of report.json: it grows with fields that are added, and not when one keeps its meaning (docs/report.md)."""
 
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
-from metallize.model.report import BootReport, Result, Severity
+from metallize.model.report import BootReport, Result, Severity, Status
+from metallize.report.next_steps import next_step
 from metallize.report.text import claim_lines, failure_lines
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -86,12 +87,17 @@ def _case(suite: ET.Element, report: BootReport, result: Result) -> None:
     case.set("time", f"{result.seconds:.3f}")
     if not result.holds:
         wrong = next((claim for claim in result.claims if not claim.holds), None)
-        message = f"{wrong.attribute}: expected {wrong.expected}, found {wrong.actual}" if wrong else "does not hold"
-        failure = ET.SubElement(case, "failure", message=_clean(message), type=_clean(result.kind))
-        details = (*claim_lines(result), result.note, result.location, f"seen over {result.observed}")
+        unseen = f"unseen: {result.note}"
+        message = f"{wrong.attribute}: expected {wrong.expected}, found {wrong.actual}" if wrong else unseen
+        if wrong is not None and wrong.note:
+            message += f" ({wrong.note})"
+        kind = f"{result.kind}.unseen" if result.status is Status.UNSEEN else result.kind
+        failure = ET.SubElement(case, "failure", message=_clean(message), type=_clean(kind))
+        seen = f"seen over {result.observed}" if result.observed else ""
+        details = (*claim_lines(result), result.note, result.location, seen, f"next: {next_step(result)}")
         failure.text = _clean("\n".join(line for line in details if line))
-    elif result.claims and all(claim.skipped for claim in result.claims):
-        ET.SubElement(case, "skipped", message=_clean(result.claims[0].note))
+    elif result.status is Status.SKIPPED:
+        ET.SubElement(case, "skipped", message=_clean(result.note or result.claims[0].note))
     elif result.note:
         ET.SubElement(case, "system-out").text = _clean(result.note)
 

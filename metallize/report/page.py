@@ -95,6 +95,7 @@ def mark(verdict: str) -> Markup:
         "failed": ("\N{HEAVY MULTIPLICATION X}", "failed"),
         "broken": ("!", "not made"),
         "skipped": ("\N{EN DASH}", "skipped"),
+        "unseen": ("?", "not seen"),
     }[verdict]
     return joined(
         element("span", sign, class_=f"sign {verdict}", aria_hidden="true"),

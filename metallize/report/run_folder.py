@@ -15,6 +15,7 @@ SCREENSHOT_BYTES = 4 << 20
 _STAMPED = re.compile(r"\[ *(\d+\.\d{3})\] ?(.*)", re.DOTALL)
 
 RESCUED = ("initramfs.txt", "emergency.txt")
+DIAGNOSIS = "diagnosis.txt"
 """What was collected at a prompt where the boot had stopped (metallize.verify.rescue)."""
 
 
@@ -55,7 +56,9 @@ def read_run_folder(folder: Path) -> RunFolder:
     """Read what is there; a file that is missing, or cannot be read, is left out."""
     names = {entry.relative_to(folder).as_posix(): entry.stat().st_size for entry in _entries(folder)}
     parts = sorted(name.removesuffix("/console.txt") for name in names if name.endswith("/console.txt"))
-    texts = ((name, _text(folder / name)) for name in sorted(names) if Path(name).name in (*RESCUED, "units.txt"))
+    texts = (
+        (name, _text(folder / name)) for name in sorted(names) if Path(name).name in (*RESCUED, DIAGNOSIS, "units.txt")
+    )
     pictures = ["screenshot.png", *sorted(name for name in names if name.endswith("/screenshot.png"))]
     picture = next(
         (found for name in reversed(pictures) if (found := _bytes(folder / name, SCREENSHOT_BYTES + 1))), b""

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import PurePath
 
-from metallize.model.report import BootReport, Finding, Result, Severity, Stage
+from metallize.model.report import BootReport, Finding, Result, Severity, Stage, Status
 from metallize.report.console_view import MarkedConsole, console_part, console_parts, mark_console
+from metallize.report.next_steps import next_step
 from metallize.report.page import Markup, document, element, folded, joined, mark, seconds, section, size
 from metallize.report.run_folder import RESCUED, RunFolder
 from metallize.report.run_tables import assertion_tables, stage_table
+from metallize.report.text import counted, not_looked_at
 
 Consoles = Sequence[tuple[str, MarkedConsole]]
 """By name: that of the first boot has none."""
@@ -22,6 +24,7 @@ _FILES = {
     "argv.txt": "QEMU's arguments, one a line",
     "console.log": "the serial console's raw bytes",
     "console.txt": "the serial console, clean, with times",
+    "diagnosis.txt": "what the guest showed of its network and logins",
     "dmesg.txt": "the kernel's log",
     "emergency.txt": "collected in the emergency shell",
     "initramfs.txt": "collected at the initramfs prompt",
@@ -50,7 +53,6 @@ def run_page(report: BootReport, folder: RunFolder) -> str:
         stage_table(report),
         assertion_tables(report.results),
         _rescued(folder),
-        _diagnosis(report),
         _warnings(others, consoles),
         _console(report, consoles),
         _screenshot(report, folder),
@@ -78,12 +80,11 @@ def _place(consoles: Consoles, finding: Finding) -> str | None:
 
 
 def _head(report: BootReport) -> Markup:
-    held = sum(result.holds for result in report.results)
     accelerator = report.accelerator
     facts = [
         ("Stage reached", str(report.stage)),
         ("Power-on to verdict", seconds(report.seconds)),
-        ("Assertions", f"{held} of {len(report.results)} hold" if report.results else "none were asked"),
+        ("Checks", counted(report.results).replace(" checks hold", " hold")),
         ("Booted as", f"{report.media}, {accelerator.name.upper()}"),
         ("When", report.started.replace("T", " ").replace("+00:00", " UTC") or "-"),
     ]
@@ -101,7 +102,7 @@ def _head(report: BootReport) -> Markup:
 
 
 def _why(report: BootReport, causes: Sequence[Finding], consoles: Consoles) -> Markup:
-    failed = report.failed_results
+    failed = [result for result in report.failed_results if not not_looked_at(result, report)]
     if report.passed:
         return section("cause", "What was seen", element("p", _passed(report), class_="headline"), class_="passed")
     parts: list[str] = [_cause(finding, consoles) for finding in causes[:1]]
@@ -112,7 +113,7 @@ def _why(report: BootReport, causes: Sequence[Finding], consoles: Consoles) -> M
     if failed:
         count, every = len(failed), len(report.results)
         verb = "does" if count == 1 else "do"
-        words = f"{count} of {every} assertion{'s' if every > 1 else ''} {verb} not hold"
+        words = f"{count} of {every} check{'s' if every > 1 else ''} {verb} not hold"
         parts.append(element("p", words, class_=None if causes else "headline"))
         parts.append(element("ul", *(_short(result) for result in failed[:SHOWN_FAILURES]), class_="failures"))
         if count > SHOWN_FAILURES:
@@ -129,7 +130,7 @@ def _passed(report: BootReport) -> str:
         return f"The image was refused, as it must be: {refused.note or refused.title}"
     ready = next((item.seconds for item in report.stages if item.stage is Stage.READY), None)
     when = "" if ready is None else f" and was ready after {seconds(ready)}"
-    asked = f", and every assertion holds ({count})" if count else "; nothing more was asked of it"
+    asked = f", and every check holds ({count})"
     return f"The image booted{when}{asked}."
 
 
@@ -178,9 +179,13 @@ def _excerpt(around: Sequence[str], line: str) -> Iterable[Markup]:
 def _short(result: Result) -> Markup:
     wrong = next((claim for claim in result.claims if not claim.holds), None)
     text = f": {wrong.attribute}: expected {wrong.expected}, found {wrong.actual}" if wrong is not None else ""
+    if wrong is not None and wrong.note:
+        text += f" ({wrong.note})"
     note = element("span", result.note, class_="muted") if result.note else None
     # the space is for those who copy the text; within the note, which keeps its white space, it would be seen
-    return element("li", mark("failed"), element("strong", result.title), text, " ", note)
+    step = element("span", f"Next: {next_step(result)}", class_="muted")
+    unseen = " was not seen" if result.status is Status.UNSEEN else ""
+    return element("li", mark("failed"), element("strong", result.title), unseen, text, " ", note, " ", step)
 
 
 def _rescued(folder: RunFolder) -> Markup | None:
@@ -190,13 +195,6 @@ def _rescued(folder: RunFolder) -> Markup | None:
         if PurePath(name).name in RESCUED
     ]
     return section("rescued", "Collected where the boot stopped", *parts) if parts else None
-
-
-def _diagnosis(report: BootReport) -> Markup | None:
-    if not report.diagnosis:
-        return None
-    text = "\n".join(report.diagnosis)
-    return section("diagnosis", "Seen in the guest", element("pre", text, class_="console", tabindex="0"))
 
 
 def _warnings(findings: Sequence[Finding], consoles: Consoles) -> Markup | None:

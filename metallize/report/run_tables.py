@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from metallize.model.report import BootReport, Result, Stage, StageTime
+from metallize.model.report import BootReport, Result, Stage, StageTime, Status
 from metallize.report.page import Markup, element, folded, mark, seconds, section
+
+_VERDICTS = {Status.HELD: "passed", Status.FAILED: "failed", Status.SKIPPED: "skipped", Status.UNSEEN: "unseen"}
 
 
 def stage_table(report: BootReport) -> Markup:
@@ -54,6 +56,7 @@ def assertion_tables(results: Sequence[Result]) -> Markup | None:
     if not results:
         return None
     failed = [result for result in results if not result.holds]
+    failed.sort(key=lambda result: result.status is Status.UNSEEN)
     good = [result for result in results if result.holds]
     parts: list[Markup] = []
     if failed:
@@ -62,11 +65,11 @@ def assertion_tables(results: Sequence[Result]) -> Markup | None:
         table = _table(good)
         words = f"{len(good)} that hold{'s' if len(good) == 1 else ''}"
         parts.append(folded(words, table, open_=not failed))
-    return section("assertions", "Assertions", *parts)
+    return section("assertions", "Checks", *parts)
 
 
 def _table(results: Sequence[Result]) -> Markup:
-    heads = ("Assertion", "Expected", "Found", "Seen over", "Seconds")
+    heads = ("Check", "Expected", "Found", "Seen over", "Seconds")
     head = element("thead", element("tr", *(element("th", text, scope="col") for text in heads)))
     return element("table", head, *(_rows(result) for result in results), class_="assertions")
 
@@ -74,8 +77,7 @@ def _table(results: Sequence[Result]) -> Markup:
 def _rows(result: Result) -> Markup:
     """A group of rows: one for each claim, the assertion's own cells beside the first."""
     claims = sorted(result.claims, key=lambda claim: claim.holds)
-    skipped = bool(claims) and all(claim.skipped for claim in claims)
-    verdict = "skipped" if skipped else "passed" if result.holds else "failed"
+    verdict = _VERDICTS[result.status]
     title = element(
         "th",
         mark(verdict),

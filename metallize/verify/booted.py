@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from metallize.guest import ShellError
 from metallize.model.report import BootReport
 from metallize.qemu.vm import RunningGuest
+from metallize.verify.boot import run_boot
+from metallize.verify.checklist import AFTER_POWER_CUT, AFTER_REBOOT, Checklist
 from metallize.verify.phases import reboot
 from metallize.verify.prepared import PreparedBoot
 from metallize.verify.session import BootSession
@@ -30,7 +32,8 @@ class Booted:
 
     def reboot(self) -> None:
         """A clean reboot, until the guest is ready again. Raises GuestFailed, or ShellError where it did not reboot."""
-        after = self._bare().session(self.guest, suffix=reboot.SUFFIX)
+        bare = self._bare()
+        after = bare.session(self.guest, AFTER_REBOOT, Checklist(reboot.plan(bare.request)))
         reboot.reboot(self.session, after)
         self._goes_on(after)
 
@@ -40,9 +43,9 @@ class Booted:
         self.cuts += 1
         again = self._bare()
         guest = self.power.enter_context(again.switched_on(f"after-power-cut-{self.cuts}"))
-        after = again.session(guest, suffix=" after a power cut")
+        after = again.session(guest, AFTER_POWER_CUT)
         self.session = after
-        after.run()
+        run_boot(after)
         self._goes_on(after)
 
     def _bare(self) -> PreparedBoot:
@@ -54,5 +57,5 @@ class Booted:
         for result in after.results:
             if not result.holds:
                 claim = next((claim for claim in result.claims if not claim.holds), None)
-                found = f": expected {claim.expected}, found {claim.actual}" if claim else ""
+                found = f": expected {claim.expected}, found {claim.actual}" if claim else f": {result.note}"
                 raise ShellError(f"{result.title}{found}")

@@ -1,28 +1,53 @@
-"""The course of one verification: one boot after another of the same disk, and the report of them all."""
+"""The course of one verification: one boot after another of the same disk, their end, and the report of them all.
+
+The end is a phase of its own: what is pending is waited out, the verdict is fixed, every thread hears of it and is
+ended, and only then is evidence collected, over what is left.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from metallize.deadline import Deadline
 from metallize.errors import HostError
 from metallize.guest import GuestFailed
-from metallize.model.kind import Claim
-from metallize.model.report import BootReport, Finding, Result, Severity, StageTime, Verdict
+from metallize.model.report import BootReport, Entry, Finding, Severity, StageTime, Verdict
 from metallize.qemu.filesystems import check_filesystems
 from metallize.qemu.netboot import fetched
 from metallize.qemu.vm import RunningGuest
 from metallize.shells.answer import is_chatter
-from metallize.verify.phases import power_cut, reboot
-from metallize.verify.phases.actions import run_actions
+from metallize.verify.boot import plan_boot, run_boot
+from metallize.verify.checklist import AFTER_POWER_CUT, AFTER_REBOOT, FIRST, Checklist, Turn
+from metallize.verify.download import with_download
+from metallize.verify.evidence import answers_still, take_screenshot, write_diagnosis
+from metallize.verify.phases import console, groups, power_cut, reboot
 from metallize.verify.phases.groups import Groups
 from metallize.verify.phases.power_cut import Cut
 from metallize.verify.prepared import PreparedBoot
+from metallize.verify.request import VerifyRequest
+from metallize.verify.rescue import rescue
 from metallize.verify.session import BootSession
 
 TAIL_LINES = 20
 LOOKED_AT_LINES = 1000
 """So far back: the answer to a long script over the serial port may be all that was printed last."""
+DRAIN_SECONDS = 60.0
+"""For what may yet prove to be a failure at the end of a boot, on a host of normal speed."""
+
+
+def plan_course(request: VerifyRequest) -> tuple[Entry, ...]:
+    """The checklist of a verification: everything that will be judged, before the machine is switched on. Pure."""
+    boot = request.boot
+    entries = [*plan_boot(request, FIRST)]
+    if request.refusal is not None:
+        return (*entries, *console.plan(request, FIRST))
+    if boot.reboot:
+        entries += reboot.plan(request)
+    entries += console.plan(request, FIRST)
+    if boot.power_cut is not None:
+        entries += [*power_cut.plan(request), *console.plan(request, AFTER_POWER_CUT)]
+    return (*entries, *groups.plan(request))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,8 +56,6 @@ class Course:
 
     boot: PreparedBoot
     notes: list[str] = field(default_factory=list)
-    results: list[Result] = field(default_factory=list)
-    """Of the boots before the last."""
     stages: tuple[StageTime, ...] = ()
     """Of the first boot, once another has begun."""
     findings: list[Finding] = field(default_factory=list)
@@ -44,19 +67,22 @@ class Course:
     groups: Groups | None = None
     flaw: str = ""
     """What is wrong with the image's file, as can be seen without booting it; it explains whatever fails."""
+    checklist: Checklist = field(init=False)
+    diagnosis: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.checklist = Checklist(plan_course(self.boot.request))
 
     def first_boot(self, guest: RunningGuest) -> None:
         """Judge a guest that has just been switched on, and what the profile asks of it beyond."""
-        self.session = self.boot.session(guest)
+        self.session = self._begin(guest, FIRST)
         try:
-            self.session.run()
-            if self.session.ready_seconds is not None:
-                run_actions(self.session)
+            run_boot(self.session)
             if self.boot.request.boot.reboot and self.boot.request.refusal is None:
                 before = self._next()
-                self.session = self.boot.session(guest, suffix=reboot.SUFFIX)
+                self.session = self._begin(guest, AFTER_REBOOT)
                 reboot.reboot(before, self.session)
-            guest.watch.check()
+            self._conclude(FIRST)
         except GuestFailed as failed:
             self._failed(failed.finding)
 
@@ -74,13 +100,12 @@ class Course:
         session.collect(shell)
         try:
             cut = power_cut.prepare(options, session, shell)
+            watch.check()
         except GuestFailed as failed:
             self._failed(failed.finding)
             return None
-        if isinstance(cut, Result):
-            session.results.append(cut)
+        if cut is None:
             return None
-        session.results += console_results(self.boot.request.boot.console.require, watch.missing)
         self._next()
         self.findings += watch.findings
         self.seconds += watch.seconds
@@ -90,26 +115,24 @@ class Course:
     def look_at_disk(self, cut: Cut) -> None:
         """The filesystems as the cut left them, while the machine is off."""
         self.last().close()
-        if cut.records is not None:
-            checked = check_filesystems(self.boot.plan, self.boot.folder)
-            self.results += power_cut.judge_filesystems(checked)
+        checked = check_filesystems(self.boot.plan, self.boot.folder) if cut.records is not None else ()
+        entry = power_cut.filesystems_entry(self.checklist)
+        self.checklist.settle(power_cut.judge_filesystems(entry, cut, checked))
 
     def boot_after(self, cut: Cut, guest: RunningGuest) -> None:
         """The same disk with its power back."""
-        self.session = session = self.boot.session(guest, suffix=power_cut.SUFFIX)
+        self.session = session = self._begin(guest, AFTER_POWER_CUT)
         try:
-            session.run()
-            shell = session.best_shell()
-            if shell is not None:
-                session.results += power_cut.judge_survivor(cut, session, shell)
-            guest.watch.check()
+            run_boot(session)
+            power_cut.judge_survivor(cut, session)
+            self._conclude(AFTER_POWER_CUT)
         except GuestFailed as failed:
             self._failed(failed.finding)
 
     def run_groups(self) -> bool:
         """The groups of the profile, on the guest that is ready; whether some are left for `run_groups_cold`."""
-        groups = self.boot.request.groups
-        if not groups or self.boot.request.refusal is not None:
+        wanted = self.boot.request.groups
+        if not wanted or self.boot.request.refusal is not None:
             return False
         session = self.last()
         shell = session.best_shell()
@@ -117,7 +140,7 @@ class Course:
             self.notes.append("the groups were not run: the boot before them did not pass")
             return False
         session.collect(shell)
-        self.groups = Groups(session=session, left=groups, results=self.results, notes=self.notes)
+        self.groups = Groups(session=session, left=wanted, notes=self.notes)
         try:
             self.groups.from_snapshot(shell)
         except GuestFailed as failed:
@@ -131,49 +154,54 @@ class Course:
             self.groups.from_cold(self.boot)
 
     def report(self) -> BootReport:
-        """The verdict over everything, while the guest still runs."""
+        """The verdict over everything; from now on nothing changes it, and no thread of this verification goes on."""
         session = self.last()
         guest, watch = session.guest, session.guest.watch
         request = self.boot.request
         seconds = self.seconds + watch.seconds
         findings = (*self.findings, *watch.findings)
-        results = [*self.results, *session.results]
-        if self.failure is None:
-            suffix = power_cut.SUFFIX if self.seconds else ""
-            results += console_results(request.boot.console.require, watch.missing, suffix=suffix)
-        faults = [finding for finding in findings if finding.severity is Severity.FAULT]
-        holds = self.failure is None and not faults and all(result.holds for result in results)
-        if session.ready_seconds is None and self.failure is None:
-            holds = False
+        passed = self.failure is None and self.checklist.passed and not _faults(findings)
+        results = self.checklist.results(self._why_unseen())
+        left = session.end()
+        self.notes += [f"a thread of ours did not end: {name}" for name in left]
+        watch.ending()
         return BootReport(
             machine=request.machine_entry,
             image=request.image,
             media=guest.plan.media,
-            verdict=Verdict.PASSED if holds else Verdict.FAILED,
+            verdict=Verdict.PASSED if passed else Verdict.FAILED,
             stage=watch.stage,
             seconds=round(seconds, 3),
             accelerator=self.boot.accelerator,
             stages=self.stages if self.stages and self.failure is None else watch.stages,
-            results=tuple(results),
+            results=results,
             failure=self.failure,
             findings=findings,
             console_tail=_telling(guest.console.tail(LOOKED_AT_LINES)),
             run_folder=self.boot.folder,
             ssh_port=guest.forwards.get(22),
             notes=tuple(dict.fromkeys([*self.notes, *session.notes, *fetched(guest.plan.web)])),
-            diagnosis=tuple(session.diagnosis),
             sha256=request.sha256,
             started=self.started.isoformat(timespec="seconds"),
             qemu=guest.monitor.version,
         )
 
-    def _passes(self) -> bool:
-        """Whether nothing has gone wrong so far."""
-        session = self.last()
-        findings = (*self.findings, *session.guest.watch.findings)
-        faults = any(finding.severity is Severity.FAULT for finding in findings)
-        seen = (*self.results, *session.results)
-        return self.failure is None and not faults and all(result.holds for result in seen)
+    def with_evidence(self, report: BootReport) -> BootReport:
+        """Collect what the guest can still tell: the verdict stands, whatever happens from now on."""
+        session, failure = self.last(), report.failure
+        guest = session.guest
+        write_diagnosis([*self.diagnosis, *session.ways.diagnosis], guest.folder)
+        if not guest.console.alive:
+            return report  # it is switched off already
+        take_screenshot(guest)
+        shell = session.best_shell() if failure is None or answers_still(report.stage, failure) else None
+        if shell is not None and (not report.passed or not session.collected):
+            session.collect(shell)
+        login = session.request.boot.login
+        note = rescue(guest.console, guest.watch, guest.folder, failure, login=login, slowness=session.slowness)
+        if failure is not None:
+            report = replace(report, failure=with_download(failure, guest.folder))
+        return report if note is None else replace(report, notes=(*report.notes, note))
 
     def last(self) -> BootSession:
         """The boot that goes on, or that was the last."""
@@ -181,42 +209,45 @@ class Course:
             raise AssertionError("nothing was booted yet")
         return self.session
 
+    def _begin(self, guest: RunningGuest, turn: Turn) -> BootSession:
+        return self.boot.session(guest, turn, self.checklist)
+
+    def _conclude(self, turn: Turn) -> None:
+        """The end of the boots of one machine: what is pending is waited out. Raises GuestFailed."""
+        session = self.last()
+        watch = session.guest.watch
+        limit = Deadline.after(DRAIN_SECONDS * watch.slowness, "what may yet prove to be a failure")
+        console.settle(session, turn, limit)
+
+    def _passes(self) -> bool:
+        """Whether nothing has gone wrong so far."""
+        findings = (*self.findings, *self.last().guest.watch.findings)
+        return self.failure is None and not _faults(findings) and self.checklist.holds_so_far
+
     def _next(self) -> BootSession:
         """The boot that is over: what it showed is kept, and another may begin."""
         before = self.last()
         self.stages = self.stages or before.guest.watch.stages
-        self.results += before.results
         self.notes += before.notes
+        self.diagnosis += before.ways.diagnosis
         return before
 
     def _failed(self, finding: Finding) -> None:
         if finding.rule == "host-disk-full":
             raise HostError(finding.cause, hint=f"make room where {self.boot.folder} is")
-        parts = (self.last().suffix.strip(), self.flaw, finding.cause)
+        parts = (self.last().turn.suffix.strip(), self.flaw, finding.cause)
         self.failure = replace(finding, cause=": ".join(part for part in parts if part))
+
+    def _why_unseen(self) -> str:
+        if self.failure is not None:
+            return f"nobody came to look at it: the boot had failed ({self.failure.cause})"
+        return "nobody came to look at it: see what failed before it"
+
+
+def _faults(findings: tuple[Finding, ...]) -> bool:
+    return any(finding.severity is Severity.FAULT for finding in findings)
 
 
 def _telling(lines: tuple[str, ...]) -> tuple[str, ...]:
     """The last lines that the guest printed by itself; pure."""
     return tuple(line for line in lines if not is_chatter(line))[-TAIL_LINES:]
-
-
-def console_results(required: tuple[str, ...], missing: tuple[str, ...], *, suffix: str = "") -> list[Result]:
-    """console.require against what no line has shown."""
-    return [
-        Result(
-            title=f"console shows /{pattern}/{suffix}",
-            kind="console",
-            holds=pattern not in missing,
-            claims=(
-                Claim(
-                    attribute="line",
-                    expected=f"/{pattern}/",
-                    actual="no such line" if pattern in missing else "seen",
-                    holds=pattern not in missing,
-                ),
-            ),
-            observed="console",
-        )
-        for pattern in required
-    ]

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from metallize.deadline import Deadline
 from metallize.errors import HostError
 from metallize.guest import GuestFailed, Shell, ShellError
-from metallize.model.report import BootReport, Finding, Stage
+from metallize.model.report import Finding, Stage
 from metallize.qemu.vm import RunningGuest
 from metallize.verify.batch import make_batch, read_batch
-from metallize.verify.download import with_download
-from metallize.verify.rescue import rescue
 
-if TYPE_CHECKING:
-    from metallize.verify.session import BootSession
-
+DIAGNOSIS = "diagnosis.txt"
 EVIDENCE_SECONDS = 10.0
 """For the guest's logs, on a host of normal speed."""
 ENDED = frozenset(
@@ -80,25 +74,7 @@ def collect(shell: Shell, folder: Path, *, password: str | None, slowness: float
             (folder / name).write_text(observation.stdout, encoding="utf-8")
 
 
-def with_evidence(report: BootReport, session: BootSession) -> BootReport:
-    """Collect what the guest can still tell: the verdict stands, whatever happens from now on."""
-    guest, failure = session.guest, report.failure
-    if not guest.console.alive:
-        return report  # it is switched off already
-    take_screenshot(guest)
-    if failure is not None:
-        guest.watch.ending()  # it has failed: what it does now is no further failure, and ends no wait
-    shell = session.best_shell() if failure is None or _answers_still(report.stage, failure) else None
-    if shell is not None and (not report.passed or not session.collected):
-        session.collect(shell)
-    login = session.request.boot.login
-    note = rescue(guest.console, guest.watch, guest.folder, failure, login=login, slowness=session.slowness)
-    if failure is not None:
-        report = replace(report, failure=with_download(failure, guest.folder))
-    return report if note is None else replace(report, notes=(*report.notes, note))
-
-
-def _answers_still(stage: Stage, failure: Finding) -> bool:
+def answers_still(stage: Stage, failure: Finding) -> bool:
     """Whether a shell that was logged in may answer after this failure."""
     return stage.rank >= Stage.LOGIN.rank and failure.rule not in ENDED
 
@@ -109,3 +85,10 @@ def take_screenshot(guest: RunningGuest) -> None:
         path = (guest.folder / "screenshot.png").absolute()
         with contextlib.suppress(HostError):  # QEMU may be gone
             guest.monitor.execute("screendump", filename=str(path), format="png")
+
+
+def write_diagnosis(lines: Sequence[str], folder: Path) -> None:
+    """All that a guest showed of its network and its logins: what of it is the cause is in the report."""
+    if lines:
+        with contextlib.suppress(OSError):
+            (folder / DIAGNOSIS).write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from metallize.model.kind import Claim, Observation
-from metallize.model.report import Result
+from metallize.model.report import Entry, Result
 
 PROBE = r"""
 echo "kept $(stat -f -c %T /var/tmp 2>/dev/null)"
 [ -r /etc/machine-id ] && echo "machine-id $(cat /etc/machine-id)"
 for f in /etc/ssh/ssh_host_*_key.pub; do [ -r "$f" ] && echo "key ${f##*/} $(cut -d ' ' -f 2 "$f")"; done
-[ -d /run/systemd/system ] || exit 0
+[ -d /run/systemd/system ] || { echo end; exit 0; }
 cd /
 units=$(grep -lsE '^ConditionFirstBoot=(yes|true|1)' etc/systemd/system/*.service usr/lib/systemd/system/*.service)
 for u in $units; do
@@ -22,7 +22,7 @@ for u in $units; do
     *ConditionResult=yes*) echo "first-boot ${u##*/}" ;;
   esac
 done
-exit 0
+echo end
 """
 """What stays, and which units ran because systemd took this for the first boot (systemd.unit(5))."""
 _TRANSIENT = frozenset({"overlayfs", "overlay", "tmpfs", "ramfs", "squashfs", "rootfs", "aufs"})
@@ -46,9 +46,9 @@ class Identity:
 
 def read_identity(observation: Observation | None) -> Identity | None:
     """What the probe printed as a value; None where it did not answer."""
-    if observation is None or observation.status != 0:
+    if observation is None or observation.status != 0 or observation.stdout.split()[-1:] != ["end"]:
         return None
-    lines = [line.split() for line in observation.stdout.splitlines()]
+    lines = [line.split() for line in observation.stdout.splitlines() if line.strip()]
     return Identity(
         filesystem=next((words[1] for words in lines if words[0] == "kept" and len(words) > 1), ""),
         machine_id=next((words[1] for words in lines if words[0] == "machine-id" and len(words) > 1), ""),
@@ -57,24 +57,21 @@ def read_identity(observation: Observation | None) -> Identity | None:
     )
 
 
-def judge_identity(before: Identity | None, after: Identity | None, *, observed: str, suffix: str) -> Result:
+def judge_identity(entry: Entry, before: Identity | None, after: Identity | None, *, observed: str) -> Result:
     """The later boot against the earlier one of the same disk; pure."""
-    if before is None or after is None:
-        claims: tuple[Claim, ...] = (
-            Claim(attribute="observed", expected="an answer", actual="the guest gave none", holds=False),
+    if before is None or after is None or not before.filesystem:
+        when = "before" if before is None or not before.filesystem else "after"
+        return entry.unseen(
+            f"asked the boot {when} it for machine-id and host keys: no whole answer", observed=observed
         )
-    else:
-        again = ", ".join(after.first_boot_units)
-        claims = (
-            _same("machine-id", before.machine_id, after.machine_id),
-            *(_same(name, key, after.keys.get(name, "none")) for name, key in sorted(before.keys.items())),
-            Claim(attribute="first-boot units", expected="none", actual=again or "none", holds=not again),
-        )
-    return Result(
-        title=f"the same machine{suffix}",
-        kind="identity",
-        holds=all(claim.holds for claim in claims),
-        claims=claims,
+    if not before.persistent:
+        kept = Claim(attribute="kept", expected="nothing", actual=f"nothing ({before.filesystem})", holds=True)
+        return entry.judged(kept, observed=observed, note="a live system keeps nothing from one boot to the next")
+    again = ", ".join(after.first_boot_units)
+    return entry.judged(
+        _same("machine-id", before.machine_id, after.machine_id),
+        *(_same(name, key, after.keys.get(name, "none")) for name, key in sorted(before.keys.items())),
+        Claim(attribute="first-boot units", expected="none", actual=again or "none", holds=not again),
         observed=observed,
     )
 

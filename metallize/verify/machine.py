@@ -24,7 +24,6 @@ from metallize.qemu.plan import cpus_of
 from metallize.report.files import write_report
 from metallize.verify.booted import Booted
 from metallize.verify.course import Course
-from metallize.verify.evidence import with_evidence
 from metallize.verify.phases import power_cut
 from metallize.verify.prepared import prepared_boot
 from metallize.verify.request import VerifyRequest
@@ -159,7 +158,7 @@ def _boot(
             if report.failure is not None and not report.passed:
                 cause = f"{name} failed in stage {report.stage}: {report.failure.cause}"
                 events.emit(Note(text=cause, level=Level.WARNING))
-            report = with_evidence(report, course.last())
+            report = course.with_evidence(report)
             write_report(report, boot.folder)
             handle.detail = f"{report.verdict} after {report.seconds:.1f} s"
             if not report.passed:

@@ -11,9 +11,9 @@ from metallize.deadline import Deadline
 from metallize.guest import Shell, ShellError, Watch
 from metallize.model.assertion import Assertion
 from metallize.model.kind import Observation
-from metallize.model.report import Result
+from metallize.model.report import Entry, Result
 from metallize.verify.batch import Batch, BatchResult, SharedProbe, make_batch, read_batch
-from metallize.verify.judge import is_skipped, judge_assertion
+from metallize.verify.judge import judge_assertion
 from metallize.verify.patience import GuestSpan
 from metallize.verify.request import VerifyRequest
 
@@ -30,8 +30,6 @@ class Observer:
     watch: Watch
     deadline: Deadline
     """When the guest must be ready; a round trip may take its own time beyond."""
-    suffix: str = ""
-    """What titles of results end in: which boot it was."""
     notes: list[str] = field(default_factory=list)
 
     def run(
@@ -87,17 +85,17 @@ class Observer:
     def probes(self, assertions: Sequence[Assertion]) -> list[str]:
         """The snippets of those that are not skipped, in their order."""
         kinds = self.request.kinds
-        return [kinds[item.kind].probe(item.resource, item.options) for item in assertions if not is_skipped(item)]
+        return [kinds[item.kind].probe(item.resource, item.options) for item in assertions if not item.skip]
 
     def aside(self, assertions: Sequence[Assertion], first: int = 0) -> list[int]:
         """Which of `probes` may run beside others; their own begin with the number `first`."""
-        asked = (item for item in assertions if not is_skipped(item))
+        asked = (item for item in assertions if not item.skip)
         return [number for number, item in enumerate(asked, first) if self.request.kinds[item.kind].aside]
 
     def shared(self, assertions: Sequence[Assertion], first: int = 0) -> list[SharedProbe]:
         """Probes that look at several of them at once; their own begin with the number `first`."""
         by_kind: dict[str, list[tuple[int, Assertion]]] = {}
-        asked = (item for item in assertions if not is_skipped(item))
+        asked = (item for item in assertions if not item.skip)
         for number, item in enumerate(asked, first):
             by_kind.setdefault(item.kind, []).append((number, item))
         made = []
@@ -109,14 +107,18 @@ class Observer:
                 made.append(SharedProbe(script=survey.script, numbers=numbers, rootless=survey.rootless))
         return made
 
-    def assertions(self, shell: Shell, assertions: Sequence[Assertion]) -> list[Result]:
+    def assertions(self, shell: Shell, entries: Sequence[Entry], assertions: Sequence[Assertion]) -> list[Result]:
         """Observe and judge them in one round trip; those that do not hold are looked at again. Raises GuestFailed."""
         probes, shared, aside = self.probes(assertions), self.shared(assertions), self.aside(assertions)
         answer = self.run(shell, probes, shared=shared, beside=aside)
-        return self.judged(shell, assertions, answer.observations)
+        return self.judged(shell, entries, assertions, answer.observations)
 
     def judged(
-        self, shell: Shell, assertions: Sequence[Assertion], observations: Sequence[Observation | None]
+        self,
+        shell: Shell,
+        entries: Sequence[Entry],
+        assertions: Sequence[Assertion],
+        observations: Sequence[Observation | None],
     ) -> list[Result]:
         """Results from the observations of `probes`; those that do not hold are looked at again for a short time.
 
@@ -124,7 +126,10 @@ class Observer:
         declare some: on a host of normal speed, and of a guest that only waits on any host. Raises GuestFailed.
         """
         remaining = iter(observations)
-        judged = [self._judge(shell, item, None if is_skipped(item) else next(remaining)) for item in assertions]
+        judged = [
+            self._judge(shell, entry, item, None if item.skip else next(remaining))
+            for entry, item in zip(entries, assertions, strict=True)
+        ]
         failing = (item.retry for item, result in zip(assertions, judged, strict=True) if not result.holds)
         span = max((retry.count * retry.delay.total_seconds() for retry in failing), default=0)
         patience = GuestSpan(self.watch, max(RETRY_SECONDS, span), "assertions that do not hold yet")
@@ -141,7 +146,7 @@ class Observer:
             items = [assertions[number] for number in again]
             answer = self.run(shell, self.probes(items))
             for number, item, observation in zip(again, items, answer.observations, strict=True):
-                result = self._judge(shell, item, observation)
+                result = self._judge(shell, entries[number], item, observation)
                 if result.holds:
                     note = f"held only {time.monotonic() - begun:.0f} s after the system had settled"
                     result = replace(result, note=note)
@@ -149,6 +154,5 @@ class Observer:
             took = time.monotonic() - looked
         return judged
 
-    def _judge(self, shell: Shell, item: Assertion, observation: Observation | None) -> Result:
-        kind = self.request.kinds[item.kind]
-        return judge_assertion(item, kind, observation, observed=shell.name, suffix=self.suffix)
+    def _judge(self, shell: Shell, entry: Entry, item: Assertion, observation: Observation | None) -> Result:
+        return judge_assertion(entry, item, self.request.kinds[item.kind], observation, observed=shell.name)

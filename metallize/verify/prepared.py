@@ -2,7 +2,7 @@
 
 with prepared_boot(request, accelerator) as boot, boot.switched_on() as guest:
     session = boot.session(guest)
-    session.run()                   # everything that the profile asks, into session.results
+    run_boot(session)               # everything that the profile asks, settled in session.checklist
     shell = session.best_shell()    # logged in, for whoever wants more
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 from metallize.console.rules import Scanner
@@ -24,6 +25,8 @@ from metallize.qemu.argv import GuestPlan
 from metallize.qemu.plan import make_plan
 from metallize.qemu.vm import RunningGuest, make_run_folder, prepared_files, running_guest
 from metallize.shells.ssh import EPHEMERAL, SshAccess, key_credentials, public_key, ssh_access
+from metallize.verify.boot import plan_boot
+from metallize.verify.checklist import FIRST, Checklist, Turn
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
 
@@ -74,7 +77,13 @@ class PreparedBoot:
     def bare(self) -> PreparedBoot:
         """The same boot with nothing asked of it but that it comes up."""
         boot = self.request.boot.model_copy(
-            update={"reach": {}, "time": TimeBudgets(), "console": self._allowed(), "actions": ()}
+            update={
+                "reach": {},
+                "time": TimeBudgets(),
+                "console": self._allowed(),
+                "actions": (),
+                "settle": timedelta(),
+            }
         )
         return replace(self, request=replace(self.request, boot=boot, assertions=(), groups=()))
 
@@ -88,15 +97,15 @@ class PreparedBoot:
         with prepared_files(plan, self.folder) as ready:
             yield replace(self, plan=ready)
 
-    def session(self, guest: RunningGuest, *, suffix: str = "", from_position: int = 0) -> BootSession:
-        """A session that has its whole time from now on."""
+    def session(self, guest: RunningGuest, turn: Turn = FIRST, checklist: Checklist | None = None) -> BootSession:
+        """A session that has its whole time from now on; with no checklist, one of this boot alone."""
         return BootSession(
             request=self.request,
             guest=guest,
-            deadline=Deadline.after(self.limit_seconds, f"the guest to be ready{suffix}"),
-            ssh_access=self.access,
-            suffix=suffix,
-            from_position=from_position,
+            deadline=Deadline.after(self.limit_seconds, f"the guest to be ready{turn.suffix}"),
+            access=self.access,
+            turn=turn,
+            checklist=Checklist(plan_boot(self.request, turn)) if checklist is None else checklist,
         )
 
 

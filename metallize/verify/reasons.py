@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from metallize.guest import Shell
 from metallize.model.boot import Login, parse_reach_target
 from metallize.model.report import Result
 from metallize.verify.diagnose import PROBES, SOCKETS_PROBE, explain_reach, explain_ssh
 from metallize.verify.explain_login import explain_no_prompt, explain_refusal, login_probes
+from metallize.verify.judge import because
 from metallize.verify.observer import Observer
 
 SHOWN_LINES = 40
@@ -51,8 +51,3 @@ def with_reach_reasons(
         because(result, explain_reach(sockets, parse_reach_target(target).port))
         for result, target in zip(results, targets, strict=True)
     ]
-
-
-def because(result: Result, reason: str) -> Result:
-    """The result with its reason before its own note; one that holds needs none."""
-    return replace(result, note=f"{reason}\n{result.note}".strip()) if reason and not result.holds else result

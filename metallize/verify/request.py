@@ -40,6 +40,16 @@ class VerifyRequest:
     """Where the image will be once it has passed, for those who look at the run later."""
 
     @property
+    def has_ways_in(self) -> bool:
+        """Whether anybody logs in."""
+        return self.boot.login is not None or self.boot.ssh is not None
+
+    @property
+    def observed(self) -> tuple[Assertion, ...]:
+        """The assertions that are looked at when the guest is ready, and not after an action."""
+        return tuple(each for each in self.assertions if each.action is None)
+
+    @property
     def refusal(self) -> Outcome | None:
         """How firmware or loader must refuse the image; None where it must boot."""
         expected = self.overrides.expect or self.boot.expect

@@ -15,6 +15,7 @@ class Task(Generic[T]):
     """Runs a function in a thread; `value` raises what the function raised."""
 
     def __init__(self, name: str, work: Callable[[], T], watch: BootWatch) -> None:
+        self.name = name
         self._work = work
         self._watch = watch
         self._value: T | None = None

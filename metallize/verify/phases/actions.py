@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
 
 from metallize.deadline import Deadline
 from metallize.guest import Shell, ShellError
 from metallize.model.assertion import Assertion
-from metallize.model.boot import Action, LinkState
+from metallize.model.boot import LinkState
+from metallize.model.kind import Claim
 from metallize.model.nic import nic_names
-from metallize.model.report import Result
-from metallize.shells.ssh import connect
-from metallize.verify.judge import judge_assertion, login_result
+from metallize.model.report import Entry, Result
+from metallize.shells.ssh import SshAccess, connect
+from metallize.verify.checklist import Turn
+from metallize.verify.phases import assertions
+from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
 
 LOGIN_SECONDS = 30.0
 """For a new login over SSH after an action, on a host of normal speed."""
 
 
-def run_actions(session: BootSession) -> None:
-    """Do them one after the other, with their results in the session's; every cable is in again afterwards.
+def plan(request: VerifyRequest, turn: Turn) -> tuple[Entry, ...]:
+    """Of each action in the first boot: a new login where SSH is declared, and what must hold then."""
+    if not turn.is_first:
+        return ()
+    entries: list[Entry] = []
+    for number, action in enumerate(request.boot.actions):
+        suffix = f" after: {action.title}"
+        entries.append(turn.entry(f"action/{number + 1}/done", f"done: {action.title}", "action"))
+        if request.boot.ssh is not None:
+            entries.append(turn.entry(_login(number), f"ssh login as {request.boot.ssh.user}{suffix}", "ssh"))
+        entries += assertions.plan(turn, _asked(request, number), place=_place(number), suffix=suffix)
+    return tuple(entries)
 
-    Raises GuestFailed.
-    """
+
+def run(session: BootSession) -> None:
+    """Do them one after the other; every cable is in again afterwards. Raises GuestFailed."""
     request, monitor = session.request, session.guest.monitor
     actions = request.boot.actions
-    if not actions:
+    if not actions or not session.turn.is_first or session.ready_seconds is None:
         return
     shell = session.best_shell()
     if shell is not None:  # its connection may not live on
@@ -35,37 +48,35 @@ def run_actions(session: BootSession) -> None:
         for number, action in enumerate(actions):
             for name, state in action.link.items():
                 monitor.execute("set_link", name=name, up=state is LinkState.UP)
-            wanted = [each for each in request.assertions if each.action == number]
-            session.results += _after(session, action, wanted)
+            links = ", ".join(f"{name} {state}" for name, state in action.link.items())
+            done = Claim(attribute="links", expected=links, actual=links, holds=True)
+            session.checklist.settle(session.entry(f"action/{number + 1}/done").judged(done, observed="qmp"))
+            _after(session, number)
     finally:
         for name in nic_names(request.overrides.nics or request.boot.nics or ()):
             monitor.execute("set_link", name=name, up=True)
 
 
-def _after(session: BootSession, action: Action, assertions: list[Assertion]) -> list[Result]:
-    suffix = f" after: {action.title}{session.suffix}"
-    results: list[Result] = []
+def _after(session: BootSession, number: int) -> None:
+    """A new login where SSH is declared, and the action's own assertions."""
+    asked, entries = _asked(session.request, number), session.entries(_place(number))
     with ExitStack() as stack:
         shell = session.best_shell()
-        if session.ssh_access is not None:
-            shell, result = _new_login(session, suffix)
-            results.append(result)
+        if session.access is not None:
+            shell, result = _new_login(session, session.access, session.entry(_login(number)))
+            session.checklist.settle(result)
             if shell is not None:
                 stack.callback(shell.close)
         if shell is None:
             kinds = session.request.kinds
-            return results + [
-                judge_assertion(each, kinds[each.kind], None, observed="", suffix=suffix) for each in assertions
-            ]
-        observer = replace(session.observer, suffix=suffix)
-        return results + observer.assertions(shell, assertions)
+            session.checklist.settle(*assertions.unobserved(entries, asked, kinds, "nobody could log in after it"))
+        else:
+            session.checklist.settle(*session.observer.assertions(shell, entries, asked))
 
 
-def _new_login(session: BootSession, suffix: str) -> tuple[Shell | None, Result]:
+def _new_login(session: BootSession, access: SshAccess, entry: Entry) -> tuple[Shell | None, Result]:
     """A login of its own: a connection from before may only seem to be alive."""
-    watch, access = session.guest.watch, session.ssh_access
-    if access is None:
-        raise AssertionError("there is no SSH to log in over")
+    watch = session.guest.watch
     begun = watch.seconds
     limit = Deadline.after(LOGIN_SECONDS * watch.slowness, "a login over SSH")
     try:
@@ -74,8 +85,17 @@ def _new_login(session: BootSession, suffix: str) -> tuple[Shell | None, Result]
         shell, actual, note = None, "no login", str(exc)
     else:
         actual, note = "accepted", ""
-    title = f"ssh login as {access.user}{suffix}"
-    seconds = watch.seconds - begun
-    return shell, login_result(
-        title, "ssh", expected="accepted", actual=actual, holds=shell is not None, seconds=seconds, note=note
-    )
+    claim = Claim(attribute="login", expected="accepted", actual=actual, holds=shell is not None)
+    return shell, entry.judged(claim, observed="ssh", seconds=watch.seconds - begun, note=note)
+
+
+def _login(number: int) -> str:
+    return f"action/{number + 1}/login"
+
+
+def _place(number: int) -> str:
+    return f"action/{number + 1}/assert"
+
+
+def _asked(request: VerifyRequest, number: int) -> tuple[Assertion, ...]:
+    return tuple(each for each in request.assertions if each.action == number)

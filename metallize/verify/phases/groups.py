@@ -13,23 +13,46 @@ from metallize.deadline import Deadline
 from metallize.guest import GuestFailed, Shell
 from metallize.model.assertion import Group
 from metallize.model.kind import Claim, Observation
-from metallize.model.report import Result
+from metallize.model.report import Entry, Result, Severity
+from metallize.verify.boot import run_boot
+from metallize.verify.checklist import Checklist, Turn
 from metallize.verify.observer import Observer
-from metallize.verify.phases import snapshots
+from metallize.verify.phases import assertions, snapshots
 from metallize.verify.prepared import PreparedBoot
+from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
 
 GROUP_SECONDS = 120.0
 """For the second looks of one group's assertions, on a host of normal speed."""
+DRAIN_SECONDS = 60.0
+"""For what may yet prove to be a failure when a group has ended, on a host of normal speed."""
+
+
+def turn_of(group: Group) -> Turn:
+    """What a group's entries are called by."""
+    return Turn(name=f"group/{group.name}", suffix=f" in group {group.name}")
+
+
+def plan(request: VerifyRequest) -> tuple[Entry, ...]:
+    """Of each group: every command that it runs, what it asserts, and that the guest goes on."""
+    entries: list[Entry] = []
+    for group in request.groups:
+        turn, place = turn_of(group), str(group.location)
+        entries += [
+            turn.entry(f"run/{number}", f"run {command}", "group", location=place)
+            for number, command in enumerate(group.run, start=1)
+        ]
+        entries += assertions.plan(turn, group.assertions)
+        entries.append(turn.entry("guest", "the guest goes on", "group", location=place))
+    return tuple(entries)
 
 
 @dataclass(slots=True, kw_only=True)
 class Groups:
-    """The groups of one verification; `results` and `notes` grow, and `left` are those that need a cold boot."""
+    """The groups of one verification; `notes` grow, and `left` are those that need a cold boot."""
 
     session: BootSession
     left: Sequence[Group]
-    results: list[Result] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def from_snapshot(self, shell: Shell) -> None:
@@ -38,7 +61,7 @@ class Groups:
         try:
             snapshot = snapshots.save(self.session, shell)
             for group in groups:
-                self.results += run_group(self.session, group, shell)
+                run_group(self.session, self.session.checklist, group, shell)
                 taken += 1
                 self.left = groups[taken:]
                 shell = snapshot.put_back(shell)
@@ -52,59 +75,66 @@ class Groups:
     def from_cold(self, boot: PreparedBoot) -> None:
         """A boot of a fresh disk for each group that is left, while the first machine is off."""
         for group in self.left:
+            checklist = self.session.checklist
+            goes_on = checklist[f"{turn_of(group).name}/guest"]
             with boot.with_fresh_disk() as fresh, fresh.switched_on(f"group-{group.name}") as guest:
-                session = fresh.bare().session(guest, suffix=f" before group {group.name}")
+                before = Turn(name="cold", suffix=f" before group {group.name}")
+                session = fresh.bare().session(guest, before)
                 try:
-                    session.run()
+                    run_boot(session)
                 except GuestFailed as failed:
-                    self.results.append(_failed(group, failed))
+                    checklist.settle(_failed(goes_on, failed))
                     continue
+                wrong = next((each for each in session.results if not each.holds), None)
                 shell = session.best_shell()
-                if shell is None:
-                    self.results.append(_result(group, "a shell", "a shell", "none", holds=False))
+                if shell is None or wrong is not None:
+                    why = f"{wrong.title}: {wrong.status}" if wrong is not None else "no shell is logged in"
+                    checklist.settle(goes_on.unseen(f"the cold boot before it did not pass: {why}"))
                     continue
-                self.results += run_group(session, group, shell)
+                run_group(session, checklist, group, shell)
                 session.close()
         self.left = ()
 
 
-def run_group(session: BootSession, group: Group, shell: Shell) -> list[Result]:
-    """Run a group's commands, then look at what it asserts; a guest that fails fails the group."""
-    watch = session.guest.watch
+def run_group(session: BootSession, checklist: Checklist, group: Group, shell: Shell) -> None:
+    """Run a group's commands, then look at what it asserts; a guest that fails, or shows a fault, fails the group."""
+    watch, turn = session.guest.watch, turn_of(group)
+    known = len(watch.findings)
     observer = Observer(
         request=session.request,
         watch=watch,
         deadline=Deadline.after(GROUP_SECONDS * watch.slowness, f"group {group.name}"),
-        suffix=f" in group {group.name}",
         notes=session.notes,
     )
+    goes_on = checklist[f"{turn.name}/guest"]
+    asked = [each for each in checklist.entries if each.id.startswith(f"{turn.name}/assert/")]
     try:
-        results = []
-        for command, seen in zip(group.run, observer.run(shell, group.run).observations, strict=True):
-            results.append(judge_command(group, command, seen, observed=shell.name))
+        seen = observer.run(shell, group.run).observations
+        for number, (command, observation) in enumerate(zip(group.run, seen, strict=True), start=1):
+            entry = checklist[f"{turn.name}/run/{number}"]
+            checklist.settle(judge_command(entry, command, observation, observed=shell.name))
         if group.assertions:
-            results += observer.assertions(shell, group.assertions)
-        watch.check()
+            checklist.settle(*observer.assertions(shell, asked, group.assertions))
+        pending = watch.drain(Deadline.after(DRAIN_SECONDS * watch.slowness, "what may yet be a failure"))
     except GuestFailed as failed:
-        return [_failed(group, failed)]
-    return results
+        checklist.settle(_failed(goes_on, failed))
+        return
+    faults = [each for each in watch.findings[known:] if each.severity is Severity.FAULT]
+    if pending:
+        checklist.settle(goes_on.unseen(f"waited for what may yet be a failure: {'; '.join(pending)}"))
+        return
+    claims = [_claim("no failure", f"{each.rule}: {each.cause}", holds=False) for each in faults]
+    checklist.settle(goes_on.judged(*(claims or [_claim("no failure", "none", holds=True)]), observed="console"))
 
 
-def judge_command(group: Group, command: str, seen: Observation | None, *, observed: str) -> Result:
+def judge_command(entry: Entry, command: str, seen: Observation | None, *, observed: str) -> Result:
     """A command of a group must end with status 0; pure."""
-    actual = str(seen.status) if seen is not None else "no answer"
-    result = _result(group, f"run {command}", "0", actual, holds=seen is not None and seen.status == 0)
-    said = "\n".join((seen.stderr or seen.stdout).strip().splitlines()[-5:]) if seen is not None else ""
-    return Result(
-        title=result.title,
-        kind=result.kind,
-        holds=result.holds,
-        claims=result.claims,
-        observed=observed,
-        seconds=seen.seconds if seen is not None else 0.0,
-        location=result.location,
-        note="" if result.holds else said,
-    )
+    if seen is None:
+        return entry.unseen(f"ran `{command}`: no answer", observed=observed)
+    holds = seen.status == 0
+    said = "\n".join((seen.stderr or seen.stdout).strip().splitlines()[-5:])
+    claim = Claim(attribute="exit-status", expected="0", actual=str(seen.status), holds=holds)
+    return entry.judged(claim, observed=observed, seconds=seen.seconds, note="" if holds else said)
 
 
 def saved_note(snapshot: snapshots.Snapshot, cold_seconds: float) -> str:
@@ -119,22 +149,11 @@ def saved_note(snapshot: snapshots.Snapshot, cold_seconds: float) -> str:
     )
 
 
-def _failed(group: Group, failed: GuestFailed) -> Result:
+def _failed(entry: Entry, failed: GuestFailed) -> Result:
     finding = failed.finding
-    seen = f"{finding.rule}: {finding.cause}"
-    return _result(group, "the guest goes on", "no failure", seen, holds=False, note="\n".join(finding.context[-5:]))
+    claim = _claim("no failure", f"{finding.rule}: {finding.cause}", holds=False)
+    return entry.judged(claim, observed="console", note="\n".join(finding.context[-5:]))
 
 
-def _result(group: Group, title: str, expected: str, actual: str, *, holds: bool, note: str = "") -> Result:
-    claim = Claim(
-        attribute="exit-status" if expected == "0" else "guest", expected=expected, actual=actual, holds=holds
-    )
-    return Result(
-        title=f"{title} in group {group.name}",
-        kind="group",
-        holds=holds,
-        claims=(claim,),
-        observed="host",
-        location=str(group.location),
-        note=note,
-    )
+def _claim(expected: str, actual: str, *, holds: bool) -> Claim:
+    return Claim(attribute="guest", expected=expected, actual=actual, holds=holds)

@@ -14,15 +14,24 @@ from metallize.deadline import Deadline
 from metallize.guest import Shell
 from metallize.model.boot import PowerCut
 from metallize.model.kind import Claim, Observation
-from metallize.model.report import Result
+from metallize.model.report import Entry, Result
 from metallize.qemu.filesystems import Checked
 from metallize.verify import identity
+from metallize.verify.boot import plan_boot
+from metallize.verify.checklist import AFTER_POWER_CUT, Checklist
 from metallize.verify.identity import Identity
+from metallize.verify.phases.reboot import judge_renewed
+from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
 
 FOLDER = "after-the-power-cut"
 """Of the run folder: the console, the arguments and the logs of the boot that follows."""
-SUFFIX = " after a power cut"
+_WRITING = "power-cut/writes"
+_FILESYSTEMS = "power-cut/filesystems"
+_RENEWED = "power-cut/renewed"
+_SAME = "power-cut/identity"
+_SYNCED = "power-cut/synced"
+_LIVE = "a live system keeps nothing: the power cut was a plain second boot"
 _AT_LEAST_SECONDS = 0.5
 _PLACE = "/var/tmp/metallize-power-cut"  # noqa: S108 - in the guest, and in no other way writable by everybody
 _ACKNOWLEDGED = "/dev/shm/metallize-power-cut"  # noqa: S108 - the same
@@ -54,7 +63,7 @@ class Cut:
     seed: int
     after_seconds: float
     """So long it had been writing."""
-    boot_id: str
+    boot_id: str | None
     before: Identity | None
     records: int | None
     """How many are on the disk for certain; None for a live system, which keeps none."""
@@ -62,87 +71,110 @@ class Cut:
     @property
     def note(self) -> str:
         if self.records is None:
-            return "a live system keeps nothing: the power cut was a plain second boot"
+            return _LIVE
         return (
             f"the power was cut {self.after_seconds:.2f} s into writing, after {self.records} synced records; "
             f"power_cut: {{seed: {self.seed}}} chooses the same moment"
         )
 
 
-def prepare(options: PowerCut, session: BootSession, shell: Shell) -> Cut | Result:
-    """Let the guest write until its moment has come, or say why that was not possible. Raises GuestFailed.
+def plan(request: VerifyRequest) -> tuple[Entry, ...]:
+    """The cut, the filesystems as it left them, the whole boot after it, and what must be there again."""
+    turn = AFTER_POWER_CUT
+    return (
+        turn.entry(_WRITING, "the guest writes before the cut", "power-cut"),
+        turn.entry(_FILESYSTEMS, "filesystems are whole", "power-cut"),
+        *plan_boot(request, turn),
+        turn.entry(_RENEWED, "another boot", "power-cut"),
+        turn.entry(_SAME, "the same machine", "identity"),
+        turn.entry(_SYNCED, "what was synced is there", "power-cut"),
+    )
+
+
+def prepare(options: PowerCut, session: BootSession, shell: Shell) -> Cut | None:
+    """Let the guest write until its moment has come; None where it does not. Raises GuestFailed.
 
     Whoever gets the cut pulls the plug at once.
     """
     seed = options.seed if options.seed is not None else secrets.randbelow(1 << 31)
     wait = random.Random(seed).uniform(_AT_LEAST_SECONDS, options.within.total_seconds())  # noqa: S311 - no secret
+    checklist = session.checklist
+    entry = checklist[f"{AFTER_POWER_CUT.name}/{_WRITING}"]
     [seen] = session.observer.run(shell, [identity.PROBE]).observations
     before = identity.read_identity(seen)
-    if before is None or not before.persistent:
+    if before is None or not before.filesystem:
+        checklist.settle(entry.unseen("asked the guest what it keeps: no whole answer", observed=shell.name))
+        return None
+    if not before.persistent:
+        kept = Claim(attribute="kept", expected="nothing", actual=f"nothing ({before.filesystem})", holds=True)
+        checklist.settle(entry.judged(kept, observed=shell.name, note=_LIVE))
         return Cut(seed=seed, after_seconds=0, boot_id=session.boot_id, before=before, records=None)
     [writing] = session.observer.run(shell, [_WRITE]).observations
-    if writing is None or writing.status != 0:
-        said = f"status {writing.status}: {writing.stderr.strip()}" if writing else "no answer"
-        return _result("the guest writes before the cut", "records on the disk", said, holds=False, suffix="")
+    if writing is None:
+        checklist.settle(entry.unseen("asked the guest to write: no answer", observed=shell.name))
+        return None
+    if writing.status != 0:
+        said = f"status {writing.status}: {writing.stderr.strip()}"
+        checklist.settle(entry.judged(_claim("records on the disk", said, holds=False), observed=shell.name))
+        return None
     session.guest.watch.wait(lambda: None, Deadline.after(wait, "the power cut"))
     [answer] = session.observer.run(shell, [_ACKNOWLEDGE]).observations
-    return Cut(seed=seed, after_seconds=wait, boot_id=session.boot_id, before=before, records=_number(answer))
+    records = _number(answer)
+    if not records:
+        checklist.settle(entry.unseen("asked the guest how much is on the disk: no number", observed=shell.name))
+        return None
+    checklist.settle(entry.judged(_claim("records on the disk", f"{records} records", holds=True), observed=shell.name))
+    return Cut(seed=seed, after_seconds=wait, boot_id=session.boot_id, before=before, records=records)
 
 
-def judge_filesystems(checked: tuple[Checked, ...]) -> list[Result]:
+def judge_filesystems(entry: Entry, cut: Cut, checked: tuple[Checked, ...]) -> Result:
     """Each filesystem as the cut left it: a journal to replay is fine, anything else is not."""
-    return [
-        _result(
-            f"filesystem of partition {each.partition.number}",
-            f"clean {each.kind} once its journal is replayed",
-            each.problem.splitlines()[-1] if each.problem else "clean",
+    if cut.records is None:
+        return entry.judged(_claim("nothing kept", "nothing kept", holds=True), note=_LIVE)
+    if not checked:
+        return entry.unseen("looked for filesystems on the disk that the host can check: there is none")
+    claims = [
+        Claim(
+            attribute=f"partition {each.partition.number}",
+            expected=f"clean {each.kind} once its journal is replayed",
+            actual=each.problem.splitlines()[-1] if each.problem else "clean",
             holds=not each.problem,
             note=each.problem,
-            observed="e2fsck on the host",
         )
         for each in checked
     ]
+    return entry.judged(*claims, observed="e2fsck on the host")
 
 
-def judge_survivor(cut: Cut, session: BootSession, shell: Shell) -> list[Result]:
+def judge_survivor(cut: Cut, session: BootSession) -> None:
     """The boot after the cut against the one before. Raises GuestFailed."""
-    renewed = bool(session.boot_id) and session.boot_id != cut.boot_id
-    expected = f"a boot_id other than {cut.boot_id}"
-    results = [_result("another boot", expected, session.boot_id, holds=renewed)]
-    if cut.records is None:
-        return results
+    judge_renewed(session, cut.boot_id, _RENEWED)
+    shell, checklist = session.best_shell(), session.checklist
+    if shell is None:
+        return
     seen, counted = session.observer.run(shell, [identity.PROBE, _COUNT]).observations
     after = identity.read_identity(seen)
-    results.append(identity.judge_identity(cut.before, after, observed=shell.name, suffix=SUFFIX))
+    checklist.settle(identity.judge_identity(session.entry(_SAME), cut.before, after, observed=shell.name))
+    synced = session.entry(_SYNCED)
     there = _number(counted)
-    results.append(
-        _result(
-            "what was synced is there",
-            f"at least {cut.records} records",
-            f"{there}",
-            holds=there >= cut.records > 0,
-            observed=shell.name,
-        )
-    )
-    return results
+    if cut.records is None:
+        checklist.settle(synced.judged(_claim("nothing kept", "nothing kept", holds=True), note=_LIVE))
+    elif there is None:
+        checklist.settle(synced.unseen("asked the guest how many records are there: no number", observed=shell.name))
+    else:
+        claim = _claim(f"at least {cut.records} records", f"{there}", holds=there >= cut.records)
+        checklist.settle(synced.judged(claim, observed=shell.name))
 
 
-def _number(observation: Observation | None) -> int:
-    text = observation.stdout.strip() if observation is not None else ""
-    return int(text) if text.isdecimal() else 0
+def filesystems_entry(checklist: Checklist) -> Entry:
+    """The entry that is settled while the machine is off."""
+    return checklist[f"{AFTER_POWER_CUT.name}/{_FILESYSTEMS}"]
 
 
-def _result(
-    title: str,
-    expected: str,
-    actual: str,
-    *,
-    holds: bool,
-    note: str = "",
-    suffix: str = SUFFIX,
-    observed: str = "host",
-) -> Result:
-    claim = Claim(attribute="power cut", expected=expected, actual=actual, holds=holds)
-    return Result(
-        title=f"{title}{suffix}", kind="power-cut", holds=holds, claims=(claim,), observed=observed, note=note
-    )
+def _number(observation: Observation | None) -> int | None:
+    text = observation.stdout.strip() if observation is not None and observation.status == 0 else ""
+    return int(text) if text.isdecimal() else None
+
+
+def _claim(expected: str, actual: str, *, holds: bool) -> Claim:
+    return Claim(attribute="power cut", expected=expected, actual=actual, holds=holds)

@@ -9,17 +9,24 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 
 from metallize.deadline import Deadline
 from metallize.guest import Guest, ShellError
 from metallize.model.boot import Reach, ReachTarget, parse_reach_target
 from metallize.model.kind import Claim
 from metallize.model.pattern import parse_line_pattern
-from metallize.model.report import Result
+from metallize.model.report import Entry, Result
 from metallize.shells.password_login import PasswordAttempt, try_password
+from metallize.verify.checklist import Turn
 from metallize.verify.patience import GuestSpan
+from metallize.verify.reasons import with_reach_reasons
+from metallize.verify.request import VerifyRequest
+from metallize.verify.session import BootSession
 
 DEFAULT_SECONDS = 10.0
+OVERTIME_SECONDS = 60.0
+"""A last attempt that has begun in time may end so much later."""
 LONGEST_PAUSE_SECONDS = 8.0
 _BODY_BYTES = 1 << 20
 _HELD_SECONDS = 1.5
@@ -36,15 +43,44 @@ class _Seen:
     attempt: PasswordAttempt | None = None
 
 
-def check_reach(guest: Guest, target_text: str, wanted: Reach) -> Result:
+def plan(request: VerifyRequest, turn: Turn) -> tuple[Entry, ...]:
+    """One for each target."""
+    return tuple(turn.entry(f"reach/{target}", f"reach {target}", "reach") for target in request.boot.reach)
+
+
+def run(session: BootSession) -> None:
+    """Look at all of them beside each other, and say why one that does not hold cannot. Raises GuestFailed."""
+    targets, watch = session.request.boot.reach, session.guest.watch
+    entries = [session.entry(f"reach/{target}") for target in targets]
+    tasks = [
+        session.task("reach", partial(check_reach, session.guest, entry, target, wanted), watch)
+        for entry, (target, wanted) in zip(entries, targets.items(), strict=True)
+    ]
+    longest = max((seconds_of(wanted) for wanted in targets.values()), default=0.0)
+    limit = Deadline.after(longest * watch.slowness + OVERTIME_SECONDS, "the guest's ports")
+    watch.wait(lambda: all(task.done for task in tasks) or None, limit)
+    results = [
+        task.value()
+        if task.done
+        else entry.unseen(f"the look at it did not end within {longest:.0f} s", observed="host")
+        for task, entry in zip(tasks, entries, strict=True)
+    ]
+    session.checklist.settle(*with_reach_reasons(session.observer, session.best_shell(), results, targets))
+
+
+def seconds_of(wanted: Reach) -> float:
+    """How long a target is tried, on a host of normal speed."""
+    return wanted.timeout.total_seconds() if wanted.timeout else DEFAULT_SECONDS
+
+
+def check_reach(guest: Guest, entry: Entry, target_text: str, wanted: Reach) -> Result:
     """Try until everything that is wanted of a target holds, or its time is over. Raises GuestFailed.
 
     That is the time of a host of normal speed, and on any host that of a guest that only waits.
     """
     target = parse_reach_target(target_text)
     begun = time.monotonic()
-    limit = wanted.timeout.total_seconds() if wanted.timeout else DEFAULT_SECONDS
-    span = GuestSpan(guest.watch, limit, f"reach {target_text}", most=math.inf)
+    span = GuestSpan(guest.watch, seconds_of(wanted), f"reach {target_text}", most=math.inf)
     attempts = 0
     while True:
         attempts += 1
@@ -55,13 +91,10 @@ def check_reach(guest: Guest, target_text: str, wanted: Reach) -> Result:
             break
         pause = min(LONGEST_PAUSE_SECONDS, 0.25 * 2**attempts, max(0.5, span.waiting_left))
         guest.watch.wait(lambda: None, span.deadline.sooner(pause, "another attempt"))
-    return Result(
-        title=f"reach {target_text}",
-        kind="reach",
-        holds=holds,
-        claims=claims,
+    return entry.judged(
+        *claims,
         observed="host",
-        seconds=round(time.monotonic() - begun, 3),
+        seconds=time.monotonic() - begun,
         note=f"at attempt {attempts}" if attempts > 1 else "",
     )
 

@@ -7,13 +7,29 @@ import contextlib
 from metallize.deadline import Deadline
 from metallize.guest import ShellError
 from metallize.model.kind import Claim
-from metallize.model.report import Result
+from metallize.model.report import Entry
 from metallize.verify import identity
 from metallize.verify.batch import make_batch
+from metallize.verify.boot import plan_boot, run_boot
+from metallize.verify.checklist import AFTER_REBOOT
+from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
 
 REBOOT_SECONDS = 60.0
-SUFFIX = " after a reboot"
+_ASKED = "reboot/clean"
+_RENEWED = "reboot/renewed"
+_SAME = "reboot/identity"
+
+
+def plan(request: VerifyRequest) -> tuple[Entry, ...]:
+    """The reboot itself, the whole boot after it, and what must have changed and what not."""
+    turn = AFTER_REBOOT
+    return (
+        turn.entry(_ASKED, "clean reboot", "reboot"),
+        *plan_boot(request, turn),
+        turn.entry(_RENEWED, "another boot", "reboot"),
+        turn.entry(_SAME, "the same machine", "identity"),
+    )
 
 
 def reboot(before: BootSession, after: BootSession) -> None:
@@ -21,8 +37,9 @@ def reboot(before: BootSession, after: BootSession) -> None:
     guest, watch = before.guest, before.guest.watch
     slowness = watch.slowness
     shell = before.best_shell()
+    asked = after.entry(_ASKED)
     if shell is None:
-        after.results.append(_result("a shell to ask for it", "none", holds=False))
+        after.checklist.settle(asked.unseen("no shell is logged in that could ask for it"))
         return
     resets = watch.resets
     [seen] = before.observer.run(shell, [identity.PROBE]).observations
@@ -40,20 +57,28 @@ def reboot(before: BootSession, after: BootSession) -> None:
         lambda: True if watch.resets > resets else None,
         Deadline.after(limit, "the guest to reboot"),
     )
-    if done is None:
-        after.results.append(_result("a reset", f"none within {limit:.0f} s", holds=False))
+    actual = "a reset" if done else f"none within {limit:.0f} s"
+    claim = Claim(attribute="reboot", expected="a reset", actual=actual, holds=bool(done))
+    after.checklist.settle(asked.judged(claim, observed="qmp"))
+    if not done:
         return
     after.from_position = max(position, guest.console.position)
-    after.run()
-    renewed = bool(after.boot_id) and after.boot_id != before.boot_id
-    after.results.append(_result(f"a boot_id other than {before.boot_id}", after.boot_id, holds=renewed))
+    run_boot(after)
+    judge_renewed(after, before.boot_id, _RENEWED)
     shell = after.best_shell()
-    if shell is not None and was is not None and was.persistent:
+    if shell is not None:
         [seen] = after.observer.run(shell, [identity.PROBE]).observations
         now = identity.read_identity(seen)
-        after.results.append(identity.judge_identity(was, now, observed=shell.name, suffix=SUFFIX))
+        after.checklist.settle(identity.judge_identity(after.entry(_SAME), was, now, observed=shell.name))
 
 
-def _result(expected: str, actual: str, *, holds: bool) -> Result:
-    claim = Claim(attribute="reboot", expected=expected, actual=actual, holds=holds)
-    return Result(title="clean reboot", kind="reboot", holds=holds, claims=(claim,), observed="host")
+def judge_renewed(after: BootSession, before: str | None, id_: str) -> None:
+    """Whether it is another boot that answers, and not the old system: by the kernel's own id of each."""
+    entry = after.entry(id_)
+    if before is None or after.boot_id is None:
+        after.checklist.settle(entry.unseen("asked both boots for /proc/sys/kernel/random/boot_id: no answer"))
+        return
+    claim = Claim(
+        attribute="boot_id", expected=f"other than {before}", actual=after.boot_id, holds=after.boot_id != before
+    )
+    after.checklist.settle(entry.judged(claim))

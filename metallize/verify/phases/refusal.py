@@ -14,9 +14,16 @@ from metallize.deadline import Deadline
 from metallize.guest import GuestFailed, Watch
 from metallize.model.kind import Claim
 from metallize.model.outcome import Outcome
-from metallize.model.report import Finding, Result, Severity, Stage
+from metallize.model.report import Entry, Finding, Result, Severity, Stage
+from metallize.verify.checklist import Turn
+from metallize.verify.request import VerifyRequest
+from metallize.verify.session import BootSession
 
 BOOTED = "not-refused"
+STOPPED = ("guest-shutdown", "unexpected-reset", "bios-nothing-started", "silent-console", "stage-timeout")
+"""What may follow a refusal and is its end as well."""
+LEAST_SECONDS = 2.0
+"""So long at the least, on a host of normal speed, a refusal must be the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +34,54 @@ class Refusal:
     failure: Finding | None
 
 
-def await_refusal(expected: Outcome, watch: Watch, deadline: Deadline) -> Refusal:
-    """Watch the boot until it is refused, or gets as far as a kernel, or the time is over."""
-    try:
-        booted = watch.wait(lambda: True if watch.stage.rank >= Stage.KERNEL.rank else None, deadline)
-    except GuestFailed as failed:
-        return judge_refusal(expected, failed.finding)
+def plan(_request: VerifyRequest, turn: Turn) -> tuple[Entry, ...]:
+    """The only thing that is asked of it."""
+    return (turn.entry("refusal", "the image is refused", "refused"),)
+
+
+def run(session: BootSession) -> None:
+    """Watch the boot. Raises GuestFailed when it is not refused as it must be."""
+    expected, watch = session.request.refusal, session.guest.watch
+    if expected is None:
+        raise AssertionError("the image must boot")
+    stays = max(LEAST_SECONDS, session.request.boot.settle.total_seconds()) * watch.slowness
+    refusal = await_refusal(session.entry("refusal"), expected, watch, session.deadline, stays=stays)
+    session.checklist.settle(refusal.result)
+    if refusal.failure is not None:
+        raise GuestFailed(refusal.failure)
+    session.ready_seconds = watch.seconds
+
+
+def await_refusal(entry: Entry, expected: Outcome, watch: Watch, deadline: Deadline, *, stays: float) -> Refusal:
+    """Watch the boot until it is refused, or gets as far as a kernel, or the time is over.
+
+    A refusal is the end only where nothing goes on within `stays` seconds: no other boot entry, no kernel. That the
+    machine stops, or is reset into the same refusal, is its end too.
+    """
+    ended: Finding | None = None
+    while True:
+        try:
+            limit = deadline if ended is None else Deadline.after(stays, "the refusal to be the end")
+            booted = watch.wait(lambda: True if watch.stage.rank >= Stage.KERNEL.rank else None, limit)
+        except GuestFailed as failed:
+            refusal = judge_refusal(entry, expected, failed.finding)
+            if refusal.failure is not None:
+                over = ended is not None and failed.finding.rule in STOPPED
+                return judge_refusal(entry, expected, ended) if over and ended is not None else refusal
+            if ended is not None and deadline.expired:
+                return refusal  # reset into it again and again: that is no boot
+            ended = ended or failed.finding
+            watch.go_on()
+            continue
+        if not booted and ended is not None:
+            return judge_refusal(entry, expected, ended)
+        break
     seconds = watch.seconds
-    if booted:
+    if booted and ended is not None:
+        cause = f"the image was refused ({ended.rule}: {ended.cause}), and then it booted as far as stage {watch.stage}"
+        remedy = "a refusal that is not the end keeps nobody out: something else on the machine boots the image"
+        finding = _finding(BOOTED, watch.stage, cause, remedy, seconds)
+    elif booted:
         cause = f"the image was not refused: it booted as far as stage {watch.stage}"
         remedy = "boot.expect says that firmware or loader must refuse it"
         finding = _finding(BOOTED, watch.stage, cause, remedy, seconds)
@@ -42,10 +89,10 @@ def await_refusal(expected: Outcome, watch: Watch, deadline: Deadline) -> Refusa
         cause = f"nothing refused the image within {seconds:.0f} s: the boot got as far as stage {watch.stage}"
         remedy = "silence is no refusal; boot.expect: {refused: timeout} takes it for one"
         finding = _finding("timeout", watch.stage, cause, remedy, seconds)
-    return judge_refusal(expected, finding)
+    return judge_refusal(entry, expected, finding)
 
 
-def judge_refusal(expected: Outcome, finding: Finding) -> Refusal:
+def judge_refusal(entry: Entry, expected: Outcome, finding: Finding) -> Refusal:
     """Whether what ended the boot is a refusal that counts; pure."""
     wanted = expected.refused or default_refusals()
     holds = finding.rule in wanted
@@ -55,14 +102,8 @@ def judge_refusal(expected: Outcome, finding: Finding) -> Refusal:
         actual=f"{finding.rule}: {finding.cause}" + (f" ({finding.line.strip()})" if finding.line else ""),
         holds=holds,
     )
-    result = Result(
-        title="the image is refused",
-        kind="refused",
-        holds=holds,
-        claims=(claim,),
-        observed="console",
-        seconds=round(finding.seconds, 3),
-        note=f"{finding.rule}: {finding.cause}" if holds else "",
+    result = entry.judged(
+        claim, observed="console", seconds=finding.seconds, note=f"{finding.rule}: {finding.cause}" if holds else ""
     )
     return Refusal(result=result, failure=None if holds else finding)
 

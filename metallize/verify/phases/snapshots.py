@@ -115,16 +115,16 @@ def _monitor(session: BootSession, line: str) -> None:
 
 def _shell(session: BootSession) -> Shell:
     """A way into a guest that was put back: a new connection over SSH, or the serial shell that it was saved with."""
-    access, guest = session.ssh_access, session.guest
+    access, guest, ways = session.access, session.guest, session.ways
     limit = Deadline.after(_SHELL_SECONDS * session.slowness, "the guest's network")
-    if access is not None and session.ssh is not None and session.ssh.error is None:
+    if access is not None and ways.ssh is not None and ways.ssh.error is None:
         try:
             shell = connect(guest.host_port(22), access, guest.watch, limit)
         except ShellError as exc:
             raise SnapshotFailed(f"the guest's network after it was put back: {exc}") from exc
-        session.adopt(shell)
+        ways.adopt(shell)
         return shell
-    serial = session.serial.value() if session.serial is not None else None
+    serial = ways.serial.value() if ways.serial is not None else None
     if serial is None:
         raise SnapshotFailed("no shell was logged in when the guest was saved")
     return serial

@@ -1,10 +1,13 @@
-"""Console steps: what a profile waits for and types while the guest boots, at menus and prompts."""
+"""Console steps: what a profile waits for and types while the guest boots, at menus and prompts.
+
+They go on beside the other phases: whoever needs the console to itself waits until they are done.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from metallize.deadline import Deadline
 from metallize.guest import Guest, GuestFailed
@@ -12,7 +15,10 @@ from metallize.model.boot import Step
 from metallize.model.go_regex import compile_go_regex
 from metallize.model.keys import typed
 from metallize.model.kind import Claim
-from metallize.model.report import Finding, Result, Severity
+from metallize.model.report import Entry, Finding, Severity
+from metallize.verify.checklist import Checklist, Turn
+from metallize.verify.request import VerifyRequest
+from metallize.verify.session import BootSession
 
 _LOOKED_AT = 65_536
 """Characters before the console's end in which a step's pattern is looked for."""
@@ -20,36 +26,59 @@ _LINE = 1024
 _SHOWN_LINES = 10
 
 
+def plan(request: VerifyRequest, turn: Turn) -> tuple[Entry, ...]:
+    """One for each."""
+    return tuple(
+        turn.entry(f"step/{number}", title_of(number, step), "step")
+        for number, step in enumerate(request.boot.steps, start=1)
+    )
+
+
+def run(session: BootSession) -> None:
+    """Begin them."""
+    steps = session.request.boot.steps
+    if steps:
+        taken = Steps(
+            guest=session.guest,
+            steps=steps,
+            entries=session.entries("step"),
+            checklist=session.checklist,
+            position=session.from_position,
+        )
+        session.steps = session.task("steps", taken.take, session.guest.watch)
+
+
 @dataclass(slots=True, kw_only=True)
 class Steps:
-    """The steps of one boot; `results` grows with each, and `position` is where the next one looks from."""
+    """The steps of one boot, each of which is settled as it is taken; `position` is where the next one looks from."""
 
     guest: Guest
     steps: Sequence[Step]
-    suffix: str = ""
+    entries: Sequence[Entry]
+    checklist: Checklist
     position: int = 0
-    results: list[Result] = field(default_factory=list)
+
+    def take(self) -> int:
+        """Take all of them; the position at which they ended. Raises GuestFailed, which then ends every wait."""
+        try:
+            self.run()
+        except GuestFailed as failed:
+            missed = failed.finding
+            self.guest.watch.fail(missed.rule, missed.cause, remedy=missed.remedy, stage=missed.stage)
+            raise
+        return self.position
 
     def run(self) -> None:
         """Take them one after the other. Raises GuestFailed at the first that finds nothing in its time."""
-        for number, step in enumerate(self.steps, start=1):
+        for number, (step, entry) in enumerate(zip(self.steps, self.entries, strict=True), start=1):
             begun = self.guest.watch.seconds
-            seen = self._wait(number, step)
+            seen = self._wait(number, step, entry)
             if step.send is not None:
                 self.guest.console.write(typed(step.send).encode())
             claim = Claim(attribute="console", expected=step.expect or "to type", actual=seen or "typed", holds=True)
-            self.results.append(
-                Result(
-                    title=f"{title_of(number, step)}{self.suffix}",
-                    kind="step",
-                    holds=True,
-                    claims=(claim,),
-                    observed="console",
-                    seconds=round(self.guest.watch.seconds - begun, 3),
-                )
-            )
+            self.checklist.settle(entry.judged(claim, observed="console", seconds=self.guest.watch.seconds - begun))
 
-    def _wait(self, number: int, step: Step) -> str:
+    def _wait(self, number: int, step: Step, entry: Entry) -> str:
         """The text that was waited for; empty where the step only types."""
         if step.expect is None:
             return ""
@@ -68,10 +97,10 @@ class Steps:
 
         seen = watch.wait(look, Deadline.after(seconds, f"step {number}"))
         if seen is None:
-            raise GuestFailed(self._missed(number, step, seconds))
+            raise GuestFailed(self._missed(number, step, entry, seconds))
         return seen
 
-    def _missed(self, number: int, step: Step, seconds: float) -> Finding:
+    def _missed(self, number: int, step: Step, entry: Entry, seconds: float) -> Finding:
         title = title_of(number, step)
         shown = self.guest.console.tail(_SHOWN_LINES)
         claim = Claim(
@@ -80,9 +109,7 @@ class Steps:
             actual=f"no such text within {seconds:.0f} s" + (f"; last: {shown[-1].strip()}" if shown else ""),
             holds=False,
         )
-        self.results.append(
-            Result(title=f"{title}{self.suffix}", kind="step", holds=False, claims=(claim,), observed="console")
-        )
+        self.checklist.settle(entry.judged(claim, observed="console"))
         return Finding(
             rule="console-step",
             stage=self.guest.watch.stage,

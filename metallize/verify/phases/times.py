@@ -13,33 +13,65 @@ from itertools import pairwise
 
 from metallize.model.boot import TimeBudgets
 from metallize.model.kind import Claim, Observation
-from metallize.model.report import Result, Stage, StageTime
+from metallize.model.report import Entry, Result, Stage, StageTime
+from metallize.verify.checklist import Turn
+from metallize.verify.request import VerifyRequest
+from metallize.verify.session import BootSession
 
 STAGES = (Stage.FIRMWARE, Stage.LOADER, Stage.KERNEL, Stage.INITRD, Stage.USERSPACE)
-"""Those that last; login and ready are moments, and are counted from power-on."""
+"""Those that last."""
+MOMENTS = (Stage.LOGIN, Stage.READY)
+"""Counted from power-on."""
 _NORMAL = 1.05
 """Below this, a host's slowness is not worth a word."""
 _MICROSECONDS = 1e6
 
 
+def plan(request: VerifyRequest, turn: Turn) -> tuple[Entry, ...]:
+    """One for each budget."""
+    budgets = request.boot.time
+    stages = [
+        turn.entry(f"time/stage/{stage}", f"time {'to' if stage in MOMENTS else 'in'} {stage}", "time")
+        for stage in (*STAGES, *MOMENTS)
+        if _budget(budgets, stage) is not None
+    ]
+    return (*stages, *(turn.entry(f"time/unit/{unit}", f"time of {unit}", "time") for unit in budgets.units))
+
+
+def run(session: BootSession) -> None:
+    """Settle those of the stages; those of units were looked at with the rest of the system."""
+    watch = session.guest.watch
+    session.checklist.settle(
+        *judge_times(
+            session.entries("time/stage"),
+            session.request.boot.time,
+            watch.stages,
+            session.ready_seconds,
+            session.slowness,
+        )
+    )
+
+
 def judge_times(
-    budgets: TimeBudgets, stages: Sequence[StageTime], ready: float | None, slowness: float, *, suffix: str = ""
+    entries: Sequence[Entry],
+    budgets: TimeBudgets,
+    stages: Sequence[StageTime],
+    ready: float | None,
+    slowness: float,
 ) -> list[Result]:
-    """One result for each budget of one boot; times are seconds since the machine was first switched on."""
+    """One result for each budget of one boot; times are seconds since the machine was first switched on. Pure."""
     begun = stages[0].seconds if stages else 0.0
     taken: dict[Stage, float] = {this.stage: following.seconds - this.seconds for this, following in pairwise(stages)}
     reached = {item.stage: item.seconds - begun for item in stages}
     if ready is not None:
         reached[Stage.READY] = ready - begun
     results = []
-    for stage in STAGES:
+    for entry in entries:
+        stage = Stage(entry.id.rpartition("/")[2])
         budget = _budget(budgets, stage)
         if budget is not None:
-            results.append(_result(f"time in {stage}", budget, taken.get(stage), slowness, suffix))
-    for stage in (Stage.LOGIN, Stage.READY):
-        budget = _budget(budgets, stage)
-        if budget is not None:
-            results.append(_result(f"time to {stage}", budget, reached.get(stage), slowness, suffix))
+            seconds = (reached if stage in MOMENTS else taken).get(stage)
+            results.append(_result(entry, budget, seconds, slowness))
     return results
 
 
@@ -53,28 +85,28 @@ def unit_probe(unit: str) -> str:
 
 
 def judge_units(
+    entries: Sequence[Entry],
     budgets: Mapping[str, timedelta],
     observations: Sequence[Observation | None],
     slowness: float,
     *,
     observed: str,
-    suffix: str = "",
 ) -> list[Result]:
-    """One result for each unit with a budget, from what `unit_probe` printed."""
+    """One result for each unit with a budget, from what `unit_probe` printed; pure."""
     results = []
-    for (unit, budget), observation in zip(budgets.items(), observations, strict=True):
+    for entry, (unit, budget), observation in zip(entries, budgets.items(), observations, strict=True):
         lines = observation.stdout.splitlines() if observation else []
         fields = dict(line.split("=", 1) for line in lines if "=" in line)
+        if not fields:
+            results.append(entry.unseen(f"asked systemctl about {unit}: the guest did not say", observed=observed))
+            continue
         taken, why = _unit_seconds(fields)
-        title = f"time of {unit}"
-        results.append(_result(title, budget, taken, slowness, suffix, observed=observed, missing=why))
+        results.append(_result(entry, budget, taken, slowness, observed=observed, missing=why))
     return results
 
 
 def _unit_seconds(fields: Mapping[str, str]) -> tuple[float | None, str]:
     """How long the start took, or why nobody knows."""
-    if not fields:
-        return None, "the guest did not say"
     if fields.get("LoadState") not in ("loaded", "masked"):
         return None, f"there is no such unit (LoadState={fields.get('LoadState', '')})"
     left = int(fields.get("InactiveExitTimestampMonotonic") or 0)
@@ -93,11 +125,10 @@ def _budget(budgets: TimeBudgets, stage: Stage) -> timedelta | None:
 
 
 def _result(
-    title: str,
+    entry: Entry,
     budget: timedelta,
     taken: float | None,
     slowness: float,
-    suffix: str,
     *,
     observed: str = "host",
     missing: str = "the console did not show it",
@@ -112,11 +143,4 @@ def _result(
     claim = Claim(
         attribute="seconds", expected=expected, actual=missing if taken is None else f"{taken:.1f} s", holds=holds
     )
-    return Result(
-        title=f"{title}{suffix}",
-        kind="time",
-        holds=holds,
-        claims=(claim,),
-        observed=observed,
-        seconds=round(taken or 0.0, 3),
-    )
+    return entry.judged(claim, observed=observed, seconds=taken or 0.0)
