@@ -5,6 +5,7 @@ A look that was not answered is none of these values: no answer, an empty answer
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -70,6 +71,7 @@ IN_ORDER = 5
 """The first so many of them go by what the one before has found."""
 
 _FULL_SHARE = 0.001
+_UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +104,9 @@ class Look:
     """As `systemctl is-system-running` has it; None too where there is no systemd."""
     failed: tuple[tuple[str, str], ...] | None
     """Units with their descriptions."""
-    jobs: str
-    said: Mapping[str, str]
+    jobs: str | None
+    said: Mapping[str, str] | None
+    """What the programs of failed units said last, by the units' names."""
     services: int | None
     restarted: Mapping[str, Service]
     root: Root | None
@@ -119,17 +122,22 @@ def read_look(observations: Sequence[Observation | None]) -> Look:
     services = next((line.split()[1] for line in seen or () if line.startswith("services ")), "")
     complaints = [item.stderr.strip() for item in observations if item is not None and item.stderr.strip()]
     return Look(
-        boot_id=boot_id.stdout.strip() or None if boot_id is not None else None,
+        boot_id=_boot_id(boot_id),
         init=words.get("init"),
         state=words.get("state") or None,
         failed=_units(_whole(failed)),
-        jobs="\n".join(_whole(jobs) or ()),
-        said={**_last_words(_whole(said) or ()), **_last_words(seen or ())},
+        jobs=None if (lines := _whole(jobs)) is None else "\n".join(lines),
+        said=None if (lines := _whole(said)) is None else {**_last_words(lines), **_last_words(seen or ())},
         services=int(services) if services.isdecimal() else None,
         restarted=_restarted(seen or ()),
         root=_root(_whole(root)),
         why=complaints[0].splitlines()[-1] if complaints else "the guest gave no answer",
     )
+
+
+def _boot_id(observation: Observation | None) -> str | None:
+    text = observation.stdout.strip() if observation is not None and observation.status == 0 else ""
+    return text if _UUID.fullmatch(text) else None
 
 
 def _whole(observation: Observation | None) -> list[str] | None:

@@ -81,6 +81,9 @@ def explain_jobs(listed: str) -> str:
 def _judge_init(entry: Entry, look: Look, init: Init, observed: str) -> Result:
     if look.init is None:
         return entry.unseen(f"asked for the name of process 1: {look.why}", observed=observed)
+    if look.boot_id is None:
+        why = f"asked for /proc/sys/kernel/random/boot_id, to know one boot from another: {look.why}"
+        return entry.unseen(why, observed=observed)
     is_systemd = look.init == "systemd" and (look.state is not None or init is not Init.SYSTEMD)
     holds = is_systemd if init is Init.SYSTEMD else look.init != "systemd"
     note = "" if holds else "boot.init (--init) says which init the image has: systemd, or other"
@@ -95,10 +98,11 @@ def _judge_init(entry: Entry, look: Look, init: Init, observed: str) -> Result:
 
 
 def _judge_units(entry: Entry, look: Look, observed: str, allows: Callable[[str], bool], root: str) -> Result:
-    if look.failed is None:
+    if look.failed is None or look.said is None:
         return entry.unseen(f"asked systemctl for units that failed: {look.why}", observed=observed)
     if look.state is None:
         return entry.unseen(f"asked systemctl for its state first: {look.why}", observed=observed)
+    said = look.said
     wrong = [(unit, words) for unit, words in look.failed if not allows(unit)]
     claims = [
         Claim(
@@ -106,7 +110,7 @@ def _judge_units(entry: Entry, look: Look, observed: str, allows: Callable[[str]
             expected="not failed",
             actual="failed",
             holds=False,
-            note=": ".join(text for text in (words, look.said.get(unit, "")) if text),
+            note=": ".join(text for text in (words, said.get(unit, "")) if text),
         )
         for unit, words in wrong
     ]
@@ -116,7 +120,7 @@ def _judge_units(entry: Entry, look: Look, observed: str, allows: Callable[[str]
 
 def _judge_state(entry: Entry, look: Look, observed: str, allows: Callable[[str], bool], root: str) -> Result:
     """`degraded` holds where console.allow names every unit that failed, and there is one."""
-    if look.state in (None, "offline", "unknown"):
+    if look.state in (None, "offline", "unknown") or look.failed is None or look.jobs is None:
         said = f"it said `{look.state}`" if look.state else look.why
         return entry.unseen(f"asked `systemctl is-system-running`: {said}", observed=observed)
     names = [unit for unit, _ in look.failed or ()]
@@ -143,7 +147,7 @@ def _judge_restarts(entry: Entry, look: Look, observed: str, first: Look | None)
         again = first is not None and service.restarts > (before.restarts if before is not None else 0)
         if _COMES_BACK.search(name) or not (_loops(service) or again):
             continue
-        said = look.said.get(name, "")
+        said = (look.said or {}).get(name, "")
         how = "since the first look " if again else ""
         note = f"it ended and was started again {how}({service.substate}, {service.result})" + (
             f": {said}" if said else ""

@@ -34,7 +34,7 @@ _HELD_SECONDS = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
+class Seen:
     """One attempt: what came back, or what went wrong."""
 
     problem: str = ""
@@ -84,7 +84,7 @@ def check_reach(guest: Guest, entry: Entry, target_text: str, wanted: Reach) -> 
     attempts = 0
     while True:
         attempts += 1
-        seen = _look(guest.host_port(target.port), target, wanted, span.deadline)
+        seen = look_at(guest, target, wanted, span.deadline)
         claims = judge_reach(target, wanted, seen)
         holds = all(claim.holds for claim in claims)
         if holds or span.over:
@@ -99,7 +99,7 @@ def check_reach(guest: Guest, entry: Entry, target_text: str, wanted: Reach) -> 
     )
 
 
-def judge_reach(target: ReachTarget, wanted: Reach, seen: _Seen) -> tuple[Claim, ...]:
+def judge_reach(target: ReachTarget, wanted: Reach, seen: Seen) -> tuple[Claim, ...]:
     """What was wanted against what was seen; pure."""
     claims = [
         Claim(attribute="reached", expected="an answer", actual=seen.problem or "an answer", holds=not seen.problem)
@@ -136,7 +136,9 @@ def _claim(attribute: str, expected: str, actual: str, holds: bool) -> Claim:
     return Claim(attribute=attribute, expected=expected, actual=actual, holds=holds)
 
 
-def _look(port: int, target: ReachTarget, wanted: Reach, deadline: Deadline) -> _Seen:
+def look_at(guest: Guest, target: ReachTarget, wanted: Reach, deadline: Deadline) -> Seen:
+    """One attempt."""
+    port = guest.host_port(target.port)
     seconds = max(1.0, min(10.0, deadline.remaining))
     login = wanted.refuses_password
     try:
@@ -147,23 +149,23 @@ def _look(port: int, target: ReachTarget, wanted: Reach, deadline: Deadline) -> 
             return seen
         return replace(seen, attempt=try_password(port, login.user, login.password, deadline))
     except (OSError, http.client.HTTPException, ShellError) as exc:
-        return _Seen(problem=f"{exc or type(exc).__name__}")
+        return Seen(problem=f"{exc or type(exc).__name__}")
 
 
-def _tcp(port: int, seconds: float, *, wants_text: bool) -> _Seen:
+def _tcp(port: int, seconds: float, *, wants_text: bool) -> Seen:
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as client:
         client.settimeout(seconds if wants_text else _HELD_SECONDS)
         data = b""
         with contextlib.suppress(TimeoutError):
             data = client.recv(4096)
             if not data:
-                return _Seen(problem="the connection was closed: nothing listens there")
+                return Seen(problem="the connection was closed: nothing listens there")
         if not data and wants_text:
-            return _Seen(problem=f"connected, but nothing was said within {seconds:.0f} s")
-    return _Seen(text=data.decode(errors="replace"))
+            return Seen(problem=f"connected, but nothing was said within {seconds:.0f} s")
+    return Seen(text=data.decode(errors="replace"))
 
 
-def _http(port: int, target: ReachTarget, seconds: float) -> _Seen:
+def _http(port: int, target: ReachTarget, seconds: float) -> Seen:
     connection: http.client.HTTPConnection
     if target.scheme == "https":
         context = ssl.create_default_context()
@@ -175,4 +177,4 @@ def _http(port: int, target: ReachTarget, seconds: float) -> _Seen:
     with contextlib.closing(connection):
         connection.request("GET", target.path, headers={"Host": f"localhost:{target.port}", "Connection": "close"})
         answer = connection.getresponse()
-        return _Seen(text=answer.read(_BODY_BYTES).decode(errors="replace"), status=answer.status)
+        return Seen(text=answer.read(_BODY_BYTES).decode(errors="replace"), status=answer.status)

@@ -7,7 +7,6 @@ kernel gives up: whoever looks once sees none of them.
 from __future__ import annotations
 
 from metallize.deadline import Deadline
-from metallize.guest import Shell
 from metallize.model.report import Entry
 from metallize.verify import look, system
 from metallize.verify.checklist import Turn
@@ -28,7 +27,7 @@ def run(session: BootSession) -> None:
         return
     left = session.ready_seconds + request.boot.settle.total_seconds() - watch.seconds
     watch.wait(lambda: None, Deadline.after(max(0.0, left), "the system to stay as it is"))
-    seen, shell = _look(session, shell)
+    seen = look.read_look(session.observer.run(shell, look.PROBES).observations)
     session.checklist.settle(
         *system.judge_look(
             {entry.id.rpartition("/")[2]: entry for entry in session.entries("rest")},
@@ -39,12 +38,3 @@ def run(session: BootSession) -> None:
             first=session.first_look,
         )
     )
-
-
-def _look(session: BootSession, shell: Shell) -> tuple[look.Look, Shell]:
-    """What the shell shows; where it has gone, what another one does."""
-    seen = look.read_look(session.observer.run(shell, look.PROBES).observations)
-    other = next((each for each in session.ways.shells() if each is not shell), None)
-    if seen.boot_id is None and other is not None:
-        return look.read_look(session.observer.run(other, look.PROBES).observations), other
-    return seen, shell

@@ -1,0 +1,80 @@
+"""The law of the closed world: whatever is lost or spoilt of what a healthy guest answers, it does not pass.
+
+And the verdict comes in bounded time, whatever is late.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from metallize.model.report import Status
+from tests.unit.verify.healthy import LIMIT_SECONDS, Answer, Fault, verified
+
+EXAMPLES = int(os.environ.get("METALLIZE_LAW_EXAMPLES", "1000"))
+"""Of each of the two laws; 25,000 in the nightly run."""
+ANSWERS = len(verified()[1].said)
+LONGEST_SECONDS = 20 * LIMIT_SECONDS
+"""For everything that is asked of it, in two boots, each with its own limit."""
+
+
+def _spoilt(answer: Answer, text: str) -> Answer:
+    return Answer(what=answer.what, text=text)
+
+
+@st.composite
+def spoiling(draw: st.DrawFn) -> Fault:
+    """The answers to one question, dropped, cut or garbled."""
+    at = draw(st.integers(0, ANSWERS - 1))
+    how = draw(st.sampled_from(["drop", "cut", "garble"]))
+    share = draw(st.floats(0, 0.95))
+    junk = draw(st.text(st.characters(codec="ascii"), max_size=40))
+
+    def change(answer: Answer) -> Answer | None:
+        whole = answer.what.endswith("the batch")
+        match how:
+            case "cut" if whole:
+                return _spoilt(answer, answer.text[: int(len(answer.text) * share)])
+            case "garble" if whole:
+                return _spoilt(answer, answer.text.replace("mz-", "m-"))
+            case "garble" if junk.strip() != answer.text.strip():
+                return _spoilt(answer, junk)
+            case _:
+                return None
+
+    return Fault(at=at, change=change)
+
+
+def test_a_healthy_guest_passes() -> None:
+    report, line, _ = verified()
+    assert report.passed, [each for each in report.results if not each.holds]
+    assert len(report.results) > 40
+    assert line.hit == set()
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(st.lists(spoiling(), min_size=1, max_size=4))
+def test_what_was_not_seen_does_not_pass(faults: list[Fault]) -> None:
+    report, line, clock = verified(faults)
+    assert clock.now - 1000 < LONGEST_SECONDS
+    if line.hit:
+        assert not report.passed, sorted(line.hit)
+        assert report.failure is not None or report.failed_results
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, ANSWERS - 1), st.floats(0, 4 * LIMIT_SECONDS)), max_size=4),
+    st.floats(0, 120),
+)
+@example([], 0.0)
+def test_a_guest_that_ends_at_any_moment_does_not_pass(late: list[tuple[int, float]], ends_after: float) -> None:
+    faults = [Fault(at=at, change=lambda answer: answer, delay=delay) for at, delay in late]
+    whole, _, clock = verified(faults)
+    lasted = clock.now - 1000
+    assert lasted < LONGEST_SECONDS + sum(delay for _, delay in late)
+    report, _, clock = verified(faults, ends_after=min(ends_after, lasted * 0.99))
+    assert not report.passed
+    assert {each.status for each in whole.results} <= set(Status)
