@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import yaml
 
 from metallize.model.report import BootReport, Stage
 from metallize.report.text import report_lines
 from tests.boot.sabotage import before_linux, kernel, logins, network, userspace
 from tests.boot.sabotage.recipe import Recipe, misjudgements, run_recipe, seconds_to_the_verdict
-from tests.conftest import ROOT, Cli
 
 pytestmark = [pytest.mark.docker, pytest.mark.boot]
 
@@ -27,29 +24,6 @@ RECIPES: tuple[Recipe, ...] = (
     *logins.RECIPES,
     *network.RECIPES,
 )
-LAYER = Path(__file__).with_name("sabotage.dockerfile")
-
-
-@pytest.fixture(scope="session")
-def disk(cli: Cli, build_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped Debian 13 disk, with a firewall and the small kernel, and without what only makes the boot longer."""
-    folder = tmp_path_factory.mktemp("sabotage")
-    profile = yaml.safe_load((ROOT / "profiles" / "debian13-ext4.yaml").read_text())
-    shutil.copy(LAYER, folder)
-    profile["args"] = {"kernel_package": "linux-image-cloud-amd64"}
-    profile["images"].append(LAYER.name)
-    profile["output"] |= {"file": "sabotage.img", "options": {"grow": False}}
-    profile["output"]["kernel_boot_params"] += " systemd.gpt_auto=0"
-    path = folder / "sabotage.yaml"
-    path.write_text(yaml.safe_dump(profile))
-    assert cli("build", path, "--build-dir", build_dir).status == 0
-    return build_dir / "sabotage.img"
-
-
-@pytest.fixture(scope="session")
-def cd(cli: Cli, build_dir: Path) -> Path:
-    assert cli("build", ROOT / "profiles" / "debian13-livecd.yaml", "--build-dir", build_dir).status == 0
-    return build_dir / "debian13-livecd.iso"
 
 
 @pytest.fixture(scope="session")
