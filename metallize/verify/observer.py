@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 
 from metallize.deadline import Deadline
 from metallize.guest import Shell, ShellError, Watch
@@ -40,8 +39,11 @@ class Observer:
         shared: Sequence[SharedProbe] = (),
         beside: Collection[int] = (),
         settle_seconds: float = 0,
+        limit_seconds: float | None = None,
     ) -> BatchResult:
         """One round trip; what was not answered is None in the result. Raises GuestFailed.
+
+        It may take `limit_seconds`, on a host of normal speed, or else a minute beyond what the guest has to be ready.
 
         Of what a shared probe says nothing, the probe itself is asked, in a second one.
         """
@@ -54,7 +56,7 @@ class Observer:
             shared=shared,
             beside=beside,
         )
-        answer = self._ask(shell, batch, settle_seconds)
+        answer = self._ask(shell, batch, settle_seconds, limit_seconds)
         covered = sorted(number for each in shared for number in each.numbers.values())
         left = [number for number in covered if answer.observations[number] is None]
         if not left or not answer.complete:
@@ -64,9 +66,13 @@ class Observer:
         seen = tuple(found.get(number, known) for number, known in enumerate(answer.observations))
         return replace(answer, observations=seen)
 
-    def _ask(self, shell: Shell, batch: Batch, settle_seconds: float = 0) -> BatchResult:
+    def _ask(
+        self, shell: Shell, batch: Batch, settle_seconds: float = 0, limit_seconds: float | None = None
+    ) -> BatchResult:
         limit = Deadline.after(
-            timedelta(seconds=settle_seconds + 60 * self.watch.slowness + self.deadline.remaining),
+            settle_seconds + 60 * self.watch.slowness + self.deadline.remaining
+            if limit_seconds is None
+            else limit_seconds * self.watch.slowness,
             "the assertions' probes",
         )
         try:

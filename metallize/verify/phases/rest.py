@@ -13,6 +13,9 @@ from metallize.verify.checklist import Turn
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
 
+LOOK_SECONDS = 20.0
+"""For the second look, on a host of normal speed: a shell that has answered once answers soon, or not at all."""
+
 
 def plan(request: VerifyRequest, turn: Turn) -> tuple[Entry, ...]:
     """The system's own entries once more, where somebody logs in."""
@@ -27,7 +30,7 @@ def run(session: BootSession) -> None:
         return
     left = session.ready_seconds + request.boot.settle.total_seconds() - watch.seconds
     watch.wait(lambda: None, Deadline.after(max(0.0, left), "the system to stay as it is"))
-    seen = look.read_look(session.observer.run(shell, look.PROBES).observations)
+    seen = look.read_look(session.observer.run(shell, look.PROBES, limit_seconds=LOOK_SECONDS).observations)
     session.checklist.settle(
         *system.judge_look(
             {entry.id.rpartition("/")[2]: entry for entry in session.entries("rest")},

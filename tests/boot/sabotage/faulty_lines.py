@@ -90,6 +90,7 @@ def bad_ssh(seed: int) -> Iterator[list[BadLine]]:
 
 @contextmanager
 def _relay(port: int, chances: random.Random, lines: list[BadLine]) -> Iterator[int]:
+    ends: list[threading.Thread] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -97,7 +98,7 @@ def _relay(port: int, chances: random.Random, lines: list[BadLine]) -> Iterator[
                 while True:
                     near, _ = server.accept()
                     far = socket.create_connection(("127.0.0.1", port))
-                    _both_ways(near, far, chances, lines, ends=True, every_bytes=20_000)
+                    ends.append(_both_ways(near, far, chances, lines, ends=True, every_bytes=20_000))
 
         thread = threading.Thread(target=serve, daemon=True, name="relay")
         thread.start()
@@ -106,6 +107,8 @@ def _relay(port: int, chances: random.Random, lines: list[BadLine]) -> Iterator[
         finally:
             server.shutdown(socket.SHUT_RDWR)
             thread.join(5)
+            for end in ends:
+                end.join(5)
 
 
 @contextmanager
@@ -114,13 +117,17 @@ def bad_serial(seed: int) -> Iterator[list[BadLine]]:
     lines: list[BadLine] = []
     chances = random.Random(seed)  # noqa: S311 - a fault's moment is no secret
 
+    ends: list[threading.Thread] = []
+
     def console(port: socket.socket, *args: Any, **more: Any) -> SerialConsole:
         near, far = socket.socketpair()
-        _both_ways(port, near, chances, lines, ends=False, every_bytes=12_000)
+        ends.append(_both_ways(port, near, chances, lines, ends=False, every_bytes=12_000))
         return SerialConsole(far, *args, **more)
 
     with mock.patch.object(vm, "SerialConsole", console):
         yield lines
+    for end in ends:
+        end.join(5)
 
 
 def _both_ways(
@@ -131,11 +138,24 @@ def _both_ways(
     *,
     ends: bool,
     every_bytes: int,
-) -> None:
+) -> threading.Thread:
+    """Carry what comes on two sockets to each other; the thread ends when both are closed."""
+    directions = []
     for near, far in ((one, other), (other, one)):
         line = BadLine(random.Random(chances.random()), every_bytes, ends)  # noqa: S311 - the same
         lines.append(line)
-        threading.Thread(target=pump, args=(near, far, line), daemon=True, name="bad line").start()
+        directions.append(threading.Thread(target=pump, args=(near, far, line), daemon=True, name="bad line"))
+        directions[-1].start()
+
+    def close() -> None:
+        for direction in directions:
+            direction.join()
+        one.close()
+        other.close()
+
+    closing = threading.Thread(target=close, daemon=True, name="bad line's end")
+    closing.start()
+    return closing
 
 
 Bad = Callable[[int], contextlib.AbstractContextManager[list[BadLine]]]

@@ -12,7 +12,7 @@ import pytest
 
 from metallize.model.report import BootReport, Stage
 from metallize.report.text import report_lines
-from tests.boot.sabotage import before_linux, kernel, logins, network, userspace
+from tests.boot.sabotage import before_linux, endings, kernel, logins, network, userspace
 from tests.boot.sabotage.recipe import Recipe, misjudgements, run_recipe, seconds_to_the_verdict
 
 pytestmark = [pytest.mark.docker, pytest.mark.boot]
@@ -23,6 +23,7 @@ RECIPES: tuple[Recipe, ...] = (
     *userspace.RECIPES,
     *logins.RECIPES,
     *network.RECIPES,
+    *endings.RECIPES,
 )
 
 

@@ -208,6 +208,7 @@ RECIPES = (
         name="init-without-systemd",
         summary="init is a shell script with a getty; it must pass",
         disk=own_init,
+        boot={"init": "other"},
         ssh=None,
     ),
     Recipe(
