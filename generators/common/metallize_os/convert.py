@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from metallize_os import tarstream
 from metallize_os.tarstream import Entry
+from metallize_os.units import HOST_KEYS_ONCE, HOST_KEYS_UNIT, PRESET
 
 DROPPED: tuple[tuple[str, str], ...] = (
     (r"\.dockerenv", "says 'container' to software that looks for it (systemd-detect-virt, installers)"),
@@ -45,48 +46,6 @@ INITRD = re.compile(r"boot/initrd\.img-(.+)")
 
 _DROPPED = re.compile("|".join(f"(?:{pattern})" for pattern, _ in DROPPED))
 _EMPTIED = re.compile(rf"(?:{'|'.join(EMPTIED)})/.")
-
-HOST_KEYS_UNIT = r"""[Unit]
-Description=Make the SSH host keys of this machine
-Documentation=man:ssh-keygen(1)
-DefaultDependencies=no
-After=local-fs.target systemd-remount-fs.service
-Before=ssh.service sshd.service sshd-keygen.service shutdown.target
-Conflicts=shutdown.target
-ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-WorkingDirectory=/etc/ssh
-# An RSA key takes a small machine many seconds of its first boot, and no client needs it beside these two.
-# Where sshd's configuration names its keys, every kind is made.
-ExecStart=/bin/sh -ec '\
-  if grep -Eiqrs "^[[:space:]]*HostKey[[:space:]]" sshd_config sshd_config.d; then exec ssh-keygen -A; fi; \
-  for key in ssh_host_ecdsa_key ssh_host_ed25519_key; do \
-    [ ! -e $$key ] || continue; \
-    type=$${key#ssh_host_}; \
-    rm -f .$$key .$$key.pub; \
-    ssh-keygen -q -t $${type%%_key} -N "" -f .$$key; \
-    mv .$$key.pub $$key.pub; \
-    mv .$$key $$key; \
-  done'
-
-[Install]
-WantedBy=multi-user.target ssh.service
-"""
-
-HOST_KEYS_ONCE = """\
-# The distribution's own unit makes an RSA key too, wherever one is missing: metallize-ssh-host-keys.service has been.
-[Unit]
-ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
-"""
-
-PRESET = """\
-# The layers decided which units are enabled. On a first boot systemd applies its presets, whose default
-# enables every unit; this keeps what the layers decided.
-{verb} *
-"""
 
 
 class ConversionError(Exception):

@@ -28,7 +28,7 @@ from metallize.model.boot import Boot
 from metallize.model.profile import ImageFormat
 from metallize.model.report import AcceleratorUse, BootReport, Finding, Result, Severity, Stage, StageTime
 from metallize.shells.ssh import SshAccess
-from metallize.verify import look, ways_in
+from metallize.verify import look
 from metallize.verify.batch import Batch, make_batch
 from metallize.verify.checklist import FIRST, Checklist, Turn
 from metallize.verify.course import Course
@@ -37,6 +37,7 @@ from metallize.verify.judge import login_result
 from metallize.verify.phases import reach
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
+from tests.unit.verify.bad_answers import Clock, Fault, Line
 
 T = TypeVar("T")
 LIMIT_SECONDS = 300.0
@@ -69,62 +70,6 @@ _LOOK = (
     "ext4 rw,relatime\n1000 500 500 50% /\n1000 500 500 50% /\nfstab defaults\nend\n",
 )
 _IDENTITY = "kept ext2/ext3\nmachine-id 0123\nkey ssh_host_ed25519_key.pub AAAA\nend\n"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """What becomes of the answers to one question, from the answer with that number in the verification on."""
-
-    at: int
-    change: Callable[[Answer], Answer | None]
-    """None: it never comes."""
-    delay: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """Something that the guest says to one question."""
-
-    what: str
-    text: str
-
-
-@dataclass
-class Line:
-    """The way from the guest to whoever asked: counts answers, and changes those that a fault is for."""
-
-    clock: Clock
-    faults: Sequence[Fault] = ()
-    asked: int = 0
-    begun: dict[int, str] = field(default_factory=dict)
-    """Which question each fault is for, once its time has come."""
-    said: list[str] = field(default_factory=list)
-    hit: set[str] = field(default_factory=set)
-    """Which answers did not come as they were given."""
-
-    def take(self, what: str, text: str) -> str | None:
-        number, self.asked = self.asked, self.asked + 1
-        self.said.append(what)
-        answer: Answer | None = Answer(what=what, text=text)
-        for index, fault in enumerate(self.faults):
-            if fault.at == number:
-                self.begun[index] = what
-                self.clock.now += fault.delay
-            if self.begun.get(index) == what and answer is not None:
-                answer = fault.change(answer)
-        if answer is None or answer.text != text:
-            self.hit.add(what)
-        return None if answer is None else answer.text
-
-
-@dataclass
-class Clock:
-    """Time that passes only where somebody waits."""
-
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass
@@ -399,6 +344,3 @@ def verified(faults: Sequence[Fault] = (), *, ends_after: float = FOREVER) -> tu
         course = Course(boot=cast("Any", _Prepared(asked)))
         course.first_boot(cast("Any", guest))
         return course.report(), line, clock
-
-
-__all__ = ["Answer", "Fault", "verified", "ways_in"]

@@ -11,7 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from metallize.model.report import Status
-from tests.unit.verify.healthy import LIMIT_SECONDS, Answer, Fault, verified
+from tests.unit.verify.bad_answers import Answer, Fault
+from tests.unit.verify.healthy import LIMIT_SECONDS, verified
 
 EXAMPLES = int(os.environ.get("METALLIZE_LAW_EXAMPLES", "1000"))
 """Of each of the two laws; 25,000 in the nightly run."""

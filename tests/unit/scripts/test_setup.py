@@ -2,65 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import shutil
-import sys
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from metallize.command import Finished, run
+from tests.unit.scripts.bash import LIMIT, PLAIN_USER, ROOT, ROOT_USER, Bash, lacking
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = timedelta(seconds=60)
-
-
-class Bash:
-    """Runs bash with setup.sh sourced and tools replaced; `log` is what they were called with."""
-
-    def __init__(self, folder: Path) -> None:
-        self.tools = folder / "tools"
-        self.tools.mkdir()
-        self.log_file = folder / "log"
-        self.log_file.touch()
-        self.env: dict[str, str] = {
-            "LOG": str(self.log_file),
-            "METALLIZE_VENV": str(folder / "v env"),
-            "METALLIZE_SKIP_SETUP": "",  # whoever runs the tests may have set it
-        }
-
-    def tool(self, name: str, body: str = "") -> None:
-        """Put a stand-in first on PATH: it notes its arguments, then runs `body`."""
-        file = self.tools / name
-        file.write_text(f'#!/bin/bash\nprintf "%s\\n" "{name} $*" >>"$LOG"\n{body}\n')
-        file.chmod(0o755)
-
-    def __call__(self, script: str) -> Finished:
-        preamble = f"set -euo pipefail\n. {shlex.quote(str(ROOT / 'scripts/lib/setup.sh'))}\n"
-        env = {**self.env, "PATH": f"{self.tools}:{os.environ['PATH']}"}
-        return run(["bash", "-c", preamble + script, "bash"], check=False, env=env, timeout=LIMIT)
-
-    @property
-    def log(self) -> list[str]:
-        return self.log_file.read_text().splitlines()
-
-
-@pytest.fixture
-def bash(tmp_path: Path) -> Bash:
-    return Bash(tmp_path)
-
-
-ROOT_USER = 'id() { case "$1" in -u) echo 0 ;; -un | -gn) echo root ;; esac; }\n'
-PLAIN_USER = (
-    'id() { case "$1" in -u) echo 1000 ;; -un) echo ann ;; -gn) echo staff ;; -nG) echo staff $GROUPS_OF ;; esac; }\n'
-)
-
-
-def lacking(*names: str) -> str:
-    """Make `has` deny these commands, and admit every other one."""
-    return f'has() {{ case "$1" in {"|".join(names)}) return 1 ;; esac; }}\n' if names else "has() { :; }\n"
 
 
 @pytest.fixture
@@ -327,91 +278,3 @@ def test_a_user_who_is_still_refused_is_not_sent_round_in_circles(bash: Bash) ->
 
 
 # ---------------------------------------------------------------- virtual environment
-
-
-def environment(bash: Bash) -> str:
-    """A checkout of two files, and an environment whose pip only notes what it was asked."""
-    root = bash.log_file.parent / "check out"
-    (root / "requirements").mkdir(parents=True, exist_ok=True)
-    (root / "requirements/dev.lock").touch()
-    (root / "pyproject.toml").touch()
-    return (
-        f"METALLIZE_ROOT={shlex.quote(str(root))}\nfind_python() {{ echo {shlex.quote(sys.executable)}; }}\n"
-        'venv_pip() { echo "pip $*" >>"$LOG"; printf "#!/bin/sh\\n" >"$METALLIZE_VENV/bin/metallize"; '
-        'chmod +x "$METALLIZE_VENV/bin/metallize"; }\n'
-        'make_venv() { echo made >>"$LOG"; '
-        '"$(find_python)" -m venv --clear --without-pip "$METALLIZE_VENV"; }\n'
-    )
-
-
-def test_the_environment_is_made_once(bash: Bash) -> None:
-    script = environment(bash) + "setup_venv"
-    done = bash(script)
-    assert done.status == 0, done.stderr
-    made, locked, editable = bash.log
-    assert made == "made"
-    assert "--require-hashes" in locked
-    assert "--no-build-isolation -e" in editable
-    again = bash(script)
-    assert again.status == 0
-    assert again.stderr == ""
-    assert len(bash.log) == 3
-
-
-def test_a_new_lock_is_installed_into_the_environment_that_is_there(bash: Bash) -> None:
-    script = environment(bash) + "setup_venv"
-    bash(script)
-    (bash.log_file.parent / "check out/requirements/dev.lock").write_text("new\n")
-    assert bash(script).status == 0
-    assert len(bash.log) == 5
-    assert bash.log.count("made") == 1
-
-
-@pytest.mark.parametrize("harm", ["moved", "broken", "half made"])
-def test_an_environment_that_cannot_be_trusted_is_made_anew(bash: Bash, harm: str) -> None:
-    script = environment(bash) + "setup_venv"
-    bash(script)
-    venv = Path(bash.env["METALLIZE_VENV"])
-    if harm == "moved":
-        moved = venv.rename(venv.parent / "elsewhere")
-        bash.env["METALLIZE_VENV"] = str(moved)
-    elif harm == "broken":
-        (venv / "bin/python").unlink()
-    else:
-        (venv / "metallize-setup.stamp").unlink()
-    assert bash(script).status == 0
-    assert bash.log.count("made") == 2
-
-
-def test_a_folder_that_is_no_environment_is_not_cleared(bash: Bash, tmp_path: Path) -> None:
-    precious = tmp_path / "precious"
-    precious.mkdir()
-    (precious / "file").touch()
-    bash.env["METALLIZE_VENV"] = str(precious)
-    done = bash("setup_venv")
-    assert done.status == 3
-    assert "is no virtual environment" in done.stderr
-    assert (precious / "file").exists()
-
-
-def test_no_suitable_python_is_an_error_that_says_what_to_install(bash: Bash) -> None:
-    done = bash("find_python() { return 1; }\nsetup_venv")
-    assert done.status == 3
-    assert "python3-venv" in done.stderr
-
-
-def test_skipping_the_set_up_does_nothing(bash: Bash) -> None:
-    bash.env["METALLIZE_SKIP_SETUP"] = "1"
-    done = bash("missing_packages() { echo called; exit 9; }\nfind_python() { exit 9; }\nsetup_host x\nsetup_venv")
-    assert done.status == 0, done.stderr
-    assert not Path(bash.env["METALLIZE_VENV"]).exists()
-
-
-@pytest.mark.parametrize("skip", ["", "1"])
-def test_what_was_compiled_is_kept(bash: Bash, tmp_path: Path, skip: str) -> None:
-    bash.env |= {"PYTHONDONTWRITEBYTECODE": "1", "METALLIZE_SKIP_SETUP": skip}
-    (tmp_path / "source.py").touch()
-    start = f"cd {shlex.quote(str(tmp_path))}\n{shlex.quote(sys.executable)} -c 'import source'"
-    done = bash(f"{environment(bash)}setup_venv\n{start}")
-    assert done.status == 0, done.stderr
-    assert len(list(tmp_path.rglob("source.*.pyc"))) == 1
