@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import shlex
 import sys
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.unit.scripts.bash import LIMIT, ROOT, Bash
-
-ROOT = Path(__file__).resolve().parents[2]
-LIMIT = timedelta(seconds=60)
+from tests.unit.scripts.bash import Bash
 
 
 def environment(bash: Bash) -> str:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.unit.scripts.bash import LIMIT, PLAIN_USER, ROOT, ROOT_USER, Bash, lacking
-
-ROOT = Path(__file__).resolve().parents[2]
-LIMIT = timedelta(seconds=60)
+from tests.unit.scripts.bash import PLAIN_USER, ROOT_USER, Bash, lacking
 
 
 @pytest.fixture
