@@ -62,7 +62,7 @@ def replaced_systemctl(disk: Disk, script: str) -> None:
 
 def after_the_look(disk: Disk, name: str, then: str, body: str = "") -> None:
     """A service that does something once somebody has begun to look at the guest."""
-    looks = "until ls -d /run/.metallize.* /dev/shm/.metallize.* >/dev/null 2>&1; do sleep 0.3; done; sleep 3"
+    looks = 'until [ -n "$(ls -d /run/.metallize.* /dev/shm/.metallize.* 2>/dev/null)" ]; do sleep 0.3; done; sleep 3'
     disk.put(f"/usr/local/sbin/{name}", f"#!/bin/sh\n{looks}\n{then}\n", mode=0o755)
     disk.service(name, f"ExecStart=/usr/local/sbin/{name}\n{body}")
 
