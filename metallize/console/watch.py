@@ -143,9 +143,10 @@ class BootWatch:
 
     # --- told ----------------------------------------------------------------------------------------------------
 
-    def switched_on(self, busy: Busy = lambda: None) -> None:
+    def switched_on(self, busy: Busy = lambda: None, *, display: bool = False) -> None:
         """The guest runs from now on: all times count from here. `busy` says how long it has worked."""
         with self._changed:
+            self._course.display = display
             self._course.idleness.busy = busy
             self._course.switched_on(self._clock())
             self._ledger.begun = self._course.begun
@@ -285,10 +286,9 @@ class BootWatch:
         ledger.look(now)
         if ledger.fatal is None:
             self._reading.look_at_prompt(now)
-        last_line = next((line for line in reversed(ledger.recent) if line.strip()), "")
-        state = self._course.state(now, last_line)
+        state = self._course.state(now, (*ledger.recent, self._reading.partial))
         if ledger.fatal is None:
-            ledger.grace_is_over(now, self._course.last_progress, silence(state))
+            ledger.grace_is_over(now, self._course.last_progress, silence(state), state.quiet)
         if ledger.fatal is None:
             self._look_at_clock(state, now)
         if ledger.fatal is not None and now >= ledger.fatal.due:

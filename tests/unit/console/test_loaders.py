@@ -23,9 +23,9 @@ def at_menu(clock: Clock) -> BootWatch:
 def test_a_menu_that_waits_for_somebody() -> None:
     clock = Clock()
     watch = at_menu(clock)
-    clock.now += 10
+    clock.now += 8
     watch.check()
-    clock.now += 10
+    clock.now += 2
     assert failure(watch, clock).rule == "grub-menu-waits"
 
 
