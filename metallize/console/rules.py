@@ -99,7 +99,14 @@ def built_in_rules() -> tuple[Rule, ...]:
 
 
 _NO_WORDS_OF_REFUSAL = ("silent-console", "stage-timeout", "timeout")
-_NO_REFUSALS = ("uefi-exception", "grub-memory", "grub-menu-waits")
+_NO_REFUSALS = (
+    "uefi-exception",
+    "grub-memory",
+    "grub-menu-waits",
+    "syslinux-menu-waits",
+    "syslinux-prompt",
+    "memtest",
+)
 
 
 @cache
