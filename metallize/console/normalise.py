@@ -2,6 +2,7 @@
 
 Escape sequences are those of ECMA-48 and xterm: CSI, OSC, DCS and the two-byte ones. A sequence that moves the
 cursor to a place, and a lone carriage return, begin a new line: what is drawn over a line is a line of its own.
+SeaBIOS, which prints for boot loaders, places the cursor where it is at each tick of its clock: that begins nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ _ESCAPES = re.compile(
     r"|[0-OQ-WYZ\\`-~]"  # the rest that is two bytes long
     r"))++"
 )
-_PARTIAL = re.compile(rf"\x1b(?:{_CSI}|[]PX^_]{_STRING}\x1b?|[ -/]{{0,8}}+)?\Z")
+_PLACE = r"\x1b\[\d{1,3};\d{1,3}H"
+_PLACES = re.compile(rf"(?:{_PLACE}){{2,}}+")
+_PARTIAL = re.compile(rf"(?:{_PLACE})?\x1b(?:{_CSI}|[]PX^_]{_STRING}\x1b?|[ -/]{{0,8}}+)?\Z|{_PLACE}\Z")
 
 _DROPPED = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\n\r\x07\x1b")
 """Control characters that draw nothing; BEL and ESC may belong to a sequence and are seen to later."""
@@ -44,6 +47,8 @@ class Normaliser:
         text = self._partial + self._decoder.decode(data.translate(None, _DROPPED))
         self._partial = ""
         if "\x1b" in text:
+            if "H\x1b[" in text:
+                text = _PLACES.sub(_without_ticks, text)
             partial = _PARTIAL.search(text, max(0, len(text) - HOLD_LIMIT - 8))
             if partial is not None:
                 self._partial = partial[0]
@@ -62,3 +67,21 @@ class Normaliser:
                 text = text[:-1]
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         return text
+
+
+def _without_ticks(places: re.Match[str]) -> str:
+    """Some places of the cursor one after another, without two that are neighbours (SeaBIOS, src/sercon.c).
+
+    At a tick it prints the character that is pending, where that belongs, and goes on behind it.
+    """
+    kept: list[str] = []
+    before: tuple[int, int] | None = None
+    for place in places[0].split("H")[:-1]:
+        row, column = (int(number) for number in place[2:].split(";"))
+        if before == (row, column - 1):
+            kept.pop()
+            before = None
+        else:
+            kept.append(place)
+            before = (row, column)
+    return "".join(f"{place}H" for place in kept)

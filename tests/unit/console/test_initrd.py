@@ -147,6 +147,13 @@ def test_a_shell_in_place_of_an_init_is_told_soon(stage: Stage, prompt: bytes) -
     assert "init=" in failure.cause
 
 
+@pytest.mark.parametrize("prompt", [b"root@(none):/# ", b"bash-5.2# ", b"/ # "])
+def test_a_shell_whose_prompt_the_kernel_wrote_over_is_told_too(prompt: bytes) -> None:
+    line = prompt + b"[    5.120000] clocksource: Switched to clocksource tsc\r\n"
+    failure = found(Fed().feed(lead_to(Stage.INITRD), line), 17)
+    assert (failure.rule, failure.stage) == ("shell-cut-by-the-kernel", Stage.INITRD)
+
+
 def test_a_shell_of_a_system_that_has_an_init_is_none_of_these() -> None:
     fed = Fed().feed(lead_to(Stage.USERSPACE), b"root@debian:~# ")
     assert fed.failure(60) is None
