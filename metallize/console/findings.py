@@ -37,6 +37,8 @@ WAIT_SECONDS: Mapping[str, float] = {"grub-menu-waits": 10.0, "syslinux-menu-wai
 A menu counts down before one's eyes, every second; a prompt may do so unseen, and a minute is what few are given. It is
 time by the guest's clock: a slow host adds little to it.
 """
+ENDS = frozenset({*WAIT_SECONDS, "memtest", "shell-cut-by-the-kernel"})
+"""With every prompt: where a boot may end that is asked to come so far and no further."""
 RESTART_GRACE_SECONDS = 3.0
 """After a second banner of a kernel, on a host of normal speed: a kernel's log that somebody prints is over by then."""
 LOGIN_PROMPT = re.compile(r"^(?:(?!Last )[^\s:]+ )?login: ?$")

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from metallize.console.findings import (
     CUT_LOGIN_PROMPT,
+    ENDS,
     LOGIN_PROMPT,
     LOGIN_QUIET_SECONDS,
     PROMPT_QUIET_SECONDS,
@@ -70,8 +71,8 @@ class Reading:
             self._progress(hit, text or "", now)
         if rule.severity is Severity.PROGRESS or forged or self._course.stage.rank > rule.until.rank:
             return
-        if (rule.prompt or rule.stage.rank <= Stage.LOADER.rank) and self._scanner.wants(hit.line):
-            return  # a menu or a prompt that is asked for
+        if (rule.prompt or rule.id in ENDS) and self._scanner.wants(hit.line):
+            return  # it is asked for
         if self._course.in_initrd and rule.stage is Stage.USERSPACE:
             hit = replace(hit, rule=replace(rule, stage=Stage.INITRD))
         if self._ledger.weigh(hit, text, now, ending=self.ending):

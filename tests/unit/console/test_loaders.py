@@ -125,19 +125,25 @@ def test_a_prompt_or_a_menu_that_is_asked_for_is_no_failure(prompt: bytes) -> No
 
 
 def test_what_is_asked_for_and_does_not_come_is_missing() -> None:
+    errors = b"error: file `/vmlinuz' not found.\r\n"
+    failure = isolinux(errors, require=(".",)).failure(20)
+    assert failure is not None
+    assert failure.rule == "grub-error"
     assert isolinux(b"boot", require=("boot:",)).watch.missing == ("boot:",)
 
 
 def test_a_test_of_the_memory_is_told_at_once() -> None:
-    text = b"\x1b[1;1H\x1b[44m\x1b[37m      Memtest86+ v7.20      \x1b[1;29H| QEMU Virtual CPU\x1b[2;1HCLK/Temp:"
-    failure = isolinux(text, b"\x1b[7;1HTest #1\x1b[8;1H").failure(5)
+    text = b"\x1b[1;1H\x1b[44m\x1b[37m      Memtest86+ v6.10      \x1b[1;29H| QEMU Virtual CPU\x1b[2;1HCLK/Temp:"
+    failure = isolinux(text, b"\x1b[3;1HL1 Cache:   64KB  10.1 GB/s \x1b[3;29H| Test   %\x1b[8;1H").failure(5)
     assert failure is not None
     assert (failure.rule, failure.stage) == ("memtest", Stage.LOADER)
-    assert "Memtest86+ runs on the console" in failure.cause
+    assert "memtest86+ runs on the console" in failure.cause
 
 
 def test_a_menu_that_only_names_a_test_of_the_memory_runs_none() -> None:
-    fed = isolinux(b"\x1b[12;03H Memtest86+                  \r\n*Memory test (memtest86+x64.bin)\r\n")
+    fed = isolinux(
+        b"\x1b[12;03H Memtest86+                  \r\n*Memory test (memtest86+x64.bin)\r\n Memtest86+ v7.20\r\n"
+    )
     assert fed.failure(20) is None
 
 
