@@ -27,6 +27,8 @@ _ESCAPES = re.compile(
     r"))++"
 )
 _PLACE = r"\x1b\[\d{1,3};\d{1,3}H"
+_TICK = "\x1b\0"
+"""Stands where two places were taken out, so that what was around them does not become one sequence."""
 _PLACES = re.compile(rf"(?:{_PLACE}){{2,}}+")
 _PARTIAL = re.compile(rf"(?:{_PLACE})?\x1b(?:{_CSI}|[]PX^_]{_STRING}\x1b?|[ -/]{{0,8}}+)?\Z|{_PLACE}\Z")
 
@@ -54,7 +56,7 @@ class Normaliser:
                 self._partial = partial[0]
                 text = text[: partial.start()]
             # No control string holds a newline: what the first puts in cannot become part of what the second takes out.
-            text = _ESCAPES.sub("", _MOVES.sub("\n", text)).replace("\x1b", "")
+            text = _ESCAPES.sub("", _MOVES.sub("\n", text)).replace("\x1b", "").replace("\0", "")
         if "\x07" in text:
             text = text.replace("\x07", "")
         text = self._return + text
@@ -74,14 +76,15 @@ def _without_ticks(places: re.Match[str]) -> str:
 
     At a tick it prints the character that is pending, where that belongs, and goes on behind it.
     """
-    kept: list[str] = []
     before: tuple[int, int] | None = None
+    lines, last = "", ""
     for place in places[0].split("H")[:-1]:
         row, column = (int(number) for number in place[2:].split(";"))
         if before == (row, column - 1):
-            kept.pop()
-            before = None
-        else:
-            kept.append(place)
-            before = (row, column)
-    return "".join(f"{place}H" for place in kept)
+            before, last = None, ""
+            lines += _TICK
+            continue
+        # only the last may yet have a neighbour, in the next read
+        lines += "\n" if last else ""
+        before, last = (row, column), f"{place}H"
+    return lines + last

@@ -16,7 +16,10 @@ SECONDS_AFTER = 60.0
 """After what decided, on a host of normal speed."""
 SETTLED = 2.0
 """After the line that decided there comes what explains it."""
-STEPS = '- {expect: "Press ENTER to boot", send: "<enter>"}\n'
+STEPS = """\
+- {expect: "Press ENTER to boot", send: "<enter>"}
+- {expect: "/ login: $/", timeout: 300s}
+"""
 
 
 @pytest.fixture(scope="module")

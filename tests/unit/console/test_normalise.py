@@ -77,6 +77,12 @@ def test_a_tick_of_seabios_begins_no_line() -> None:
     assert clean(b"a\x1b[9;9H\x1b[1;2H\x1b[1;3Hb") == "a\nb"
 
 
+def test_a_place_before_a_tick_begins_a_line_however_it_is_cut() -> None:
+    place, behind = b"\x1b[1;2H", b"\x1b[1;3H"
+    for reads in ([place + place + behind, behind, b"x"], [place + place, behind + behind, b"x"]):
+        assert clean(*reads) == "\n\nx"
+
+
 def test_a_place_is_held_back_for_what_may_follow_it() -> None:
     normaliser = Normaliser()
     assert normaliser.feed(b"P\x1b[25;18H") == "P"
