@@ -83,6 +83,16 @@ def _add_verify(verbs: argparse._SubParsersAction[_Parser]) -> None:
     verify.add_argument(
         "--steps", type=Path, metavar="STEPS.yaml", help="console steps: a list of {expect, send} (with --image)"
     )
+    verify.add_argument(
+        "--require",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="a regular expression that a line of the console must match; may be repeated (with --image)",
+    )
+    verify.add_argument(
+        "--display", action="store_true", help="give it a VGA display, and keep a screenshot of that (with --image)"
+    )
     _common(verify)
     _booting(verify)
     _output_option(verify)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from typing import Any
 
@@ -11,12 +12,13 @@ from metallize.commands.shared import catalog_of, profile_of, profiles_of, setti
 from metallize.config import load_steps
 from metallize.errors import ExitCode, UsageError
 from metallize.events import Note
-from metallize.model.boot import Boot, Login, Ssh
+from metallize.model.boot import Boot, ConsoleRules, Login, Ssh
 from metallize.qemu.interactive import boot_interactive
 from metallize.render import PlainLines, choose
 from metallize.shells.ssh import EPHEMERAL
 from metallize.verify import requests as verification
 
+_LITERALLY = "a sign that stands for itself gets a backslash: '\\[ready\\]'"
 _BY_KEY = (
     "no --user is given: root looks, over SSH and with a key of this boot alone, which an image with systemd 252 or "
     "later and an SSH server takes"
@@ -32,7 +34,12 @@ def verify(options: argparse.Namespace) -> int:
     renderer = choose(as_json=options.json, verbose=options.verbose)
     _check_belonging(options)
     if options.image is not None:
-        boot = Boot(steps=load_steps(options.steps) if options.steps is not None else (), **_ways_in(options))
+        boot = Boot(
+            steps=load_steps(options.steps) if options.steps is not None else (),
+            console=ConsoleRules(require=tuple(options.require)),
+            display=options.display,
+            **_ways_in(options),
+        )
         with renderer:
             if options.assertions and not options.user:
                 renderer.emit(Note(text=_BY_KEY))
@@ -58,11 +65,22 @@ def _check_belonging(options: argparse.Namespace) -> None:
             ("--user", options.user, "boot.login and boot.ssh"),
             ("--password", options.password, "boot.login and boot.ssh"),
             ("--steps", options.steps, "boot.steps"),
+            ("--require", options.require, "boot.console.require"),
+            ("--display", options.display, "boot.display"),
         ):
             if given:
                 raise UsageError(f"{name} goes with --image", hint=f"in a profile it stands under {place}")
     elif options.password and not options.user:
         raise UsageError("--password goes with --user", hint="say whose it is")
+    for pattern in options.require:
+        try:
+            re.compile(pattern)
+        except (re.error, OverflowError, RecursionError) as exc:
+            raise UsageError(f"--require {pattern}: it is no regular expression: {exc}", hint=_LITERALLY) from exc
+        if not pattern:
+            raise UsageError(
+                "--require is empty, and an empty expression matches every line", hint="say what is to come"
+            )
 
 
 def _ways_in(options: argparse.Namespace) -> dict[str, Any]:

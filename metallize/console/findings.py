@@ -31,6 +31,14 @@ LOGIN_QUIET_SECONDS = 0.4
 """A login prompt, whose words no line but a prompt ends with."""
 STALL_GRACE_SECONDS = 15.0
 """On a host of normal speed; a boot that gets to another stage, or prints a job's progress, is no stall."""
+WAIT_SECONDS: Mapping[str, float] = {"grub-menu-waits": 10.0, "syslinux-menu-waits": 10.0, "syslinux-prompt": 50.0}
+"""What may wait for somebody, and how long it must have stood still for that to be sure.
+
+A menu counts down before one's eyes, every second; a prompt may do so unseen, and a minute is what few are given. It is
+time by the guest's clock: a slow host adds little to it.
+"""
+ENDS = frozenset({*WAIT_SECONDS, "memtest", "shell-cut-by-the-kernel"})
+"""With every prompt: where a boot may end that is asked to come so far and no further."""
 RESTART_GRACE_SECONDS = 3.0
 """After a second banner of a kernel, on a host of normal speed: a kernel's log that somebody prints is over by then."""
 LOGIN_PROMPT = re.compile(r"^(?:(?!Last )[^\s:]+ )?login: ?$")

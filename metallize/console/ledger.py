@@ -18,6 +18,7 @@ from metallize.console.findings import (
     SETTLE_SECONDS,
     SHOWN_CHARACTERS,
     STALL_GRACE_SECONDS,
+    WAIT_SECONDS,
     Kept,
     Seen,
     kernel_time,
@@ -29,8 +30,6 @@ from metallize.model.report import Finding, Severity, Stage, StageTime
 
 PANICKED_RULE = "guest-panicked"
 """pvpanic's word, which may come before the console's, and says less."""
-MENU_RULE = "grub-menu-waits"
-"""Every menu looks like one that waits, until it counts down or boots an entry."""
 RESTART_REMEDY = "a panic with panic= on the command line, a triple fault, a watchdog or kexec does this"
 _RESTARTED = "a second kernel began, although no reboot was asked for"
 
@@ -64,8 +63,8 @@ class Ledger:
 
     @property
     def at_menu(self) -> bool:
-        """Whether what may yet prove fatal is a menu that waits."""
-        return self.stall is not None and self.stall.finding.rule == MENU_RULE
+        """Whether what may yet prove fatal is a menu: each looks like one that waits, until it boots an entry."""
+        return self.stall is not None and self.stall.finding.rule in WAIT_SECONDS
 
     # --- lines -----------------------------------------------------------------------------------------------------
 
@@ -93,7 +92,7 @@ class Ledger:
             self._suspicion = self._suspicion or cause
         if severity is Severity.FATAL:
             self._weigh_fatal(hit, cause, text, now, ending=ending)
-        elif rule.id == MENU_RULE and self.stall is not None:
+        elif rule.id in WAIT_SECONDS and self.stall is not None:
             return False
         elif severity is Severity.STALL and (self.stall is None or self.at_menu):
             self.stall = self._seen(hit, severity, cause, text, now)
@@ -203,11 +202,11 @@ class Ledger:
             self._findings.append(self.fatal.weighed(Severity.WARNING))
             self.fatal = None
 
-    def grace_is_over(self, now: float, last_progress: float, silence: float) -> None:
+    def grace_is_over(self, now: float, last_progress: float, silence: float, quiet: float) -> None:
         """A stall after which nothing went on, or a second beginning that nobody asked for, ends the boot.
 
         `silence`: how long nothing was printed, in seconds of a host of normal speed. A guest that only waits gets
-        no more of them on a slow host.
+        no more of them on a slow host. `quiet`: the same in seconds of this one.
         """
         restart, latest = self._restart, kernel_time(self.recent)
         if restart is not None and now >= restart.due:
@@ -218,7 +217,10 @@ class Ledger:
                 return
         stall = self.stall
         due = 0.0 if stall is None else max(stall.due, last_progress + STALL_GRACE_SECONDS * self._slowness)
-        if stall is not None and (now >= due or silence >= STALL_GRACE_SECONDS):
+        over = now >= due or silence >= STALL_GRACE_SECONDS
+        if stall is not None and self.at_menu:
+            over = quiet >= WAIT_SECONDS[stall.finding.rule] * max(1.0, self._slowness / 3)
+        if stall is not None and over:
             self.stall = None
             self.fatal = stall.weighed(Severity.FATAL)
             self.fatal.due = now

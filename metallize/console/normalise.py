@@ -2,6 +2,7 @@
 
 Escape sequences are those of ECMA-48 and xterm: CSI, OSC, DCS and the two-byte ones. A sequence that moves the
 cursor to a place, and a lone carriage return, begin a new line: what is drawn over a line is a line of its own.
+SeaBIOS, which prints for boot loaders, places the cursor where it is at each tick of its clock: that begins nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ _ESCAPES = re.compile(
     r"|[0-OQ-WYZ\\`-~]"  # the rest that is two bytes long
     r"))++"
 )
-_PARTIAL = re.compile(rf"\x1b(?:{_CSI}|[]PX^_]{_STRING}\x1b?|[ -/]{{0,8}}+)?\Z")
+_PLACE = r"\x1b\[\d{1,3};\d{1,3}H"
+_TICK = "\x1b\0"
+"""Stands where two places were taken out, so that what was around them does not become one sequence."""
+_PLACES = re.compile(rf"(?:{_PLACE}){{2,}}+")
+_PARTIAL = re.compile(rf"(?:{_PLACE})?\x1b(?:{_CSI}|[]PX^_]{_STRING}\x1b?|[ -/]{{0,8}}+)?\Z|{_PLACE}\Z")
 
 _DROPPED = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\n\r\x07\x1b")
 """Control characters that draw nothing; BEL and ESC may belong to a sequence and are seen to later."""
@@ -44,12 +49,14 @@ class Normaliser:
         text = self._partial + self._decoder.decode(data.translate(None, _DROPPED))
         self._partial = ""
         if "\x1b" in text:
+            if "H\x1b[" in text:
+                text = _PLACES.sub(_without_ticks, text)
             partial = _PARTIAL.search(text, max(0, len(text) - HOLD_LIMIT - 8))
             if partial is not None:
                 self._partial = partial[0]
                 text = text[: partial.start()]
             # No control string holds a newline: what the first puts in cannot become part of what the second takes out.
-            text = _ESCAPES.sub("", _MOVES.sub("\n", text)).replace("\x1b", "")
+            text = _ESCAPES.sub("", _MOVES.sub("\n", text)).replace("\x1b", "").replace("\0", "")
         if "\x07" in text:
             text = text.replace("\x07", "")
         text = self._return + text
@@ -62,3 +69,22 @@ class Normaliser:
                 text = text[:-1]
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         return text
+
+
+def _without_ticks(places: re.Match[str]) -> str:
+    """Some places of the cursor one after another, without two that are neighbours (SeaBIOS, src/sercon.c).
+
+    At a tick it prints the character that is pending, where that belongs, and goes on behind it.
+    """
+    before: tuple[int, int] | None = None
+    lines, last = "", ""
+    for place in places[0].split("H")[:-1]:
+        row, column = (int(number) for number in place[2:].split(";"))
+        if before == (row, column - 1):
+            before, last = None, ""
+            lines += _TICK
+            continue
+        # only the last may yet have a neighbour, in the next read
+        lines += "\n" if last else ""
+        before, last = (row, column), f"{place}H"
+    return lines + last

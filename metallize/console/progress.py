@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from metallize.console.effort import Idleness
 from metallize.console.stages import SILENCE_SECONDS, Job, StageState
@@ -10,6 +12,26 @@ from metallize.model.report import Stage, StageTime
 
 LONG_SILENCE_SECONDS = 5.0
 """From when on it is looked at whether a silent guest works or waits."""
+
+
+@dataclass(slots=True)
+class Inits:
+    """Which init runs. A systemd in the initrd begins as the system's own does, and says only then where it is."""
+
+    in_initrd: bool = False
+    """systemd was seen to run in the initrd."""
+    switched: bool = False
+    """It was seen to hand over."""
+    _begun: Counter[str] = field(default_factory=Counter)
+
+    def begins(self, sign: str) -> bool:
+        """An init shows that it begins; whether it is the system's own. `sign`: one that each init shows once."""
+        self._begun[sign] += 1
+        return self.switched or not self.in_initrd or self._begun[sign] > 1
+
+    def welcomed(self, sign: str) -> None:
+        """The initrd's showed that sign in words of its own: the next one is the system's."""
+        self._begun[sign] += 1
 
 
 class Course:
@@ -29,6 +51,9 @@ class Course:
         self.outputs = 0
         self.command_line = ""
         """The kernel's, where it was shown."""
+        self.inits = Inits()
+        self.display = False
+        """Whether the machine has one, of which the run keeps a screenshot."""
         self._received_bytes = 0
         self._job: Job | None = None
         self._job_shown = 0.0
@@ -64,10 +89,30 @@ class Course:
         self._job = None
         return True
 
+    @property
+    def in_initrd(self) -> bool:
+        """Whether systemd is known to run, and to do so in the initrd."""
+        return self.stage is Stage.INITRD and self.inits.in_initrd
+
+    def is_in_initrd(self, now: float) -> bool:
+        """A systemd says that it is the initrd's, maybe after it was taken for the system's; whether a stage is new."""
+        if self.inits.switched or self.stage.rank > Stage.USERSPACE.rank:
+            return False
+        self.inits.in_initrd = True
+        if self.stage.rank < Stage.INITRD.rank:
+            return self.reach(Stage.INITRD, now)
+        if self.stage is Stage.USERSPACE:
+            begun = self.stages.pop().seconds
+            if self.stages[-1].stage is not Stage.INITRD:
+                self.stages.append(StageTime(stage=Stage.INITRD, seconds=begun))
+                return True
+        return False
+
     def begin_again(self, now: float) -> None:
         """The machine was reset, as it may be."""
         self.stages = [StageTime(stage=Stage.QEMU, seconds=now - self.begun)]
         self.command_line = ""
+        self.inits = Inits()
         self._job = None
         self.last_output = self.last_progress = now
 
@@ -77,7 +122,7 @@ class Course:
         self._job = None
         self.last_output = self.last_progress = now
 
-    def state(self, now: float, last_line: str) -> StageState:
+    def state(self, now: float, last_lines: tuple[str, ...]) -> StageState:
         """Where the boot is: what the decision needs of whether it is overdue."""
         quiet = now - self.last_output
         # Only where it makes a difference: this is asked ten times a second, and reads of every thread of QEMU.
@@ -94,5 +139,6 @@ class Course:
             job=self._job,
             job_age=now - self._job_shown,
             command_line=self.command_line,
-            last_line=last_line,
+            last_lines=last_lines,
+            display=self.display,
         )

@@ -99,7 +99,14 @@ def built_in_rules() -> tuple[Rule, ...]:
 
 
 _NO_WORDS_OF_REFUSAL = ("silent-console", "stage-timeout", "timeout")
-_NO_REFUSALS = ("uefi-exception", "grub-memory", "grub-menu-waits")
+_NO_REFUSALS = (
+    "uefi-exception",
+    "grub-memory",
+    "grub-menu-waits",
+    "syslinux-menu-waits",
+    "syslinux-prompt",
+    "memtest",
+)
 
 
 @cache
@@ -149,6 +156,7 @@ class Scanner:
         self._allow = tuple(re.compile(pattern) for pattern in profile.allow)
         self._forbid = tuple(rule for rule in forbid if not rule.needles)
         self._required = {pattern: (required_literal(pattern), re.compile(pattern)) for pattern in profile.require}
+        self._wanted = tuple(pattern for _, pattern in self._required.values())
         self._rejoiner = Rejoiner()
         self._muted: set[str] = set()
         self._active: dict[Stage, tuple[Rule, ...]] = {}
@@ -194,6 +202,13 @@ class Scanner:
     def allows(self, line: str) -> bool:
         """Whether the profile says that this line is no failure."""
         return any(pattern.search(line) for pattern in self._allow)
+
+    def wants(self, line: str) -> bool:
+        """Whether console.require asks for this line; it may be one that nothing follows, as a prompt's."""
+        for name, (_, pattern) in tuple(self._required.items()):
+            if pattern.search(line):
+                del self._required[name]
+        return any(pattern.search(line) for pattern in self._wanted)
 
     def _rules_at(self, stage: Stage) -> tuple[Rule, ...]:
         if stage not in self._active:

@@ -41,8 +41,10 @@ _JOB = re.compile(
     r"\((?:(?P<elapsed>[^()/]+?) ?/ ?)?(?P<limit>[^()/]+)\)?$"
 )
 """As systemd shows a unit with a description, and one with none."""
-_HANDED_OVER = re.compile(r"Booting from \S.*\.\.\.$")
-"""SeaBIOS, src/boot.c: boot_disk and boot_cdrom."""
+_HANDED_OVER = re.compile(r"Booting from \S.*\.\.\.$|BdsDxe: starting Boot[0-9A-F]{4} ")
+"""SeaBIOS, src/boot.c: boot_disk and boot_cdrom; EDK II, BdsDxe."""
+_TOOK_BACK = re.compile(r"Boot failed: |No bootable device|BdsDxe: failed to ")
+LAST_LINE_CHARACTERS = 120
 _SPAN = re.compile(r"(\d+(?:\.\d+)?) ?(y|month|w|d|h|min|ms|us|s)(?![a-z])")
 _UNITS = {
     "us": 1e-6,
@@ -107,7 +109,20 @@ class StageState:
     job_age: float = 0.0
     command_line: str = ""
     """The kernel's, where it was shown."""
-    last_line: str = ""
+    last_lines: tuple[str, ...] = ()
+    """What was printed last; the last of them as far as it has come."""
+    display: bool = False
+    """Whether the machine has a display, of which the run keeps a screenshot."""
+
+    @property
+    def last_line(self) -> str:
+        return next((line.strip() for line in reversed(self.last_lines) if line.strip()), "")
+
+    @property
+    def handed_over(self) -> bool:
+        """Whether the firmware has started something of the image, that nobody knows of yet."""
+        words = [line for line in self.last_lines if _HANDED_OVER.match(line) or _TOOK_BACK.match(line)]
+        return self.stage is Stage.FIRMWARE and bool(words) and _HANDED_OVER.match(words[-1]) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,13 +152,8 @@ def silence(state: StageState) -> float:
 def overdue(state: StageState) -> Overdue | None:
     """Whether the stage has lasted too long, or was silent too long."""
     if silence(state) >= SILENCE_SECONDS.get(state.stage, math.inf):
-        if state.stage is Stage.FIRMWARE and _HANDED_OVER.match(state.last_line):
-            return Overdue(
-                rule="bios-nothing-started",
-                cause=f"the BIOS started the image's boot sector, and nothing was printed for {state.quiet:.0f} s",
-                remedy="the image needs a boot loader for BIOS: its boot sector holds none (as one for UEFI alone), or "
-                f"one that does not print on {state.console}",
-            )
+        if state.handed_over and not _firmware_is_uefi(state):
+            return Overdue(rule="bios-nothing-started", cause=_nothing_started(state), remedy=_nothing_to_read(state))
         return Overdue(rule="silent-console", cause=_silence(state), remedy=_where_to_look(state))
     limit = stage_limit(state)
     if state.lasted < limit:
@@ -159,14 +169,57 @@ def overdue(state: StageState) -> Overdue | None:
 def _silence(state: StageState) -> str:
     if state.received_bytes == 0:
         return f"nothing at all was printed on the serial console in {state.quiet:.0f} s: 0 bytes came"
+    if state.handed_over:
+        return f"the firmware started the image's loader, and nothing was printed for {state.quiet:.0f} s{_last(state)}"
     return (
         f"the console fell silent in stage {state.stage}: nothing for {state.quiet:.0f} s, "
-        f"after {state.received_bytes} bytes"
+        f"after {state.received_bytes} bytes{_last(state)}"
+    )
+
+
+def _nothing_started(state: StageState) -> str:
+    last = "" if _HANDED_OVER.match(state.last_line) else _last(state)
+    return f"the BIOS started the image's boot sector, and nothing was printed for {state.quiet:.0f} s{last}"
+
+
+def _last(state: StageState) -> str:
+    """What was seen last: a person may know it."""
+    line = state.last_line
+    if not line:
+        return ""
+    return f"; the last line is `{line[:LAST_LINE_CHARACTERS]}{'…' if len(line) > LAST_LINE_CHARACTERS else ''}`"
+
+
+def _firmware_is_uefi(state: StageState) -> bool:
+    return any(line.startswith("BdsDxe: ") for line in state.last_lines)
+
+
+def _screen(state: StageState) -> str:
+    """Where what is drawn on a display can be seen."""
+    if state.display:
+        return "screenshot.png in the run folder shows what is on its display"
+    return "boot.display: true (--display) keeps a screenshot of what it shows on a display"
+
+
+def _nothing_to_read(state: StageState) -> str:
+    return (
+        "the image needs a boot loader for BIOS: its boot sector holds none (as one for UEFI alone), or what it starts "
+        f"does not print on {state.console} but on a display (a menu, memtest86+): {_screen(state)}"
+    )
+
+
+def _loader_may_wait(state: StageState) -> str:
+    return (
+        f"the boot loader may wait in a menu that it does not show on {state.console}: {_screen(state)}; have it speak "
+        "there (GRUB: serial and terminal_output, SYSLINUX: serial 0 115200) and boot by itself (a timeout), or type "
+        "what it waits for: boot.steps (--steps)"
     )
 
 
 def _where_to_look(state: StageState) -> str:
     """Which port was watched, and what the kernel was told to print to."""
+    if state.stage is Stage.LOADER or state.handed_over:
+        return _loader_may_wait(state)
     name = state.console
     consoles = re.findall(r"(?:^|\s)console=([^\s,]+)", state.command_line)
     watched = f"{name}, the machine's first serial port, was watched"

@@ -12,32 +12,19 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from metallize.console.effort import Busy, Idleness
-from metallize.console.findings import (
-    CUT_LOGIN_PROMPT,
-    LOGIN_PROMPT,
-    LOGIN_QUIET_SECONDS,
-    PROMPT_QUIET_SECONDS,
-    SHOWN_CHARACTERS,
-    Kept,
-    Seen,
-)
+from metallize.console.findings import Kept, Seen
 from metallize.console.flood import Flood
 from metallize.console.ledger import PANICKED_RULE, RESTART_REMEDY, Ledger
 from metallize.console.progress import Course
-from metallize.console.rules import Hit, Scanner
-from metallize.console.stages import NORMAL_TIMEOUT, StageState, overdue, parse_job, silence
+from metallize.console.reading import Reading
+from metallize.console.rules import Scanner
+from metallize.console.stages import NORMAL_TIMEOUT, StageState, overdue, silence
 from metallize.deadline import Deadline
 from metallize.guest import GuestFailed
 from metallize.model.report import Finding, Severity, Stage, StageTime
 
 T = TypeVar("T")
 
-JOB_RULE = "job-running"
-BANNER_RULE = "kernel-banner"
-COMMAND_LINE_RULE = "kernel-command-line"
-COUNTDOWN_RULE = "grub-countdown"
-BOOTING_RULE = "grub-boots-an-entry"
-CUT_LOGIN = "login: ["
 RESTS_PER_LOOK = 16.0
 """Whoever waits rests so many times longer than its look took."""
 
@@ -59,21 +46,18 @@ class BootWatch:
         self._scanner = scanner
         self.slowness = slowness
         self.network_started = False
-        self._on_stage = on_stage
         self._clock = clock
         self._changed = threading.Condition()
         self._course = Course(console_name=console_name, slowness=slowness, timeout=timeout, now=clock())
         self._flood = Flood()
         self._ledger = Ledger(slowness=slowness, emulated=emulated)
         self._ledger.begun = self._course.begun
-        self._stamped = False
+        self._reading = Reading(scanner, self._course, self._ledger, on_stage)
         self._reset_expected = False
         self._resets = 0
         self._early_reset = False
         self._reset_output = -1
         self._ending = False
-        self._partial = ""
-        self._partial_seen = ""
 
     # --- asked ---------------------------------------------------------------------------------------------------
 
@@ -159,9 +143,10 @@ class BootWatch:
 
     # --- told ----------------------------------------------------------------------------------------------------
 
-    def switched_on(self, busy: Busy = lambda: None) -> None:
+    def switched_on(self, busy: Busy = lambda: None, *, display: bool = False) -> None:
         """The guest runs from now on: all times count from here. `busy` says how long it has worked."""
         with self._changed:
+            self._course.display = display
             self._course.idleness.busy = busy
             self._course.switched_on(self._clock())
             self._ledger.begun = self._course.begun
@@ -169,7 +154,7 @@ class BootWatch:
     def reached(self, stage: Stage, seconds: float | None = None) -> None:
         """A stage was seen to begin: now, or so long after power-on."""
         with self._changed:
-            self._reach(stage, self._clock() if seconds is None else self._course.begun + seconds)
+            self._reading.reach(stage, self._clock() if seconds is None else self._course.begun + seconds)
             self._changed.notify_all()
 
     def expect_reset(self) -> None:
@@ -187,7 +172,7 @@ class BootWatch:
             since = self._ledger.put_back(kept)
             self._course.put_back(kept.stages, self._clock())
             self._resets, self._reset_expected = kept.resets, False
-            self._partial = ""
+            self._reading.line_begun("")
             self._changed.notify_all()
             return since
 
@@ -198,7 +183,7 @@ class BootWatch:
     def ending(self) -> None:
         """The machine is being switched off on purpose: nothing it does from now on is a failure."""
         with self._changed:
-            self._ending = True
+            self._ending = self._reading.ending = True
 
     def go_on(self) -> None:
         with self._changed:
@@ -221,7 +206,7 @@ class BootWatch:
             self._course.printed(now, count)
             self._flood.printed(now, count)
             if self.stage is Stage.QEMU:
-                self._reach(Stage.FIRMWARE, now)
+                self._reading.reach(Stage.FIRMWARE, now)
 
     def console_text(self, text: str, partial: str) -> None:
         """Whole lines that came, and the line as far as it has come."""
@@ -229,11 +214,10 @@ class BootWatch:
         with self._changed:
             self._course.printed(now)
             if self.stage is Stage.QEMU:
-                self._reach(Stage.FIRMWARE, now)
+                self._reading.reach(Stage.FIRMWARE, now)
             if text:
-                self._lines(text, now)
-            self._partial = partial
-            self._partial_seen = ""
+                self._reading.lines(text, now)
+            self._reading.line_begun(partial)
             self._changed.notify_all()
 
     def aside(self, text: str) -> None:
@@ -241,7 +225,7 @@ class BootWatch:
         now = self._clock()
         with self._changed:
             self._course.last_output = now
-            self._lines(text, now)
+            self._reading.lines(text, now)
             self._changed.notify_all()
 
     def qemu_line(self, line: str) -> None:
@@ -249,7 +233,7 @@ class BootWatch:
         with self._changed:
             for hit in self._scanner.match(line):
                 if hit.rule.stage is Stage.QEMU:
-                    self._found(hit, None, self._clock())
+                    self._reading.found(hit, None, self._clock())
             self._changed.notify_all()
 
     def fail(self, rule: str, cause: str, *, remedy: str = "", line: str = "", stage: Stage | None = None) -> None:
@@ -285,52 +269,6 @@ class BootWatch:
 
     # --- inside, under the lock ----------------------------------------------------------------------------------
 
-    def _lines(self, text: str, now: float) -> None:
-        self._ledger.follow(text, now)
-        for hit in self._scanner.scan(text, self.stage):
-            self._found(hit, text, now)
-        if CUT_LOGIN in text and CUT_LOGIN_PROMPT.search(text):
-            self._prompted(now)
-        self._ledger.remember(text, now)
-
-    def _found(self, hit: Hit, text: str | None, now: float) -> None:
-        rule = hit.rule
-        forged = self._stamped and rule.stamped is not None and not rule.stamped.search(hit.line)
-        if rule.severity is Severity.PROGRESS and not forged:
-            self._progress(hit, text or "", now)
-        if rule.severity is Severity.PROGRESS or forged or self.stage.rank > rule.until.rank:
-            return
-        if self._ledger.weigh(hit, text, now, ending=self._ending):
-            self._scanner.mute(rule)
-
-    def _progress(self, hit: Hit, text: str, now: float) -> None:
-        rule, stage = hit.rule, self.stage
-        if rule.id == JOB_RULE:
-            self._course.job_shown(parse_job(hit.line), now)
-        elif rule.id == COUNTDOWN_RULE:
-            self._course.got_on(now)
-        elif rule.id == BOOTING_RULE and self._ledger.at_menu:
-            self._ledger.stall = None
-        elif rule.id == BANNER_RULE:
-            self._stamped = rule.stamped is not None and rule.stamped.search(hit.line) is not None
-        elif rule.id == COMMAND_LINE_RULE:
-            self._course.command_line = hit.line
-        if rule.reaches is None:
-            return
-        if rule.restarts and stage.rank > rule.reaches.rank:
-            self._ledger.began_again(hit, text, now)
-        elif stage.rank <= max(rule.until.rank, rule.reaches.rank):
-            self._reach(rule.reaches, now)
-
-    def _prompted(self, when: float) -> None:
-        if self.stage.rank >= Stage.KERNEL.rank:
-            self._reach(Stage.LOGIN, when)
-
-    def _reach(self, stage: Stage, now: float) -> None:
-        if self._course.reach(stage, now):
-            self._on_stage(self._course.stages[-1])
-            self._ledger.went_on()
-
     def _was_reset(self) -> None:
         with self._changed:
             if self._reset_output == self._course.outputs:
@@ -345,7 +283,7 @@ class BootWatch:
                 self._reset_expected = False
                 self.network_started = False
                 self._ledger.reset()
-                self._stamped = False
+                self._reading.begin_again()
                 self._course.begin_again(now)
                 self._changed.notify_all()
                 return
@@ -361,28 +299,14 @@ class BootWatch:
         ledger = self._ledger
         ledger.look(now)
         if ledger.fatal is None:
-            self._look_at_prompt(now)
-        last_line = next((line for line in reversed(ledger.recent) if line.strip()), "")
-        state = self._course.state(now, last_line)
+            self._reading.look_at_prompt(now)
+        state = self._course.state(now, (*ledger.recent, self._reading.partial))
         if ledger.fatal is None:
-            ledger.grace_is_over(now, self._course.last_progress, silence(state))
+            ledger.grace_is_over(now, self._course.last_progress, silence(state), state.quiet)
         if ledger.fatal is None:
             self._look_at_clock(state, now)
         if ledger.fatal is not None and now >= ledger.fatal.due:
             raise GuestFailed(ledger.fatal.complete())
-
-    def _look_at_prompt(self, now: float) -> None:
-        """The line that was begun, once nothing has followed it for a while."""
-        quiet = now - self._course.last_output
-        if not self._partial or quiet < LOGIN_QUIET_SECONDS:
-            return
-        lines = (self._partial, self._scanner.head + self._partial)
-        if any(len(line) < SHOWN_CHARACTERS and LOGIN_PROMPT.search(line) for line in lines):
-            self._prompted(self._course.last_output)
-        if quiet >= PROMPT_QUIET_SECONDS and self._partial_seen != self._partial:
-            self._partial_seen = self._partial
-            for hit in self._scanner.match(self._partial):
-                self._found(hit, "", now)
 
     def _look_at_clock(self, state: StageState, now: float) -> None:
         late = overdue(state)

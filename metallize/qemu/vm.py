@@ -158,7 +158,7 @@ def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch) -> Iterator[R
             raise _refused(argv, process, messages) or exc from exc
         forwards = monitor.forwards() if plan.forwards else {}
         console.start()
-        watch.switched_on(partial(busy_seconds, process.pid))
+        watch.switched_on(partial(busy_seconds, process.pid), display=plan.display)
         monitor.execute("cont")
         yield RunningGuest(plan=plan, folder=folder, console=console, monitor=monitor, watch=watch, forwards=forwards)
 

@@ -35,6 +35,7 @@ def test_what_is_found(entry: dict[str, Any]) -> None:
     failure = fed.failure(STALL_SECONDS)
     found = [*([failure] if failure else []), *fed.watch.findings]
     bad = [item for item in found if item.severity in FAILING]
+    assert entry.get("stages", "") in " ".join(str(item.stage) for item in fed.watch.stages)
     if "rule" not in entry:
         assert [item.rule for item in bad] == []
         return

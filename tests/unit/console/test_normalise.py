@@ -20,6 +20,8 @@ PIECES = st.sampled_from(
         b"\x1b[0;32m",
         b"\x1b[2J",
         b"\x1b[01;01H",
+        b"\x1b[1;2H",
+        b"\x1b[1;3H",
         b"\x1b]0;a title\x07",
         b"\x1b]3008;start=1\x1b\\",
         b"\x1bP+q544e\x1b\\",
@@ -66,6 +68,26 @@ def test_a_progress_line_that_is_drawn_again_is_a_line_of_its_own() -> None:
 
 def test_a_jump_of_the_cursor_begins_a_line() -> None:
     assert clean(b"\x1b[2J\x1b[01;01HBdsDxe: loading") == "\nBdsDxe: loading"
+
+
+def test_a_tick_of_seabios_begins_no_line() -> None:
+    assert clean(b"\x1b[25;18H\x1b[0;31mP\x1b[25;18H\x1b[25;19Hress ENTER") == "\nPress ENTER"
+    assert clean(b"automatically i\x1b[23;57H\x1b[23;58Hn 13s.  \x1b[05;78H\r\n") == "automatically in 13s.  \n\n"
+    assert clean(b"a\x1b[1;2H\x1b[1;4Hb\x1b[1;2H\x1b[2;3Hc") == "a\n\nb\n\nc"
+    assert clean(b"a\x1b[9;9H\x1b[1;2H\x1b[1;3Hb") == "a\nb"
+
+
+def test_a_place_before_a_tick_begins_a_line_however_it_is_cut() -> None:
+    place, behind = b"\x1b[1;2H", b"\x1b[1;3H"
+    for reads in ([place + place + behind, behind, b"x"], [place + place, behind + behind, b"x"]):
+        assert clean(*reads) == "\n\nx"
+
+
+def test_a_place_is_held_back_for_what_may_follow_it() -> None:
+    normaliser = Normaliser()
+    assert normaliser.feed(b"P\x1b[25;18H") == "P"
+    assert normaliser.feed(b"\x1b[25") == ""
+    assert normaliser.feed(b";19Hress") == "ress"
 
 
 def test_the_beginning_of_a_sequence_is_held_back() -> None:

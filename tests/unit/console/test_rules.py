@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from metallize.console.rules import Rule, Scanner, built_in_rules
+from metallize.console.rules import Rule, Scanner, built_in_rules, refusals
 from metallize.model.boot import ConsoleRules
 from metallize.model.report import Severity
 
@@ -38,6 +38,13 @@ def test_every_rule_that_fails_a_boot_says_why_and_what_to_do() -> None:
             match = rule.pattern.search(rule.examples[0])
             assert match
             assert "{" not in rule.explain(match)
+
+
+def test_a_loader_that_waits_or_tests_the_memory_refuses_nothing_unless_it_is_named() -> None:
+    known = refusals()
+    waits = {"grub-menu-waits", "syslinux-menu-waits", "syslinux-prompt", "memtest"}
+    assert waits == {name for name in waits if known[name] is False}
+    assert known["grub-prompt"] is True
 
 
 def test_ids_are_unique() -> None:

@@ -183,6 +183,6 @@ def test_lockups_are_a_warning_where_the_cpu_is_emulated() -> None:
     ],
 )
 def test_a_boot_sector_after_which_nothing_came(stage: Stage, last: str, rule: str) -> None:
-    late = overdue(replace(STATE, stage=stage, quiet=1000.0, last_line=last))
+    late = overdue(replace(STATE, stage=stage, quiet=1000.0, last_lines=(last,)))
     assert late is not None
     assert late.rule == rule
