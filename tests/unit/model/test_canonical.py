@@ -146,7 +146,7 @@ class Text(str):
         Path("/nowhere/at/all"),
         Path("/"),
         Text("a"),
-        (each for each in ()),
+        iter([1]),
         range(3),
         bytearray(b"a"),
     ],
@@ -164,7 +164,12 @@ def test_what_is_in_itself_has_no_text() -> None:
 
 
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5) | st.binary(max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(max_size=5)
+    | st.binary(max_size=3),
     lambda inner: st.lists(inner, max_size=3).map(tuple) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=8,
 )

@@ -1,4 +1,4 @@
-"""Prints what is asked by every assertion kind's example, every matcher and every key of `boot`, as this process digests it."""
+"""Prints, as this process digests them, every assertion kind's example, every matcher and every key of `boot`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from metallize.asked import asked_of
 from metallize.catalog import Catalog
 from metallize.checks.decoding import MATCHERS
 from metallize.config import load_suite
+from metallize.machines import seabios
 from metallize.model.assertion import Assertion, Group
 from metallize.model.boot import Boot
 from metallize.model.kind import Include
@@ -111,7 +112,7 @@ def everything(catalog: Catalog) -> dict[str, VerifyRequest]:
     found["assertion"] = request(catalog, assertions=(assertion,))
     found["after an action"] = request(catalog, assertions=(replace(assertion, action=0),))
     found["nothing"] = request(catalog)
-    found["another machine"] = request(catalog, machine=replace(catalog.machines["seabios"], cpu_emulated="max"))
+    found["another machine"] = request(catalog, machine=replace(seabios.MACHINE, cpu_emulated="max"))
     return found
 
 

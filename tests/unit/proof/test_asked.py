@@ -49,7 +49,8 @@ def test_where_it_is_written_down_is_not_asked() -> None:
 
 
 def test_what_boot_machines_says_of_another_machine_is_no_matter() -> None:
-    boots = [Boot.model_validate({"machines": machines}) for machines in ({"seabios": {}}, {"ovmf": {"cpus": 1}})]
+    of_each: list[dict[str, Any]] = [{"seabios": {}}, {"ovmf": {"cpus": 1}}]
+    boots = [Boot.model_validate({"machines": machines}) for machines in of_each]
     assert len({asked_of(request(CATALOG, boot=boot)).id for boot in boots}) == 1
 
 
@@ -94,7 +95,12 @@ def test_of_a_key_its_public_half_is_asked_wherever_its_file_is(tmp_path: Path) 
 def test_a_password_cannot_be_guessed_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """The record is published: what holds a password is digested at a cost."""
     stretched: list[bytes] = []
-    monkeypatch.setattr("metallize.asked._stretched", lambda text: stretched.append(text) or "costly")
+
+    def stretch(text: bytes) -> str:
+        stretched.append(text)
+        return "costly"
+
+    monkeypatch.setattr("metallize.asked._stretched", stretch)
     secrets = {name: BOOT[name] for name in ("login", "ssh", "seed", "steps")}
     secrets["reach"] = {"tcp:22": {"refuses_password": {"user": "a", "password": "b"}}}
     asserting = asserted(CATALOG, {"http": {"http://a/": {"status": 200, "username": "a", "password": "secret"}}})

@@ -113,7 +113,9 @@ def test_what_changed_is_named_with_its_machine(image: Path) -> None:
     proven(image, on("seabios", assertions=before), on("ovmf", assertions=before))
     assert covers(image, on("seabios", assertions=before))
     told = objections(image, on("seabios", assertions=after), on("ovmf", assertions=before))
-    assert told.startswith(f"what the profile asks of {image} on seabios has changed since it was verified: service ssh")
+    assert told.startswith(
+        f"what the profile asks of {image} on seabios has changed since it was verified: service ssh"
+    )
     assert "ovmf" not in told
     assert "/a" not in told
     told = objections(image, on("seabios", assertions=before, boot=Boot(reboot=True)))
@@ -215,12 +217,13 @@ def test_a_record_that_is_damaged_proves_nothing(image: Path, harm: str) -> None
 @pytest.mark.parametrize("what", ["folder", "pipe", "link to itself", "link into nothing"])
 def test_a_record_that_is_no_file_proves_nothing(image: Path, what: str) -> None:
     path = record_of(image)
-    {
+    make: dict[str, Callable[[], object]] = {
         "folder": path.mkdir,
         "pipe": lambda: os.mkfifo(path),
         "link to itself": lambda: path.symlink_to(path),
         "link into nothing": lambda: path.symlink_to("nothing"),
-    }[what]()
+    }
+    make[what]()
     assert "has not been verified" in objections(image, SEABIOS)
 
 
