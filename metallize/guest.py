@@ -27,6 +27,9 @@ class ShellOutput:
 class ShellError(Exception):
     """A shell was lost or did not answer in time; the guest may still be well."""
 
+    reason = "no login"
+    """A few words for the verdict's entry: what came instead of a shell. Each kind of error has its own."""
+
 
 class GuestFailed(Exception):  # noqa: N818 - it says what happened, as a signal to every wait
     """The guest was seen to have failed: raised out of every wait, carrying what was found."""
@@ -146,6 +149,10 @@ class Watch(Protocol):
 
     def reached(self, stage: Stage) -> None:
         """A stage was seen to begin."""
+        ...
+
+    def fail(self, rule: str, cause: str, *, remedy: str = "", line: str = "", stage: Stage | None = None) -> None:
+        """Something other than a line ended the boot: every wait hears of it; the first that did so counts."""
         ...
 
     def expect_reset(self) -> None:

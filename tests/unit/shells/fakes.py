@@ -42,6 +42,8 @@ class FakeWatch:
 
     def expect_reset(self) -> None: ...
 
+    def fail(self, rule: str, cause: str, *, remedy: str = "", line: str = "", stage: Stage | None = None) -> None: ...
+
     def wait(self, condition: Callable[[], T | None], deadline: Deadline) -> T | None:
         while True:
             value = condition()
