@@ -26,6 +26,7 @@ from metallize.shells.challenge import Challenge
 from metallize.shells.ssh_access import SshAccess
 from metallize.shells.ssh_connection import Span
 from metallize.shells.ssh_errors import (
+    BadServerError,
     NoClientError,
     NoCommonAlgorithmError,
     ServerClosedError,
@@ -56,7 +57,6 @@ _ALWAYS = (
     "GlobalKnownHostsFile=/dev/null",
     "StrictHostKeyChecking=no",
     "UpdateHostKeys=no",
-    "LogLevel=ERROR",
     "ServerAliveInterval=15",
     "ClearAllForwardings=yes",
     "IdentityAgent=none",
@@ -126,10 +126,15 @@ def log_in(port: int, access: SshAccess, watch: Watch, deadline: Deadline, *, be
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="metallize-ssh-"))
         control = Path(folder) / "s"
         common = ("ssh", "-F", "none", "-T", "-S", str(control), "-l", access.user, *_options(*_ALWAYS))
-        begin = (*common, "-M", "-N", "-p", str(port), *_every_algorithm())
+        # why a connection ends is said at this level, and at no higher one
+        begin = (*common, *_options("LogLevel=INFO"), "-M", "-N", "-p", str(port), *_every_algorithm())
         _master(stack, begin, control, access, watch, deadline, because=because, client=client)
         # without the connection there is to be none: ssh would make another, by whatever way it finds
-        channel = (*common, *_options("ControlMaster=no", "BatchMode=yes", "ProxyCommand=false"), "127.0.0.1")
+        channel = (
+            *common,
+            *_options("LogLevel=ERROR", "ControlMaster=no", "BatchMode=yes", "ProxyCommand=false"),
+            "127.0.0.1",
+        )
         shell = OpenSshShell(channel, stack.pop_all(), watch, client=client)
     try:
         _challenge(shell, access.user, watch, deadline)
@@ -160,6 +165,8 @@ def _master(
             watch.check()
             if process.poll() is not None:
                 raise _failure(_content(said, CHALLENGE_BYTES).decode(errors="replace"), access, because, client)
+            if os.fstat(said.fileno()).st_size > CHALLENGE_BYTES:
+                raise BadServerError("what the SSH server says to a login has no end")
             if span.over:
                 raise StalledError(
                     f"the SSH server answered, but the handshake failed: {client} came no further, although the guest "

@@ -268,7 +268,7 @@ def _challenge(connection: SshConnection, user: str, watch: Watch, deadline: Dea
             if cut.is_set():
                 raise no_word(user, span.seconds) from exc
             if connection.is_active():
-                raise no_shell(user, None, "") from exc  # the request was refused
+                raise no_session(user, "the server runs no command there") from exc
             raise ServerClosedError(f"the SSH server hung up before a shell answered: {in_words(exc)}") from exc
     if challenge.is_answered(said):
         return

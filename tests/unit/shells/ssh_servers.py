@@ -146,6 +146,8 @@ class Sshd(paramiko.ServerInterface):
     command: Command = shell
     session: int = common.OPEN_SUCCEEDED
     key: paramiko.PKey | None = None
+    runs: bool = True
+    """Whether a request for a command is granted."""
     after: float = 0.0
     """Seconds before a session is opened."""
     options: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -181,11 +183,16 @@ class Sshd(paramiko.ServerInterface):
         return self.session
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        if not self.runs:
+            return False
+
         def run() -> None:
-            with suppress(OSError):
+            with suppress(OSError, EOFError):
                 self.command(channel, command)
                 channel.shutdown_write()
                 channel.close()
 
-        threading.Thread(target=run, daemon=True).start()
+        timer = threading.Timer(0.05, run)  # when the answer to the request is out
+        timer.daemon = True
+        timer.start()
         return True

@@ -74,7 +74,7 @@ def test_a_server_that_never_answers_a_script_is_left_at_the_deadline() -> None:
     with server(Sshd()) as port:
         shell = connect(port, ACCESS, Up(), Deadline.after(20, "a test"))
         begun = time.monotonic()
-        with pytest.raises(ShellError, match="no end of the script within the time for a test|did not end within"):
+        with pytest.raises(ShellError, match=r"no end of the script|did not end within"):
             shell.run("sleep 3", Deadline.after(1, "a test"))
         assert time.monotonic() - begun < 3
         shell.close()
