@@ -64,20 +64,25 @@ def explain_ssh(seen: dict[str, Observation | None], problem: str, *, port: int 
     A line of the guest's journal that says why comes first: then the rest is no cause, but what it led to.
     """
     text = {name: observation.stdout if observation else "" for name, observation in seen.items()}
-    said = explained(text.get("journal", "") + text.get("config", ""))
-    reason = _ssh_reason(text, problem, port)
-    return f"{said}; {reason}" if said and reason else said or reason
-
-
-def _ssh_reason(text: dict[str, str], problem: str, port: int) -> str:
     if problem.startswith(LETS_IN) or re.search("the handshake failed|no algorithm in common|cannot agree", problem):
-        return problem  # somebody listens and answers: neither sockets nor network explain more
-    if EPHEMERAL_REFUSED in problem or re.search("refused the (password|key)|does not take", problem):
-        if EPHEMERAL_REFUSED in problem:
-            return f"sshd listens, but does not take the key that the firmware handed over: {_why_no_key(text)}"
-        if "password" in problem and "passwordauthentication no" in text.get("settings", "").lower():
-            return "sshd listens, but its configuration refuses passwords (PasswordAuthentication no)"
-        return f"sshd listens, but the login was refused: {problem}"
+        reason = problem  # somebody listens and answers: neither sockets nor network explain more
+    elif EPHEMERAL_REFUSED in problem or re.search("refused the (password|key)|does not take", problem):
+        reason = _why_refused(text, problem)
+    else:
+        return _why_no_answer(text, problem, port)
+    said = explained(text.get("journal", ""), passwords="refused the password" in problem)
+    return f"{said}; {reason}" if said else reason
+
+
+def _why_refused(text: dict[str, str], problem: str) -> str:
+    if EPHEMERAL_REFUSED in problem:
+        return f"sshd listens, but does not take the key that the firmware handed over: {_why_no_key(text)}"
+    if "password" in problem and "passwordauthentication no" in text.get("settings", "").lower():
+        return "sshd listens, but its configuration refuses passwords (PasswordAuthentication no)"
+    return f"sshd listens, but the login was refused: {problem}"
+
+
+def _why_no_answer(text: dict[str, str], problem: str, port: int) -> str:
     addresses = _listeners(text.get("sockets", ""), port)
     if not addresses:
         return f"{NOTHING_LISTENS} {port}{_why_not(text)}"
@@ -145,7 +150,8 @@ def _why_not(text: dict[str, str]) -> str:
             return f": {name} is masked"
     for name, unit in loaded.items():
         if unit.get("ActiveState") == "failed":
-            why = _first_line(text.get("config", "")) or _error_line(text.get("journal", ""))
+            journal, config = text.get("journal", ""), text.get("config", "")
+            why = explained(f"{journal}\n{config}") or _first_line(config) or _error_line(journal)
             return f": {name} has failed" + (f" ({why})" if why else "")
     for name, unit in loaded.items():
         if unit.get("ActiveState") != "active" and not (name == "ssh.socket" and len(loaded) > 1):

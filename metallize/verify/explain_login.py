@@ -84,7 +84,9 @@ def explain_refusal(seen: Mapping[str, Observation | None], user: str) -> str:
     """What the account, or the journal, says of a login that was refused; empty where neither does; pure."""
     text = {name: observation.stdout.strip() if observation else "" for name, observation in seen.items()}
     words = text.get("account", "").split()
-    said = explained(text.get("login's journal", ""))
+    journal = text.get("login's journal", "")
+    # one is the wrong password, which is tried first
+    said = explained(journal, passwords=journal.count("authentication failure;") > 1)
     match words[1:2]:
         case ["L" | "LK"]:
             return f"the account of {user} is locked (passwd -u {user} unlocks it)"

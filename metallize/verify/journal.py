@@ -79,6 +79,8 @@ _CAUSES = (
         "pam_faillock has locked {1} after wrong passwords: faillock --user {1} --reset",
     ),
     _cause(r"account (?:has )?expired", "the account has expired: chage -E -1 makes it last"),
+)
+_PASSWORDS = (
     _cause(
         r"pam_unix\(\S+\): authentication failure;[^\n]{0,200}\buser=(\S+)",
         "PAM knows another password of {1} than the profile's (pam_unix: authentication failure)",
@@ -90,15 +92,18 @@ _CAUSES = (
 )
 
 
-def explained(text: str) -> str:
-    """The first cause that a line of a journal holds, in their order of weight; empty where none does. Pure."""
+def explained(text: str, *, passwords: bool = False) -> str:
+    """The first cause that a line of a journal holds, in their order of weight; empty where none does. Pure.
+
+    That a password was wrong is a cause only where the right one is known to be among those that were tried.
+    """
     lines = [line[:LONGEST_LINE] for line in text.splitlines()]
-    for cause in _CAUSES:
+    for cause in (*_CAUSES, *(_PASSWORDS if passwords else ())):
         for line in lines:
             found = cause.pattern.search(line)
             if found is not None:
-                words = cause.means
+                words: str = cause.means
                 for number, group in enumerate(found.groups(), start=1):
-                    words = words.replace(f"{{{number}}}", group or "a rule")
+                    words = words.replace(f"{{{number}}}", str(group or "a rule"))
                 return words
     return ""

@@ -116,6 +116,7 @@ def test_a_shell_that_answers_is_a_login_and_says_who_spoke_to_it() -> None:
         shell.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("behaviour", "kind", "words"),
     [
@@ -158,6 +159,7 @@ def test_a_login_without_a_shell_is_none(behaviour: Sshd, kind: type[SshError], 
     assert kind is ServerClosedError or str(found).startswith("the SSH server lets admin in, but")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "kind", "words"),
     [
@@ -201,6 +203,7 @@ def test_a_server_without_end_is_cut_at_its_bytes() -> None:
     assert -65_536 <= left < LOGIN_BYTES
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_a_guest_that_works_is_given_the_time_that_a_slow_host_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Up, "slowness", 4.0)
@@ -277,6 +280,7 @@ def test_a_server_that_paramiko_cannot_speak_to_is_left_to_openssh(
     assert not any("memfd:metallize" in str(each.resolve()) for each in Path("/proc/self/fd").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
     ("behaviour", "kind", "words"),
