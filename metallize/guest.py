@@ -27,6 +27,9 @@ class ShellOutput:
 class ShellError(Exception):
     """A shell was lost or did not answer in time; the guest may still be well."""
 
+    reason = "no login"
+    """A few words for the verdict's entry: what came instead of a shell. Each kind of error has its own."""
+
 
 class GuestFailed(Exception):  # noqa: N818 - it says what happened, as a signal to every wait
     """The guest was seen to have failed: raised out of every wait, carrying what was found."""
@@ -148,12 +151,12 @@ class Watch(Protocol):
         """A stage was seen to begin."""
         ...
 
-    def expect_reset(self) -> None:
-        """A reboot has been asked for: the next reset is no failure, and the stages begin anew."""
+    def fail(self, rule: str, cause: str, *, remedy: str = "", line: str = "", stage: Stage | None = None) -> None:
+        """Something other than a line ended the boot: every wait hears of it; the first that did so counts."""
         ...
 
-    def fail(self, rule: str, cause: str, *, remedy: str = "", line: str = "", stage: Stage | None = None) -> None:
-        """Something that no line says has ended the boot: every wait ends with it."""
+    def expect_reset(self) -> None:
+        """A reboot has been asked for: the next reset is no failure, and the stages begin anew."""
         ...
 
     def go_on(self) -> None:

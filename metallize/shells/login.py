@@ -1,4 +1,7 @@
-"""A login at the getty of a serial port, which shares its line with the kernel and with every other writer."""
+"""A login at the getty of a serial port, which shares its line with the kernel and with every other writer.
+
+It is one when a shell has answered a challenge: what a prompt looks like proves nothing.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from metallize.console.interrupted import without_kernel_lines
 from metallize.deadline import Deadline
 from metallize.guest import Console, Watch
 from metallize.model.report import Stage
+from metallize.shells.challenge import Challenge
 from metallize.shells.dialogue import NUDGE_SECONDS, Dialogue
 from metallize.shells.login_words import ACCOUNT_EXPIRED, INCORRECT, MUST_CHANGE
 
@@ -52,8 +56,11 @@ _CLOSED = (
 )
 _NOT_YET = r"System is booting up\.[^\n]*|Unprivileged users are not permitted to log in yet[^\n]*"
 _SHELL = r"(?:^|\n)[^\n]*[$#%>❯➜λ»][ \t]?\Z"  # noqa: RUF001 - signs of prompts
-_ALIVE = "printf '%s%s\\n' mz- alive\r"
-_IS_ALIVE = r"(?:^|\n)mz-alive\n"
+_STANDING = (
+    r"(?:^|\n)(?![^\n]{0,80}(?i:initramfs|initrd|dracut|grub|rescue|switch_root|u-boot|shell>|=>))"
+    r"(?:[^\n]{0,80}[^\n#$])?[#$][ \t]?\Z"
+)
+"""A shell's prompt before any login's: nothing that firmware, loader or initrd stop at, and no bar that grows."""
 _NO_SHELL = r"[^\n]*\bno shell: [^\n]*|[^\n]*[Cc]annot execute /[^\n]*"
 _LATE = r"(?i)login:? timed out after \d+ seconds"
 """LOGIN_TIMEOUT of login.defs(5), and busybox's own: all attempts at one prompt share it, and a slow guest may need
@@ -61,6 +68,15 @@ more."""
 _MENU = r"Type one of the keys in parentheses"
 """What zsh asks a user who has no settings."""
 _AUTOMATIC = r"\blogin: \S+ \(automatic login\)"
+_ANSWERS = {
+    "closed": _CLOSED,
+    "change": _CHANGE,
+    "not yet": _NOT_YET,
+    "refused": _REFUSED,
+    "no shell": _NO_SHELL,
+    "late": _LATE,
+    "shell": _SHELL,
+}
 
 
 class LoginOutcome(StrEnum):
@@ -77,12 +93,14 @@ class LoginOutcome(StrEnum):
     NO_ANSWER = "no answer came"
     SILENT = "nothing answered the password: does a script of /etc/profile or of PAM wait for something?"
     FLOODED = "the console was flooded: no prompt and no answer could be told from what was printed all the time"
+    DEAF = "what looks like a prompt of a shell answers nothing: no shell stands behind it"
+    NO_LOGIN = "a shell stands where a login was expected: is it init=/bin/bash, or --autologin on the getty?"
     LATE = "login gave up before the answer came (LOGIN_TIMEOUT): the guest is too slow"
 
 
 _OUTCOMES = {
-    "shell": LoginOutcome.ACCEPTED,
     "alive": LoginOutcome.ACCEPTED,
+    "deaf": LoginOutcome.DEAF,
     "refused": LoginOutcome.REFUSED,
     "no shell": LoginOutcome.NO_SHELL,
     "late": LoginOutcome.LATE,
@@ -93,7 +111,9 @@ _OUTCOMES = {
 }
 
 
-_UNANSWERED = (LoginOutcome.NO_ANSWER, LoginOutcome.SILENT, LoginOutcome.LATE)
+_UNANSWERED = (LoginOutcome.NO_ANSWER, LoginOutcome.SILENT, LoginOutcome.DEAF, LoginOutcome.LATE)
+_TYPED = (LoginOutcome.SILENT, LoginOutcome.DEAF, LoginOutcome.FLOODED)
+"""The password was typed: a shell may still come."""
 UNSEEN = (LoginOutcome.NO_PROMPT, *_UNANSWERED, LoginOutcome.FLOODED)
 """What may have come and was not seen: nothing is known of the password."""
 _SAYING = (LoginOutcome.CLOSED, LoginOutcome.PASSWORD_CHANGE, LoginOutcome.NO_SHELL)
@@ -154,77 +174,75 @@ class SerialLogin:
             before = result
 
     def _attempt(self, user: str, password: str, deadline: Deadline, before: LoginResult | None = None) -> LoginResult:
-        prompts = {"prompt": _LOGIN, "automatic": _AUTOMATIC}
-        if before is not None and before.outcome in (LoginOutcome.SILENT, LoginOutcome.FLOODED):
-            prompts["shell"] = _SHELL  # the answer, late
-        came = self._talk.first_of(
-            prompts,
-            deadline,
-            busy={"prompt": _LOGIN_BETWEEN},
-            late={"prompt": _ASKS} if self._met else {},
-            plain=("prompt",),
-            enough=(lambda: False) if before is None else self._idle(PROMPT_SECONDS),
-            on_quiet=self._nudge,
-        )
+        came = self._prompt(deadline, before)
+        slowness = self._watch.slowness
+        floods, nothing = self._talk.floods, LoginOutcome.NO_ANSWER
+        limit = deadline.sooner(ANSWER_SECONDS * slowness, "the shell behind a prompt")
         if came is None:
             return self._result(LoginOutcome.NO_PROMPT)
-        if came == "shell" and not self._is_alive(0.0, deadline):
-            return self._result(LoginOutcome.NO_ANSWER)
-        if came != "prompt":
-            return self._result(LoginOutcome.ACCEPTED)
-        self._watch.reached(Stage.LOGIN)
-        self._met = True
-        floods, flooded_seconds = self._talk.floods, self._watch.flooded_seconds
-        self._talk.send(f"{user}\r")
-        answers = {
-            "closed": _CLOSED,
-            "change": _CHANGE,
-            "not yet": _NOT_YET,
-            "refused": _REFUSED,
-            "no shell": _NO_SHELL,
-            "late": _LATE,
-            "password": _SECRET_PROMPT,
-            "shell": _SHELL,
-        }
-        slowness = self._watch.slowness
-        limit = deadline.sooner(PROMPT_SECONDS * slowness, "a password prompt")
-        came = self._talk.first_of(
-            answers,
-            limit,
-            busy={"password": _SECRET_BETWEEN},
-            late={"anew": _LOGIN, "between": _SECRET_BETWEEN, "asks": _ASKS},
-            plain=("password",),
-            enough=self._enough(PROMPT_SECONDS, floods),
-            quiet_seconds=NO_PROMPT_SECONDS * max(1.0, slowness / 4),
-        )
-        nothing = LoginOutcome.NO_ANSWER
+        if came == "standing":
+            return self._result(LoginOutcome.NO_LOGIN)
+        if came == "automatic":
+            said = self._talk.matched
+            self._answer(dict(_ANSWERS), limit, floods)  # wait for its shell, so that a person sees it
+            return self._result(LoginOutcome.NO_LOGIN, said)
+        if came == "prompt":
+            self._watch.reached(Stage.LOGIN)
+            self._met = True
+            self._talk.send(f"{user}\r")
+            came = self._talk.first_of(
+                _ANSWERS | {"password": _SECRET_PROMPT},
+                deadline.sooner(PROMPT_SECONDS * slowness, "a password prompt"),
+                busy={"password": _SECRET_BETWEEN},
+                late={"anew": _LOGIN, "between": _SECRET_BETWEEN, "asks": _ASKS},
+                plain=("password",),
+                enough=self._enough(PROMPT_SECONDS, floods),
+                quiet_seconds=NO_PROMPT_SECONDS * max(1.0, slowness / 4),
+            )
         if came in {"password", "between", "asks"}:
             nothing = LoginOutcome.SILENT
             self._talk.send(f"{password}\r")
             limit = deadline.sooner(ANSWER_SECONDS * slowness, "the answer to the login")
-            came = self._after_password(answers, limit, floods)
-        if came == "shell" and not self._is_alive(flooded_seconds, deadline):
-            came = None
-        if self._talk.floods > floods and not came:
+            came = self._answer(dict(_ANSWERS), limit, floods)
+        elif came == "shell":
+            came = self._answer(dict(_ANSWERS), limit, floods, stands=True)
+        if self._talk.floods > floods and came in (None, "deaf"):
             return self._drowned()
         outcome = _OUTCOMES.get(came or "", nothing)
         if outcome is LoginOutcome.PASSWORD_CHANGE:
             self._talk.send("\x04")
-        elif outcome is nothing:
+        elif outcome in (nothing, LoginOutcome.DEAF):
             self._talk.send("\r")
         said = self._talk.matched.strip(" -\n") if outcome in _SAYING else ""
         return self._result(outcome, said)
 
-    def _is_alive(self, flooded_seconds: float, deadline: Deadline) -> bool:
-        """Whether what looks like a shell's prompt is one: what is printed in a flood may look like anything.
+    def _prompt(self, deadline: Deadline, before: LoginResult | None) -> str | None:
+        """Wait for what may be answered: a login's prompt, a getty that logs in by itself, a shell that stands there.
 
-        `flooded_seconds` is how long the console had been flooded when the user's name was typed.
+        What looks like a shell is asked whether it is one: `standing` when it has answered.
         """
-        if self._watch.flooded_seconds <= flooded_seconds:
-            return True
-        self._talk.send(_ALIVE)
-        limit = deadline.sooner(ANSWER_SECONDS * self._watch.slowness, "the shell behind a flood")
-        return self._talk.first_of({"alive": _IS_ALIVE}, limit, enough=self._idle(PROMPT_SECONDS)) is not None
+        prompts = {"prompt": _LOGIN, "automatic": _AUTOMATIC}
+        if before is not None and before.outcome in _TYPED:
+            prompts["shell"] = _SHELL  # the answer, late
+        late = {"prompt": _ASKS} if self._met else {"standing": _STANDING}
+        enough: Callable[[], bool] = (lambda: False) if before is None else self._idle(PROMPT_SECONDS)
+        challenge = Challenge()
+        while True:
+            came = self._talk.first_of(
+                {"alive": challenge.pattern} | prompts,
+                deadline,
+                busy={"prompt": _LOGIN_BETWEEN},
+                late=late,
+                plain=("prompt",),
+                enough=enough,
+                on_quiet=self._nudge,
+            )
+            if came == "standing":
+                # what firmware and loaders show is none of ours
+                if self._watch.stage.rank >= Stage.KERNEL.rank:
+                    self._talk.send(f"{challenge.line}\r")
+                continue
+            return "standing" if came == "alive" else came
 
     def _drowned(self) -> LoginResult:
         """What was asked or answered in a flood cannot be found in it: a newline asks for what comes next."""
@@ -233,22 +251,37 @@ class SerialLogin:
             self._talk.send("\r")
         return self._result(LoginOutcome.FLOODED)
 
-    def _after_password(self, answers: dict[str, str], limit: Deadline, floods: int) -> str | None:
-        """What the system makes of the password; a shell whose prompt looks like none is asked whether it is there."""
-        del answers["password"]
-        answers |= {"alive": _IS_ALIVE, "menu": _MENU, "again": _LOGIN}
+    def _answer(self, answers: dict[str, str], limit: Deadline, floods: int, *, stands: bool = False) -> str | None:
+        """What the system makes of a login; what looks like a shell, or like nothing known, is asked for a sum.
+
+        `stands` says that it looks like a shell already. None when nothing came, `deaf` when no shell answered.
+        """
+        challenge = Challenge()
+        answers = {"alive": challenge.pattern} | answers | {"menu": _MENU, "again": _LOGIN}
         enough = self._enough(ANSWER_SECONDS, floods)
+
+        def ask() -> None:
+            self._talk.send(f"{challenge.line}\r")
+
+        asked = False
         while True:
+            if stands and not asked:
+                asked = True
+                del answers["shell"]
+                ask()
             came = self._talk.first_of(
                 answers,
                 limit,
                 enough=enough,
-                on_quiet=lambda: self._talk.send(_ALIVE),
+                on_quiet=ask,
                 quiet_seconds=ODD_PROMPT_SECONDS * max(1.0, self._watch.slowness / 2),
             )
-            if came != "menu":
-                return came
-            self._talk.send("q")
+            if came == "menu":
+                self._talk.send("q")
+            elif came == "shell":
+                stands = True
+            else:
+                return "deaf" if came is None and stands else came
 
     def _idle(self, seconds: float) -> Callable[[], bool]:
         """Whether the guest has waited for so long from now on, or from the end of the last flood."""

@@ -10,7 +10,7 @@ import paramiko
 
 from metallize.deadline import Deadline
 from metallize.guest import ShellError
-from metallize.shells.ssh import SshConnection, closed_at, in_words
+from metallize.shells.ssh_connection import SshConnection, closed_at, in_words
 
 BY_PASSWORD = frozenset({"password", "keyboard-interactive"})
 """The methods of SSH in which a person is asked for a password (RFC 4252, RFC 4256)."""

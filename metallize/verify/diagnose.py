@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 
 from metallize.model.kind import Observation
+from metallize.shells.ssh_errors import LETS_IN
+from metallize.verify.journal import explained
 
 NO_ADDRESS = "the guest has no address on any interface but lo (is a DHCP client enabled for it?)"
 NO_CARD = "the guest has no network interface but lo: its kernel has no driver for the card (are its modules there?)"
@@ -38,7 +40,11 @@ PROBES = {
         "echo \"systemd $({ systemctl --version || echo '- none'; } 2>/dev/null | sed -n '1s/[^ ]* //p')\"; "
         "ls -d /run/credentials/@system/tmpfiles.extra 2>/dev/null; ls -ld /root/.ssh/* /home/*/.ssh/* 2>/dev/null"
     ),
-    "journal": "journalctl -b -n 30 --no-pager -o cat -u ssh.service -u sshd.service -u ssh.socket 2>/dev/null",
+    "journal": (
+        "{ journalctl -b -n 60 --no-pager -o cat -t sshd -t sshd-session -t sshd-auth -t ssh"
+        " -u ssh.service -u sshd.service -u ssh.socket 2>/dev/null"
+        " || tail -n 60 /var/log/auth.log /var/log/secure /var/log/messages 2>/dev/null; } | cut -c 1-400"
+    ),
 }
 """Snippets by name; a batch runs them all at once."""
 
@@ -53,14 +59,30 @@ def named_key(problem: str) -> str:
 
 
 def explain_ssh(seen: dict[str, Observation | None], problem: str, *, port: int = 22) -> str:
-    """Which of the observations explains that SSH failed, in one sentence; pure."""
+    """Which of the observations explains that SSH failed, in one sentence; pure.
+
+    A line of the guest's journal that says why comes first: then the rest is no cause, but what it led to.
+    """
     text = {name: observation.stdout if observation else "" for name, observation in seen.items()}
-    if EPHEMERAL_REFUSED in problem or re.search("refused the (password|key)|does not take", problem):
-        if EPHEMERAL_REFUSED in problem:
-            return f"sshd listens, but does not take the key that the firmware handed over: {_why_no_key(text)}"
-        if "password" in problem and "passwordauthentication no" in text.get("settings", "").lower():
-            return "sshd listens, but its configuration refuses passwords (PasswordAuthentication no)"
-        return f"sshd listens, but the login was refused: {problem}"
+    if problem.startswith(LETS_IN) or re.search("the handshake failed|no algorithm in common|cannot agree", problem):
+        reason = problem  # somebody listens and answers: neither sockets nor network explain more
+    elif EPHEMERAL_REFUSED in problem or re.search("refused the (password|key)|does not take", problem):
+        reason = _why_refused(text, problem)
+    else:
+        return _why_no_answer(text, problem, port)
+    said = explained(text.get("journal", ""), passwords="refused the password" in problem)
+    return f"{said}; {reason}" if said else reason
+
+
+def _why_refused(text: dict[str, str], problem: str) -> str:
+    if EPHEMERAL_REFUSED in problem:
+        return f"sshd listens, but does not take the key that the firmware handed over: {_why_no_key(text)}"
+    if "password" in problem and "passwordauthentication no" in text.get("settings", "").lower():
+        return "sshd listens, but its configuration refuses passwords (PasswordAuthentication no)"
+    return f"sshd listens, but the login was refused: {problem}"
+
+
+def _why_no_answer(text: dict[str, str], problem: str, port: int) -> str:
     addresses = _listeners(text.get("sockets", ""), port)
     if not addresses:
         return f"{NOTHING_LISTENS} {port}{_why_not(text)}"
@@ -128,7 +150,8 @@ def _why_not(text: dict[str, str]) -> str:
             return f": {name} is masked"
     for name, unit in loaded.items():
         if unit.get("ActiveState") == "failed":
-            why = _first_line(text.get("config", "")) or _error_line(text.get("journal", ""))
+            journal, config = text.get("journal", ""), text.get("config", "")
+            why = explained(f"{journal}\n{config}") or _first_line(config) or _error_line(journal)
             return f": {name} has failed" + (f" ({why})" if why else "")
     for name, unit in loaded.items():
         if unit.get("ActiveState") != "active" and not (name == "ssh.socket" and len(loaded) > 1):

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping
 
 from metallize.model.kind import Observation
+from metallize.verify.journal import explained
 
 NO_GETTY = "nothing offers a login on"
 
@@ -26,7 +27,11 @@ def login_probes(port: str, user: str) -> dict[str, str]:
         ),
         "account": f"passwd -S {name} 2>/dev/null",
         "expiry": f"getent shadow {name} 2>/dev/null | cut -d: -f3-8",
-        "login's journal": "journalctl -b -n 20 --no-pager -o cat -t login -t agetty 2>/dev/null",
+        "login's journal": ("journalctl -b -n 40 --no-pager -o cat -t login -t agetty 2>/dev/null | cut -c 1-400"),
+        "getty's command": (
+            f"systemctl cat serial-getty@{port}.service 2>/dev/null | grep -E '^(# /|ExecStart=)';"
+            f" cat /etc/inittab 2>/dev/null | grep {port}"
+        ),
     }
 
 
@@ -58,16 +63,34 @@ def _why_no_getty(unit: Mapping[str, str], text: Mapping[str, str], port: str) -
     return f"the kernel's command line has no console={port}, but {have}"
 
 
+def explain_no_login(seen: Mapping[str, Observation | None], port: str) -> str:
+    """Why a shell stands where a login was expected; empty where nothing seen says so; pure."""
+    place = ""
+    command = seen.get("getty's command")
+    for line in command.stdout.splitlines() if command else ():
+        if line.startswith("# /"):
+            place = line[2:].strip()
+        # a drop-in that only begins anew has an empty one before its own
+        elif re.search(r"(?:^|\s)(?:--autologin\b|-a\s)", line):
+            where = f" in {place}" if place else ""
+            return (
+                f"the getty of {port} logs in by itself (--autologin{where}): take it out, or declare no boot.login "
+                "for this image"
+            )
+    return ""
+
+
 def explain_refusal(seen: Mapping[str, Observation | None], user: str) -> str:
-    """What the account itself says of a login that was refused; empty where it says nothing; pure."""
+    """What the account, or the journal, says of a login that was refused; empty where neither does; pure."""
     text = {name: observation.stdout.strip() if observation else "" for name, observation in seen.items()}
     words = text.get("account", "").split()
-    if not words:
-        return ""
+    journal = text.get("login's journal", "")
+    # one is the wrong password, which is tried first
+    said = explained(journal, passwords=journal.count("authentication failure;") > 1)
     match words[1:2]:
         case ["L" | "LK"]:
             return f"the account of {user} is locked (passwd -u {user} unlocks it)"
         case ["NP"]:
             return f"{user} has no password"
         case _:
-            return ""
+            return said

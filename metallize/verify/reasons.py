@@ -8,7 +8,7 @@ from metallize.guest import Shell
 from metallize.model.boot import Login, parse_reach_target
 from metallize.model.report import Result
 from metallize.verify.diagnose import PROBES, SOCKETS_PROBE, explain_reach, explain_ssh
-from metallize.verify.explain_login import explain_no_prompt, explain_refusal, login_probes
+from metallize.verify.explain_login import explain_no_login, explain_no_prompt, explain_refusal, login_probes
 from metallize.verify.judge import because
 from metallize.verify.observer import Observer
 
@@ -36,7 +36,7 @@ def login_reason(observer: Observer, shell: Shell | None, login: Login | None, p
         return ""
     probes = login_probes(port, login.user)
     seen = dict(zip(probes, observer.run(shell, tuple(probes.values())).observations, strict=True))
-    return explain_no_prompt(seen, port) or explain_refusal(seen, login.user)
+    return explain_no_login(seen, port) or explain_no_prompt(seen, port) or explain_refusal(seen, login.user)
 
 
 def with_reach_reasons(

@@ -133,6 +133,8 @@ missing_packages() {
   has mcopy || echo mtools
   emulators
   has_ovmf || echo ovmf
+  # Guests whose sshd is hardened are spoken to by OpenSSH's own client.
+  has ssh || echo openssh-client
   has swtpm || echo '?swtpm'
   if ! has mmdebstrap; then
     echo mmdebstrap

@@ -12,12 +12,11 @@ from metallize.deadline import Deadline
 from metallize.model.report import Stage
 from metallize.shells.login import LoginOutcome, LoginResult, SerialLogin
 from metallize.verify.patience import Patience
-from tests.unit.shells.fakes import FakeWatch, Getty
+from tests.unit.shells.fakes import ADDS, FakeWatch, Getty
 
 FLOOD = "login: # the same line again\r\n" * 100
 ASKED = ("admin", "admin\r\nPassword: ")
 IN = ("admin", "\r\nLinux debian 6.12\r\n\x1b[?2004hadmin@debian:~$ ")
-ALIVE = ("printf '%s%s\\n' mz- alive", "printf...\r\nmz-alive\r\nadmin@debian:~$ ")
 
 
 def measured(*printed: tuple[float, int]) -> Flood:
@@ -85,15 +84,15 @@ def attempt(watch: FakeWatch, getty: Getty, *, seconds: float = 20) -> LoginResu
 
 def test_a_flood_that_ends_in_what_looks_like_a_prompt_is_seen_out() -> None:
     watch = Flooded(0.5)
-    getty = FloodedGetty(watch, f"{FLOOD}debian login: ", [ASKED, IN, ALIVE])
+    getty = FloodedGetty(watch, f"{FLOOD}debian login: ", [ASKED, IN, ADDS])
     assert attempt(watch, getty).outcome is LoginOutcome.ACCEPTED
-    assert getty.lines == ["admin", "admin"]
+    assert getty.lines == ["admin", "admin", ADDS[0]]
 
 
 @pytest.mark.slow
 def test_a_prompt_that_was_lost_in_a_flood_is_asked_for() -> None:
     watch = Flooded(0.3)
-    getty = FloodedGetty(watch, "y\r\n" * 200, [("", "\r\ndebian login: "), ASKED, IN])
+    getty = FloodedGetty(watch, "y\r\n" * 200, [("", "\r\ndebian login: "), ASKED, IN, ADDS])
     assert attempt(watch, getty).outcome is LoginOutcome.ACCEPTED
 
 
@@ -110,15 +109,15 @@ def test_a_passphrase_is_not_answered_because_of_a_flood() -> None:
 @pytest.mark.parametrize(
     ("turns", "floods"),
     [
-        pytest.param([("admin", FLOOD), ("", "\r\ndebian login: "), ASKED, IN], (1,), id="behind-the-name"),
+        pytest.param([("admin", FLOOD), ("", "\r\ndebian login: "), ASKED, IN, ADDS], (1,), id="behind-the-name"),
         pytest.param(
-            [ASKED, ("admin", f"Login incorrect\r\n{FLOOD}"), ("", "\r\ndebian login: "), ASKED, IN],
+            [ASKED, ("admin", f"Login incorrect\r\n{FLOOD}"), ("", "\r\ndebian login: "), ASKED, IN, ADDS],
             (2,),
             id="behind-the-password",
         ),
-        pytest.param([ASKED, ("admin", FLOOD), ("", "\r\nadmin@debian:~$ "), ALIVE], (2,), id="a-shell-was-there"),
+        pytest.param([ASKED, ("admin", FLOOD), ("", "\r\nadmin@debian:~$ "), ADDS], (2,), id="a-shell-was-there"),
         pytest.param(
-            [ASKED, ("admin", f"{FLOOD}100% "), ("", "\r\ndebian login: "), ASKED, IN, ALIVE],
+            [ASKED, ("admin", f"{FLOOD}100% "), ("", "\r\ndebian login: "), ASKED, IN, ADDS],
             (2,),
             id="it-looks-like-a-shell",
         ),
@@ -142,7 +141,7 @@ def test_a_flood_without_end_is_named() -> None:
 
 def test_a_flood_that_lasted_too_long_is_not_waited_for() -> None:
     watch = Flooded(100, seconds=flood.WAIT_SECONDS)
-    getty = Getty("debian login: ", [ASKED, IN, ALIVE])
+    getty = Getty("debian login: ", [ASKED, IN, ADDS])
     assert attempt(watch, getty).outcome is LoginOutcome.ACCEPTED
 
 

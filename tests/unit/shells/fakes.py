@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import re
 import subprocess
 import threading
 import time
@@ -41,6 +42,8 @@ class FakeWatch:
     def reached(self, stage: Stage) -> None: ...
 
     def expect_reset(self) -> None: ...
+
+    def fail(self, rule: str, cause: str, *, remedy: str = "", line: str = "", stage: Stage | None = None) -> None: ...
 
     def wait(self, condition: Callable[[], T | None], deadline: Deadline) -> T | None:
         while True:
@@ -87,6 +90,12 @@ class FakeConsole:
         return tuple(self._text.split("\n")[-lines:])
 
 
+ASKED = "(a sum)"
+"""In a getty's turns: the challenge, whichever numbers it has; in what is printed then it is {typed}, and {sum}."""
+ADDS = (ASKED, "{typed}\r\nmz-alive-{sum}\r\n$ ")
+_SUM = re.compile(r"expr (\d+) \+ (\d+) \| sed .*")
+
+
 class Getty:
     """Answers lines as a getty and login would: a list of (what is typed, what is printed then)."""
 
@@ -101,9 +110,14 @@ class Getty:
         self._held += data.decode()
         while "\r" in self._held:
             line, _, self._held = self._held.partition("\r")
-            self.lines.append(line)
-            if self._turns and self._turns[0][0] == line:
-                self.console.feed(self._turns.pop(0)[1].encode())
+            sums = _SUM.fullmatch(line)
+            wanted = ASKED if sums else line
+            self.lines.append(wanted)
+            if self._turns and self._turns[0][0] == wanted:
+                said = self._turns.pop(0)[1]
+                if sums:
+                    said = said.format(typed=line, sum=int(sums[1]) + int(sums[2]))
+                self.console.feed(said.encode())
 
 
 def as_it_is(data: bytes) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 from metallize.deadline import Deadline
 from metallize.shells import login
 from metallize.shells.login import LoginOutcome, SerialLogin
-from tests.unit.shells.fakes import FakeWatch, Getty
+from tests.unit.shells.fakes import ADDS, FakeWatch, Getty
 
 
 def attempt(getty: Getty, *, seconds: float = 15) -> LoginOutcome:
@@ -28,12 +28,12 @@ MOTD = "\r\nLinux debian 6.12\r\nLast login: Mon Nov 23 from 10.0.2.2\r\n\x1b[?2
 @pytest.mark.parametrize(
     ("turns", "outcome"),
     [
-        ([("admin", "admin\r\nPassword: "), ("admin", MOTD)], LoginOutcome.ACCEPTED),
+        ([("admin", "admin\r\nPassword: "), ("admin", MOTD), ADDS], LoginOutcome.ACCEPTED),
         (
             [("admin", "admin\r\nPassword: "), ("admin", "\r\n\r\nLogin incorrect\r\ndebian login: ")],
             LoginOutcome.REFUSED,
         ),
-        ([("admin", f"admin\r\n{MOTD}")], LoginOutcome.ACCEPTED),
+        ([("admin", f"admin\r\n{MOTD}"), ADDS], LoginOutcome.ACCEPTED),
         (
             [
                 ("admin", "admin\r\nPassword: "),
@@ -59,6 +59,7 @@ MOTD = "\r\nLinux debian 6.12\r\nLast login: Mon Nov 23 from 10.0.2.2\r\n\x1b[?2
                 ("admin", NOT_YET),
                 ("admin", "admin\r\nPassword: "),
                 ("admin", MOTD),
+                ADDS,
             ],
             LoginOutcome.ACCEPTED,
             marks=pytest.mark.slow,
@@ -67,7 +68,7 @@ MOTD = "\r\nLinux debian 6.12\r\nLast login: Mon Nov 23 from 10.0.2.2\r\n\x1b[?2
             [
                 ("admin", "admin\r\nPassword: "),
                 ("admin", "\r\n~ \u276f\u276f "),
-                ("printf '%s%s\\n' mz- alive", "x\r\nmz-alive\r\n"),
+                ADDS,
             ],
             LoginOutcome.ACCEPTED,
         ),
@@ -75,7 +76,7 @@ MOTD = "\r\nLinux debian 6.12\r\nLast login: Mon Nov 23 from 10.0.2.2\r\n\x1b[?2
             [
                 ("admin", "admin\r\nPassword: "),
                 ("admin", "\r\nwhat now (please)?! "),
-                ("printf '%s%s\\n' mz- alive", "printf...\r\nmz-alive\r\nwhat now?! "),
+                ADDS,
             ],
             LoginOutcome.ACCEPTED,
             marks=pytest.mark.slow,
@@ -86,6 +87,7 @@ MOTD = "\r\nLinux debian 6.12\r\nLast login: Mon Nov 23 from 10.0.2.2\r\n\x1b[?2
                 ("admin", f"\r\nlogin: timed out after 60 seconds\r\n{GREETING}"),
                 ("admin", "admin\r\nPassword: "),
                 ("admin", MOTD),
+                ADDS,
             ],
             LoginOutcome.ACCEPTED,
         ),
@@ -93,7 +95,7 @@ MOTD = "\r\nLinux debian 6.12\r\nLast login: Mon Nov 23 from 10.0.2.2\r\n\x1b[?2
             [("admin", "admin\r\nPassword: "), ("admin", f"\r\nlogin: timed out after 60 seconds\r\n{GREETING}")] * 3,
             LoginOutcome.LATE,
         ),
-        ([("admin", "admin\r\n[   33.1] noise\r\nPassword: "), ("admin", MOTD)], LoginOutcome.ACCEPTED),
+        ([("admin", "admin\r\n[   33.1] noise\r\nPassword: "), ("admin", MOTD), ADDS], LoginOutcome.ACCEPTED),
     ],
 )
 def test_the_ways_a_login_ends(turns: list[tuple[str, str]], outcome: LoginOutcome) -> None:
@@ -104,7 +106,7 @@ def test_the_ways_a_login_ends(turns: list[tuple[str, str]], outcome: LoginOutco
 def test_a_prompt_that_the_kernel_wrote_over_is_seen_through() -> None:
     getty = Getty(
         "debian login: [   33.123456] kvm_amd: noise\r\n",
-        [("admin", "admin\r\nPassword: [   34.123456] more\r\n"), ("admin", MOTD)],
+        [("admin", "admin\r\nPassword: [   34.123456] more\r\n"), ("admin", MOTD), ADDS],
     )
     assert attempt(getty, seconds=10) is LoginOutcome.ACCEPTED
 
@@ -113,7 +115,7 @@ def test_a_prompt_that_the_kernel_wrote_over_is_seen_through() -> None:
 def test_a_prompt_that_somebody_wrote_over_is_asked_for_again() -> None:
     getty = Getty(
         "debian login: tea is ready\r\n",
-        [("", "\r\ndebian login: "), ("admin", "admin\r\nPassword: "), ("admin", MOTD)],
+        [("", "\r\ndebian login: "), ("admin", "admin\r\nPassword: "), ("admin", MOTD), ADDS],
     )
     assert attempt(getty) is LoginOutcome.ACCEPTED
 
@@ -132,7 +134,7 @@ def test_a_prompt_that_somebody_wrote_over_is_asked_for_again() -> None:
 def test_a_password_prompt_that_somebody_wrote_over_or_that_did_not_come(
     first: str, answers: list[tuple[str, str]]
 ) -> None:
-    getty = Getty(GREETING, [("admin", first), *answers, ("admin", MOTD)])
+    getty = Getty(GREETING, [("admin", first), *answers, ("admin", MOTD), ADDS])
     begun = time.monotonic()
     assert attempt(getty, seconds=30) is LoginOutcome.ACCEPTED
     assert time.monotonic() - begun < 8
@@ -157,6 +159,7 @@ def test_a_login_in_another_language(password: str, refused: str, login_again: s
             ("wrong", f"\r\n\r\n{refused}\r\n{login_again}"),
             ("admin", f"admin\r\n{password}"),
             ("admin", MOTD),
+            ADDS,
         ],
     )
     way_in = SerialLogin(getty.console, FakeWatch())
@@ -231,7 +234,7 @@ def test_a_guest_that_only_waits_is_given_no_more_time_for_a_slow_host(monkeypat
     assert attempt(Getty(GREETING, [asked, ("admin", "\r\nLinux debian\r\n")]), seconds=60) is LoginOutcome.SILENT
     assert attempt(Getty(GREETING, [("admin", "admin\r\n")]), seconds=60) is LoginOutcome.NO_ANSWER
     assert time.monotonic() - begun < 10
-    late = [asked, ("admin", "\r\nLinux debian\r\n"), ("", "\r\n\r\ndebian:~$ ")]
+    late = [asked, ("admin", "\r\nLinux debian\r\n"), ("", "\r\n\r\ndebian:~$ "), ADDS]
     assert attempt(Getty(GREETING, late), seconds=60) is LoginOutcome.ACCEPTED
 
 
@@ -258,6 +261,7 @@ def test_a_wrong_password_and_then_the_right_one() -> None:
             ("wrong", "\r\nLogin incorrect\r\ndebian login: "),
             ("admin", "admin\r\nPassword: "),
             ("admin", MOTD),
+            ADDS,
         ],
     )
     way_in = SerialLogin(getty.console, FakeWatch())

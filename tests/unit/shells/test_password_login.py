@@ -16,8 +16,8 @@ from metallize.deadline import Deadline
 from metallize.guest import ShellError
 from metallize.model.boot import Ssh
 from metallize.shells.password_login import PasswordAttempt, try_password
-from metallize.shells.ssh import ssh_access
-from tests.unit.shells.test_ssh import says, server, silent
+from metallize.shells.ssh_access import ssh_access
+from tests.unit.shells.ssh_servers import says, server, silent
 
 RIGHT = "right"
 

@@ -153,3 +153,35 @@ def test_a_server_that_failed_is_known_from_the_console_alone() -> None:
     causes = ["a unit failed: dbus.service - D-Bus", "a unit failed: ssh.service - OpenBSD Secure Shell server"]
     assert failed_server(causes) == "nothing listens on port 22: ssh.service has failed, as the console says"
     assert failed_server(causes[:1]) == failed_server(["a unit failed: sshd-keygen.service - host keys"]) == ""
+
+
+PASSWORD_REFUSED = "the SSH server refused the password of admin: Authentication failed."
+NOBODY_IN = "the SSH server lets admin in, but no shell answers"
+
+
+@pytest.mark.parametrize(
+    "problem", [NOBODY_IN, "the SSH server answered, but the handshake failed: it said nothing more"]
+)
+def test_what_an_answering_server_did_is_the_reason_itself(problem: str) -> None:
+    assert explain(problem) == problem
+
+
+def test_the_journal_of_a_server_that_failed_is_in_its_reason() -> None:
+    """How the reason begins is what the time for SSH hangs on."""
+    journal = (
+        "Permissions 0644 for '/etc/ssh/ssh_host_rsa_key' are too open.\nsshd: no hostkeys available -- exiting.\n"
+    )
+    said = explain("", sockets="", unit=unit(active="failed"), journal=journal, config="no hostkeys available")
+    assert said.startswith("nothing listens on port 22: ssh.service has failed (")
+    assert "are too open" in said
+    assert "chmod 600 /etc/ssh/ssh_host_rsa_key" in said
+
+
+def test_a_line_of_the_journal_comes_first_where_the_login_was_refused() -> None:
+    line = "User admin from 10.0.2.2 not allowed because not listed in AllowUsers\n"
+    said = explain(
+        PASSWORD_REFUSED, journal=f"{line}Failed password for invalid user admin from 10.0.2.2 port 1 ssh2\n"
+    )
+    assert said.startswith("sshd lets admin not in, who is not listed in AllowUsers: add it to AllowUsers")
+    assert "was refused" in said
+    assert explain(NOBODY_IN, journal="Failed password for root from 10.0.2.2 port 1 ssh2\n") == NOBODY_IN

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metallize.model.kind import Observation
-from metallize.verify.explain_login import explain_no_prompt, explain_refusal, login_probes
+from metallize.verify.explain_login import explain_no_login, explain_no_prompt, explain_refusal, login_probes
 
 COMMAND_LINE = "BOOT_IMAGE=/vmlinuz root=UUID=1 rw console=tty0 console=ttyS0,115200"
 
@@ -75,3 +75,41 @@ def test_the_account_explains_a_refusal(line: str, words: str) -> None:
 
 def test_a_name_is_quoted() -> None:
     assert "'a;b'" in login_probes("ttyS0", "a;b")["account"]
+
+
+AUTOLOGIN = """\
+# /usr/lib/systemd/system/serial-getty@.service
+ExecStart=-/sbin/agetty -o '-- \\\\u' --noreset --noclear --keep-baud 115200,57600,38400,9600 - ${TERM}
+# /etc/systemd/system/serial-getty@ttyS0.service.d/auto.conf
+ExecStart=
+ExecStart=-/sbin/agetty --autologin root --noclear --keep-baud 115200 - ${TERM}
+"""
+
+
+def test_a_getty_that_logs_in_by_itself_is_named_with_its_file() -> None:
+    def told(text: str) -> str:
+        observation = Observation(status=0, stdout=text, stderr="", seconds=0.1)
+        return explain_no_login({"getty's command": observation}, "ttyS0")
+
+    said = told(AUTOLOGIN)
+    assert "--autologin in /etc/systemd/system/serial-getty@ttyS0.service.d/auto.conf" in said
+    assert told(AUTOLOGIN.partition("# /etc")[0]) == ""
+    assert "--autologin" in told("S0:12345:respawn:/sbin/getty -a root -L ttyS0 115200\n")
+    assert explain_no_login({"getty's command": None}, "ttyS0") == ""
+
+
+WRONG = "pam_unix(login:auth): authentication failure; logname=LOGIN uid=0 tty=/dev/ttyS0 ruser= rhost=  user=admin\n"
+
+
+def test_the_journal_explains_a_refusal_and_not_by_the_wrong_password_that_was_tried() -> None:
+    account = "admin P 2026-11-23 0 99999 7 -1\n"
+    expired = "pam_unix(login:account): account admin has expired (account expired)\n"
+
+    def told(journal: str) -> str:
+        said = {"account": account, "login's journal": journal}
+        observed = {name: Observation(status=0, stdout=text, stderr="", seconds=0.1) for name, text in said.items()}
+        return explain_refusal(observed, "admin")
+
+    assert told(WRONG) == ""
+    assert "PAM knows another password of admin" in told(WRONG * 2)
+    assert "chage -E -1 admin" in told(WRONG + expired)

@@ -17,8 +17,8 @@ from metallize.console.watch import BootWatch
 from metallize.guest import Guest
 from metallize.model.boot import ConsoleRules, PasswordLogin, Reach
 from metallize.verify.phases.reach import check_reach
+from tests.unit.shells.ssh_servers import server
 from tests.unit.shells.test_password_login import RIGHT, offering
-from tests.unit.shells.test_ssh import server
 
 PATIENT = timedelta(seconds=40)
 """At the slowness of these tests, two seconds."""
