@@ -18,10 +18,12 @@ from metallize.machines import seabios
 from metallize.model.assertion import Assertion
 from metallize.model.boot import Boot, Login, Ssh
 from metallize.model.profile import ImageFormat
-from metallize.model.report import Result
+from metallize.model.report import Result, Status
 from metallize.verify import VerifyRequest
 from metallize.verify.booted import Booted
+from metallize.verify.checklist import FIRST
 from metallize.verify.machine import booted
+from metallize.verify.phases.assertions import plan as planned
 from tests.conftest import ROOT, Cli
 from tests.servers import dns_server, http_server
 

@@ -73,7 +73,11 @@ def test_a_wrong_password_and_a_broken_assertion_are_told_of_it(cli: Cli, image:
     }
     status, report = verify(cli, image, tmp_path, "--user", "root", "--password", "wrong")
     assert status == 1
-    failed = {result["title"]: result["claims"][0]["actual"] for result in report["results"] if result["status"] not in ("held", "skipped")}
+    failed = {
+        result["title"]: result["claims"][0]["actual"]
+        for result in report["results"]
+        if result["status"] not in ("held", "skipped")
+    }
     assert failed == {"serial login as root": "refused", "ssh login as root": "refused"}
 
 

@@ -34,7 +34,8 @@ class Failed:
     """A verdict that must be given: how far the boot came, and why it failed.
 
     `rule` is the finding that ended the boot, or a fault that did not (one of several: `a|b`); `result` is how the
-    title of a result that does not hold begins, or what a claim of it that does not hold is about. Either of them, or both.
+    title of a result that does not hold begins, or what a claim of it is about that does not hold. Either of them, or
+    both.
     """
 
     stage: Stage
@@ -179,7 +180,7 @@ def _finding(expected: Failed, report: BootReport) -> Finding | None:
 def _is_named(result: Result, named: str) -> bool:
     """By the beginning of its title, or by something of it that does not hold: `unit x.service`."""
     wrong = (claim.attribute for claim in result.claims if not claim.holds)
-    return result.title.startswith(named) or named in wrong
+    return result.title.startswith(named) or any(attribute.startswith(named) for attribute in wrong)
 
 
 def _what_failed(report: BootReport) -> str:

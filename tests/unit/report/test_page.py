@@ -154,7 +154,7 @@ def test_failed_assertions_are_first_and_say_expected_found_and_how() -> None:
 def test_an_assertion_without_a_boots_failure_is_the_headline() -> None:
     report = replace(FAILED, failure=None)
     text = "".join(parsed(run_page(report, RunFolder())).itertext())
-    assert "1 of 2 assertions does not hold" in text
+    assert "1 of 2 checks does not hold" in text
 
 
 def test_stages_say_when_how_long_and_which_were_never_reached() -> None:
@@ -179,7 +179,7 @@ def test_stages_say_when_how_long_and_which_were_never_reached() -> None:
 def test_a_page_that_passed_says_so() -> None:
     page = run_page(PASSED, RunFolder())
     assert_stands_alone(page)
-    assert "The image booted and was ready after 20.0 s, and every assertion holds (1)." in page
+    assert "The image booted and was ready after 20.0 s, and every check holds (1)." in page
     assert "Why it failed" not in page
 
 
