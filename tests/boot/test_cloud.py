@@ -42,7 +42,7 @@ boot:
 
 
 def held(machine: dict[str, Any]) -> dict[str, bool]:
-    return {result["title"]: result["holds"] for result in machine["results"]}
+    return {result["title"]: result["status"] == "held" for result in machine["results"]}
 
 
 def judge(machine: dict[str, Any], image: Path) -> set[str]:

@@ -163,8 +163,11 @@ def test_a_login_that_does_not_work_is_a_result_with_its_stage(tmp_path: Path) -
 def test_the_profiles_own_console_rules(tmp_path: Path) -> None:
     path = tiny_image(tmp_path, f"{KERNEL}hello\r\ntiny login: ")
     rules = ConsoleRules(require=("^hello$", "^never$"))
-    missing = [result.title for result in verify(path, console=rules).results if not result.holds]
-    assert missing == ["console shows /^never$/"]
+    report = verify(path, console=rules, timeout=4)
+    assert not report.passed
+    assert not [result for result in report.results if result.title == "console shows /^never$/" and result.holds]
+    assert report.failure is not None
+    assert "/^never$/" in report.failure.cause
     assert rule(verify(path, console=ConsoleRules(forbid=("hello",)))) == "console.forbid"
 
 

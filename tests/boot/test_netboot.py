@@ -20,7 +20,6 @@ from metallize.model.boot import Boot, Media
 from metallize.model.report import Stage, StageTime, Verdict
 from metallize.verify import VerifyRequest, verify_machine
 from metallize.verify.course import Course
-from metallize.verify.evidence import with_evidence
 from metallize.verify.prepared import prepared_boot
 from tests.conftest import ROOT, Cli
 
@@ -128,7 +127,7 @@ def test_a_server_that_has_stopped_is_named(image: Path, tmp_path: Path) -> None
             begun = time.monotonic()
             course.first_boot(guest)
             took = time.monotonic() - begun
-            report = with_evidence(course.report(), course.last())
+            report = course.with_evidence(course.report())
     assert report.failure is not None
     assert report.failure.stage == Stage.INITRD
     assert "could not fetch the root filesystem: " in report.failure.cause

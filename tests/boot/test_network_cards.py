@@ -16,7 +16,7 @@ def test_a_bond_outlives_either_leg_and_the_seed_is_there(cli: Cli, tmp_path: Pa
     done = cli("build", ROOT / "tests/boot/cards/cards.yaml", "--verify", "--build-dir", tmp_path)
     assert done.status == 0
     [report] = json.loads((tmp_path / "cards.img.verification.json").read_text())["machines"]
-    held = [result["title"] for result in report["results"] if result["holds"]]
+    held = [result["title"] for result in report["results"] if result["status"] == "held"]
     for action in ("the first leg is cut", "the other leg is cut instead"):
         assert f"ssh login as admin after: {action}" in held
         assert f"command cat /proc/net/bonding/bond0 after: {action}" in held

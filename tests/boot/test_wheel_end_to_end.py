@@ -33,7 +33,7 @@ def test_the_readmes_own_layer_is_built_and_verified(installed: Path, tmp_path: 
     [report] = record["machines"]
     assert report["machine"] == "seabios"
     [greeting] = (result for result in report["results"] if result["kind"] == "file")
-    assert greeting["holds"]
+    assert greeting["status"] == "held"
     assert "/etc/motd" in greeting["title"]
     manifest = json.loads((build_dir / "hello.iso.manifest.json").read_text())
     assert [layer["name"] for layer in manifest["layers"]][-1] == "motd.dockerfile"

@@ -69,7 +69,7 @@ VERIFY = """
 echo "$*" >>"$LOG"
 [ "$3" = verify ] || exit 0
 folder="$(mktemp -d -p "$RUNS")"
-echo "seabios: $([ "$PYTHON_STATUS" = 0 ] && echo PASSED || echo FAILED) after 12.5 s, 3 of 3 assertions hold (tcg, cd)"
+echo "seabios: $([ "$PYTHON_STATUS" = 0 ] && echo PASSED || echo FAILED) after 12.5 s, 3 of 3 checks hold (tcg, cd)"
 echo "  run folder: $folder"
 exit "$PYTHON_STATUS"
 """

@@ -34,7 +34,8 @@ class Failed:
     """A verdict that must be given: how far the boot came, and why it failed.
 
     `rule` is the finding that ended the boot, or a fault that did not (one of several: `a|b`); `result` is how the
-    title of a result that does not hold begins. Either of them, or both.
+    title of a result that does not hold begins, or what a claim of it is about that does not hold. Either of them, or
+    both.
     """
 
     stage: Stage
@@ -143,7 +144,7 @@ def _problems(expected: Failed, report: BootReport) -> Iterator[str]:
             yield f"no finding {expected.rule}: {_what_failed(report)}"
         elif finding is report.failure and finding.stage is not expected.stage:
             yield f"stage {finding.stage}, not {expected.stage}"
-    result = next((each for each in report.failed_results if each.title.startswith(expected.result)), None)
+    result = next((each for each in report.failed_results if _is_named(each, expected.result)), None)
     if expected.result and result is None:
         yield f"no failed result {expected.result}: {_what_failed(report)}"
     if finding is not report.failure and report.stage is not expected.stage:
@@ -174,6 +175,12 @@ def seconds_to_the_verdict(report: BootReport) -> float:
 def _finding(expected: Failed, report: BootReport) -> Finding | None:
     every = (*((report.failure,) if report.failure else ()), *report.findings)
     return next((each for each in every if each.rule in expected.rule.split("|")), None)
+
+
+def _is_named(result: Result, named: str) -> bool:
+    """By the beginning of its title, or by something of it that does not hold: `unit x.service`."""
+    wrong = (claim.attribute for claim in result.claims if not claim.holds)
+    return result.title.startswith(named) or any(attribute.startswith(named) for attribute in wrong)
 
 
 def _what_failed(report: BootReport) -> str:

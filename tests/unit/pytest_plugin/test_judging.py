@@ -9,10 +9,13 @@ import pytest
 
 from metallize.checks.file import KIND
 from metallize.errors import Location
+from metallize.machines import seabios
 from metallize.model.assertion import Assertion
-from metallize.model.boot import Boot, ConsoleRules, Login, Reach, Ssh
+from metallize.model.boot import Boot, ConsoleRules, Login, MachineOverrides, Reach, Ssh
 from metallize.model.kind import Claim
-from metallize.model.report import AcceleratorUse, BootReport, Finding, Result, Severity, Stage, Verdict
+from metallize.model.outcome import Outcome
+from metallize.model.profile import ImageFormat
+from metallize.model.report import AcceleratorUse, BootReport, Entry, Finding, Result, Severity, Stage, Verdict
 from metallize.pytest_plugin.judging import (
     DidNotBoot,
     NotHeld,
@@ -23,6 +26,8 @@ from metallize.pytest_plugin.judging import (
     judge_check,
     judge_rest,
 )
+from metallize.verify.course import plan_course
+from metallize.verify.request import VerifyRequest
 
 PLACE = Location(path=Path("goss.yaml"), line=3, column=5)
 ASSERTION = Assertion(
@@ -38,9 +43,28 @@ FULL = Boot(
 )
 
 
-def result(title: str, kind: str, *, holds: bool = True, location: str = "", skipped: bool = False) -> Result:
+def result(
+    title: str, kind: str, *, holds: bool = True, location: str = "", skipped: bool = False, id_: str = ""
+) -> Result:
     claim = Claim(attribute="exists", expected="true", actual="false", holds=holds, skipped=skipped, note="a note")
-    return Result(title=title, kind=kind, holds=holds, claims=(claim,), observed="ssh", location=location)
+    entry = Entry(id=id_ or f"x/{title}", title=title, kind=kind, phase="x", location=location)
+    return entry.judged(claim, observed="ssh")
+
+
+def planned(boot: Boot, *, refused: bool = False) -> tuple[Entry, ...]:
+    return plan_course(
+        VerifyRequest(
+            image=Path("x.iso"),
+            image_format=ImageFormat.ISO,
+            boot=boot,
+            assertions=(),
+            machine_entry="seabios",
+            machine=seabios.MACHINE,
+            kinds={},
+            runs_dir=Path("runs"),
+            overrides=MachineOverrides(expect=Outcome(refused=() if refused else None)),
+        )
+    )
 
 
 def report(*results: Result, failure: str = "", stage: Stage = Stage.READY) -> BootReport:
@@ -63,20 +87,45 @@ def report(*results: Result, failure: str = "", stage: Stage = Stage.READY) -> B
     )
 
 
+SYSTEM = (
+    "systemd runs the system",
+    "no unit has failed",
+    "system is running",
+    "no service is started again and again",
+    "the root filesystem is mounted as it must be",
+)
+FIRST_BOOT = (
+    "serial login as a with a wrong password",
+    "serial login as a",
+    "ssh login as a",
+    *SYSTEM,
+    "reach tcp:22",
+    "time to ready",
+    *(f"at the end: {title}" for title in SYSTEM),
+)
+
+
 def test_everything_that_a_profile_declares_is_an_item() -> None:
-    assert [check.name for check in checks_of(FULL)] == [
-        "serial login as a with a wrong password",
-        "serial login as a",
-        "ssh login as a",
-        "no unit has failed",
-        "system is running",
+    assert [check.name for check in checks_of(planned(FULL))] == [
+        *FIRST_BOOT,
+        "clean reboot after a reboot",
+        *(f"{title} after a reboot" for title in FIRST_BOOT),
+        "another boot after a reboot",
+        "the same machine after a reboot",
         "console shows /hello/",
-        "reach tcp:22",
-        "time to ready",
-        "clean reboot",
+        "the console shows no failure",
+        "the machine runs to the end",
     ]
-    assert checks_of(Boot()) == ()
-    assert [check.name for check in checks_of(FULL, refused=True)] == ["the image is refused"]
+    assert [check.name for check in checks_of(planned(Boot()))] == [
+        "a login prompt is shown",
+        "the console shows no failure",
+        "the machine runs to the end",
+    ]
+    assert [check.name for check in checks_of(planned(FULL, refused=True))] == [
+        "the image is refused",
+        "console shows /hello/",
+        "the console shows no failure",
+    ]
 
 
 def test_an_assertion_is_known_by_its_place_and_after_a_reboot_too() -> None:
@@ -100,8 +149,8 @@ def test_another_assertions_failure_is_not_ones_own() -> None:
 
 
 def test_what_nobody_asks_for_is_the_last_ones() -> None:
-    checks = checks_of(FULL)
-    judge_rest(report(*(result(check.name, "x", holds=False) for check in checks if check.expected)), checks, ())
+    checks = checks_of(planned(FULL))
+    judge_rest(report(*(result(check.name, "x", holds=False, id_=check.id) for check in checks)), checks, ())
     with pytest.raises(NotHeld, match="swtpm"):
         judge_rest(report(result("swtpm is there", "tpm", holds=False)), checks, ())
 
@@ -110,7 +159,7 @@ def test_a_boot_that_failed_is_told_once_and_named_by_all_others() -> None:
     broken = report(failure="the kernel panicked", stage=Stage.KERNEL)
     with pytest.raises(NotHeld, match="the last line"):
         judge_boot(broken)
-    for check in checks_of(FULL):
+    for check in checks_of(planned(FULL)):
         with pytest.raises(DidNotBoot, match="the guest did not boot: the kernel panicked"):
             judge_check(check, broken)
     with pytest.raises(DidNotBoot, match="the kernel panicked"):
@@ -144,8 +193,20 @@ def test_an_assertion_that_nobody_could_observe_does_not_hold() -> None:
         judge_assertion(ASSERTION, report())
 
 
-def test_a_check_without_a_result_holds_only_where_none_is_due() -> None:
-    by_name = {check.name: check for check in checks_of(FULL)}
-    assert judge_check(by_name["no unit has failed"], report()) == ()
-    with pytest.raises(NotHeld):
-        judge_check(by_name["ssh login as a"], replace(report(), verdict=Verdict.FAILED))
+def test_a_check_without_a_result_never_holds() -> None:
+    for check in checks_of(planned(FULL)):
+        with pytest.raises(NotHeld, match="not in the report"):
+            judge_check(check, report())
+
+
+def test_a_check_is_its_results_own_and_one_that_nobody_saw_does_not_hold() -> None:
+    entries = planned(FULL)
+    first, *others = checks_of(entries)
+    held = result("x", "x", id_=first.id)
+    unseen = tuple(entry.unseen("asked: no answer") for entry in entries[1:])
+    assert judge_check(first, report(held, *unseen)) == (held,)
+    for check in others:
+        with pytest.raises(NotHeld, match="asked: no answer"):
+            judge_check(check, report(held, *unseen))
+        with pytest.raises(DidNotBoot):
+            judge_check(check, report(held, *unseen, failure="it panicked"))

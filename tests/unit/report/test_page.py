@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metallize.model.kind import Claim
-from metallize.model.report import BootReport, Finding, Result, Severity, Stage, StageTime
+from metallize.model.report import BootReport, Finding, Result, Severity, Stage, StageTime, Status
 from metallize.report.page import element, plain
 from metallize.report.run_folder import Console, ConsoleLine, RunFolder, read_console, read_run_folder
 from metallize.report.run_page import run_page
@@ -47,7 +47,7 @@ def hostile_report(text: str = HOSTILE) -> tuple[BootReport, RunFolder]:
         seconds=1.0,
     )  # fmt: skip
     result = Result(
-        title=text, kind="file", holds=False, observed=text, location=text, note=text,
+        id="x", title=text, kind="file", phase="assert", status=Status.FAILED, observed=text, location=text, note=text,
         claims=(Claim(attribute=text, expected=text, actual=text, holds=False, note=text),),
     )  # fmt: skip
     report = replace(
@@ -58,10 +58,9 @@ def hostile_report(text: str = HOSTILE) -> tuple[BootReport, RunFolder]:
             replace(finding, severity=Severity.FAULT, cause=text + "1"),
             replace(finding, severity=Severity.WARNING),
         ),
-        results=(result, replace(result, holds=True)),
+        results=(result, replace(result, status=Status.HELD), replace(result, status=Status.UNSEEN, claims=())),
         console_tail=(text,),
         notes=(text,),
-        diagnosis=(text,),
         qemu=text,
     )
     lines = (ConsoleLine(seconds=0.5, text=text), ConsoleLine(seconds=1.0, text=text), ConsoleLine(seconds=2, text="b"))
@@ -155,7 +154,7 @@ def test_failed_assertions_are_first_and_say_expected_found_and_how() -> None:
 def test_an_assertion_without_a_boots_failure_is_the_headline() -> None:
     report = replace(FAILED, failure=None)
     text = "".join(parsed(run_page(report, RunFolder())).itertext())
-    assert "1 of 2 assertions does not hold" in text
+    assert "1 of 2 checks does not hold" in text
 
 
 def test_stages_say_when_how_long_and_which_were_never_reached() -> None:
@@ -180,12 +179,19 @@ def test_stages_say_when_how_long_and_which_were_never_reached() -> None:
 def test_a_page_that_passed_says_so() -> None:
     page = run_page(PASSED, RunFolder())
     assert_stands_alone(page)
-    assert "The image booted and was ready after 20.0 s, and every assertion holds (1)." in page
+    assert "The image booted and was ready after 20.0 s, and every check holds (1)." in page
     assert "Why it failed" not in page
 
 
 def test_a_page_of_an_image_that_must_be_refused_says_that_it_was() -> None:
-    refused = Result(title="the image is refused", kind="refused", holds=True, note="secure-boot-refused: no signature")
+    refused = Result(
+        id="boot/refusal",
+        title="the image is refused",
+        kind="refused",
+        phase="refusal",
+        status=Status.HELD,
+        note="secure-boot-refused: no signature",
+    )
     page = run_page(replace(PASSED, results=(refused,)), RunFolder())
     assert "The image was refused, as it must be: secure-boot-refused: no signature" in page
     assert "The image booted" not in page

@@ -45,6 +45,14 @@ class FakeWatch:
 
     def fail(self, rule: str, cause: str, *, remedy: str = "", line: str = "", stage: Stage | None = None) -> None: ...
 
+    def go_on(self) -> None: ...
+
+    def drain(self, deadline: Deadline) -> tuple[str, ...]:
+        return ()
+
+    def allows(self, text: str) -> bool:
+        return False
+
     def wait(self, condition: Callable[[], T | None], deadline: Deadline) -> T | None:
         while True:
             value = condition()

@@ -18,7 +18,8 @@ from metallize.model.nic import Nic
 from metallize.model.profile import ImageFormat
 from metallize.qemu.vm import RunningGuest
 from metallize.verify import VerifyRequest
-from metallize.verify.phases.actions import run_actions
+from metallize.verify.checklist import FIRST, Checklist
+from metallize.verify.phases import actions as phase
 from metallize.verify.session import BootSession
 from tests.unit.shells.fakes import FakeWatch
 
@@ -62,7 +63,15 @@ def session(monitor: FakeMonitor, *actions: Action) -> BootSession:
         runs_dir=Path("runs"),
     )
     guest = cast("RunningGuest", FakeGuest(monitor))
-    return BootSession(request=request, guest=guest, deadline=Deadline.after(5, "x"), ssh_access=None)
+    return BootSession(
+        request=request,
+        guest=guest,
+        deadline=Deadline.after(5, "x"),
+        access=None,
+        turn=FIRST,
+        checklist=Checklist(phase.plan(request, FIRST)),
+        ready_seconds=1.0,
+    )
 
 
 CUT = Action(title="cut", link={"nic0": LinkState.DOWN})
@@ -72,22 +81,24 @@ OTHER = Action(title="other", link={"nic0": LinkState.UP, "nic1": LinkState.DOWN
 def test_each_action_has_its_own_assertions_and_cables_are_put_back() -> None:
     monitor = FakeMonitor()
     done = session(monitor, CUT, OTHER)
-    run_actions(done)
+    phase.run(done)
     assert monitor.links == [("nic0", False), ("nic0", True), ("nic1", False), ("nic0", True), ("nic1", True)]
-    assert [(result.title, result.holds) for result in done.results] == [
-        ("file /0 after: cut", False),
-        ("file /1 after: other", False),
+    assert [(result.title, str(result.status)) for result in done.results] == [
+        ("done: cut", "held"),
+        ("file /0 after: cut", "unseen"),
+        ("done: other", "held"),
+        ("file /1 after: other", "unseen"),
     ], "with no shell nothing was observed, and so nothing holds"
 
 
 def test_a_machine_with_nothing_to_do_is_left_alone() -> None:
     monitor = FakeMonitor()
-    run_actions(session(monitor))
+    phase.run(session(monitor))
     assert monitor.links == []
 
 
 def test_cables_are_put_back_when_an_action_cannot_be_done() -> None:
     monitor = FakeMonitor(broken="nic1")
     with pytest.raises(HostError):
-        run_actions(session(monitor, OTHER))
+        phase.run(session(monitor, OTHER))
     assert monitor.links[-2:] == [("nic0", True), ("nic1", True)]

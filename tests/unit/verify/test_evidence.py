@@ -13,8 +13,11 @@ import pytest
 
 from metallize.deadline import Deadline
 from metallize.guest import ShellError, ShellOutput
+from metallize.model.boot import Boot
 from metallize.model.report import Finding, Severity, Stage
 from metallize.verify import evidence
+from metallize.verify.course import Course
+from metallize.verify.prepared import PreparedBoot
 from metallize.verify.session import BootSession
 from tests.unit.report.test_report import FAILED
 
@@ -103,11 +106,16 @@ def test_what_systemd_keeps_tells_when_each_service_was_up(tmp_path: Path) -> No
 )
 def test_a_guest_that_is_gone_is_not_asked(stage: Stage, rule: str, answers: bool) -> None:
     failure = Finding(rule=rule, stage=stage, severity=Severity.FATAL, cause="x")
-    assert evidence._answers_still(stage, failure) is answers
+    assert evidence.answers_still(stage, failure) is answers
 
 
-def test_a_machine_that_is_switched_off_is_left_alone() -> None:
+def test_a_machine_that_is_switched_off_is_left_alone(tmp_path: Path) -> None:
     # all that it may ask is whether the machine is alive: anything else raises
-    off = SimpleNamespace(guest=SimpleNamespace(console=SimpleNamespace(alive=False)))
+    guest = SimpleNamespace(console=SimpleNamespace(alive=False), folder=tmp_path)
+    off = SimpleNamespace(guest=guest, ways=SimpleNamespace(diagnosis=["port 22 is closed"]))
+    request = SimpleNamespace(boot=Boot(), refusal=None, groups=(), assertions=(), observed=(), has_ways_in=False)
+    course = Course(boot=cast("PreparedBoot", SimpleNamespace(request=request)), diagnosis=["the boot before"])
+    course.session = cast("BootSession", off)
     report = replace(FAILED, stage=Stage.READY, failure=None)
-    assert evidence.with_evidence(report, cast("BootSession", off)) is report
+    assert course.with_evidence(report) is report
+    assert (tmp_path / "diagnosis.txt").read_text() == "the boot before\nport 22 is closed\n"

@@ -17,14 +17,18 @@ from metallize.guest import Shell
 from metallize.model.assertion import Group
 from metallize.model.boot import ConsoleRules
 from metallize.model.kind import Observation
-from metallize.model.report import Result
+from metallize.model.report import Status
 from metallize.verify.phases import groups, snapshots
 from metallize.verify.phases.groups import judge_command, saved_note
 from metallize.verify.phases.snapshots import OLDEST_SECONDS, Snapshot, SnapshotFailed, clock_problem
+from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
 from tests.unit.console.test_watch import BOOT, Clock, failure
 
 GROUP = Group(name="full", run=("fill",), assertions=(), location=Location(path=Path("p.yaml"), line=7, column=5))
+
+
+RUN, GOES_ON = groups.plan(cast("VerifyRequest", SimpleNamespace(groups=(GROUP,))))
 
 
 def seen(stdout: str = "", status: int = 0, stderr: str = "") -> Observation:
@@ -32,13 +36,15 @@ def seen(stdout: str = "", status: int = 0, stderr: str = "") -> Observation:
 
 
 def test_a_command_must_end_well() -> None:
-    good = judge_command(GROUP, "fill", seen(), observed="ssh")
+    good = judge_command(RUN, "fill", seen(), observed="ssh")
     assert (good.holds, good.title, good.location) == (True, "run fill in group full", "p.yaml:7:5")
-    bad = judge_command(GROUP, "fill", seen(status=1, stderr="no space\n"), observed="ssh")
+    bad = judge_command(RUN, "fill", seen(status=1, stderr="no space\n"), observed="ssh")
     assert not bad.holds
     assert bad.claims[0].actual == "1"
     assert bad.note == "no space"
-    assert judge_command(GROUP, "fill", None, observed="ssh").claims[0].actual == "no answer"
+    silent = judge_command(RUN, "fill", None, observed="ssh")
+    assert silent.status is Status.UNSEEN
+    assert silent.note == "ran `fill`: no answer"
 
 
 @pytest.mark.parametrize(
@@ -100,12 +106,11 @@ def test_groups_that_are_left_need_a_cold_boot_and_the_report_says_so(
     works: int, left: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[str] = []
-    session = cast("BootSession", SimpleNamespace(boot_seconds=40.0))
+    session = cast("BootSession", SimpleNamespace(boot_seconds=40.0, checklist=None))
     monkeypatch.setattr(snapshots, "save", lambda _session, _shell: Put(works))
 
-    def run_group(_session: object, group: Group, _shell: object) -> list[Result]:
+    def run_group(_session: object, _checklist: object, group: Group, _shell: object) -> None:
         ran.append(group.name)
-        return []
 
     monkeypatch.setattr(groups, "run_group", run_group)
     every = tuple(replace(GROUP, name=name) for name in ("one", "two", "three"))

@@ -17,7 +17,11 @@ from metallize.model.boot import Boot
 from metallize.model.profile import ImageFormat
 from metallize.model.report import Stage
 from metallize.qemu.vm import RunningGuest
-from metallize.verify import VerifyRequest, session
+from metallize.verify import VerifyRequest
+from metallize.verify.boot import plan_boot, run_boot
+from metallize.verify.checklist import FIRST, Checklist
+from metallize.verify.phases import prompt
+from metallize.verify.phases.assertions import NOBODY
 from metallize.verify.session import BootSession
 from tests.unit.shells.fakes import FakeWatch
 
@@ -28,6 +32,7 @@ PLACE = Location(path=Path("p.yaml"), line=1, column=1)
 @dataclass
 class FakeGuest:
     watch: FakeWatch = field(default_factory=FakeWatch)
+    monitor: None = None
 
 
 def assertion(kind: str, resource: str, **options: object) -> Assertion:
@@ -36,7 +41,7 @@ def assertion(kind: str, resource: str, **options: object) -> Assertion:
 
 
 def test_only_what_needs_no_look_at_the_guest_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "SEEN_SECONDS", 0.0)
+    monkeypatch.setattr(prompt, "SEEN_SECONDS", 0.0)
     monkeypatch.setattr(FakeWatch, "stage", Stage.LOGIN)
     asked = (
         assertion("file", "/etc/passwd", exists=True),
@@ -54,12 +59,21 @@ def test_only_what_needs_no_look_at_the_guest_can_hold(monkeypatch: pytest.Monke
         runs_dir=Path("runs"),
     )
     guest = cast("RunningGuest", FakeGuest())
-    boot = BootSession(request=request, guest=guest, deadline=Deadline.after(5, "a test"), ssh_access=None)
-    boot.run()
-    assert [(result.kind, result.holds) for result in boot.results] == [
-        ("file", False),
-        ("matching", True),
-        ("service", True),
+    boot = BootSession(
+        request=request,
+        guest=guest,
+        deadline=Deadline.after(5, "a test"),
+        access=None,
+        turn=FIRST,
+        checklist=Checklist(plan_boot(request, FIRST)),
+    )
+    run_boot(boot)
+    assert [(result.kind, str(result.status)) for result in boot.results] == [
+        ("file", "unseen"),
+        ("matching", "held"),
+        ("service", "skipped"),
+        ("console", "held"),
     ]
-    assert boot.results[0].note == session.NOBODY
-    assert "boot.login or boot.ssh" in session.NOBODY
+    assert boot.results[0].note == NOBODY
+    assert "boot.login or boot.ssh" in NOBODY
+    assert not boot.checklist.passed

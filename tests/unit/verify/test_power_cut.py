@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -11,13 +12,22 @@ import pytest
 from metallize.deadline import Deadline
 from metallize.model.boot import Boot, PowerCut
 from metallize.model.kind import Observation
-from metallize.model.report import Result
+from metallize.model.report import Entry, Result, Status
 from metallize.qemu.filesystems import Checked, Partition
 from metallize.verify import identity
+from metallize.verify.checklist import Checklist
 from metallize.verify.phases import power_cut
+from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
 
-KEPT = "kept ext2/ext3\nmachine-id 0123\n"
+KEPT = "kept ext2/ext3\nmachine-id 0123\nend\n"
+PLANNED = [
+    each
+    for each in power_cut.plan(
+        cast("VerifyRequest", SimpleNamespace(boot=Boot(), refusal=None, observed=(), has_ways_in=False))
+    )
+    if each.phase == "power-cut"
+]
 
 
 @dataclass
@@ -61,11 +71,22 @@ class FakeGuest:
 @dataclass
 class FakeSession:
     observer: Answers
-    boot_id: str = "first"
+    boot_id: str | None = "first"
     guest: FakeGuest = field(default_factory=FakeGuest)
+    checklist: Checklist = field(default_factory=lambda: Checklist(PLANNED))
+
+    def best_shell(self) -> FakeShell:
+        return FakeShell()
+
+    def entry(self, id_: str) -> Entry:
+        return self.checklist[f"power-cut/{id_}"]
+
+    def became(self, id_: str) -> Result:
+        [found] = [each for each in self.checklist.results() if each.id == f"power-cut/{id_}"]
+        return found
 
 
-def session(boot_id: str = "first", **said: str) -> tuple[BootSession, FakeGuest]:
+def session(boot_id: str | None = "first", **said: str) -> tuple[BootSession, FakeGuest]:
     probes = {"identity": identity.PROBE, "acknowledged": power_cut._ACKNOWLEDGE, "count": power_cut._COUNT}
     fake = FakeSession(Answers({probes[name]: text for name, text in said.items()}), boot_id)
     return cast("BootSession", fake), fake.guest
@@ -95,12 +116,13 @@ def test_without_a_seed_each_run_has_its_own_and_says_which() -> None:
 
 
 def test_a_live_system_only_boots_again() -> None:
-    ready, guest = session(identity="kept overlayfs\n")
+    ready, guest = session(identity="kept overlayfs\nend\n")
     found = power_cut.prepare(PowerCut(), ready, FakeShell())  # type: ignore[arg-type]
     assert isinstance(found, power_cut.Cut)
     assert found.records is None
     assert not guest.watch.waited
     assert "plain second boot" in found.note
+    assert became(ready, "power-cut/writes").status is Status.HELD
 
 
 class ReadOnly(Answers):
@@ -114,38 +136,57 @@ class ReadOnly(Answers):
 
 def test_a_guest_that_cannot_write_is_a_result() -> None:
     ready = cast("BootSession", FakeSession(ReadOnly({identity.PROBE: KEPT})))
-    found = power_cut.prepare(PowerCut(), ready, FakeShell())  # type: ignore[arg-type]
-    assert isinstance(found, Result)
+    assert power_cut.prepare(PowerCut(), ready, FakeShell()) is None  # type: ignore[arg-type]
+    found = became(ready, "power-cut/writes")
+    assert found.status is Status.FAILED
     assert "no room" in found.claims[0].actual
 
 
-def survivor(boot_id: str = "second", **said: str) -> dict[str, bool]:
+@pytest.mark.parametrize("said", [{}, {"identity": "kept ext2/ext3\n"}, {"identity": "end\n"}, {"identity": KEPT}])
+def test_a_guest_that_does_not_say_how_much_it_wrote_is_not_cut(said: dict[str, str]) -> None:
+    ready, _ = session(**said)
+    assert power_cut.prepare(PowerCut(), ready, FakeShell()) is None  # type: ignore[arg-type]
+    assert became(ready, "power-cut/writes").status is Status.UNSEEN
+
+
+def became(after: BootSession, id_: str) -> Result:
+    return cast("FakeSession", after).became(id_)
+
+
+def survivor(boot_id: str | None = "second", **said: str) -> dict[str, Status]:
     after, _ = session(boot_id, **{"identity": KEPT, "count": "41\n", **said})
-    results = power_cut.judge_survivor(cut()[0], after, FakeShell())  # type: ignore[arg-type]
-    return {result.title.removesuffix(power_cut.SUFFIX): result.holds for result in results}
+    power_cut.judge_survivor(cut()[0], after)
+    names = ("renewed", "identity", "synced")
+    return {name: became(after, f"power-cut/{name}").status for name in names}
 
 
 def test_what_was_synced_must_be_there() -> None:
-    assert all(survivor().values())
-    assert all(survivor(count="44\n").values())
-    assert not survivor(count="40\n")["what was synced is there"]
-    assert not survivor(count="")["what was synced is there"]
+    assert set(survivor().values()) == {Status.HELD}
+    assert set(survivor(count="44\n").values()) == {Status.HELD}
+    assert survivor(count="40\n")["synced"] is Status.FAILED
+    assert survivor(count="")["synced"] is Status.UNSEEN
 
 
 def test_another_boot_of_the_same_machine() -> None:
-    assert not survivor(boot_id="first")["another boot"]
-    assert not survivor(identity="kept ext2/ext3\nmachine-id 4567\n")["the same machine"]
+    assert survivor(boot_id="first")["renewed"] is Status.FAILED
+    assert survivor(boot_id=None)["renewed"] is Status.UNSEEN
+    assert survivor(identity="kept ext2/ext3\nmachine-id 4567\nend\n")["identity"] is Status.FAILED
+    assert survivor(identity="kept ext2/ext3\nmachine-id 0123\n")["identity"] is Status.UNSEEN, "half an answer"
 
 
 def test_a_damaged_filesystem_fails_with_what_the_check_said() -> None:
     partition = Partition(number=3, start_bytes=1 << 20, size_bytes=1 << 30)
     fine = Checked(partition=partition, kind="ext4", problem="")
     damaged = Checked(partition=partition, kind="ext4", problem="Pass 1\nInode 12 is wrong")
-    good, bad = power_cut.judge_filesystems((fine, damaged))
-    assert good.holds
-    assert not bad.holds
-    assert bad.title == "filesystem of partition 3 after a power cut"
+    entry = power_cut.filesystems_entry(Checklist(PLANNED))
+    result = power_cut.judge_filesystems(entry, cut()[0], (fine, damaged))
+    assert result.status is Status.FAILED
+    assert result.title == "filesystems are whole after a power cut"
+    good, bad = result.claims
+    assert (good.holds, bad.holds, bad.attribute) == (True, False, "partition 3")
     assert "Inode 12" in bad.note
+    assert power_cut.judge_filesystems(entry, cut()[0], (fine,)).status is Status.HELD
+    assert power_cut.judge_filesystems(entry, cut()[0], ()).status is Status.UNSEEN
 
 
 def test_the_forms_of_boot_power_cut() -> None:

@@ -19,6 +19,7 @@ from metallize.model.boot import ConsoleRules, PasswordLogin, Reach
 from metallize.verify.phases.reach import check_reach
 from tests.unit.shells.ssh_servers import server
 from tests.unit.shells.test_password_login import RIGHT, offering
+from tests.unit.verify.entries import entry
 
 PATIENT = timedelta(seconds=40)
 """At the slowness of these tests, two seconds."""
@@ -79,7 +80,7 @@ def check(target: str, wanted: Reach, port: int) -> dict[str, tuple[str, bool]]:
     guest_port = int(target.rsplit(":", maxsplit=1)[-1].split("/", maxsplit=1)[0])
     guest = FakeGuest({guest_port: port})
     guest.watch.slowness = 0.05
-    result = check_reach(cast("Guest", guest), target, wanted)
+    result = check_reach(cast("Guest", guest), entry(f"reach {target}", "reach"), target, wanted)
     assert result.holds == all(claim.holds for claim in result.claims)
     return {claim.attribute: (claim.actual, claim.holds) for claim in result.claims}
 
@@ -146,5 +147,5 @@ def test_an_idle_guest_is_given_no_more_time_for_a_slow_host(banner: int) -> Non
     guest.watch.slowness = 100.0
     wanted = Reach(banner="never said", timeout=timedelta(seconds=1))
     begun = time.monotonic()
-    assert not check_reach(cast("Guest", guest), "tcp:22", wanted).holds
+    assert not check_reach(cast("Guest", guest), entry("reach tcp:22", "reach"), "tcp:22", wanted).holds
     assert 1 <= time.monotonic() - begun < 5

@@ -9,8 +9,11 @@ import pytest
 from metallize.guest import GuestFailed, Monitor
 from metallize.model.boot import Step
 from metallize.model.keys import KEYS, typed, unknown_keys
-from metallize.verify.phases.steps import Steps, step_pattern
+from metallize.model.report import Stage
+from metallize.verify.checklist import Checklist
+from metallize.verify.phases.steps import Steps, step_pattern, title_of
 from tests.unit.shells.fakes import FakeConsole, FakeWatch
+from tests.unit.verify.entries import entry
 
 
 @dataclass
@@ -24,6 +27,16 @@ class FakeGuest:
 
     def host_port(self, guest_port: int) -> int:
         raise AssertionError("steps need no network")
+
+
+class Told(FakeWatch):
+    """Remembers what it was told of."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+
+    def fail(self, rule: str, cause: str, *, remedy: str = "", line: str = "", stage: Stage | None = None) -> None:
+        self.told.append((rule, cause))
 
 
 class Menu:
@@ -44,35 +57,47 @@ class Menu:
         self._show()
 
 
-def take(menu: Menu, *steps: Step) -> Steps:
-    taken = Steps(guest=FakeGuest(menu.console, FakeWatch()), steps=steps, suffix=" again")
-    taken.run()
-    return taken
+def steps_of(menu: Menu, *steps: Step, watch: FakeWatch | None = None) -> Steps:
+    entries = [entry(title_of(number, step), "step") for number, step in enumerate(steps, start=1)]
+    checklist = Checklist(entries)
+    return Steps(guest=FakeGuest(menu.console, watch or FakeWatch()), steps=steps, entries=entries, checklist=checklist)
 
 
 def test_each_step_looks_from_where_the_one_before_ended() -> None:
     menu = Menu("boot: ", "^boot:\r\nboot: \r\nPassword: ", "\r\nwelcome\r\n")
-    taken = take(
+    taken = steps_of(
         menu,
         Step(expect="boot:", send="linux single\n"),
         Step(expect="/^boot: $/"),
         Step(expect="/pass\\w+/i", send="secret<enter>"),
         Step(expect="welcome"),
     )
+    taken.run()
     assert menu.seen == [b"linux single\r", b"secret\r"]
-    assert [result.holds for result in taken.results] == [True] * 4
-    assert taken.results[0].title == "step 1: expect boot: again"
-    assert taken.results[2].claims[0].actual == "Password"
+    results = taken.checklist.results()
+    assert taken.checklist.passed
+    assert results[0].title == "step 1: expect boot:"
+    assert results[2].claims[0].actual == "Password"
 
 
 def test_a_step_that_finds_nothing_is_named_with_what_was_shown() -> None:
     menu = Menu("boot: ", "\r\nunknown label\r\nboot: ")
+    watch = Told()
+    taken = steps_of(
+        menu,
+        Step(expect="boot:", send="linx\n"),
+        Step(expect="Loading", timeout=0.05),
+        Step(expect="welcome"),
+        watch=watch,
+    )
     with pytest.raises(GuestFailed) as caught:
-        take(menu, Step(expect="boot:", send="linx\n"), Step(expect="Loading", timeout=0.05))
+        taken.take()
     finding = caught.value.finding
     assert finding.rule == "console-step"
     assert finding.cause.startswith("step 2: expect Loading: the console did not show it within")
     assert "unknown label" in finding.context
+    assert watch.told == [("console-step", finding.cause)], "every other wait ends with it"
+    assert [str(each.status) for each in taken.checklist.results()] == ["held", "failed", "unseen"]
 
 
 def test_keys_are_what_a_terminal_sends() -> None:

@@ -1,0 +1,81 @@
+"""The checklist: nothing settles twice, nothing is forgotten, and what nobody settled does not pass."""
+
+from __future__ import annotations
+
+import pytest
+
+from metallize.model.kind import Claim
+from metallize.model.report import Result, Status
+from metallize.verify.checklist import AFTER_REBOOT, Checklist
+from tests.unit.verify.entries import entry
+
+ONE, TWO = entry("one"), entry("two")
+
+
+def held() -> Result:
+    return ONE.judged(Claim(attribute="x", expected="1", actual="1", holds=True))
+
+
+def test_an_entry_is_settled_once() -> None:
+    checklist = Checklist([ONE])
+    checklist.settle(held())
+    with pytest.raises(AssertionError, match="settled already"):
+        checklist.settle(held())
+
+
+def test_what_is_not_on_the_list_is_not_settled() -> None:
+    with pytest.raises(AssertionError, match="not on the checklist"):
+        Checklist([TWO]).settle(held())
+
+
+def test_no_two_entries_have_one_id() -> None:
+    with pytest.raises(AssertionError, match="two entries"):
+        Checklist([ONE, TWO, ONE])
+
+
+def test_what_nobody_settles_is_unseen_and_the_order_is_kept() -> None:
+    checklist = Checklist([TWO, ONE])
+    checklist.settle(held())
+    results = checklist.results("the boot had failed")
+    assert [(each.title, each.status, each.note) for each in results] == [
+        ("two", Status.UNSEEN, "the boot had failed"),
+        ("one", Status.HELD, ""),
+    ]
+    assert checklist.holds_so_far
+    assert not checklist.passed
+    assert checklist.is_settled(ONE.id)
+    assert not checklist.is_settled(TWO.id)
+
+
+def test_a_list_of_nothing_proves_nothing() -> None:
+    assert not Checklist([]).passed
+
+
+def test_only_what_held_or_is_skipped_passes() -> None:
+    wrong = ONE.judged(Claim(attribute="x", expected="1", actual="2", holds=False))
+    for result, passes in ((held(), True), (ONE.skipped("so"), True), (ONE.unseen("no"), False), (wrong, False)):
+        checklist = Checklist([ONE])
+        checklist.settle(result)
+        assert (checklist.passed, checklist.holds_so_far) == (passes, passes), result
+
+
+def test_claims_make_a_status() -> None:
+    good = Claim(attribute="x", expected="1", actual="1", holds=True)
+    bad = Claim(attribute="x", expected="1", actual="2", holds=False)
+    dark = Claim(attribute="x", expected="1", actual="", holds=False, unseen=True)
+    left = Claim(attribute="x", expected="1", actual="", holds=True, skipped=True)
+    for claims, status in (
+        ((), Status.UNSEEN),
+        ((good,), Status.HELD),
+        ((good, bad), Status.FAILED),
+        ((good, dark), Status.UNSEEN),
+        ((dark, bad), Status.FAILED),
+        ((left, left), Status.SKIPPED),
+        ((left, good), Status.HELD),
+    ):
+        assert ONE.judged(*claims).status is status, claims
+
+
+def test_a_later_boot_has_entries_of_its_own() -> None:
+    again = AFTER_REBOOT.entry("ssh/login", "ssh login", "ssh")
+    assert (again.id, again.title, again.phase) == ("reboot/ssh/login", "ssh login after a reboot", "ssh")
