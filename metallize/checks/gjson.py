@@ -103,18 +103,18 @@ def _step(rest: str, source: str) -> tuple[_Step, str]:
 
 def _query(rest: str, source: str) -> tuple[_Step, str]:
     match = re.match(
-        r"""\#\(\s*([^=!<>%()"]*?)\s*(==|!=|<=|>=|<|>|!%|%|=)\s*("(?:[^"\\]|\\.)*"|[^()"]*?)\s*\)(\#?)""",
+        r"""^\#\(([^=!<>%()"]*+)(==|!=|<=|>=|<|>|!%|%|=)\s*+("(?:[^"\\]|\\.)*+"(?=\s*+\))|[^()"]*+)\s*+\)(\#?)""",
         rest,
         re.VERBOSE,
     )
-    exists = re.match(r"#\(\s*([^=!<>%()\"]+?)\s*\)(#?)", rest)
+    exists = re.match(r"^#\(([^=!<>%()\"]*[^=!<>%()\"\s]\s*+)\)(#?)", rest)
     if match is None and exists is not None:
-        return _Query(key=parse_path(exists[1]), operator="", value=None, every=bool(exists[2])), rest[exists.end() :]
+        return _Query(key=parse_path(exists[1].strip()), operator="", value=None, every=bool(exists[2])), rest[exists.end() :]
     if match is None:
         raise ValueError(f"the gjson path `{source}` has a query that is not supported")
-    key = parse_path(match[1]) if match[1] else None
+    key = parse_path(match[1].strip()) if match[1].strip() else None
     operator = "==" if match[2] == "=" else match[2]
-    return _Query(key=key, operator=operator, value=_literal(match[3]), every=bool(match[4])), rest[match.end() :]
+    return _Query(key=key, operator=operator, value=_literal(match[3].strip()), every=bool(match[4])), rest[match.end() :]
 
 
 def _glob(parts: Sequence[str]) -> GoRegex:

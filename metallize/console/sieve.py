@@ -1,7 +1,7 @@
 r"""Whether anything in a text may mean something at all: one pass over it with RE2, at memory's speed, for all rules.
 
 A line that a rule matches is never missed: the sieve's expression is that of every rule, for lines within a text,
-without the exceptions that some make. What passes it is looked at closely, line by line.
+without the conditions that some make. What passes it is looked at closely, line by line.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import re2
 
 MEMORY_BYTES = 32 << 20
 """What RE2 may use for its states; when they are more it forgets some, and stays right."""
-_EXCEPTION = re.compile(r"\(\?![^()]*(?:\([^()]*\)[^()]*)*\)")
-"""A negative lookahead, which RE2 lacks: without it an expression matches the same and more."""
+_CONDITION = re.compile(r"\(\?<?[!=](?:[^()\\]|\\.|\((?:[^()\\]|\\.)*+\))*+\)")
+"""A look ahead or behind, which RE2 lacks: without it an expression matches the same and more. So it does without `(?>`."""
 _OF_THE_WHOLE = re.compile(r"\\A|\\z|\\Q|\(\?[a-zA-Z]*-")
 """What in a person's expression may mean another thing within a text than in a line by itself."""
 
@@ -51,7 +51,7 @@ def means_the_same_in_a_text(pattern: str) -> bool:
 
 def _wide(pattern: str, needles: Sequence[str]) -> str:
     """An expression for RE2 that matches wherever this one does."""
-    wide = _EXCEPTION.sub("", pattern)
+    wide = _CONDITION.sub("", pattern).replace("(?>", "(?:")
     try:
         re2.compile(wide, _options())
     except re2.error:

@@ -19,7 +19,7 @@ LINE = 76
 """Characters of a line of base64(1), but for the last one."""
 _NUMBERED = re.compile(r"^[ \t]*(\d{1,6})[ \t]+([A-Za-z0-9+/]{1,76}={0,2})$", re.MULTILINE)
 _MARK = re.compile(r"^mz-(begin|end|none)-(\d+)-(\d{1,6})$", re.MULTILINE)
-_CHATTER = re.compile(rf" *\d{{1,6}}\t[A-Za-z0-9+/]{{1,{LINE}}}={{0,2}}|mz-[a-z-]+(?:-\d+)*")
+_CHATTER = re.compile(rf"^(?: *\d{{1,6}}\t[A-Za-z0-9+/]{{1,{LINE}}}={{0,2}}|mz-[a-z-]+(?:-\d+)*)$")
 
 
 def is_chatter(line: str) -> bool:
