@@ -69,28 +69,26 @@ def _sample(items: Sequence[Any]) -> str:
 
 
 def _one(code: Any, value: Any) -> str:
+    found = ""
     match code:
         case codes.LITERAL:
-            return chr(value)
+            found = chr(int(value))
         case codes.ANY | codes.NOT_LITERAL:
-            return "a"
+            found = "a"
         case codes.IN:
-            return _of_class(value)
+            found = _of_class(value)
         case codes.MAX_REPEAT | codes.MIN_REPEAT | codes.POSSESSIVE_REPEAT:
-            return _sample(value[2]) * max(value[0], 1)
+            found = _sample(value[2]) * max(int(value[0]), 1)
         case codes.SUBPATTERN:
-            return _sample(value[3])
+            found = _sample(value[3])
         case codes.ATOMIC_GROUP:
-            return _sample(value)
+            found = _sample(value)
         case codes.BRANCH:
-            return _sample(value[1][0])
-        case _:
-            return ""
+            found = _sample(value[1][0])
+    return found
 
 
 def _of_class(members: Sequence[Any]) -> str:
-    compiled = parser.parse("")
-    compiled.append((codes.IN, list(members)))
     for char in " a0[A:-(/$*\t":
         if _is_member(members, char):
             return char

@@ -109,12 +109,16 @@ def _query(rest: str, source: str) -> tuple[_Step, str]:
     )
     exists = re.match(r"^#\(([^=!<>%()\"]*[^=!<>%()\"\s]\s*+)\)(#?)", rest)
     if match is None and exists is not None:
-        return _Query(key=parse_path(exists[1].strip()), operator="", value=None, every=bool(exists[2])), rest[exists.end() :]
+        return _Query(key=parse_path(exists[1].strip()), operator="", value=None, every=bool(exists[2])), rest[
+            exists.end() :
+        ]
     if match is None:
         raise ValueError(f"the gjson path `{source}` has a query that is not supported")
     key = parse_path(match[1].strip()) if match[1].strip() else None
     operator = "==" if match[2] == "=" else match[2]
-    return _Query(key=key, operator=operator, value=_literal(match[3].strip()), every=bool(match[4])), rest[match.end() :]
+    return _Query(key=key, operator=operator, value=_literal(match[3].strip()), every=bool(match[4])), rest[
+        match.end() :
+    ]
 
 
 def _glob(parts: Sequence[str]) -> GoRegex:

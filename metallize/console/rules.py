@@ -1,8 +1,8 @@
 """The rules of the console: data in rules.yaml, read once, applied to every line.
 
 A whole read goes through a sieve at once, which knows the rules that may match in it: a flood of lines that mean
-nothing costs one pass. Of those rules, a line is tried against the pattern only when it holds one of the rule's needles.
-Rules that mean nothing any more at the stage that is reached are not looked for at all.
+nothing costs one pass. For those rules, a line is tried only when it holds one of the rule's needles. Rules that mean
+nothing any more at the stage that is reached are not looked for at all.
 """
 
 from __future__ import annotations

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import math
-import socket
-import ssl
 import time
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from metallize.deadline import Deadline
+from metallize.errors import HostError
 from metallize.guest import Guest, ShellError
 from metallize.model.boot import Reach, ReachTarget, parse_reach_target
 from metallize.model.kind import Claim
 from metallize.model.pattern import parse_line_pattern
 from metallize.model.report import Result
+from metallize.qemu.usernet import COMMAND, connections
 from metallize.shells.password_login import PasswordAttempt, try_password
 from metallize.verify.patience import GuestSpan
+from metallize.verify.wire import BODY_BYTES, Wire, WireError, ask
 
 DEFAULT_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 8.0
-_BODY_BYTES = 1 << 20
-_HELD_SECONDS = 1.5
-"""The host's side of a forwarded port accepts before the guest does, and hangs up when nothing listens there."""
+_HELD_SECONDS = 0.5
+"""A connection that the guest has taken counts when it is not cut within so long."""
+_LOOK_SECONDS = 0.1
+_NEVER_TAKEN = (
+    "the guest never answered the connection: its firewall drops what comes for the port, or its network is not up"
+)
+"""The host's side of a forwarded port accepts by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +38,8 @@ class _Seen:
 
     problem: str = ""
     text: str = ""
+    whole: bool = True
+    """Whether `text` is all that came."""
     status: int = 0
     attempt: PasswordAttempt | None = None
 
@@ -48,7 +56,8 @@ def check_reach(guest: Guest, target_text: str, wanted: Reach) -> Result:
     attempts = 0
     while True:
         attempts += 1
-        seen = _look(guest.host_port(target.port), target, wanted, span.deadline)
+        seen = _look(guest, target, wanted, span.deadline)
+        guest.watch.check()
         claims = judge_reach(target, wanted, seen)
         holds = all(claim.holds for claim in claims)
         if holds or span.over:
@@ -83,8 +92,11 @@ def judge_reach(target: ReachTarget, wanted: Reach, seen: _Seen) -> tuple[Claim,
         claims.append(_claim("status", str(wanted.status), str(seen.status), wanted.status == seen.status))
     for source in wanted.body:
         pattern = parse_line_pattern(source)
-        holds = any(pattern.found_in(line) for line in seen.text.splitlines()) != pattern.inverse
-        claims.append(_claim("body", source, seen.text.strip()[:200], holds))
+        found = any(pattern.found_in(line) for line in seen.text.splitlines())
+        if pattern.inverse and not found and not seen.whole:
+            claims.append(_claim("body", source, f"longer than the {BODY_BYTES >> 20} MiB looked at", holds=False))
+        else:
+            claims.append(_claim("body", source, seen.text.strip()[:200], found != pattern.inverse))
     return tuple(claims)
 
 
@@ -103,43 +115,48 @@ def _claim(attribute: str, expected: str, actual: str, holds: bool) -> Claim:
     return Claim(attribute=attribute, expected=expected, actual=actual, holds=holds)
 
 
-def _look(port: int, target: ReachTarget, wanted: Reach, deadline: Deadline) -> _Seen:
-    seconds = max(1.0, min(10.0, deadline.remaining))
-    login = wanted.refuses_password
+def _look(guest: Guest, target: ReachTarget, wanted: Reach, deadline: Deadline) -> _Seen:
+    port, login = guest.host_port(target.port), wanted.refuses_password
+    at_least = Deadline.after(max(1.0, deadline.remaining), deadline.purpose)
     try:
         if target.scheme != "tcp":
-            return _http(port, target, seconds)
-        seen = _tcp(port, seconds, wants_text=wanted.banner is not None or login is not None)
+            host, tls = f"localhost:{target.port}", target.scheme == "https"
+            answer = ask(port, host, target.path, at_least, guest.watch.check, tls=tls)
+            return _Seen(text=answer.body.decode(errors="replace"), whole=answer.whole, status=answer.status)
+        seen = _tcp(guest, port, at_least, wants_text=wanted.banner is not None or login is not None)
         if login is None or seen.problem:
             return seen
         return replace(seen, attempt=try_password(port, login.user, login.password, deadline))
-    except (OSError, http.client.HTTPException, ShellError) as exc:
+    except (OSError, http.client.HTTPException, ShellError, WireError, HostError) as exc:
         return _Seen(problem=f"{exc or type(exc).__name__}")
 
 
-def _tcp(port: int, seconds: float, *, wants_text: bool) -> _Seen:
-    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as client:
-        client.settimeout(seconds if wants_text else _HELD_SECONDS)
-        data = b""
-        with contextlib.suppress(TimeoutError):
-            data = client.recv(4096)
-            if not data:
-                return _Seen(problem="the connection was closed: nothing listens there")
-        if not data and wants_text:
-            return _Seen(problem=f"connected, but nothing was said within {seconds:.0f} s")
-    return _Seen(text=data.decode(errors="replace"))
+def _tcp(guest: Guest, port: int, deadline: Deadline, *, wants_text: bool) -> _Seen:
+    """A server that says something is there; of one that says nothing QEMU must say that the guest took the connection.
+
+    Raises HostError where QEMU does not say.
+    """
+    before = _states(guest, port)
+    limit = deadline.sooner(10.0, "a word")
+    with closing(Wire(port, Deadline(math.inf, "a connection"), guest.watch.check)) as wire:
+        taken: float | None = None
+        while not limit.expired:
+            data = wire.said(_LOOK_SECONDS)
+            if data:
+                return _Seen(text=data.decode(errors="replace"))
+            if data is not None:
+                how = "nothing listens there" if taken is None else "it was taken, and nothing was said on it"
+                return _Seen(problem=f"the connection was closed: {how}")
+            if taken is None and any(is_taken for each, is_taken in _states(guest, port).items() if each not in before):
+                taken = time.monotonic()
+            if taken is not None and not wants_text and time.monotonic() - taken >= _HELD_SECONDS:
+                return _Seen()
+    if taken is None:
+        return _Seen(problem=_NEVER_TAKEN)
+    return _Seen(problem="connected, but nothing was said on the connection in time")
 
 
-def _http(port: int, target: ReachTarget, seconds: float) -> _Seen:
-    connection: http.client.HTTPConnection
-    if target.scheme == "https":
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE  # the guest's certificate is its own: what is asked is whether it serves
-        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=seconds, context=context)
-    else:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
-    with contextlib.closing(connection):
-        connection.request("GET", target.path, headers={"Host": f"localhost:{target.port}", "Connection": "close"})
-        answer = connection.getresponse()
-        return _Seen(text=answer.read(_BODY_BYTES).decode(errors="replace"), status=answer.status)
+def _states(guest: Guest, port: int) -> Mapping[int, bool]:
+    """The connections through a port of the host, and whether the guest has taken each."""
+    text = str(guest.monitor.execute("human-monitor-command", **{"command-line": COMMAND}))
+    return {each.descriptor: each.taken for each in connections(text) if each.host_port == port}

@@ -1,6 +1,6 @@
 """Every regular expression that meets what a guest prints takes time that is linear in it.
 
-The expressions are found, not listed: those of the rules, those that modules hold, and those written where they are used.
+The expressions are found, not listed: those of the rules, of modules, and those that are written where they are used.
 """
 
 from __future__ import annotations
