@@ -14,7 +14,7 @@ import re2
 MEMORY_BYTES = 32 << 20
 """What RE2 may use for its states; when they are more it forgets some, and stays right."""
 _CONDITION = re.compile(r"\(\?<?[!=](?:[^()\\]|\\.|\((?:[^()\\]|\\.)*+\))*+\)")
-"""A look ahead or behind, which RE2 lacks: without it an expression matches the same and more. So it does without (?>."""
+"""A look ahead or behind, which RE2 lacks: without it an expression matches the same and more; (?> is another such."""
 _OF_THE_WHOLE = re.compile(r"\\A|\\z|\\Q|\(\?[a-zA-Z]*-")
 """What in a person's expression may mean another thing within a text than in a line by itself."""
 

@@ -39,6 +39,8 @@ _NETWORK_SECONDS = 0.2
 """From the network card's start to an address, on a host of normal speed."""
 _LATEST_START_SECONDS = 30.0
 """After userspace began, on a host of normal speed, for a machine that does not tell when its card starts."""
+MOST_BYTES = 16 << 20
+"""Of what a script may print; more is no answer."""
 REFUSALS = 3
 """So often a login must be refused to count as such; pam_faillock locks an account at the fourth."""
 
@@ -155,17 +157,22 @@ class SshShell:
         out, err = bytearray(), bytearray()
         while True:
             self._watch.check()
+            data = None
             with contextlib.suppress(TimeoutError):
                 data = channel.recv(65_536)
                 out += data
-                while channel.recv_stderr_ready():
-                    err += channel.recv_stderr(65_536)
-                if not data:
-                    break
+            if channel.recv_stderr_ready():
+                err += channel.recv_stderr(65_536)
+            if data is not None and not data:
+                break
+            if len(out) + len(err) > MOST_BYTES:
+                raise ShellError(f"the answer was too long: more than {MOST_BYTES >> 20} MiB")
             if deadline.expired:
                 raise ShellError(f"no end of the script within the time for {deadline.purpose}")
         while chunk := channel.recv_stderr(65_536):
             err += chunk
+            if len(out) + len(err) > MOST_BYTES:
+                raise ShellError(f"the answer was too long: more than {MOST_BYTES >> 20} MiB")
         while not channel.exit_status_ready():
             if deadline.expired or not self._transport.is_active():
                 raise ShellError("SSH ended without the script's exit status")
