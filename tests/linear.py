@@ -12,6 +12,8 @@ from typing import Any
 LONG, SHORT = 16_384, 4_096
 QUICK_SECONDS = 0.004
 """In so short a time nothing was quadratic in 16 KB."""
+MOST_WAYS = 60
+"""Of a list of a hundred phrases one is as good as the next."""
 _FILLERS = (" ", "a", "0", "[", "/", "a ", ": ", "[    1.234567] ")
 _CATEGORY = {codes.CATEGORY_DIGIT: "0", codes.CATEGORY_SPACE: " ", codes.CATEGORY_NOT_WORD: " "}
 
@@ -20,8 +22,9 @@ def attacks(pattern: str, size: int) -> Iterator[str]:
     """Single lines: the way to each repetition of the pattern, then what fills it, or that way again and again."""
     ways: list[tuple[str, str]] = [("", "")]
     _walk(parser.parse(pattern), "", ways)
-    words = [f"{word}{sep}" for word in re.findall(r"[A-Za-z]{3,}", pattern)[:12] for sep in ("", " ")]
-    for way, body in dict.fromkeys(ways):
+    words = [f"{word}{sep}" for word in re.findall(r"[A-Za-z]{3,}", pattern)[:8] for sep in ("", " ")]
+    known = list(dict.fromkeys(ways))
+    for way, body in known[:: len(known) // MOST_WAYS + 1]:
         for filler in dict.fromkeys((body, way, *_FILLERS, *words)):
             if filler:
                 yield (way + filler * (size // len(filler) + 1))[:size] + "\0"
@@ -33,8 +36,9 @@ def slowest(pattern: re.Pattern[str]) -> tuple[float, str]:
     """How much longer four times the text takes at the worst, and that text's beginning."""
     worst = (0.0, "")
     short = list(attacks(pattern.pattern, SHORT))
+    usual = min(_seconds(pattern, "x" * LONG) for _ in range(3))
     for number, text in enumerate(attacks(pattern.pattern, LONG)):
-        if _seconds(pattern, text) < QUICK_SECONDS:
+        if _seconds(pattern, text) < QUICK_SECONDS + 3 * usual:
             continue
         ratio = min(_seconds(pattern, text) / max(_seconds(pattern, short[number]), 1e-6) for _ in range(3))
         worst = max(worst, (ratio, text[:80]))
