@@ -17,6 +17,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from metallize.events import Event, Events, Level, Note, Outcome, StepFinished, StepOutput, StepStarted
+from metallize.model.visible import visible, visible_line
 
 _MARKS = {Outcome.DONE: ("✓", "green"), Outcome.CACHED: ("=", "cyan"), Outcome.FAILED: ("✗", "red")}
 _OUTPUT_LINES = 5
@@ -84,10 +85,10 @@ class PlainLines:
     def emit(self, event: Event, /) -> None:
         if isinstance(event, StepOutput):
             if self._verbose and event.line.strip():
-                self._write(f"    | {event.line}")
+                self._write(f"    | {visible_line(event.line)}")
         elif isinstance(event, StepStarted):
             if self._verbose:
-                self._write(f"... {event.title}")
+                self._write(f"... {visible(event.title)}")
         elif isinstance(event, StepFinished):
             self._write(f"{_finished(event)}")
         else:
@@ -103,11 +104,11 @@ def _finished(event: StepFinished) -> str:
     mark, _ = _MARKS[event.outcome]
     state = "" if event.outcome is Outcome.DONE else f" {event.outcome}"
     detail = f" ({event.detail})" if event.detail else ""
-    return f"{mark} {event.title}{state} {seconds(event.seconds)}{detail}"
+    return visible(f"{mark} {event.title}{state} {seconds(event.seconds)}{detail}")
 
 
 def _note(event: Note) -> str:
-    return f"{'warning' if event.level is Level.WARNING else 'note'}: {event.text}"
+    return visible(f"{'warning' if event.level is Level.WARNING else 'note'}: {event.text}")
 
 
 class Terminal:
@@ -131,10 +132,10 @@ class Terminal:
         with self._lock:
             if isinstance(event, StepStarted):
                 lines: deque[str] = deque(maxlen=_OUTPUT_LINES)
-                self._running[event.step] = (event.title, time.monotonic(), Spinner("dots"), lines)
+                self._running[event.step] = (visible(event.title), time.monotonic(), Spinner("dots"), lines)
             elif isinstance(event, StepOutput):
                 if event.line.strip() and event.step in self._running:
-                    self._running[event.step][3].append(event.line)
+                    self._running[event.step][3].append(visible_line(event.line))
             elif isinstance(event, StepFinished):
                 self._running.pop(event.step, None)
                 colour = _MARKS[event.outcome][1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import subprocess
@@ -36,6 +37,14 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(200 if good else 401, "in\n" if good else "out\n")
             case "/slow":
                 self.server.released.wait(8)  # type: ignore[attr-defined]
+            case "/long":
+                self._answer(200, "well\n" * 300_000)
+            case "/endless":
+                self.send_response(200)
+                self.end_headers()
+                with contextlib.suppress(OSError):  # whoever asked has gone
+                    while not self.server.released.wait(0.05):  # type: ignore[attr-defined]
+                        self.wfile.write(b"well\n")
             case _:
                 self._answer(404, "none such\n")
 

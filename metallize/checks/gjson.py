@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from metallize.model.go_regex import GoRegex, compile_go_regex, literal
+
 JsonValue = bool | int | float | str | None | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
 
 
@@ -21,7 +23,7 @@ class PathNotFound(LookupError):  # noqa: N818 - it says what happened, as Looku
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Key:
     text: str
-    pattern: re.Pattern[str] | None
+    pattern: GoRegex | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,25 +97,35 @@ def _step(rest: str, source: str) -> tuple[_Step, str]:
     text = re.sub(r"\\(.)", r"\1", match[0])
     pattern = None
     if re.search(r"(?<!\\)[*?]", match[0]):
-        parts = re.findall(r"\\.|[*?]|[^*?\\]+", match[0], re.DOTALL)
-        pattern = re.compile("".join({"*": ".*", "?": "."}.get(p, re.escape(p.removeprefix("\\"))) for p in parts))
+        pattern = _glob(re.findall(r"\\.|[*?]|[^*?\\]+", match[0], re.DOTALL))
     return _Key(text=text, pattern=pattern), rest[match.end() :]
 
 
 def _query(rest: str, source: str) -> tuple[_Step, str]:
     match = re.match(
-        r"""\#\(\s*([^=!<>%()"]*?)\s*(==|!=|<=|>=|<|>|!%|%|=)\s*("(?:[^"\\]|\\.)*"|[^()"]*?)\s*\)(\#?)""",
+        r"""^\#\(([^=!<>%()"]*+)(==|!=|<=|>=|<|>|!%|%|=)\s*+("(?:[^"\\]|\\.)*+"(?=\s*+\))|[^()"]*+)\s*+\)(\#?)""",
         rest,
         re.VERBOSE,
     )
-    exists = re.match(r"#\(\s*([^=!<>%()\"]+?)\s*\)(#?)", rest)
+    exists = re.match(r"^#\(([^=!<>%()\"]*[^=!<>%()\"\s]\s*+)\)(#?)", rest)
     if match is None and exists is not None:
-        return _Query(key=parse_path(exists[1]), operator="", value=None, every=bool(exists[2])), rest[exists.end() :]
+        return _Query(key=parse_path(exists[1].strip()), operator="", value=None, every=bool(exists[2])), rest[
+            exists.end() :
+        ]
     if match is None:
         raise ValueError(f"the gjson path `{source}` has a query that is not supported")
-    key = parse_path(match[1]) if match[1] else None
+    key = parse_path(match[1].strip()) if match[1].strip() else None
     operator = "==" if match[2] == "=" else match[2]
-    return _Query(key=key, operator=operator, value=_literal(match[3]), every=bool(match[4])), rest[match.end() :]
+    return _Query(key=key, operator=operator, value=_literal(match[3].strip()), every=bool(match[4])), rest[
+        match.end() :
+    ]
+
+
+def _glob(parts: Sequence[str]) -> GoRegex:
+    """What a text with * and ? in it matches from end to end; its other parts stand for themselves."""
+    meant = {"*": ".*", "?": "."}
+    whole = "".join(meant.get(part) or literal(part.removeprefix("\\")).pattern for part in parts)
+    return compile_go_regex(rf"(?s)\A{whole}\z")
 
 
 def _literal(text: str) -> JsonValue:
@@ -171,7 +183,7 @@ def _member(value: JsonValue, step: _Key, source: str) -> JsonValue:
             return value[step.text]
         if step.pattern is not None:
             for key, member in value.items():
-                if step.pattern.fullmatch(key):
+                if step.pattern.search(key):
                     return member
     elif isinstance(value, Sequence) and not isinstance(value, str):
         index = int(step.text) if step.text.isdecimal() else len(value)
@@ -208,8 +220,8 @@ def _chosen(item: JsonValue, query: _Query) -> bool:
     if query.operator == "":
         return True
     if query.operator in {"%", "!%"}:
-        pattern = ".*".join(re.escape(part).replace(r"\?", ".") for part in str(wanted).split("*"))
-        matches = isinstance(actual, str) and re.fullmatch(pattern, actual, re.DOTALL) is not None
+        pattern = _glob(re.split(r"([*?])", str(wanted)))
+        matches = isinstance(actual, str) and pattern.search(actual) is not None
         return isinstance(actual, str) and matches is (query.operator == "%")
     if query.operator in {"==", "!="}:
         return _same(actual, wanted) is (query.operator == "==")

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from metallize.checks.claims import Attribute, Fields, Unseen, judge_existing, read_fields
 from metallize.checks.decoding import ExpectedLines, ExpectedNumber
-from metallize.checks.http_request import MOST_REDIRECTS, Request, probe
+from metallize.checks.http_request import BODY_BYTES, MOST_REDIRECTS, Request, probe
 from metallize.checks.kind import Claim, Observation, ResourceKind
 from metallize.model.kind import Flag, Milliseconds, ResourceOptions
 
@@ -151,7 +151,9 @@ def _compare(_resource: str, options: HttpOptions, observation: Observation) -> 
         unseen = Unseen(reason=answer)
         values: tuple[int | Unseen, str | Unseen, str | Unseen] = (unseen, unseen, unseen)
     else:
-        values = (answer.status, "\n".join(answer.headers), answer.body)
+        long = f"the body is longer than the {BODY_BYTES >> 20} MiB that are looked at"
+        body = Unseen(reason=long) if "long" in fields.values else answer.body
+        values = (answer.status, "\n".join(answer.headers), body)
     yield from judge_existing(
         Attribute(name="status", expected=options.status, actual=values[0]),
         (

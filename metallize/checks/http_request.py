@@ -17,6 +17,8 @@ from metallize.checks.probing import patience, seconds
 
 USER_AGENT = "goss/0.4.9 (metallize)"
 """goss's own form: what answers goss by its name answers here too."""
+BODY_BYTES = 1 << 20
+"""Of an answer's body; of a longer one nothing is asserted but its status and its headers."""
 MOST_REDIRECTS = 10
 """As Go's client."""
 
@@ -81,9 +83,11 @@ elif command -v python3 >/dev/null; then
   $l python3 -c {quote(_PYTHON)} {quote(json.dumps(_plain(request)))} $s "$w" 2>"$w/e"; echo "exit $?"
 {raw}fi
 echo "lines $(wc -l <"$w/h")"
-echo "trouble $(tail -n 1 "$w/e" 2>/dev/null)"
+echo "trouble $(tail -n 1 "$w/e" 2>/dev/null | head -c 1000)"
+n=$(wc -c <"$w/b"); [ "${{n:-0}}" -le {BODY_BYTES} ] || echo "long $n"
 echo {CONTENTS}
-cat "$w/h" "$w/b"
+head -c {BODY_BYTES} "$w/h"
+head -c {BODY_BYTES} "$w/b"
 rm -rf "$w"
 """
 
@@ -191,7 +195,8 @@ with open(w + "/h", "w", encoding="latin-1") as head:
     head.writelines("%s: %s\n" % (n, " ".join(v.split())) for n, v in answer.headers.items())
     head.write("\n")
 with open(w + "/b", "wb") as body:
-    body.write(answer.read())
+    while part := answer.read(65536):
+        body.write(part)
 """
 _BASH = 'exec 3<>"/dev/tcp/$1/$2" && printf %s "$3" >&3 && cat <&3'
 _PERL = r"""

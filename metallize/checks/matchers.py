@@ -6,11 +6,11 @@ no number, say) is a Mismatch, which no `not` turns into a pass.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Protocol
 
 from metallize.checks.values import Mismatch, Value, as_number, as_text, same, words
+from metallize.model.go_regex import GoRegex
 
 
 class Matcher(Protocol):
@@ -125,7 +125,7 @@ class MatchRegexp(Plain):
     """match-regexp: the value as text holds a match."""
 
     source: str
-    regex: re.Pattern[str]
+    regex: GoRegex
 
     def holds(self, actual: Value) -> bool:
         return self.regex.search(as_text(actual)) is not None

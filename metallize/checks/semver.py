@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 _NUMBER = r"(?:0|[1-9]\d*)"
 _VERSION = re.compile(rf"({_NUMBER})\.({_NUMBER})\.({_NUMBER})(?:-([0-9A-Za-z.-]+))?(?:\+([0-9A-Za-z.-]+))?", re.ASCII)
-_COMPARISON = re.compile(r"\s*(==|=|!=|!|>=|<=|>|<)?\s*([0-9xX*][0-9A-Za-z.+*-]*)(?=\s|$)")
+_COMPARISON = re.compile(r"^\s*(?:(==|=|!=|!|>=|<=|>|<)\s*)?([0-9xX*][0-9A-Za-z.+*-]*+)(?=\s|$)")
 _WILDCARD = re.compile(rf"({_NUMBER})(?:\.({_NUMBER}))?\.[xX*](?:\.[xX*])?", re.ASCII)
 
 Release = tuple[int, int, int]

@@ -17,6 +17,7 @@ from metallize.config.vocabulary import Vocabulary
 from metallize.config.words import path_problem
 from metallize.model.assertion import Assertion
 from metallize.model.boot import Boot, MachineOverrides, Media, parse_reach_target
+from metallize.model.go_regex import compile_go_regex
 from metallize.model.pattern import parse_line_pattern
 from metallize.model.profile import SUFFIX_FORMATS, ImageFormat, Output, Platform
 
@@ -185,9 +186,9 @@ def _check_patterns(node: Mapping, findings: Findings) -> None:
     for key in ("require", "forbid", "allow"):
         for item in _items(node, "console", key):
             try:
-                re.compile(item.text)
-            except (re.error, OverflowError, RecursionError) as exc:
-                findings.add(item.location, f"`{key}`: `{shown(item)}` is no regular expression: {exc}")
+                compile_go_regex(item.text)
+            except ValueError as exc:
+                findings.add(item.location, f"`{key}`: {exc}")
             else:
                 if not item.text:
                     findings.add(item.location, f"`{key}`: an empty expression matches every line")

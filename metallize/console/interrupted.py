@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 
 _STAMP_IN_LINE = re.compile(r"\[(?<=[^\n]\[) {0,4}\d{1,5}\.\d{6}\](?:\[ *[CT]\d+\])? ")
-_STAMP = re.compile(r" *\[ {0,4}\d{1,5}\.\d{6}\]")
+_STAMP = re.compile(r"^ *\[ {0,4}\d{1,5}\.\d{6}\]")
 _KERNEL_TEXT = re.compile(r"\[ {0,4}\d{1,5}\.\d{6}\](?:\[ *[CT]\d+\])? [^\n]*(?:\n|\Z)")
 MOST_KERNEL_LINES = 50
 """In the middle of one line: a trace may be that long, and what follows a longer one is no rest of it."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import codecs
 import re
 
+from metallize.model.visible import marked
+
 HOLD_LIMIT = 4096
 """A control string that is longer, or that a line's end cuts, is none."""
 
@@ -45,8 +47,11 @@ class Normaliser:
         self._return = ""
 
     def feed(self, data: bytes) -> str:
-        """Clean text of this read and of what was held back; its only control characters are newline and tab."""
-        text = self._partial + self._decoder.decode(data.translate(None, _DROPPED))
+        """Clean text of this read and of what was held back; its only control characters are newline and tab.
+
+        What else would act on a terminal, or on the order in which text is read, is marked.
+        """
+        text = self._partial + marked(self._decoder.decode(data.translate(None, _DROPPED)))
         self._partial = ""
         if "\x1b" in text:
             if "H\x1b[" in text:

@@ -103,7 +103,7 @@ class Reading:
         """An init begins, or a systemd says that it is the initrd's: then what began before was not the system's."""
         inits = self._course.inits
         if hit.rule.id == USERSPACE_RULE:
-            sign = WELCOME if hit.line.startswith(WELCOME) else hit.match[0][:8]
+            sign = WELCOME if hit.line.startswith(WELCOME) else (hit.match[0] or "")[:8]
             if inits.begins(sign):
                 self.reach(Stage.USERSPACE, now)
         if hit.rule.id not in (INITRD_RULE, SWITCH_RULE):

@@ -1,8 +1,8 @@
 """The rules of the console: data in rules.yaml, read once, applied to every line.
 
-A line is tried against a pattern only when it holds one of the rule's needles, and needles are looked for in a
-whole read at once: a flood costs one search of memory per needle, not one regular expression per line. Rules that
-mean nothing any more at the stage that is reached are not looked for at all.
+A whole read goes through a sieve at once, which knows the rules that may match in it: a flood of lines that mean
+nothing costs one pass. For those rules, a line is tried only when it holds one of the rule's needles. Rules that mean
+nothing any more at the stage that is reached are not looked for at all.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import yaml
 
 from metallize.console.interrupted import Rejoiner
 from metallize.console.literals import required_literal
+from metallize.console.sieve import Sieve, means_the_same_in_a_text
 from metallize.model.boot import ConsoleRules
+from metallize.model.go_regex import GoRegex, Match, Pattern, compile_go_regex
 from metallize.model.report import Severity, Stage
 
 _STAMP = r"\[ *\d+\.\d+\](?:\[ *[CT]\d+\])? "
@@ -32,7 +34,8 @@ class Rule:
     id: str
     stage: Stage
     severity: Severity
-    pattern: re.Pattern[str]
+    pattern: Pattern
+    """What is searched in a line; in built-in ones Python's, and linear in the line: a test holds each to that."""
     stamped: re.Pattern[str] | None = None
     """For a kernel message: the pattern once it is known that the kernel stamps its messages with the time."""
     needles: tuple[str, ...] = ()
@@ -55,9 +58,9 @@ class Rule:
     examples: tuple[str, ...] = ()
     near_misses: tuple[str, ...] = ()
 
-    def explain(self, match: re.Match[str]) -> str:
+    def explain(self, match: Match) -> str:
         """The cause in plain words, with what the pattern's first group caught."""
-        caught = next((group for group in match.groups() if group), "") if match.re.groups else ""
+        caught = next((group for group in match.groups() if group), "")
         return self.cause.replace("{1}", caught.strip()).rstrip(": ")
 
     def means_nothing_at(self, stage: Stage) -> bool:
@@ -76,8 +79,8 @@ def built_in_rules() -> tuple[Rule, ...]:
             id=entry["id"],
             stage=Stage(entry["stage"]),
             severity=Severity(entry["severity"]),
-            pattern=re.compile(entry["pattern"].replace("<kernel>", _KERNEL)),
-            stamped=re.compile(entry["pattern"].replace("<kernel>", _STAMP))
+            pattern=re.compile(entry["pattern"].replace("<kernel>", _KERNEL), re.ASCII),  # as in the sieve
+            stamped=re.compile(entry["pattern"].replace("<kernel>", _STAMP), re.ASCII)
             if "<kernel>" in entry["pattern"]
             else None,
             needles=tuple(entry["needles"]),
@@ -127,7 +130,7 @@ def forbidden(pattern: str) -> Rule:
         id="console.forbid",
         stage=Stage.USERSPACE,
         severity=Severity.FATAL,
-        pattern=re.compile(pattern),
+        pattern=compile_go_regex(pattern),
         needles=(literal,) if literal else (),
         cause=f"the console shows what the profile forbids: /{pattern}/",
         remedy="see the line, or take the pattern out of boot.console.forbid",
@@ -142,7 +145,21 @@ class Hit:
     end: int
     line: str
     rule: Rule
-    match: re.Match[str] = field(repr=False)
+    match: Match = field(repr=False)
+
+
+class _Wanted:
+    """A pattern of console.require, until some line matches it."""
+
+    def __init__(self, pattern: str) -> None:
+        self._literal = required_literal(pattern)
+        self._line = compile_go_regex(pattern)
+        self._text = compile_go_regex(pattern, "m") if means_the_same_in_a_text(pattern) else None
+
+    def is_in(self, text: str) -> bool:
+        if self._literal not in text or (self._text is not None and self._text.search(text) is None):
+            return False
+        return any(self._line.search(line) for _, line in _lines(text) if self._literal in line)
 
 
 class Scanner:
@@ -150,16 +167,15 @@ class Scanner:
 
     def __init__(self, profile: ConsoleRules, rules: Iterable[Rule] | None = None) -> None:
         forbid = tuple(forbidden(pattern) for pattern in profile.forbid)
-        every = (*(built_in_rules() if rules is None else rules), *(rule for rule in forbid if rule.needles))
-        self._line_rules = tuple(rule for rule in every if rule.needles and not rule.prompt)
+        every = (*(built_in_rules() if rules is None else rules), *forbid)
+        self._line_rules = tuple(rule for rule in every if not rule.prompt)
         self._prompt_rules = tuple(rule for rule in every if rule.prompt)
-        self._allow = tuple(re.compile(pattern) for pattern in profile.allow)
-        self._forbid = tuple(rule for rule in forbid if not rule.needles)
-        self._required = {pattern: (required_literal(pattern), re.compile(pattern)) for pattern in profile.require}
-        self._wanted = tuple(pattern for _, pattern in self._required.values())
+        self._allow = tuple(compile_go_regex(pattern) for pattern in profile.allow)
+        self._required = {pattern: _Wanted(pattern) for pattern in profile.require}
+        self._wanted = tuple(self._required.values())
         self._rejoiner = Rejoiner()
         self._muted: set[str] = set()
-        self._active: dict[Stage, tuple[Rule, ...]] = {}
+        self._active: dict[Stage, _Active] = {}
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -179,11 +195,14 @@ class Scanner:
     def scan(self, text: str, stage: Stage = Stage.QEMU) -> list[Hit]:
         """Hits in the order of the text, which holds whole lines only; `stage` is what the boot has got to."""
         rules = self._rules_at(stage)
-        hits = self._hits(rules, text)
+        hits = rules.hits(text)
+        for name, wanted in tuple(self._required.items()):
+            if wanted.is_in(text):
+                del self._required[name]
         for place, line in self._rejoiner.feed(text):
             hits.extend(
                 Hit(start=place, end=place, line=hit.line, rule=hit.rule, match=hit.match)
-                for hit in self._hits(rules, f"{line}\n")
+                for hit in self._hits_of_one(rules, line)
                 if hit.rule.severity is not Severity.PROGRESS
             )
         hits.sort(key=lambda hit: hit.start)
@@ -205,30 +224,46 @@ class Scanner:
 
     def wants(self, line: str) -> bool:
         """Whether console.require asks for this line; it may be one that nothing follows, as a prompt's."""
-        for name, (_, pattern) in tuple(self._required.items()):
-            if pattern.search(line):
+        for name, wanted in tuple(self._required.items()):
+            if wanted.is_in(line):
                 del self._required[name]
-        return any(pattern.search(line) for pattern in self._wanted)
+        return any(wanted.is_in(line) for wanted in self._wanted)
 
-    def _rules_at(self, stage: Stage) -> tuple[Rule, ...]:
+    def _rules_at(self, stage: Stage) -> _Active:
         if stage not in self._active:
-            self._active[stage] = tuple(
+            self._active[stage] = _Active(
                 rule for rule in self._line_rules if rule.id not in self._muted and not rule.means_nothing_at(stage)
             )
         return self._active[stage]
 
-    def _hits(self, rules: tuple[Rule, ...], text: str) -> list[Hit]:
-        hits = [hit for rule in rules for hit in _search(rule, text)]
-        for rule in self._forbid:
-            hits.extend(
-                Hit(start=start, end=start + len(line), line=line, rule=rule, match=match)
-                for start, line in _lines(text)
-                if (match := rule.pattern.search(line))
-            )
-        for name, (literal, pattern) in tuple(self._required.items()):
-            if literal in text and any(pattern.search(line) for _, line in _lines(text) if literal in line):
+    def _hits_of_one(self, rules: _Active, line: str) -> list[Hit]:
+        """Hits in a line that was put together."""
+        for name, wanted in tuple(self._required.items()):
+            if wanted.is_in(line):
                 del self._required[name]
-        return hits
+        return rules.hits(line)
+
+
+class _Active:
+    """The rules that mean something at one stage."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        known = [(rule, _may_be_sifted(rule.pattern)) for rule in rules]
+        self._sifted = tuple(rule for rule, sifted in known if sifted)
+        self._unsifted = tuple(rule for rule, sifted in known if not sifted)
+        self._sieve = Sieve(
+            [rule.pattern.pattern for rule in self._sifted],
+            [rule.needles for rule in self._sifted],
+        )
+
+    def hits(self, text: str) -> list[Hit]:
+        """Hits in the lines of a text, rule by rule."""
+        passed = [self._sifted[number] for number in self._sieve.passed(text)]
+        return [hit for rule in (*passed, *self._unsifted) for hit in _search(rule, text)]
+
+
+def _may_be_sifted(pattern: Pattern) -> bool:
+    return not isinstance(pattern, GoRegex) or means_the_same_in_a_text(pattern.pattern)
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
@@ -240,6 +275,10 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 def _search(rule: Rule, text: str) -> Iterator[Hit]:
     needles = rule.needles
+    if not needles:
+        for start, line in _lines(text):
+            if match := rule.pattern.search(line):
+                yield Hit(start=start, end=start + len(line), line=line, rule=rule, match=match)
     for needle in needles:
         at = text.find(needle)
         while at != -1:

@@ -36,16 +36,13 @@ From the login prompt on it is whoever logs in and observes that has a deadline:
 NORMAL_TIMEOUT = 300.0
 JOB_GRACE_SECONDS = 60.0
 """After a job's own limit, or after a job with none was shown last: for what comes when it has ended."""
-_JOB = re.compile(
-    r"(?:A (?:start|stop) job is running for (?P<what>.+?)|Job (?P<unit>\S+)/[\w-]+ running) ?"
-    r"\((?:(?P<elapsed>[^()/]+?) ?/ ?)?(?P<limit>[^()/]+)\)?$"
-)
-"""As systemd shows a unit with a description, and one with none."""
-_HANDED_OVER = re.compile(r"Booting from \S.*\.\.\.$|BdsDxe: starting Boot[0-9A-F]{4} ")
+_JOB = re.compile(r"^(?>.*?A (?:start|stop) job is running for )(.+)|Job (\S+)/[\w-]+ running$")
+"""As systemd shows a unit with a description, and one with none, before its times."""
+_HANDED_OVER = re.compile(r"^Booting from \S.*\.\.\.$|^BdsDxe: starting Boot[0-9A-F]{4} ")
 """SeaBIOS, src/boot.c: boot_disk and boot_cdrom; EDK II, BdsDxe."""
 _TOOK_BACK = re.compile(r"Boot failed: |No bootable device|BdsDxe: failed to ")
 LAST_LINE_CHARACTERS = 120
-_SPAN = re.compile(r"(\d+(?:\.\d+)?) ?(y|month|w|d|h|min|ms|us|s)(?![a-z])")
+_SPAN = re.compile(r"(?<!\d)(\d+(?:\.\d+)?) ?(y|month|w|d|h|min|ms|us|s)(?![a-z])")
 _UNITS = {
     "us": 1e-6,
     "ms": 1e-3,
@@ -71,13 +68,15 @@ class Job:
 
 def parse_job(line: str) -> Job | None:
     """The job that a line shows, if it shows one."""
-    match = _JOB.search(line.rstrip())
-    if match is None:
+    named, bracket, times = line.rstrip().removesuffix(")").rpartition("(")
+    parts = times.split("/")
+    match = _JOB.search(named.rstrip()) if bracket and ")" not in times else None
+    if match is None or not all(parts) or len(parts) > 2:  # noqa: PLR2004 - how long it has run, and may run
         return None
-    limit = parse_span(match["limit"])
+    limit = parse_span(parts[-1])
     return Job(
-        name=(match["what"] or match["unit"]).rstrip(". "),
-        elapsed=parse_span(match["elapsed"] or "") or 0.0,
+        name=(match[1] or match[2]).rstrip(". "),
+        elapsed=(parse_span(parts[0]) or 0.0) if len(parts) > 1 else 0.0,
         limit=math.inf if limit is None else limit,
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from metallize.model.go_regex import compile_go_regex
+from metallize.model.go_regex import GoRegex, compile_go_regex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,7 @@ class LinePattern:
 
     source: str
     text: str
-    regex: re.Pattern[str] | None
+    regex: GoRegex | None
     inverse: bool
 
     def found_in(self, line: str) -> bool:

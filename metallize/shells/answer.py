@@ -13,13 +13,21 @@ import re
 import zlib
 from collections.abc import Iterable
 
-from metallize.guest import ShellOutput
+from metallize.guest import ShellError, ShellOutput
 
 LINE = 76
 """Characters of a line of base64(1), but for the last one."""
+MOST_BYTES = 1 << 20
+"""Of an answer, unpacked: what is packed may swell a thousand times."""
+MOST_LINES = MOST_BYTES * 4 // 3 // LINE + 100
+"""Of a packed answer that is no longer, where packing saves nothing."""
 _NUMBERED = re.compile(r"^[ \t]*(\d{1,6})[ \t]+([A-Za-z0-9+/]{1,76}={0,2})$", re.MULTILINE)
 _MARK = re.compile(r"^mz-(begin|end|none)-(\d+)-(\d{1,6})$", re.MULTILINE)
-_CHATTER = re.compile(rf" *\d{{1,6}}\t[A-Za-z0-9+/]{{1,{LINE}}}={{0,2}}|mz-[a-z-]+(?:-\d+)*")
+_CHATTER = re.compile(rf"^(?: *\d{{1,6}}\t[A-Za-z0-9+/]{{1,{LINE}}}={{0,2}}|mz-[a-z-]+(?:-\d+)*)$")
+
+
+_GZIP = 16 + zlib.MAX_WBITS
+"""To zlib: a gzip header and its checksum."""
 
 
 def is_chatter(line: str) -> bool:
@@ -28,7 +36,7 @@ def is_chatter(line: str) -> bool:
 
 
 class Answer:
-    """Collects lines until the answer is whole."""
+    """Collects lines until the answer is whole. Raises ShellError for one that is too long: it counts as none."""
 
     def __init__(self) -> None:
         self._lines: dict[int, str] = {}
@@ -47,10 +55,13 @@ class Answer:
                 self.lost = True
                 continue
             self._count = int(count)
+            if self._count > MOST_LINES:
+                raise _too_long()
             if what == "end":
                 self.ended.add(int(number))
         for number, line in _NUMBERED.findall(text):
-            self._lines.setdefault(int(number), line)
+            if int(number) <= MOST_LINES:
+                self._lines.setdefault(int(number), line)
 
     @property
     def missing(self) -> tuple[int, ...] | None:
@@ -95,10 +106,23 @@ def encode(script: str) -> list[str]:
 
 
 def decode(body: str) -> ShellOutput | None:
-    """Status, length of standard output, both outputs; None where the checksum is wrong."""
+    """Status, length of standard output, both outputs; None where the checksum is wrong.
+
+    Raises ShellError for one that is too long, before it is unpacked to its end.
+    """
     try:
-        status, size, rest = gzip.decompress(base64.b64decode(body, validate=True)).split(b"\n", 2)
+        unpacked = zlib.decompressobj(_GZIP)
+        content = unpacked.decompress(base64.b64decode(body, validate=True), MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise _too_long()
+        if not unpacked.eof:
+            return None
+        status, size, rest = content.split(b"\n", 2)
         length = int(size)
         return ShellOutput(status=int(status), stdout=rest[:length], stderr=rest[length:])
-    except (binascii.Error, zlib.error, ValueError, OSError, EOFError):
+    except (binascii.Error, zlib.error, ValueError):
         return None
+
+
+def _too_long() -> ShellError:
+    return ShellError(f"the answer was too long for the serial line: more than {MOST_BYTES >> 20} MiB")

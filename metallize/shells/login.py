@@ -51,8 +51,8 @@ _CHANGE = (
 )
 _CLOSED = (
     rf"{'|'.join(map(re.escape, ACCOUNT_EXPIRED))}|"
-    r"[^\n]*account has expired[^\n]*|[^\n]*[Aa]ccount (?:is )?(?:temporarily )?locked[^\n]*"
-    r"|This account is currently not available[^\n]*|[^\n]*System is going down[^\n]*|[^\n]*too many logins[^\n]*"
+    r"(?m:^)[^\n]*(?:account has expired|[Aa]ccount (?:is )?(?:temporarily )?locked)[^\n]*"
+    r"|This account is currently not available[^\n]*|(?m:^)[^\n]*(?:System is going down|too many logins)[^\n]*"
 )
 _NOT_YET = r"System is booting up\.[^\n]*|Unprivileged users are not permitted to log in yet[^\n]*"
 _SHELL = r"(?:^|\n)[^\n]*[$#%>❯➜λ»][ \t]?\Z"  # noqa: RUF001 - signs of prompts
@@ -61,7 +61,7 @@ _STANDING = (
     r"(?:[^\n]{0,80}[^\n#$])?[#$][ \t]?\Z"
 )
 """A shell's prompt before any login's: nothing that firmware, loader or initrd stop at, and no bar that grows."""
-_NO_SHELL = r"[^\n]*\bno shell: [^\n]*|[^\n]*[Cc]annot execute /[^\n]*"
+_NO_SHELL = r"(?m:^)[^\n]*(?:\bno shell: |[Cc]annot execute /)[^\n]*"
 _LATE = r"(?i)login:? timed out after \d+ seconds"
 """LOGIN_TIMEOUT of login.defs(5), and busybox's own: all attempts at one prompt share it, and a slow guest may need
 more."""

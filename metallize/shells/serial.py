@@ -54,6 +54,8 @@ _BEGIN = (
     "printf '\\n%s%s\\n' mz- $mz_has-tools\r"
 )
 _LACKING = "no-tools"
+_FROM_HERE = r"\A"
+"""What a mark that is an expression by itself begins with."""
 
 
 class SerialShell:
@@ -82,7 +84,8 @@ class SerialShell:
         )
         # the rest in one go: fewer characters than a terminal holds, and each line tells that it has come
         lines = [_BEGIN, *(rf"{each}; printf '\n%s%s\n' mz- shell-{n}" + "\r" for n, each in enumerate(_FUNCTIONS))]
-        whole = r"\n(?:.*\n)*?mz-".join(["has-tools", *(f"shell-{n}" for n, _ in enumerate(_FUNCTIONS))])
+        told = ["has-tools", *(f"shell-{n}" for n, _ in enumerate(_FUNCTIONS))]
+        whole = _FROM_HERE + "".join(rf"(?>(?:.*\n)*?mz-{each}\n)" for each in told)
         if self._step("".join(lines), (whole, _LACKING), deadline, "the shell did not become a plain one") == _LACKING:
             raise ShellError("the guest has no base64, gzip, sed or cat, with which scripts go over the serial line")
         self._started = True
@@ -106,7 +109,7 @@ class SerialShell:
 
     def _step(self, line: str, marks: Sequence[str], deadline: Deadline, problem: str) -> str:
         """Type a line until one of its marks comes back."""
-        patterns = {mark: rf"(?:^|\n)mz-{mark}\n" for mark in marks}
+        patterns = {mark: mark if mark.startswith(_FROM_HERE) else rf"(?:^|\n)mz-{mark}\n" for mark in marks}
         for _ in range(ATTEMPTS):
             self._talk.send(line)
             came = self._talk.first_of(patterns, deadline.sooner(10 * self._watch.slowness, "a shell"))

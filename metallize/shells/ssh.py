@@ -62,6 +62,8 @@ _CHALLENGE_BYTES = 16_384
 """Of what comes in place of its answer."""
 _SAID_NO = "Authentication failed."
 """What paramiko says where the server said no; with other words it tells of one that hung up or took too long."""
+MOST_BYTES = 16 << 20
+"""Of what a script may print; more is no answer."""
 _PAUSE_SECONDS = 1.5
 """Before another attempt, on a host that is not slow."""
 
@@ -123,17 +125,22 @@ class ParamikoShell:
         out, err = bytearray(), bytearray()
         while True:
             self._watch.check()
+            data = None
             with contextlib.suppress(TimeoutError):
                 data = channel.recv(65_536)
                 out += data
-                while channel.recv_stderr_ready():
-                    err += channel.recv_stderr(65_536)
-                if not data:
-                    break
+            if channel.recv_stderr_ready():
+                err += channel.recv_stderr(65_536)
+            if data is not None and not data:
+                break
+            if len(out) + len(err) > MOST_BYTES:
+                raise ShellError(f"the answer was too long: more than {MOST_BYTES >> 20} MiB")
             if deadline.expired:
                 raise ShellError(f"no end of the script within the time for {deadline.purpose}")
         while chunk := channel.recv_stderr(65_536):
             err += chunk
+            if len(out) + len(err) > MOST_BYTES:
+                raise ShellError(f"the answer was too long: more than {MOST_BYTES >> 20} MiB")
         while not channel.exit_status_ready():
             if deadline.expired or not self._transport.is_active():
                 raise ShellError("SSH ended without the script's exit status")

@@ -284,13 +284,17 @@ def _alone(probes: Sequence[str], shared: Sequence[SharedProbe]) -> list[tuple[i
 def read_batch(batch: Batch, stdout: bytes) -> BatchResult:
     """Take a batch's output apart; pure."""
     mark = re.escape(batch.boundary.encode())
-    start = re.search(rb"^%b start ([\d.]+) (\d+)\n" % mark, stdout, re.MULTILINE)
-    settled = re.search(rb"^%b settled ([\d.]+)\n" % mark, stdout, re.MULTILINE)
+    start = re.search(rb"^%b start (\d{1,12}(?:\.\d{1,9})?) (\d+)\n" % mark, stdout, re.MULTILINE)
+    settled = re.search(rb"^%b settled (\d{1,12}(?:\.\d{1,9})?)\n" % mark, stdout, re.MULTILINE)
     found = dict.fromkeys(batch.empty, NOTHING_SEEN) if start is not None else {}
-    ended = re.search(rb"^%b end ([\d.]+)$" % mark, stdout, re.MULTILINE)
+    ended = re.search(rb"^%b end (\d{1,12}(?:\.\d{1,9})?)$" % mark, stdout, re.MULTILINE)
     position = settled.end() if settled else 0
-    for match in re.finditer(rb"\n%b out (s?)(\d+) (\d+) ([\d.]+) ([\d.]+)\n" % mark, stdout):
+    for match in re.finditer(
+        rb"\n%b out (s?)(\d{1,6}) (\d{1,3}) (\d{1,12}(?:\.\d{1,9})?) (\d{1,12}(?:\.\d{1,9})?)\n" % mark, stdout
+    ):
         number = int(match[2])
+        if match[1] and number >= len(batch.shared):
+            continue  # nobody asked for it
         end = stdout.find(b"\n%b err %b%d\n" % (batch.boundary.encode(), match[1], number), match.end() - 1)
         if end == -1:
             break

@@ -138,7 +138,7 @@ def _why_no_key(text: dict[str, str]) -> str:
 
 def _why_not(text: dict[str, str]) -> str:
     """What the unit says of a server that does not listen."""
-    elsewhere = sorted(set(re.findall(r"^LISTEN\s.*?:(\d+)\s.*\"sshd", text.get("sockets", ""), re.MULTILINE)))
+    elsewhere = sorted(set(re.findall(r"^LISTEN\s(?>.*?:(\d+)\s).*\"sshd", text.get("sockets", ""), re.MULTILINE)))
     if elsewhere:
         return f": sshd listens on port {' and '.join(elsewhere)} instead"
     units = _units(text.get("unit", ""))

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import math
-import socket
-import ssl
 import time
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 
 from metallize.deadline import Deadline
+from metallize.errors import HostError
 from metallize.guest import Guest, ShellError
 from metallize.model.boot import Reach, ReachTarget, parse_reach_target
 from metallize.model.kind import Claim
 from metallize.model.pattern import parse_line_pattern
 from metallize.model.report import Entry, Result
+from metallize.qemu.usernet import COMMAND, connections
 from metallize.shells.password_login import PasswordAttempt, try_password
 from metallize.verify.checklist import Turn
 from metallize.verify.patience import GuestSpan
 from metallize.verify.reasons import with_reach_reasons
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
+from metallize.verify.wire import BODY_BYTES, Wire, WireError, ask
 
 DEFAULT_SECONDS = 10.0
 OVERTIME_SECONDS = 60.0
 """A last attempt that has begun in time may end so much later."""
 LONGEST_PAUSE_SECONDS = 8.0
-_BODY_BYTES = 1 << 20
-_HELD_SECONDS = 1.5
-"""The host's side of a forwarded port accepts before the guest does, and hangs up when nothing listens there."""
+_HELD_SECONDS = 0.5
+"""A connection that the guest has taken counts when it is not cut within so long."""
+_LOOK_SECONDS = 0.1
+_NEVER_TAKEN = (
+    "the guest never answered the connection: its firewall drops what comes for the port, or its network is not up"
+)
+"""The host's side of a forwarded port accepts by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +45,8 @@ class Seen:
 
     problem: str = ""
     text: str = ""
+    whole: bool = True
+    """Whether `text` is all that came."""
     status: int = 0
     attempt: PasswordAttempt | None = None
 
@@ -85,6 +93,7 @@ def check_reach(guest: Guest, entry: Entry, target_text: str, wanted: Reach) -> 
     while True:
         attempts += 1
         seen = look_at(guest, target, wanted, span.deadline)
+        guest.watch.check()
         claims = judge_reach(target, wanted, seen)
         holds = all(claim.holds for claim in claims)
         if holds or span.over:
@@ -116,8 +125,11 @@ def judge_reach(target: ReachTarget, wanted: Reach, seen: Seen) -> tuple[Claim, 
         claims.append(_claim("status", str(wanted.status), str(seen.status), wanted.status == seen.status))
     for source in wanted.body:
         pattern = parse_line_pattern(source)
-        holds = any(pattern.found_in(line) for line in seen.text.splitlines()) != pattern.inverse
-        claims.append(_claim("body", source, seen.text.strip()[:200], holds))
+        found = any(pattern.found_in(line) for line in seen.text.splitlines())
+        if pattern.inverse and not found and not seen.whole:
+            claims.append(_claim("body", source, f"longer than the {BODY_BYTES >> 20} MiB looked at", holds=False))
+        else:
+            claims.append(_claim("body", source, seen.text.strip()[:200], found != pattern.inverse))
     return tuple(claims)
 
 
@@ -138,43 +150,47 @@ def _claim(attribute: str, expected: str, actual: str, holds: bool) -> Claim:
 
 def look_at(guest: Guest, target: ReachTarget, wanted: Reach, deadline: Deadline) -> Seen:
     """One attempt."""
-    port = guest.host_port(target.port)
-    seconds = max(1.0, min(10.0, deadline.remaining))
-    login = wanted.refuses_password
+    port, login = guest.host_port(target.port), wanted.refuses_password
+    at_least = Deadline.after(max(1.0, deadline.remaining), deadline.purpose)
     try:
         if target.scheme != "tcp":
-            return _http(port, target, seconds)
-        seen = _tcp(port, seconds, wants_text=wanted.banner is not None or login is not None)
+            host, tls = f"localhost:{target.port}", target.scheme == "https"
+            answer = ask(port, host, target.path, at_least, guest.watch.check, tls=tls)
+            return Seen(text=answer.body.decode(errors="replace"), whole=answer.whole, status=answer.status)
+        seen = _tcp(guest, port, at_least, wants_text=wanted.banner is not None or login is not None)
         if login is None or seen.problem:
             return seen
         return replace(seen, attempt=try_password(port, login.user, login.password, deadline))
-    except (OSError, http.client.HTTPException, ShellError) as exc:
+    except (OSError, http.client.HTTPException, ShellError, WireError, HostError) as exc:
         return Seen(problem=f"{exc or type(exc).__name__}")
 
 
-def _tcp(port: int, seconds: float, *, wants_text: bool) -> Seen:
-    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as client:
-        client.settimeout(seconds if wants_text else _HELD_SECONDS)
-        data = b""
-        with contextlib.suppress(TimeoutError):
-            data = client.recv(4096)
-            if not data:
-                return Seen(problem="the connection was closed: nothing listens there")
-        if not data and wants_text:
-            return Seen(problem=f"connected, but nothing was said within {seconds:.0f} s")
-    return Seen(text=data.decode(errors="replace"))
+def _tcp(guest: Guest, port: int, deadline: Deadline, *, wants_text: bool) -> Seen:
+    """A server that says something is there; of one that says nothing QEMU must say that the guest took the connection.
+
+    Raises HostError where QEMU does not say.
+    """
+    before = _states(guest, port)
+    limit = deadline.sooner(10.0, "a word")
+    with closing(Wire(port, Deadline(math.inf, "a connection"), guest.watch.check)) as wire:
+        taken: float | None = None
+        while not limit.expired:
+            data = wire.said(_LOOK_SECONDS)
+            if data:
+                return Seen(text=data.decode(errors="replace"))
+            if data is not None:
+                how = "nothing listens there" if taken is None else "it was taken, and nothing was said on it"
+                return Seen(problem=f"the connection was closed: {how}")
+            if taken is None and any(is_taken for each, is_taken in _states(guest, port).items() if each not in before):
+                taken = time.monotonic()
+            if taken is not None and not wants_text and time.monotonic() - taken >= _HELD_SECONDS:
+                return Seen()
+    if taken is None:
+        return Seen(problem=_NEVER_TAKEN)
+    return Seen(problem="connected, but nothing was said on the connection in time")
 
 
-def _http(port: int, target: ReachTarget, seconds: float) -> Seen:
-    connection: http.client.HTTPConnection
-    if target.scheme == "https":
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE  # the guest's certificate is its own: what is asked is whether it serves
-        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=seconds, context=context)
-    else:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
-    with contextlib.closing(connection):
-        connection.request("GET", target.path, headers={"Host": f"localhost:{target.port}", "Connection": "close"})
-        answer = connection.getresponse()
-        return Seen(text=answer.read(_BODY_BYTES).decode(errors="replace"), status=answer.status)
+def _states(guest: Guest, port: int) -> Mapping[int, bool]:
+    """The connections through a port of the host, and whether the guest has taken each."""
+    text = str(guest.monitor.execute("human-monitor-command", **{"command-line": COMMAND}))
+    return {each.descriptor: each.taken for each in connections(text) if each.host_port == port}

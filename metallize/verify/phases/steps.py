@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from metallize.deadline import Deadline
 from metallize.guest import Guest, GuestFailed
 from metallize.model.boot import Step
-from metallize.model.go_regex import compile_go_regex
+from metallize.model.go_regex import GoRegex, compile_go_regex, literal
 from metallize.model.keys import typed
 from metallize.model.kind import Claim
 from metallize.model.report import Entry, Finding, Severity
@@ -129,7 +129,7 @@ def title_of(number: int, step: Step) -> str:
     return f"step {number}: expect {step.expect}"
 
 
-def step_pattern(source: str) -> re.Pattern[str]:
+def step_pattern(source: str) -> GoRegex:
     """`/re/` or `/re/i`, in which ^ and $ are a line's ends, or the text itself. Raises ValueError for a bad one."""
     match = re.fullmatch(r"/(.+)/([ims]*)", source, re.DOTALL)
-    return compile_go_regex(match[1], f"{match[2]}m") if match else re.compile(re.escape(source))
+    return compile_go_regex(match[1], f"{match[2]}m") if match else literal(source)

@@ -16,7 +16,7 @@ from metallize.model.kind import Claim, Observation
 from tests.servers import dns_server, http_server, make_certificate
 from tests.unit.checks.conftest import Assert, flow, kinds
 
-PLAIN = ("sh", "cat", "sed", "grep", "tail", "wc", "rm", "mktemp", "dd", "od", "tr", "timeout", "getent", "id")
+PLAIN = ("sh", "cat", "sed", "grep", "head", "tail", "wc", "rm", "mktemp", "dd", "od", "tr", "timeout", "getent", "id")
 """What any guest has: the essential packages of Debian, less bash and perl."""
 RunWith = Callable[..., dict[str, Claim]]
 
@@ -277,3 +277,21 @@ def test_no_value_runs_as_shell(run_with: RunWith, tmp_path: Path, kind: str, mo
             claim.holds and not claim.skipped for claim in run_with(flow({kind: {"x": options[kind]}}), tool).values()
         )
     assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize("tool", HTTP)
+def test_a_body_that_is_too_long_is_not_looked_at(server: str, run_with: RunWith, tool: str) -> None:
+    claims = run_with(http(f"{server}/long", body=["well"]), tool)
+    assert claims["status"].holds
+    assert not claims["body"].holds
+    assert claims["body"].note == "the body is longer than the 1 MiB that are looked at"
+    assert len(claims["body"].actual) < 1000
+
+
+@pytest.mark.parametrize("tool", HTTP)
+def test_an_answer_that_does_not_end_is_none(server: str, run_with: RunWith, tool: str) -> None:
+    begun = time.monotonic()
+    claims = run_with(http(f"{server}/endless", timeout=1000), tool)
+    assert not claims["status"].holds
+    assert "nothing in time" in claims["status"].note or "timed out" in claims["status"].note
+    assert time.monotonic() - begun < 8

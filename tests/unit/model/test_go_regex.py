@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 import string
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metallize.model.go_regex import compile_go_regex
+from metallize.model.go_regex import compile_go_regex, literal
 
 FOUND = [
     (r"^foo$", "foo"),
@@ -52,6 +55,11 @@ FOUND = [
     (r"é+", "éé"),
     (r"^#x y$", "#x y"),
     (r"", ""),
+    (r"^\p{Greek}+$", "αβγ"),
+    (r"(?U)a+?b", "aab"),
+    (r"\Q\C\E", r"\C"),
+    (r"^.$", "\ud800"),
+    (r"^\w+$", "a"),
 ]
 NOT_FOUND = [
     (r"foo$", "foo\n"),
@@ -87,16 +95,17 @@ REFUSED = [
     ("a)", "a ) closes nothing"),
     ("[a", "the [ at character 1 is never closed"),
     ("[z-a]", "ends before it begins"),
-    ("[[:no:]]", "[:no:] is unknown to it"),
+    ("[[:no:]]", "[:no:] names no class of characters"),
     ("a\\", "it ends in a backslash"),
-    ("(?x)a", "the flags (?x) are unknown to it"),
-    ("(?)a", "unknown to it"),
-    ("(?U)a", "(?U), which is not supported"),
-    (r"\C", "which is not supported"),
-    (r"\p{Greek}", "scripts are not supported"),
+    ("(?x)a", "(?x) is unknown to it"),
+    (r"a\C", r"\C is unknown to it"),
+    (r"\Z", r"(\z is the end of the text)"),
+    (r"\p{Klingon}", "names no class of characters"),
+    ("a{500}{500}", "repeats nothing, or another repetition"),
+    ("(a{500}){500}", "more than 1000 times"),
     (r"\p", "names no class"),
     (r"\x{110000}", "there is no character"),
-    ("(?P<n>a)(?P<n>b)", "is no regular expression"),
+    ("(?P<n>a)(?P<n>b)", "two groups have the name n"),
 ]
 
 
@@ -136,3 +145,50 @@ def test_any_text_is_an_expression_or_a_named_mistake(source: str) -> None:
 def test_a_quoted_text_is_found_in_itself(text: str) -> None:
     if r"\E" not in text:
         assert compile_go_regex(rf"^\Q{text}\E$" if not text.endswith("\\") else "").search(text) is not None
+
+
+@pytest.mark.parametrize("source", [r"^(a+)+b$", r"(a|aa)+$b", r"(.*)*x(.*)*y", r"(a?){50}a{50}b", r"(?:a*)*c"])
+def test_time_is_linear_in_the_text(source: str) -> None:
+    pattern = compile_go_regex(source)
+    begun = time.process_time()
+    assert pattern.search("a" * 16_384) is None
+    assert time.process_time() - begun < 1
+
+
+def test_what_stands_before_the_start_is_seen_and_not_matched() -> None:
+    assert compile_go_regex("^b", "m").search("ab", 1) is None
+    found = compile_go_regex("^é", "m").search("é\né✓", 2)
+    assert found is not None
+    assert (found.start(), found.end(), found[0]) == (2, 3, "é")
+    assert compile_go_regex("a").search("a", 1) is None
+
+
+def test_groups_and_what_took_no_part() -> None:
+    found = compile_go_regex("(ü)(b)?(c)").search("\ud800üc")
+    assert found is not None
+    assert found.groups() == ("ü", None, "c")
+    assert (found.start(), found[2]) == (1, "")
+
+
+def test_flags_do_not_mend_what_is_none() -> None:
+    with pytest.raises(ValueError, match="closes nothing"):
+        compile_go_regex("a)|(b", "i")
+    assert compile_go_regex(r"\Qa)", "i").search("A)")
+
+
+def test_it_is_what_it_was_written_as() -> None:
+    """What a profile asks is compared between processes, and handed to others."""
+    pattern = compile_go_regex("^a", "i")
+    assert repr(pattern) == "GoRegex(pattern='^a', flags='i')"
+    for other in (copy.deepcopy(pattern), pickle.loads(pickle.dumps(pattern)), compile_go_regex("^a", "i")):  # noqa: S301
+        assert other == pattern
+        assert hash(other) == hash(pattern)
+        assert other.search("Ab")
+
+
+@given(st.text(max_size=20), st.text(max_size=20), st.text(max_size=20))
+def test_a_literal_is_found_where_it_stands(before: str, text: str, after: str) -> None:
+    found = literal(text).search(before + text + after)
+    assert found is not None
+    assert found.start() <= len(before)
+    assert found.end() - found.start() == len(text)

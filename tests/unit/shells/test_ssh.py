@@ -7,13 +7,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from typing import cast
 
 import paramiko
 import pytest
 
 from metallize.deadline import Deadline
 from metallize.guest import ShellError
-from metallize.shells.ssh import SshAccess, SshRefusedError, connect, in_words
+from metallize.model.boot import Ssh
+from metallize.shells.ssh import SshAccess, SshRefusedError, SshShell, connect, in_words, ssh_access
 from tests.unit.shells.ssh_servers import ACCESS, Sshd, Up, says, server, silent
 
 
@@ -95,3 +97,55 @@ def test_a_server_that_never_answers_a_script_is_left_at_the_deadline() -> None:
 )
 def test_each_error_has_its_words(exc: Exception, words: str) -> None:
     assert words in in_words(exc)
+
+
+class Channel:
+    """A script that prints without end, or for so long."""
+
+    def __init__(self, out: bytes = b"", err: bytes = b"", parts: int = 1 << 30) -> None:
+        self._out, self._err, self._left = out, err, parts
+
+    def settimeout(self, seconds: float) -> None: ...
+
+    def recv(self, size: int) -> bytes:
+        if not self._left:
+            return b""
+        self._left -= 1
+        if not self._out:
+            raise TimeoutError
+        return self._out[:size]
+
+    def recv_stderr_ready(self) -> bool:
+        return bool(self._err)
+
+    def recv_stderr(self, size: int) -> bytes:
+        return self._err[:size] if self._left else b""
+
+    def exit_status_ready(self) -> bool:
+        return True
+
+    def recv_exit_status(self) -> int:
+        return 0
+
+
+def collected(channel: Channel, seconds: float = 20) -> int:
+    shell = SshShell(cast("paramiko.Transport", None), Up())
+    answer = shell._collect(cast("paramiko.Channel", channel), Deadline.after(seconds, "a test"))
+    return len(answer.stdout) + len(answer.stderr)
+
+
+@pytest.mark.parametrize(
+    "channel", [Channel(out=b"y" * 65_536), Channel(err=b"y" * 65_536), Channel(b"o", b"e" * 65_536)]
+)
+def test_an_answer_without_end_is_none(channel: Channel) -> None:
+    with pytest.raises(ShellError, match="too long: more than 16 MiB"):
+        collected(channel)
+
+
+def test_an_answer_that_drips_ends_at_its_time() -> None:
+    with pytest.raises(ShellError, match="no end of the script"):
+        collected(Channel(out=b"."), 0.2)
+
+
+def test_a_long_answer_is_whole() -> None:
+    assert collected(Channel(out=b"y" * 65_536, parts=200)) == 200 * 65_536
