@@ -16,6 +16,7 @@ import re
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -24,7 +25,9 @@ from pathlib import Path
 from typing import IO
 
 from metallize.command import run, spawn, tethered
+from metallize.deadline import Deadline
 from metallize.errors import CommandError, HostError
+from metallize.host.turns import POLL_SECONDS, try_lock
 from metallize.model.machine import Machine
 from metallize.model.report import AcceleratorUse
 
@@ -33,6 +36,8 @@ PROBE_SECONDS = 5.0
 DONE_STATUS = 33
 """isa-debug-exit ends QEMU with (value << 1) | 1, and the probe writes 0x10; semihosting ends it as it is told."""
 _CACHE_VERSION = 2
+_MEASURING_SECONDS = 60.0
+"""A measurement is a few probes at most."""
 _GIVEN_UP_BYTES = 1000
 """A register dump is longer than that, and a warning shorter."""
 KVM = Path("/dev/kvm")
@@ -141,12 +146,30 @@ def choose(machine: Machine, choice: Choice | str = Choice.AUTO, *, cache_folder
     path = (cache_folder or _cache_folder()) / f"accelerator-{key}.json"
     if (known := _cached(path)) is not None:
         return replace(known, slowness=round(known.slowness * busyness(), 2))
-    use = _choose(machine, choice)
-    with contextlib.suppress(OSError):  # the cache is a courtesy
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        _put(path, json.dumps(asdict(use)))
+    with _measuring_alone(path.parent):
+        if (known := _cached(path)) is not None:  # another measured it while we waited
+            return replace(known, slowness=round(known.slowness * busyness(), 2))
+        use = _choose(machine, choice)
+        with contextlib.suppress(OSError):  # the cache is a courtesy
+            path.unlink(missing_ok=True)
+            _put(path, json.dumps(asdict(use)))
     return replace(use, slowness=round(use.slowness * busyness(), 2))
+
+
+@contextlib.contextmanager
+def _measuring_alone(folder: Path) -> Iterator[None]:
+    """Keep other threads and processes from measuring at the same time: two that do measure each other.
+
+    A host where no lock can be had, or where one is held for longer than any measurement takes, measures anyway.
+    """
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = held.enter_context((folder / "measuring.lock").open("a+", encoding="utf-8"))
+            deadline = Deadline.after(_MEASURING_SECONDS, "another measurement of this host to end")
+            while not try_lock(lock) and not deadline.expired:
+                time.sleep(POLL_SECONDS)
+        yield
 
 
 def _put(path: Path, text: str) -> None:

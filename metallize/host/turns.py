@@ -9,11 +9,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -46,9 +47,18 @@ class Holder:
     pid: int
     what: str
     memory_bytes: int
+    guest: str = field(default="", compare=False)
+    """Tells two guests of one process apart, however alike they are."""
+    since: float = field(default=0.0, compare=False)
+    """When it signed, in seconds of the epoch; 0 where it did not say."""
 
     def __str__(self) -> str:
         return f"process {self.pid} ({self.what})"
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been here by now; 0 where it did not say."""
+        return max(0.0, time.time() - self.since) if self.since else 0.0
 
 
 def try_lock(file: IO[str]) -> bool:
@@ -60,11 +70,11 @@ def try_lock(file: IO[str]) -> bool:
     return True
 
 
-def sign(file: IO[str], need: Need) -> None:
-    """Write who holds it, and for what."""
+def sign(file: IO[str], need: Need, guest: str = "") -> None:
+    """Write who holds it, for what and since when."""
     file.seek(0)
     file.truncate()
-    file.write(_signature(need))
+    file.write(_signature(need, guest))
     file.flush()
 
 
@@ -74,28 +84,40 @@ def holder_of(file: IO[str]) -> Holder | None:
     return _signed_by(file.read())
 
 
-def _signature(need: Need) -> str:
-    return json.dumps({"pid": os.getpid(), "what": need.what[:_WHAT_CHARACTERS], "memory": need.memory_bytes})
+def new_guest() -> str:
+    """A name that no other guest has."""
+    return secrets.token_hex(8)
+
+
+def _signature(need: Need, guest: str = "") -> str:
+    content = {"pid": os.getpid(), "what": need.what[:_WHAT_CHARACTERS], "memory": need.memory_bytes}
+    return json.dumps({**content, "guest": guest, "since": round(time.time(), 1)})
 
 
 def _signed_by(text: str) -> Holder | None:
     try:
         content = json.loads(text)
-        return Holder(pid=int(content["pid"]), what=str(content["what"]), memory_bytes=int(content["memory"]))
-    except (ValueError, KeyError, TypeError):
+        return Holder(
+            pid=int(content["pid"]),
+            what=str(content["what"]),
+            memory_bytes=int(content["memory"]),
+            guest=str(content.get("guest", "")),
+            since=float(content.get("since", 0)),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 @contextmanager
-def head_of_the_line(folder: Path, need: Need, waits: Callable[[Holder | None], None]) -> Iterator[None]:
+def head_of_the_line(folder: Path, need: Need, waits: Callable[[Holder | None, int], None]) -> Iterator[None]:
     """Wait until nobody who came earlier waits here, and keep everybody who came later behind while the body runs.
 
-    `waits` is told for whom, while that is so.
+    `waits` is told for whom and how many wait before, while that is so.
     """
     with opened_line(folder) as line:
         mine = line.join(need)
         while ahead := line.taken(below=mine):
-            waits(line.holder(ahead[-1]))
+            waits(line.holder(ahead[-1]), len(ahead))
             time.sleep(POLL_SECONDS)
         yield
 

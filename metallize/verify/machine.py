@@ -49,12 +49,7 @@ def booted(request: VerifyRequest, events: Events) -> Iterator[Booted]:
     It waits until the host has room for the guest beside those of other processes.
     """
     name = request.machine_entry
-    need = Need(
-        what=f"{request.image.name} on {name}",
-        cpus=cpus_of(request.boot, request.overrides),
-        memory_bytes=request.overrides.memory or request.boot.memory,
-    )
-    with host_problems(request.runs_dir), admitted(need, events), ExitStack() as attempt:
+    with host_problems(request.runs_dir), admitted(need_of(request), events), ExitStack() as attempt:
         use = accelerator.choose(request.machine, request.accel)
         slow = "" if use.slowness == 1.0 else f", {use.slowness:.1f} times slower than a host of normal speed"
         events.emit(Note(text=f"{name}: {use.name.upper()} ({use.reason}){slow}"))
@@ -70,6 +65,15 @@ def booted(request: VerifyRequest, events: Events) -> Iterator[Booted]:
             else:
                 boot = attempt.enter_context(_boot(request, use, events, one_thread=True, notes=(again,)))
         yield boot
+
+
+def need_of(request: VerifyRequest) -> Need:
+    """What the guest takes of the host."""
+    return Need(
+        what=f"{request.image.name} on {request.machine_entry}",
+        cpus=cpus_of(request.boot, request.overrides),
+        memory_bytes=request.overrides.memory or request.boot.memory,
+    )
 
 
 def _host_to_blame(report: BootReport, accel: str) -> str:
@@ -104,7 +108,10 @@ def host_problems(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the wait as Ctrl-C does, so that everything is released; main thread only."""
+    """SIGTERM and SIGHUP end the wait as Ctrl-C does, so that everything is released.
+
+    Signals reach the main thread: it ends the machines that boot in others (beside.py).
+    """
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt

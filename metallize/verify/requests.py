@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from metallize.catalog import Catalog
@@ -13,6 +14,7 @@ from metallize.config import load_suite
 from metallize.config.suggest import did_you_mean
 from metallize.errors import HostError, UsageError
 from metallize.events import Events
+from metallize.host import accelerator
 from metallize.image_format import format_of
 from metallize.model.assertion import Assertion
 from metallize.model.boot import Boot, MachineOverrides
@@ -23,7 +25,8 @@ from metallize.model.report import BootReport
 from metallize.qemu.argv import QEMU_FORMATS
 from metallize.qemu.plan import has_tpm
 from metallize.serve import opened
-from metallize.verify.machine import verify_machine
+from metallize.verify.beside import side_by_side
+from metallize.verify.machine import need_of, verify_machine
 from metallize.verify.request import VerifyRequest
 
 
@@ -205,6 +208,14 @@ def require_emulators(machines: Iterable[Machine]) -> None:
 
 
 def run_all(requests: Sequence[VerifyRequest], events: Events) -> tuple[BootReport, ...]:
-    """One machine after the other: two emulated guests at once share the cores badly. Raises HostError."""
+    """Every machine's report, in the order of the requests; as many boot at a time as the host has room for.
+
+    A guest that is held for a person has the terminal to itself. Raises as `verify_machine` does; a machine that cannot
+    be booted ends the others.
+    """
     require_emulators(request.machine for request in requests)
-    return tuple(verify_machine(request, events) for request in requests)
+    if len(requests) < 2 or any(request.keep_running for request in requests):  # noqa: PLR2004 - two make a pair
+        return tuple(verify_machine(request, events) for request in requests)
+    for request in requests:  # a host is measured before its cores are busy with guests
+        accelerator.choose(request.machine, request.accel)
+    return side_by_side([(need_of(request), partial(verify_machine, request, events)) for request in requests])

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from metallize.errors import HostError
 from metallize.events import Event, Note
-from metallize.host.admission import SLOTS_VARIABLE, Capacity, admitted, capacity_of, fits, runtime_folder
+from metallize.host import admission
+from metallize.host.admission import SLOTS_VARIABLE, Capacity, admitted, capacity_of, fits, room_beside, runtime_folder
 from metallize.host.turns import Holder, Need, head_of_the_line, opened_line
 
 GIB = 1 << 30
@@ -32,11 +33,29 @@ class Recorder:
             self.notes.append(event.text)
 
 
-@pytest.mark.parametrize(("cores", "slots"), [(1, 1), (2, 1), (3, 1), (4, 2), (64, 32)])
-def test_a_host_has_a_slot_for_each_two_cores(cores: int, slots: int) -> None:
+@pytest.mark.parametrize("cores", [1, 2, 3, 64])
+def test_a_host_has_a_slot_for_each_core_and_a_guest_takes_one_for_each_cpu(cores: int) -> None:
     capacity = capacity_of("", cores, 8 * GIB)
     assert capacity is not None
-    assert capacity.slots == slots
+    assert capacity.slots == cores
+    small, large = (Need(what="x", cpus=cpus, memory_bytes=GIB) for cpus in (1, 2))
+    assert capacity.slots_of(small) == 1
+    assert capacity.slots_of(large) == min(cores, 2)
+
+
+@pytest.mark.parametrize(
+    ("setting", "cores", "cpus", "together"),
+    [("", 2, 1, True), ("", 2, 2, False), ("0", 2, 2, False), ("0", 2, 1, True), ("1", 8, 1, False), ("2", 1, 4, True)],
+)
+def test_own_guests_run_together_where_the_host_or_the_setting_has_room(
+    monkeypatch: pytest.MonkeyPatch, setting: str, cores: int, cpus: int, together: bool
+) -> None:
+    monkeypatch.setenv(SLOTS_VARIABLE, setting)
+    monkeypatch.setattr(admission, "usable_cores", lambda: cores)
+    monkeypatch.setattr(admission, "usable_memory_bytes", lambda: 8 * GIB)
+    need = Need(what="x", cpus=cpus, memory_bytes=GIB)
+    assert room_beside(need, [])
+    assert room_beside(need, [need]) is together
 
 
 def test_the_number_of_slots_is_a_setting() -> None:
@@ -183,14 +202,19 @@ def test_who_came_first_is_served_first(tmp_path: Path) -> None:
 def test_threads_of_one_process_wait_for_each_other_in_the_order_in_which_they_came(tmp_path: Path) -> None:
     served: list[int] = []
     seen: list[Holder | None] = []
+    before: list[int] = []
+
+    def look(ahead: Holder | None, number: int) -> None:
+        seen.append(ahead)
+        before.append(number)
 
     def wait(number: int) -> None:
         need = Need(what=f"guest {number}\n" * 99, cpus=1, memory_bytes=number)
-        with head_of_the_line(tmp_path, need, seen.append):
+        with head_of_the_line(tmp_path, need, look):
             served.append(number)
 
     threads = [threading.Thread(target=wait, args=(number,)) for number in range(6)]
-    with head_of_the_line(tmp_path, SMALL, seen.append):
+    with head_of_the_line(tmp_path, SMALL, look):
         for number, thread in enumerate(threads):
             thread.start()
             wait_for_a_line_of(number + 2, tmp_path)
@@ -198,6 +222,7 @@ def test_threads_of_one_process_wait_for_each_other_in_the_order_in_which_they_c
     for thread in threads:
         thread.join(10)
     assert served == list(range(6))
+    assert max(before) == 6
     ahead = {holder.memory_bytes: holder for holder in seen if holder}
     assert ahead.keys() == {SMALL.memory_bytes, *range(5)}
     assert ahead[SMALL.memory_bytes] == Holder(pid=os.getpid(), what=SMALL.what, memory_bytes=SMALL.memory_bytes)
@@ -206,10 +231,10 @@ def test_threads_of_one_process_wait_for_each_other_in_the_order_in_which_they_c
 
 def test_a_line_that_has_become_empty_starts_at_its_front(tmp_path: Path) -> None:
     for _ in range(3):
-        with head_of_the_line(tmp_path, SMALL, lambda _: None):
+        with head_of_the_line(tmp_path, SMALL, lambda *_: None):
             pass
     size = (tmp_path / "line").stat().st_size
-    with head_of_the_line(tmp_path, SMALL, lambda _: None):
+    with head_of_the_line(tmp_path, SMALL, lambda *_: None):
         assert (tmp_path / "line").stat().st_size == size
 
 

@@ -1,0 +1,142 @@
+"""Several machines of one image at a time: each boots in a thread of its own, as far as the host has room for them."""
+
+from __future__ import annotations
+
+import ctypes
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+from metallize.host.admission import room_beside
+from metallize.host.turns import Need
+
+T = TypeVar("T")
+
+_LOOK_SECONDS = 0.5
+"""How long a signal may wait until the waiting thread sees it, where the kernel gives it to another."""
+_AGAIN_SECONDS = 15.0
+"""A thread that has not ended by then was asked in a moment that swallowed it (a destructor), and is asked again."""
+
+
+class Cancelled(BaseException):
+    """Raised in the thread of a machine whose boot is to end, so that it releases what it holds."""
+
+
+class _Work(Generic[T]):
+    """One machine's boot in a thread of its own. QEMU is killed when the thread that started it ends: this one."""
+
+    def __init__(
+        self, number: int, need: Need, work: Callable[[], T], ended: queue.SimpleQueue[_Work[T] | None]
+    ) -> None:
+        self.number = number
+        self.need = need
+        self.values: list[T] = []
+        self.error: BaseException | None = None
+        self._work = work
+        self._ended = ended
+        self._lock = threading.Lock()
+        self._over = False
+        self.thread = threading.Thread(target=self._run, name=need.what, daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        try:
+            try:
+                value = self._work()
+            finally:
+                with self._lock:  # from here on nobody interrupts it any more
+                    self._over = True
+            self.values.append(value)
+        except BaseException as exc:  # noqa: BLE001 - handed to whoever waits
+            self.error = exc
+        finally:
+            self._ended.put(self)
+
+    def value(self) -> T:
+        """What it returned; raises what it raised."""
+        if self.error is not None:
+            raise self.error
+        return self.values[0]
+
+    def cancel(self) -> None:
+        """Raise Cancelled in it, where it still works (PyThreadState_SetAsyncExc)."""
+        with self._lock:
+            if not self._over and self.thread.ident is not None:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(self.thread.ident), ctypes.py_object(Cancelled)
+                )
+
+
+def side_by_side(works: Sequence[tuple[Need, Callable[[], T]]]) -> tuple[T, ...]:
+    """Call each, in this order and together as far as the host has room; what each returned, in the same order.
+
+    Whatever one raises ends the others, and so does SIGINT, SIGTERM or SIGHUP where this is the main thread, as
+    KeyboardInterrupt: it is raised on when all have ended and released what they held.
+    """
+    ended: queue.SimpleQueue[_Work[T] | None] = queue.SimpleQueue()
+    waiting = list(enumerate(works))
+    running: list[_Work[T]] = []
+    done: dict[int, T] = {}
+    with _signals_as(lambda: ended.put(None)):
+        try:
+            while waiting or running:
+                while waiting and room_beside(waiting[0][1][0], [each.need for each in running]):
+                    number, (need, work) = waiting.pop(0)
+                    running.append(_Work(number, need, work, ended))
+                over = _next(ended)
+                if over is not None:
+                    running.remove(over)
+                    done[over.number] = over.value()
+        except BaseException:
+            _end(running)
+            raise
+    return tuple(done[number] for number in range(len(works)))
+
+
+@contextmanager
+def _signals_as(told: Callable[[], None]) -> Iterator[None]:
+    """Have signals tell instead of interrupt, in the main thread; one that is ignored (nohup) stays so.
+
+    An exception between a thread's start and its place in a list, or while the others are ended, would leave a guest.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    changed = {
+        number: signal.signal(number, lambda *_: told())
+        for number in numbers
+        if signal.getsignal(number) not in (signal.SIG_IGN, None)
+    }
+    try:
+        yield
+    finally:
+        for number, before in changed.items():
+            signal.signal(number, before)
+
+
+def _next(ended: queue.SimpleQueue[_Work[T] | None]) -> _Work[T] | None:
+    """The next that has ended; None where there is none for a moment. Raises KeyboardInterrupt at a signal."""
+    try:
+        over = ended.get(timeout=_LOOK_SECONDS)
+    except queue.Empty:
+        return None
+    if over is None:
+        raise KeyboardInterrupt
+    return over
+
+
+def _end(running: Sequence[_Work[T]]) -> None:
+    """Cancel all of them and wait until they have ended."""
+    again = 0.0
+    while any(each.thread.is_alive() for each in running):
+        if time.monotonic() >= again:
+            again = time.monotonic() + _AGAIN_SECONDS
+            for each in running:
+                each.cancel()
+        for each in running:
+            each.thread.join(_LOOK_SECONDS)
