@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from metallize import pipeline
 from metallize import publish as publishing
-from metallize.build.store import Store, Stored, write_json
+from metallize.build.plan import BuildPlan
+from metallize.build.store import Store, Stored
 from metallize.catalog import Catalog
 from metallize.config import load_suite
 from metallize.errors import UsageError, VerificationFailed
-from metallize.events import Events
+from metallize.events import Events, Level, Note
+from metallize.json_file import read_mapping
 from metallize.model.assertion import Assertion
 from metallize.model.boot import Boot
 from metallize.model.loaded import Profile
+from metallize.model.profile import ImageFormat
 from metallize.model.report import BootReport
-from metallize.pipeline import Options, requests_of
+from metallize.pipeline import Options, command_for, machines_of, requests_of, required_of
+from metallize.proof import Proof
 from metallize.publish import VerifiedImage
 from metallize.verify import VerifyRequest
 from metallize.verify import requests as verification
@@ -38,7 +43,8 @@ def _built_image(profile: Profile, options: Options) -> tuple[Store, Stored]:
     stored = store.any()
     if stored is None:
         raise UsageError(
-            f"there is no {store.image} that its manifest tells of", hint=f"metallize build {profile.path}"
+            f"there is no {store.image} that its manifest tells of",
+            hint=command_for(profile, options, "build", *(["--verify"] if store.kept() else [])),
         )
     return store, stored
 
@@ -46,39 +52,115 @@ def _built_image(profile: Profile, options: Options) -> tuple[Store, Stored]:
 def verify_built(profile: Profile, catalog: Catalog, events: Events, options: Options) -> tuple[BootReport, ...]:
     """Verify the image in the build folder and record the verdict beside it.
 
-    Raises UsageError where there is no such image.
+    What it shows on some machines adds to what is known of the others. Raises UsageError where there is no such image.
     """
     store, _ = _built_image(profile, options)
     with store.locked(events):
         _, stored = _built_image(profile, options)
         requests = requests_of(profile, catalog, stored, options, store.build_dir)
         reports = verification.run_all(requests, events)
-        record = verification.record(stored.sha256, verification.identity(stored.sha256, requests), reports)
-        everything = requests_of(profile, catalog, stored, replace(options, machines=()), store.build_dir)
-        known = verification.passed_before(store, verification.identity(stored.sha256, everything))
-        # What passed on some machines again takes nothing away from a record of all of them.
-        if not (options.machines and record["verdict"] == "passed" and known):
-            write_json(store.verification, record)
+        recorded = record(profile, catalog, stored, options, requests, reports)
+        required = required_of(profile, catalog, stored, options, store.build_dir)
+        if all(report.passed for report in reports) and not recorded.covers(stored.sha256, required):
+            why = pipeline.not_yet(recorded, stored, profile, options, required)
+            events.emit(Note(text=why, level=Level.WARNING))
     return reports
+
+
+def record(
+    profile: Profile,
+    catalog: Catalog,
+    stored: Stored,
+    options: Options,
+    requests: Sequence[VerifyRequest],
+    reports: Sequence[BootReport],
+) -> Proof:
+    """Write down what boots of an image in the build folder showed. For whoever holds the store's lock."""
+    required = required_of(profile, catalog, stored, options, stored.path.parent)
+    known = Proof.load(stored.path).of(stored.sha256).with_boots(stored.sha256, requests, reports)
+    plan = str(stored.manifest.get("plan", ""))
+    return known.asking(required, plan=plan, profile=str(profile.path)).save(stored.path)
 
 
 def verified(profile: Profile, catalog: Catalog, options: Options) -> VerifiedImage:
     """The profile's image in the build folder, if its bytes passed all that the profile asks, on all of its machines.
 
-    Raises VerificationFailed that says what is missing.
+    Raises VerificationFailed that says what is missing, or what the image was made of that the profile has no longer.
     """
     store = store_of(profile, options)
-    image = publishing.verified_image(store)
-    manifest = store.papers(image.sha256)
-    if not manifest:
-        raise VerificationFailed(
-            f"{store.manifest} does not tell of {store.image}", hint=f"metallize build {profile.path}"
-        )
-    stored = Stored(path=image.path, manifest=manifest)
-    everything = replace(options, machines=())
-    requests = requests_of(profile, catalog, stored, everything, store.build_dir)
-    verification.require_all_asked(store, image.sha256, requests)
+    build = command_for(profile, options, "build", "--verify")
+    _require_placed(profile, catalog, options)
+    stored = Stored(path=store.image, manifest=_manifest_of(store, build))
+    required = required_of(profile, catalog, stored, options, store.build_dir)
+    hint = command_for(profile, options, "verify", *machines_of(Proof.load(store.image).missing(required), required))
+    image = publishing.verified_image(store, required, hint=hint)
+    if image.sha256 != stored.sha256:
+        raise VerificationFailed(f"{store.manifest} does not tell of {store.image}", hint=build)
+    changes = changes_since(stored.manifest, pipeline.plan_of(profile, catalog, options))
+    if changes:
+        raise VerificationFailed(f"{store.image} is not what {profile.path} makes now: {changes}", hint=build)
     return image
+
+
+def _require_placed(profile: Profile, catalog: Catalog, options: Options) -> None:
+    """Raises VerificationFailed where there is no image in its place, with what is known of one that is kept aside."""
+    store = store_of(profile, options)
+    build = command_for(profile, options, "build", "--verify")
+    if store.image.is_file():
+        return
+    kept = store.kept()
+    if kept is None:
+        raise VerificationFailed(f"there is no {store.image}", hint=build)
+    required = required_of(profile, catalog, kept, options, store.build_dir)
+    why = "; ".join(Proof.load(kept.path).objections(Path(store.file), kept.sha256, required))
+    raise VerificationFailed(f"there is no {store.image}, and {kept.path} is kept aside: {why}", hint=build)
+
+
+def _manifest_of(store: Store, build: str) -> Mapping[str, Any]:
+    """Raises VerificationFailed where the image's manifest is none."""
+    try:
+        manifest = read_mapping(store.manifest)
+        ImageFormat(manifest["format"])
+        str(manifest["sha256"])
+    except (OSError, ValueError, LookupError, TypeError) as exc:
+        raise VerificationFailed(f"{store.manifest} does not tell of {store.image}", hint=build) from exc
+    return manifest
+
+
+def changes_since(manifest: Mapping[str, Any], plan: BuildPlan) -> str:
+    """What a plan has otherwise than the one that an image was made by, by name; empty where it is the same plan."""
+    if manifest.get("plan") == plan.id:
+        return ""
+    base, generator = manifest.get("base"), manifest.get("generator")
+    layers = manifest.get("layers")
+    made = [layer.get("tag") for layer in layers if isinstance(layer, dict)] if isinstance(layers, list) else []
+    found = [f"layer {layer.name}" for layer in plan.rootfs.layers if layer.tag not in made]
+    if isinstance(base, dict) and base.get("reference") != (plan.rootfs.base.reference if plan.rootfs.base else None):
+        found.insert(0, "the base image")
+    if isinstance(generator, dict) and generator.get("name") != plan.job.generator:
+        found.append("the generator")
+    elif isinstance(generator, dict) and generator.get("options") != dict(plan.job.options):
+        found.append("the generator's options")
+    if manifest.get("kernel_boot_params") != plan.job.kernel_boot_params:
+        found.append("kernel_boot_params")
+    return f"{', '.join(found)} changed since" if found else "its plan changed since"
+
+
+def publish(
+    profiles: Sequence[Profile], catalog: Catalog, events: Events, options: Options, destination: Path
+) -> tuple[tuple[VerifiedImage, tuple[Path, ...]], ...]:
+    """Copy every image of the profiles, and none of them where one is not verified, while nobody builds one of them.
+
+    Raises VerificationFailed as `verified` does.
+    """
+    for profile in profiles:  # before the locks, which make the build folder
+        _require_placed(profile, catalog, options)
+    stores = {store.file: store for store in (store_of(profile, options) for profile in profiles)}
+    with ExitStack() as locks:
+        for _, store in sorted(stores.items()):
+            locks.enter_context(store.locked(events))
+        images = [verified(profile, catalog, options) for profile in profiles]
+        return tuple((image, publishing.publish(image, destination)) for image in images)
 
 
 def verify_image(

@@ -180,12 +180,10 @@ def _boot(
 ) -> Sequence[BootReport]:
     """Build, and boot in any case: a verdict of another night says nothing of this one's host and emulator."""
     try:
-        built = pipeline.build(plan, profile, catalog, engine, events, options, verified=True)
+        again = replace(options, again=True)
+        return pipeline.build(plan, profile, catalog, engine, events, again, verified=True).reports
     except VerificationFailed as exc:
         return [report for report in exc.reports if isinstance(report, BootReport)]
-    if built.reports:
-        return built.reports
-    return images.verify_built(profile, catalog, events, replace(options, fresh=False))
 
 
 def _versions(papers: Mapping[str, object]) -> dict[str, str]:

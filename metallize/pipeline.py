@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from metallize import __version__
-from metallize.build import bases
-from metallize.build.engines.engine import Assembly, Engine, ImageInfo
-from metallize.build.generator import DiskImage, make_image
-from metallize.build.plan import BaseImage, BuildPlan, ImageStack, LayerBuild
+from metallize import proof as proofs
+from metallize.build.engines.engine import Assembly, Engine
+from metallize.build.generator import make_image
+from metallize.build.plan import BaseImage, BuildPlan, LayerBuild
 from metallize.build.planner import native_tools
 from metallize.build.planner import plan as make_plan
 from metallize.build.sources import LayerSource, read_layer
-from metallize.build.store import Store, Stored, write_json
+from metallize.build.stacks import Images, build_images, manifest_of
+from metallize.build.store import Store, Stored
 from metallize.catalog import Catalog, host_platform
-from metallize.events import Events, step
+from metallize.errors import VerificationFailed
+from metallize.events import Events, Level, Note, step
 from metallize.model.catalogue import Layer
 from metallize.model.loaded import Profile
 from metallize.model.profile import ImageFormat
 from metallize.model.report import BootReport
+from metallize.proof import Proof
 from metallize.verify import VerifyRequest
 from metallize.verify import requests as verification
 
@@ -40,6 +40,8 @@ class Options:
     accel: str = "auto"
     fresh: bool = False
     """--no-cache: build every layer again."""
+    again: bool = False
+    """Boot also on the machines where these bytes are known to hold what is asked."""
     keep_running: bool = False
     capture: bool = False
     """Keep every packet of the guest's network card."""
@@ -55,7 +57,9 @@ class Built:
     """False where the image was there already."""
     reports: tuple[BootReport, ...] = ()
     verified: bool = False
-    """True where every machine passed, now or before with the same bytes and assertions."""
+    """True where every machine of the profile passed, now or before with the same bytes, assertions and judge."""
+    lacking: tuple[str, ...] = ()
+    """The machines of the profile on which it passed neither now nor before; it is not in its place for that."""
 
 
 def plan_of(profile: Profile, catalog: Catalog, options: Options) -> BuildPlan:
@@ -111,6 +115,8 @@ def prepare(profile: Profile, catalog: Catalog, options: Options, *, verified: b
     no machine to boot the image on, HostError where there is no QEMU.
     """
     if verified:
+        if options.machines and profile.boot is not None and profile.boot.machines:
+            verification.entries_of(profile, catalog, ())  # the image is verified once it has passed on all of these
         entries = verification.entries_of(profile, catalog, options.machines)
         machines = [verification.machine_named(catalog, entry.machine or name) for name, entry in entries.items()]
         verification.require_emulators(machines)
@@ -129,11 +135,12 @@ def build(
 ) -> Built:
     """Build the profile's image; with `verified` boot it first, and only then put it in its place.
 
-    Raises VerificationFailed, with the reports in its `reports`, where a machine did not pass.
+    Raises VerificationFailed, with the reports in its `reports`, where a machine did not pass; without `verified`,
+    where the image is known to have failed and would take the place of a verified one.
     """
     store = Store(build_dir=plan.build_dir, file=plan.file)
     with store.locked(events, abandon=engine.remove_leftovers):
-        images = _build_images(plan, engine, events, fresh=options.fresh)
+        images = build_images(plan, engine, events, fresh=options.fresh)
         epoch = os.environ.get("SOURCE_DATE_EPOCH") or ""
         inputs = _digest(plan.id, epoch, *(image.id for image in (images.base, images.tools_base) if image))
         stored = None if options.fresh else store.current(inputs) or store.kept(inputs)
@@ -141,73 +148,17 @@ def build(
             with step(events, "image", f"image {plan.file}") as done:
                 done.cached()
                 done.detail = "nothing has changed"
-            return _conclude(store, profile, catalog, events, options, stored, verified=verified, built=False)
+            if not verified:
+                return _without_verification(store, profile, catalog, options, stored, built=False)
+            return _conclude(store, profile, catalog, events, options, stored, built=False)
         with store.workspace() as work:
             stored = _make(plan, images, engine, events, work, inputs)
-            return _conclude(store, profile, catalog, events, options, stored, verified=verified, built=True)
+            if not verified:
+                return _without_verification(store, profile, catalog, options, stored, built=True)
+            return _conclude(store, profile, catalog, events, options, stored, built=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Images:
-    base: ImageInfo | None
-    origin: str
-    rootfs: ImageInfo
-    layers: tuple[ImageInfo, ...]
-    tools_base: ImageInfo | None
-    tools: ImageInfo
-
-
-def _build_images(plan: BuildPlan, engine: Engine, events: Events, *, fresh: bool) -> _Images:
-    """Both stacks, side by side: the rootfs's and the generator's tools."""
-    base = bases.resolve(engine, plan.rootfs.base, events, plan.native_tools) if plan.rootfs.base else None
-    tools_base = bases.resolve(engine, plan.tools.base, events) if plan.tools.base else None
-    with ThreadPoolExecutor(max_workers=1) as side:
-        tools = side.submit(
-            _build_stack, plan.tools, tools_base.image if tools_base else None, engine, events, fresh=False
-        )
-        try:
-            layers = _build_stack(plan.rootfs, base.image if base else None, engine, events, fresh=fresh)
-            tool_layers = tools.result()
-        except BaseException:
-            engine.cancel()
-            raise
-    return _Images(
-        base=base.image if base else None,
-        origin=str(base.origin) if base else "",
-        rootfs=_top(layers, base),
-        layers=layers,
-        tools_base=tools_base.image if tools_base else None,
-        tools=_top(tool_layers, tools_base),
-    )
-
-
-def _top(layers: Sequence[ImageInfo], base: bases.Base | None) -> ImageInfo:
-    if layers:
-        return layers[-1]
-    assert base is not None  # noqa: S101 - a profile has at least one image
-    return base.image
-
-
-def _build_stack(
-    stack: ImageStack, base: ImageInfo | None, engine: Engine, events: Events, *, fresh: bool
-) -> tuple[ImageInfo, ...]:
-    """Build each layer on the one below it; one that stands there already on this very image is left alone."""
-    parent, built = base, []
-    for layer in stack.layers:
-        with step(events, f"layer {layer.tag}", f"layer {layer.name}") as building:
-            found = None if fresh else engine.inspect(layer.tag)
-            if found is not None and found.parent == (parent.id if parent else ""):
-                building.cached()
-                image = found
-            else:
-                complete = bases.with_native_base(engine, layer, events)
-                image = engine.build(complete, parent, stack.platform, building.output, fresh=fresh)
-        built.append(image)
-        parent = image
-    return tuple(built)
-
-
-def _make(plan: BuildPlan, images: _Images, engine: Engine, events: Events, work: Path, inputs: str) -> Stored:
+def _make(plan: BuildPlan, images: Images, engine: Engine, events: Events, work: Path, inputs: str) -> Stored:
     """Run the generator and write down what came of it."""
     epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or images.rootfs.created.timestamp())
     assembly = Assembly(
@@ -223,34 +174,7 @@ def _make(plan: BuildPlan, images: _Images, engine: Engine, events: Events, work
     with step(events, "image", f"image {plan.file}") as making:
         image = make_image(engine, assembly, plan.job.format, making.output)
         making.detail = f"{image.size_bytes / (1 << 20):.0f} MiB, sha256 {image.sha256[:12]}"
-    return Stored(path=image.path, manifest=_manifest(plan, images, image, inputs, epoch))
-
-
-def _manifest(plan: BuildPlan, images: _Images, image: DiskImage, inputs: str, epoch: int) -> dict[str, Any]:
-    return {
-        "metallize": __version__,
-        "inputs": inputs,
-        "plan": plan.id,
-        "profile": plan.name,
-        "sha256": image.sha256,
-        "size": image.size_bytes,
-        "format": str(image.format),
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "source_date_epoch": epoch,
-        "platform": str(plan.rootfs.platform),
-        "base": {
-            "reference": plan.rootfs.base.reference if plan.rootfs.base else None,
-            "origin": images.origin,
-            "digest": images.base.id if images.base else None,
-        },
-        "layers": [
-            {"name": layer.name, "tag": layer.tag, "digest": info.id}
-            for layer, info in zip(plan.rootfs.layers, images.layers, strict=True)
-        ],
-        "generator": {"name": plan.job.generator, "options": dict(plan.job.options), "digest": images.tools.id},
-        "kernel_boot_params": plan.job.kernel_boot_params,
-        **{key: image.facts.get(key) for key in ("kernel", "os", "firmware", "packages", "tools", "rootfs_bytes")},
-    }
+    return Stored(path=image.path, manifest=manifest_of(plan, images, image, inputs, epoch))
 
 
 def _conclude(
@@ -261,31 +185,109 @@ def _conclude(
     options: Options,
     stored: Stored,
     *,
-    verified: bool,
     built: bool,
 ) -> Built:
-    """Verify where asked, then put the image in its place; one that fails is kept aside or left where it was."""
-    if not verified:
-        if stored.path != store.image:
-            store.publish(stored.path, stored.manifest, None)
-        return Built(image=store.image, sha256=stored.sha256, built=built)
-    requests = requests_of(profile, catalog, stored, options, store.build_dir)
-    identity = verification.identity(stored.sha256, requests)
-    if stored.path == store.image and verification.passed_before(store, identity):
+    """Boot it on the machines that were asked for; only what has passed on all of the profile's goes in its place.
+
+    What failed, and what is not yet verified everywhere, is kept aside, or left where the build folder holds it.
+    """
+    required = required_of(profile, catalog, stored, options, store.build_dir)
+    asked = requests_of(profile, catalog, stored, options, store.build_dir)
+    proof = known_of(store, stored.sha256)
+    missing = asked if options.again else proof.missing(asked)
+    if built:
+        there = store.any()
+        if there is not None and there.sha256 == stored.sha256:
+            stored = store.publish(store.image, stored.manifest)
+        else:
+            stored = store.put_aside(stored.path, stored.manifest)
+    if len(missing) < len(asked):
         with step(events, "verify", "verify") as known:
             known.cached()
-            known.detail = "these bytes held these assertions before"
-        return Built(image=store.image, sha256=stored.sha256, built=built, verified=True)
-    if built:
-        stored = store.put_aside(stored.path, stored.manifest)
-    reports = verification.run_all(requests_at(requests, stored.path), events)
-    record = verification.record(stored.sha256, identity, reports)
+            where = ", ".join(request.machine_entry for request in asked if request not in missing)
+            known.detail = f"these bytes held these assertions before{f' on {where}' if missing else ''}"
+    reports = verification.run_all(requests_at(missing, stored.path), events) if missing else ()
+    proof = proof.with_boots(stored.sha256, missing, reports)
+    proof = proof.asking(required, plan=str(stored.manifest.get("plan", "")), profile=str(profile.path))
     if not all(report.passed for report in reports):
-        if stored.path == store.image:
-            write_json(store.verification, record)
-        raise verification.failed(reports)
-    store.publish(stored.path, stored.manifest, record)
+        proof.save(stored.path)
+        raise proofs.failed(reports)
+    if not proof.covers(stored.sha256, required):
+        proof.save(stored.path)
+        why = not_yet(proof, stored, profile, options, required)
+        aside = "" if stored.path == store.image else f" (it is kept aside as {stored.path})"
+        events.emit(Note(text=f"{why}{aside}", level=Level.WARNING))
+        lacking = tuple(request.machine_entry for request in proof.missing(required))
+        return Built(image=stored.path, sha256=stored.sha256, built=built, reports=reports, lacking=lacking)
+    if missing or stored.path != store.image:
+        _place(store, stored, proof)
+    elif proof != Proof.load(store.image):
+        proof.save(store.image)
     return Built(image=store.image, sha256=stored.sha256, built=built, reports=reports, verified=True)
+
+
+def _without_verification(
+    store: Store, profile: Profile, catalog: Catalog, options: Options, stored: Stored, *, built: bool
+) -> Built:
+    """Put the image in its place, with what is known of it.
+
+    Raises VerificationFailed where it is known to fail, and a verified one would have to go for it.
+    """
+    done = Built(image=store.image, sha256=stored.sha256, built=built)
+    if stored.path == store.image:
+        return done
+    proof, there = known_of(store, stored.sha256), store.any()
+    if there is not None and there.sha256 != stored.sha256 and Proof.load(there.path).of(there.sha256).whole:
+        required = required_of(profile, catalog, stored, options, store.build_dir) if proof.sha256 else ()
+        wrong = [request.machine_entry for request in required if proof.refutes(request)]
+        if wrong:
+            raise VerificationFailed(
+                f"{store.image} is verified and stays: what {profile.path} makes now has failed its verification on "
+                f"{', '.join(wrong)}",
+                hint=f"see why: {command_for(profile, options, 'build', '--verify')}; to have it all the same, remove "
+                f"{store.image} first",
+            )
+    _place(store, stored, proof)
+    return done
+
+
+def _place(store: Store, stored: Stored, proof: Proof) -> None:
+    """The image in its place, and then what proves it: nobody finds it with the papers of another one."""
+    if stored.path != store.image:
+        proofs.withdraw(store.image)
+    store.publish(stored.path, stored.manifest)
+    if proof.sha256:
+        proof.save(store.image)
+
+
+def known_of(store: Store, sha256: str) -> Proof:
+    """What is known of these bytes, in their place or kept aside."""
+    proof = proofs.nothing(proofs.NOT_VERIFIED)
+    for stored in (store.kept(), store.any()):
+        if stored is not None and stored.sha256 == sha256:
+            proof = proof.joined(Proof.load(stored.path).of(sha256))
+    return proof
+
+
+def not_yet(proof: Proof, stored: Stored, profile: Profile, options: Options, required: Sequence[VerifyRequest]) -> str:
+    """What keeps an image that passed where it was booted from being a verified one, and the next step."""
+    why = "; ".join(proof.objections(Path(profile.output.file), stored.sha256, required))
+    machines = machines_of(proof.missing(required), required)
+    return f"{why}; next: {command_for(profile, options, 'build', '--verify', *machines)}"
+
+
+def machines_of(missing: Sequence[VerifyRequest], required: Sequence[VerifyRequest]) -> tuple[str, ...]:
+    """The words of a command line that boots on what is missing; none where that is everything."""
+    if len(missing) == len(required):
+        return ()
+    return tuple(word for request in missing for word in ("--machine", request.machine_entry))
+
+
+def command_for(profile: Profile, options: Options, verb: str, *words: str) -> str:
+    """The command line that does something with this image of the profile."""
+    several = ("--output", profile.output.file) if profile.several else ()
+    folder = ("--build-dir", str(options.build_dir)) if options.build_dir is not None else ()
+    return shlex.join(["metallize", verb, str(profile.path), *words, *several, *folder])
 
 
 def requests_at(requests: Sequence[VerifyRequest], image: Path) -> tuple[VerifyRequest, ...]:
@@ -310,6 +312,21 @@ def requests_of(
         sha256=stored.sha256,
         published=(build_dir / profile.output.file).absolute(),
     )
+
+
+def required_of(
+    profile: Profile, catalog: Catalog, stored: Stored, options: Options, build_dir: Path
+) -> tuple[VerifyRequest, ...]:
+    """A request for each machine that the profile boots the image on, whatever the command line says.
+
+    Of a profile that names none, and whose generator knows none, what the command line says counts.
+    """
+    declared = profile.boot.machines if profile.boot is not None else ()
+    if declared or catalog.generators[profile.output.generator].machines:
+        options = replace(options, machines=())
+    elif not options.machines:
+        return ()
+    return requests_of(profile, catalog, stored, options, build_dir)
 
 
 def _digest(*parts: str) -> str:

@@ -2,10 +2,11 @@
 
 build/FILE                      the image, put there by one rename
 build/FILE.manifest.json        what it is and what it was made from
-build/FILE.verification.json    what was booted and what held
 build/.metallize/FILE.lock      held while FILE is being built
 build/.metallize/FILE.work-*    a build under way; removed with it, or by the next one after a crash
 build/.metallize/FILE.kept/     an image that was built but has not passed its verification
+
+What was booted and what held is written down beside the image, in either place, by metallize.proof.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import fcntl
 import glob
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +27,7 @@ from typing import Any
 from metallize.build.generator import DiskImage, sha256_of
 from metallize.errors import HostError
 from metallize.events import Events, Note
+from metallize.json_file import read_mapping
 from metallize.model.profile import ImageFormat
 
 
@@ -54,10 +57,6 @@ class Store:
     @property
     def manifest(self) -> Path:
         return self.build_dir / f"{self.file}.manifest.json"
-
-    @property
-    def verification(self) -> Path:
-        return self.build_dir / f"{self.file}.verification.json"
 
     @property
     def _private(self) -> Path:
@@ -93,8 +92,9 @@ class Store:
                 abandon([folder.name for folder in stale])
             for folder in stale:
                 shutil.rmtree(folder, ignore_errors=True)
-            for paper in (self.manifest, self.verification):
-                for part in self.build_dir.glob(f".{glob.escape(paper.name)}.*"):
+            paper = re.compile(rf"\.{re.escape(self.file)}\.[a-z]+\.json\..+")
+            for part in self.build_dir.iterdir():
+                if paper.fullmatch(part.name):
                     part.unlink(missing_ok=True)
             yield
 
@@ -121,8 +121,8 @@ class Store:
         """The image in the build folder, if it was made from these inputs and is still the same bytes."""
         return _load(self.image, self.manifest, inputs)
 
-    def kept(self, inputs: str) -> Stored | None:
-        """The same for an image that was put aside."""
+    def kept(self, inputs: str | None = None) -> Stored | None:
+        """The same for an image that was put aside, whatever it was made from where no inputs are given."""
         return _load(self._kept / self.file, self._kept / "manifest.json", inputs)
 
     def any(self) -> Stored | None:
@@ -133,22 +133,19 @@ class Store:
         """The manifest that tells of these bytes, published or kept aside; empty where there is none."""
         for path in (self.manifest, self._kept / "manifest.json"):
             try:
-                content = json.loads(path.read_text())
+                content = read_mapping(path)
             except (OSError, ValueError):
                 continue
-            if isinstance(content, dict) and content.get("sha256") == sha256:
+            if content.get("sha256") == sha256:
                 return content
         return {}
 
-    def publish(self, image: Path, manifest: Mapping[str, Any], verification: Mapping[str, Any] | None) -> Stored:
-        """Put an image in the build folder: one rename, then its papers; papers of another image go first."""
+    def publish(self, image: Path, manifest: Mapping[str, Any]) -> Stored:
+        """Put an image in the build folder: one rename, then its manifest. What is kept aside goes."""
         if image != self.image:
-            self.verification.unlink(missing_ok=True)
             image.chmod(0o644)
             image.replace(self.image)
         write_json(self.manifest, _stamped(manifest, self.image))
-        if verification is not None:
-            write_json(self.verification, verification)
         shutil.rmtree(self._kept, ignore_errors=True)
         return Stored(path=self.image, manifest=manifest)
 
@@ -169,7 +166,7 @@ def _stamped(manifest: Mapping[str, Any], image: Path) -> dict[str, Any]:
 
 def _load(image: Path, manifest: Path, inputs: str | None) -> Stored | None:
     try:
-        content = json.loads(manifest.read_text())
+        content = read_mapping(manifest)
         info = image.stat()
         if inputs is not None and content["inputs"] != inputs:
             return None

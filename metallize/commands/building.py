@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from metallize import images, pipeline
-from metallize import publish as publishing
+from metallize import proof as proofs
 from metallize.build.script import shell_script
 from metallize.commands.shared import catalog_of, engine_of_host, out, profiles_of, settings_of, show_reports
 from metallize.errors import EngineError, ExitCode, VerificationFailed
 from metallize.model.report import BootReport
 from metallize.render import JsonLines, choose
-from metallize.verify import requests as verification
 
 
 def build(options: argparse.Namespace) -> int:
@@ -39,13 +39,22 @@ def build(options: argparse.Namespace) -> int:
         if isinstance(renderer, JsonLines):
             renderer.write(
                 {"event": "result", "image": str(built.image), "sha256": built.sha256, "built": built.built,
-                 "verified": built.verified}
+                 "verified": built.verified, "lacking": list(built.lacking)}
             )  # fmt: skip
         else:
             out(str(built.image))
     if failures:
-        raise failures[0] if len(failures) == 1 else verification.failed(reports)
+        raise failures[0] if len(failures) == 1 else _all_of(failures, reports)
     return ExitCode.DONE
+
+
+def _all_of(failures: Sequence[VerificationFailed], reports: Sequence[BootReport]) -> VerificationFailed:
+    """One error for several images that failed."""
+    if all(failure.reports for failure in failures):
+        return proofs.failed(reports)
+    hints = [failure.hint for failure in failures if failure.hint]
+    message = "; ".join(failure.message for failure in failures)
+    return VerificationFailed(message, hint="; ".join(hints) or None, reports=reports)
 
 
 def plan(options: argparse.Namespace) -> int:
@@ -70,8 +79,10 @@ def publish(options: argparse.Namespace) -> int:
     """`metallize publish`: every output, and none of them where one is not verified."""
     catalog = catalog_of(options)
     settings = settings_of(options)
-    for verified in [images.verified(profile, catalog, settings) for profile in profiles_of(options, catalog)]:
-        copies = publishing.publish(verified, options.to)
+    renderer = choose(as_json=options.json, verbose=options.verbose)
+    with renderer:
+        done = images.publish(profiles_of(options, catalog), catalog, renderer, settings, options.to)
+    for verified, copies in done:
         if options.json:
             files = [str(path) for path in copies]
             JsonLines(sys.stdout).write({"event": "result", "sha256": verified.sha256, "files": files})

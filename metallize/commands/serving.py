@@ -18,7 +18,8 @@ from metallize.errors import ExitCode, VerificationFailed
 from metallize.render import JsonLines
 from metallize.serve import Fetch, FetchLog, Running, advice, opened, own_address, serving
 
-_PROOF = "metallize build PROFILE --verify; to serve it all the same: --unverified"
+_PROOF = "metallize build PROFILE --verify"
+_ALL_THE_SAME = "; to serve it all the same: --unverified"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,9 @@ def _source(options: argparse.Namespace) -> _Source:
     target: Path = options.target
     if target.is_dir():
         if not options.unverified:
-            raise VerificationFailed(f"{target} is a folder, and only an image can have been verified", hint=_PROOF)
+            raise VerificationFailed(
+                f"{target} is a folder, and only an image can have been verified", hint=f"{_PROOF}{_ALL_THE_SAME}"
+            )
         return _Source(path=target)
     if target.suffix in {".yaml", ".yml"} or not target.exists():
         options.profile = target
@@ -69,14 +72,14 @@ def _source(options: argparse.Namespace) -> _Source:
         prove = partial(images.verified, profile, catalog, settings)
     else:
         store = Store(build_dir=target.parent, file=target.name)
-        prove = partial(publishing.verified_image, store)
+        prove = partial(publishing.verified_image, store, hint=_PROOF)
     if options.unverified:
         err(f"warning: {store.image} is served unverified: nothing proves that it boots")
         return _Source(path=store.image)
     try:
         proven = prove()
     except VerificationFailed as exc:
-        raise VerificationFailed(exc.message.replace(" to publish", ""), hint=_PROOF) from exc
+        raise VerificationFailed(exc.message, hint=f"{exc.hint}{_ALL_THE_SAME}") from exc
     return _Source(path=proven.path, sha256=proven.sha256)
 
 

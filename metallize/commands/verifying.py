@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from metallize import images
+from metallize import proof as proofs
 from metallize.commands.shared import catalog_of, profile_of, profiles_of, settings_of, show_reports
 from metallize.config import load_steps
 from metallize.errors import ExitCode, UsageError
@@ -46,7 +47,7 @@ def verify(options: argparse.Namespace) -> int:
         reports = tuple(report for some in each for report in some)
     show_reports(reports, renderer)
     if not all(report.passed for report in reports):
-        raise verification.failed(reports)
+        raise proofs.failed(reports)
     return ExitCode.DONE
 
 

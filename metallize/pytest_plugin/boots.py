@@ -7,9 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from metallize import pipeline
+from metallize import images, pipeline
+from metallize.asked import asked_of
 from metallize.build.engines.docker import DockerEngine
-from metallize.build.store import Store
+from metallize.build.store import Store, Stored
 from metallize.catalog import Catalog
 from metallize.errors import MetallizeError
 from metallize.events import Events
@@ -59,7 +60,9 @@ class Guests:
         outcome = self._outcomes.get(target.name)
         if outcome is None:
             try:
-                outcome = self._start(target, "", self._assertions.get(target.name, ())).boot.report
+                asked = self._assertions.get(target.name, ())
+                outcome = self._start(target, "", asked).boot.report
+                self._record(target, asked, outcome)
             except MetallizeError as exc:
                 outcome = exc
             self._outcomes[target.name] = outcome
@@ -108,6 +111,26 @@ class Guests:
             self._live = _Live(target=target, owner=owner, boot=boot, stack=stack.pop_all())
         return self._live
 
+    def _record(self, target: Target, assertions: Sequence[Assertion], report: BootReport) -> None:
+        """Write a boot down beside the profile's image, where it asked all that the profile asks.
+
+        What the run asks on top may fail, and then says nothing; a run of less than the profile's items proves nothing.
+        """
+        profile, request = target.profile, self._requests[target.name]
+        if profile is None:
+            return
+        own = same_assertions(request.assertions)
+        asked = asked_of(replace(request, assertions=own))
+        seen = asked_of(replace(request, assertions=own if target.refused else tuple(assertions)))
+        if not seen.contains(asked) or not (report.passed or asked.contains(seen)):
+            return
+        options = pipeline.Options(build_dir=self._settings.build_dir)
+        store = images.store_of(profile, options)
+        with store.locked(self._events):
+            stored = store.any()
+            if stored is not None and stored.sha256 == request.sha256:
+                images.record(profile, self._catalog, stored, options, (request,), (report,))
+
     def _request(self, target: Target) -> VerifyRequest:
         if target.name not in self._requests:
             verification.require_emulators([target.machine])
@@ -127,20 +150,21 @@ class Guests:
                 accel=settings.accel,
                 keep_running=False,
             )
-        image, image_format, build_dir = self._image(target)
+        stored, build_dir = self._image(target)
         [request] = verification.requests_for(
             profile,
             self._catalog,
-            image,
-            image_format,
+            stored.path,
+            ImageFormat(stored.manifest["format"]),
             machines=(target.entry,),
             build_dir=build_dir,
             accel=settings.accel,
             keep_running=False,
+            sha256=stored.sha256,
         )
         return request
 
-    def _image(self, target: Target) -> tuple[Path, ImageFormat, Path]:
+    def _image(self, target: Target) -> tuple[Stored, Path]:
         """The profile's image, built where the build folder has none that was made by the same plan."""
         profile = target.profile
         assert profile is not None  # noqa: S101 - asked of profiles only
@@ -157,4 +181,4 @@ class Guests:
             stored = store.any()
         if stored is None:
             raise MetallizeError(f"{store.image} was built and is gone again", hint="is something clearing it away?")
-        return stored.path, ImageFormat(stored.manifest["format"]), plan.build_dir
+        return stored, plan.build_dir

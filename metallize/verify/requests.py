@@ -1,23 +1,17 @@
-"""From a profile and an image to boots on its machines, and the record of what they showed."""
+"""From a profile and an image to boots on its machines."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from metallize import __version__
-from metallize.build.store import Store
 from metallize.catalog import Catalog
 from metallize.command import run
 from metallize.config import load_suite
 from metallize.config.suggest import did_you_mean
-from metallize.errors import HostError, UsageError, VerificationFailed
+from metallize.errors import HostError, UsageError
 from metallize.events import Events
 from metallize.image_format import format_of
 from metallize.model.assertion import Assertion
@@ -28,7 +22,6 @@ from metallize.model.profile import ImageFormat
 from metallize.model.report import BootReport
 from metallize.qemu.argv import QEMU_FORMATS
 from metallize.qemu.plan import has_tpm
-from metallize.report.as_json import report_to_json
 from metallize.serve import opened
 from metallize.verify.machine import verify_machine
 from metallize.verify.request import VerifyRequest
@@ -215,67 +208,3 @@ def run_all(requests: Sequence[VerifyRequest], events: Events) -> tuple[BootRepo
     """One machine after the other: two emulated guests at once share the cores badly. Raises HostError."""
     require_emulators(request.machine for request in requests)
     return tuple(verify_machine(request, events) for request in requests)
-
-
-def identity(sha256: str, requests: Sequence[VerifyRequest], version: str = __version__) -> str:
-    """Digest of the bytes that are booted and of everything that is asked of them, by this version of metallize."""
-    asked = [
-        [
-            request.machine_entry,
-            asdict(request.machine),
-            request.overrides.model_dump(mode="json"),
-            request.boot.model_dump(mode="json"),
-            _asked(request.assertions),
-            [[group.name, group.run, _asked(group.assertions)] for group in request.groups],
-        ]
-        for request in sorted(requests, key=lambda request: request.machine_entry)
-    ]
-    text = json.dumps([version, sha256, asked], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _asked(assertions: Iterable[Assertion]) -> list[list[object]]:
-    return [[each.kind, each.resource, repr(each.options), each.action] for each in assertions]
-
-
-def record(sha256: str, verification: str, reports: Sequence[BootReport]) -> dict[str, Any]:
-    """build/FILE.verification.json."""
-    return {
-        "metallize": __version__,
-        "id": verification,
-        "sha256": sha256,
-        "verdict": "passed" if reports and all(report.passed for report in reports) else "failed",
-        "verified": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machines": [report_to_json(report) for report in reports],
-    }
-
-
-def passed_before(store: Store, verification: str) -> bool:
-    """Whether the same bytes have held the same assertions on the same machines."""
-    try:
-        content = json.loads(store.verification.read_text())
-    except (OSError, ValueError):
-        return False
-    return bool(content.get("id") == verification and content.get("verdict") == "passed")
-
-
-def require_all_asked(store: Store, sha256: str, requests: Sequence[VerifyRequest]) -> None:
-    """Raises VerificationFailed where the verification left out some of what the profile asks today."""
-    record = json.loads(store.verification.read_text())
-    if record.get("id") == identity(sha256, requests, str(record.get("metallize"))):
-        return
-    booted = [str(report["machine"]) for report in record.get("machines", ())]
-    left_out = [request.machine_entry for request in requests if request.machine_entry not in booted]
-    hint = "verify it as the profile has it now: metallize verify PROFILE"
-    if left_out:
-        where = f"on {', '.join(booted)} only" if booted else "on no machine that is known"
-        raise VerificationFailed(
-            f"{store.image} was verified {where}, and its profile boots it on {', '.join(left_out)} too", hint=hint
-        )
-    raise VerificationFailed(f"what the profile asks of {store.image} has changed since it was verified", hint=hint)
-
-
-def failed(reports: Sequence[BootReport]) -> VerificationFailed:
-    """The error for reports of which at least one did not pass."""
-    names = ", ".join(report.machine for report in reports if not report.passed)
-    return VerificationFailed(f"the image failed its verification on {names}", reports=reports)

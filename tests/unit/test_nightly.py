@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from metallize import cli, images, pipeline
+from metallize import cli, pipeline
 from metallize.build import bases
 from metallize.build.plan import BaseImage
 from metallize.catalog import Catalog
@@ -29,7 +29,6 @@ from metallize.errors import (
 from metallize.events import Silent
 from metallize.model.loaded import Profile
 from metallize.model.profile import Platform
-from metallize.model.report import BootReport
 from metallize.nightly import Candidate, history_path, run_nightly, status_of
 from metallize.report.history import HistoryEntry, Outcome, read
 from tests.unit.build.conftest import FakeEngine, profile
@@ -54,12 +53,10 @@ class Builds:
     """What the pipeline does for each profile, by its name: a report, reports, or an exception."""
 
     outcomes: dict[str, object]
-    booted_again: tuple[BootReport, ...] = ()
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(pipeline, "prepare", self._prepare)
         monkeypatch.setattr(pipeline, "build", self._build)
-        monkeypatch.setattr(images, "verify_built", lambda *_args: self.booted_again)
         monkeypatch.setattr(bases, "resolve", self._resolve)
 
     def _prepare(self, given: Profile, *_args: object, verified: bool) -> _Plan:
@@ -73,7 +70,10 @@ class Builds:
         if self.outcomes[self._current] == "no base":
             raise EngineError("no registry gives it")
 
-    def _build(self, _plan: object, given: Profile, *_args: object, verified: bool) -> pipeline.Built:
+    def _build(self, _plan: object, given: Profile, *args: object, verified: bool) -> pipeline.Built:
+        options = args[-1]
+        assert isinstance(options, pipeline.Options)
+        assert options.again, "an image that passed another night is booted all the same"
         outcome = self.outcomes[given.name]
         if isinstance(outcome, MetallizeError):
             raise outcome
@@ -152,13 +152,6 @@ def test_an_engine_that_does_not_answer_is_no_reason_to_skip(tmp_path: Path, mon
     Builds({"good": (PASSED,)}).install(monkeypatch)
     monkeypatch.setattr(FakeEngine, "inspect", silent)
     assert [outcome for _, _, outcome, _ in run(tmp_path, candidate("good", named=False))] == ["broken"]
-
-
-def test_an_image_that_passed_another_night_is_booted_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    Builds({"good": ()}, booted_again=(FAILED,)).install(monkeypatch)
-    assert run(tmp_path, candidate("good")) == [("good", "seabios", "failed", "kernel")]
 
 
 def test_an_interruption_keeps_what_was_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 from metallize.build.store import Store, as_disk_image, write_json
-from metallize.errors import HostError, VerificationFailed
+from metallize.errors import HostError
 from metallize.events import Note
-from metallize.publish import publish, verified_image
 
 from .conftest import Recorder
 
@@ -37,7 +36,7 @@ def store(tmp_path: Path) -> Store:
 
 def test_an_image_is_found_again_by_its_inputs(store: Store) -> None:
     with store.workspace() as work:
-        stored = store.publish(*made(work), None)
+        stored = store.publish(*made(work))
     assert stored.path == store.image
     assert store.image.stat().st_mode & 0o777 == 0o644
     found = store.current("in")
@@ -49,15 +48,6 @@ def test_an_image_is_found_again_by_its_inputs(store: Store) -> None:
         "my[1].iso",
         "my[1].iso.manifest.json",
     ]
-
-
-def test_the_papers_of_an_image_go_before_the_next_one_comes(store: Store) -> None:
-    with store.workspace() as work:
-        store.publish(*made(work), {"verdict": "passed"})
-    assert store.verification.exists()
-    with store.workspace() as work:
-        store.publish(*made(work, b"next"), None)
-    assert not store.verification.exists()
 
 
 def test_nothing_of_a_failed_build_stays(store: Store) -> None:
@@ -74,7 +64,7 @@ def test_nothing_of_a_failed_build_stays(store: Store) -> None:
 @pytest.mark.parametrize("harm", ["content", "gone", "no manifest", "broken manifest", "manifest of an older image"])
 def test_an_image_that_is_not_what_its_manifest_tells_is_none(store: Store, harm: str) -> None:
     with store.workspace() as work:
-        store.publish(*made(work), None)
+        store.publish(*made(work))
     if harm == "content":
         store.image.write_bytes(b"IMAGE")
         os.utime(store.image, (1, 1))
@@ -92,14 +82,14 @@ def test_an_image_that_is_not_what_its_manifest_tells_is_none(store: Store, harm
 
 def test_a_touched_image_with_the_same_bytes_is_still_the_one(store: Store) -> None:
     with store.workspace() as work:
-        store.publish(*made(work), None)
+        store.publish(*made(work))
     os.utime(store.image, (1, 1))
     assert store.current("in") is not None
 
 
 def test_an_image_that_failed_is_kept_out_of_sight(store: Store) -> None:
     with store.workspace() as work:
-        store.publish(*made(work, b"good one"), None)
+        store.publish(*made(work, b"good one"))
     with store.workspace() as work:
         stored = store.put_aside(*made(work))
     assert store.image.read_bytes() == b"good one"
@@ -107,7 +97,7 @@ def test_an_image_that_failed_is_kept_out_of_sight(store: Store) -> None:
     assert kept is not None
     assert kept.path.read_bytes() == b"image"
     assert store.put_aside(kept.path, kept.manifest).path == stored.path
-    store.publish(kept.path, kept.manifest, {"verdict": "passed"})
+    store.publish(kept.path, kept.manifest)
     assert store.image.read_bytes() == b"image"
     assert store.kept("in") is None
 
@@ -183,63 +173,22 @@ def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
 
 
-def verified(store: Store, **changes: object) -> None:
-    """An image in its place with a verification that passed, or what `changes` makes of it."""
+def test_half_a_paper_is_cleared_and_nobody_elses(store: Store) -> None:
+    with store.locked(Recorder()):
+        pass
+    own = [".my[1].iso.manifest.json.x1", ".my[1].iso.verification.json.part"]
+    others = [".my[1].iso.raw.manifest.json.x1", ".my1.iso.manifest.json.x1", "my[1].iso.manifest.json"]
+    for name in (*own, *others):
+        (store.build_dir / name).touch()
+    with store.locked(Recorder()):
+        left = {path.name for path in store.build_dir.iterdir()} - {".metallize"}
+    assert left == set(others)
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, "[]", "null", '{"sha256": NaN}', "{"])
+def test_a_manifest_that_is_damaged_tells_of_nothing(store: Store, text: str) -> None:
     with store.workspace() as work:
-        image, manifest = made(work)
-        store.publish(image, manifest, {"verdict": "passed", "sha256": manifest["sha256"], **changes})
-
-
-def test_a_verified_image_is_published_with_its_papers(store: Store, tmp_path: Path) -> None:
-    verified(store)
-    target = tmp_path / "to" / "deep"
-    paths = publish(verified_image(store), target)
-    assert [path.name for path in paths] == [store.file, store.manifest.name, store.verification.name]
-    assert sorted(target.iterdir()) == sorted(paths)
-    assert paths[0].read_bytes() == b"image"
-
-
-def test_what_is_not_verified_is_not_published(store: Store) -> None:
-    with pytest.raises(VerificationFailed, match="there is no"):
-        verified_image(store)
-    with store.workspace() as work:
-        store.publish(*made(work), None)
-    with pytest.raises(VerificationFailed, match="has not been verified"):
-        verified_image(store)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [({"verdict": "failed"}, "failed its verification"), ({"sha256": "0" * 64}, "is not the file that was verified")],
-)
-def test_another_verdict_or_other_bytes_are_refused(store: Store, changes: dict[str, object], words: str) -> None:
-    verified(store, **changes)
-    with pytest.raises(VerificationFailed, match=words):
-        verified_image(store)
-
-
-def test_an_image_that_was_changed_after_its_verification_is_refused(store: Store) -> None:
-    verified(store)
-    info = store.image.stat()
-    store.image.write_bytes(b"IMAGE")
-    os.utime(store.image, ns=(info.st_atime_ns, info.st_mtime_ns))
-    assert store.current("in") is not None, "size and time are the same, so only the digest can tell"
-    with pytest.raises(VerificationFailed, match="is not the file that was verified"):
-        verified_image(store)
-
-
-def test_a_change_between_the_check_and_the_copy_is_noticed(store: Store, tmp_path: Path) -> None:
-    verified(store)
-    image = verified_image(store)
-    store.image.write_bytes(b"other")
-    with pytest.raises(HostError, match="differs from"):
-        publish(image, tmp_path / "to")
-    assert not list((tmp_path / "to").iterdir())
-
-
-def test_a_destination_that_is_no_folder(store: Store, tmp_path: Path) -> None:
-    verified(store)
-    (tmp_path / "to").touch()
-    with pytest.raises(HostError) as caught:
-        publish(verified_image(store), tmp_path / "to")
-    assert caught.value.hint == "choose another destination with --to"
+        store.publish(*made(work))
+    store.manifest.write_text(text)
+    assert store.any() is None
+    assert store.papers("x") == {}

@@ -1,63 +1,71 @@
-"""What may be published, and what is told of what may not."""
+"""What may be published, and what is told of what may not: words and statuses of the command."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
-from metallize import __version__
+from metallize import images
+from metallize.build.generator import sha256_of
 from metallize.build.store import Stored
 from metallize.catalog import Catalog
 from metallize.config import load_profile
-from metallize.pipeline import Options, requests_of
-from metallize.verify import requests as verification
+from metallize.pipeline import Options, plan_of, requests_of
+from tests.unit.proof.proofs import report_of
 
 from .conftest import GOOD, Call, write
 
+BOTH = GOOD.replace("[seabios]", "[seabios, ovmf]")
 
-def stored(verdict: str | None, booted: bytes = b"image", machines: tuple[str, ...] = (), good: str = GOOD) -> None:
-    """An image in the build folder, and what was found of the bytes that were booted, on these machines or all."""
-    image, sha256 = Path("build/web.iso"), hashlib.sha256(booted).hexdigest()
+
+def stored(*, passed: bool | None, machines: tuple[str, ...] = (), good: str = GOOD) -> None:
+    """An image in the build folder, and what was found where it was booted: on these machines, or all."""
+    image = Path("build/web.iso")
     image.parent.mkdir()
     image.write_bytes(b"image")
-    Path(f"{image}.manifest.json").write_text(json.dumps({"sha256": sha256, "format": "iso"}))
-    if verdict is None:
-        return
     catalog = Catalog()
     profile = load_profile(write(good=good), vocabulary=catalog.vocabulary())
-    stored = Stored(path=image, manifest={"sha256": sha256, "format": "iso"})
-    requests = requests_of(profile, catalog, stored, Options(machines=machines), image.parent)
-    record = {
-        "metallize": __version__,
-        "id": verification.identity(sha256, requests),
-        "verdict": verdict,
-        "sha256": sha256,
-        "machines": [{"machine": request.machine_entry} for request in requests],
+    plan = plan_of(profile, catalog, Options())
+    manifest = {
+        "sha256": sha256_of(image),
+        "format": "iso",
+        "plan": plan.id,
+        "kernel_boot_params": plan.job.kernel_boot_params,
     }
-    Path(f"{image}.verification.json").write_text(json.dumps(record))
+    Path(f"{image}.manifest.json").write_text(json.dumps(manifest))
+    if passed is None:
+        return
+    there = Stored(path=image, manifest=manifest)
+    requests = requests_of(profile, catalog, there, Options(machines=machines), image.parent)
+    reports = [report_of(request, passed=passed) for request in requests]
+    images.record(profile, catalog, there, Options(), requests, reports)
 
 
 @pytest.mark.parametrize(
-    ("verdict", "booted", "told"),
-    [
-        (None, b"image", "build/web.iso has not been verified"),
-        ("failed", b"image", "build/web.iso failed its verification"),
-        ("passed", b"another", "build/web.iso is not the file that was verified"),
-    ],
+    ("passed", "told"),
+    [(None, "build/web.iso has not been verified"), (False, "build/web.iso failed its verification on seabios")],
 )
-def test_what_is_not_verified_is_not_published(call: Call, verdict: str | None, booted: bytes, told: str) -> None:
-    stored(verdict, booted)
+def test_what_is_not_verified_is_not_published(call: Call, passed: bool | None, told: str) -> None:
+    stored(passed=passed)
     said = call("publish", write(), "--to", "out")
     assert said.status == 1
     assert told in said.err
+    assert "next: metallize verify web.yaml" in said.err
     assert not Path("out").exists()
 
 
+def test_other_bytes_than_those_that_were_verified_are_not_published(call: Call) -> None:
+    stored(passed=True)
+    Path("build/web.iso").write_bytes(b"other")
+    said = call("publish", write(), "--to", "out")
+    assert said.status == 1
+    assert "build/web.iso is not the file that was verified" in said.err
+
+
 def test_what_is_verified_is_published_with_its_papers(call: Call) -> None:
-    stored("passed")
+    stored(passed=True)
     said = call("publish", write(), "--to", "out", "--json")
     assert said.status == 0
     [event] = said.events()
@@ -70,32 +78,27 @@ def test_what_is_verified_is_published_with_its_papers(call: Call) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "machines", "told"),
     [
-        ("", "", ("seabios",), "was verified on seabios only, and its profile boots it on ovmf too"),
-        (
-            "enabled: true",
-            "running: true",
-            (),
-            "what the profile asks of build/web.iso has changed since it was verified",
-        ),
-        ("boot:\n", "boot:\n  reboot: true\n", (), "what the profile asks of build/web.iso has changed"),
+        ("", "", ("seabios",), "was verified on seabios only, and is not yet verified on ovmf"),
+        ("enabled: true", "running: true", (), "since it was verified: service ssh at web.yaml:"),
+        ("boot:\n", "boot:\n  reboot: true\n", (), "since it was verified: boot.reboot"),
     ],
     ids=["a machine left out", "another assertion", "a reboot too"],
 )
 def test_less_than_the_profile_asks_is_not_enough(
     call: Call, old: str, new: str, machines: tuple[str, ...], told: str
 ) -> None:
-    good = GOOD.replace("[seabios]", "[seabios, ovmf]")
-    stored("passed", machines=machines, good=good)
-    said = call("publish", write(old, new, good=good), "--to", "out")
+    stored(passed=True, machines=machines, good=BOTH)
+    said = call("publish", write(old, new, good=BOTH), "--to", "out")
     assert said.status == 1
     assert told in said.err
-    assert "metallize verify" in said.err
+    assert "metallize verify web.yaml" in said.err
     assert not Path("out").exists()
 
 
-def test_an_image_of_which_no_paper_tells_is_not_published(call: Call) -> None:
-    stored("passed")
-    Path("build/web.iso.manifest.json").write_text("{}")
-    said = call("publish", write(), "--to", "out")
-    assert said.status == 1
-    assert "build/web.iso.manifest.json does not tell of build/web.iso" in said.err
+def test_serve_says_the_same_of_a_profile_and_of_an_image(call: Call) -> None:
+    stored(passed=True, machines=("seabios",), good=BOTH)
+    for target in (write(good=BOTH), Path("build/web.iso")):
+        said = call("serve", target)
+        assert said.status == 1
+        assert "was verified on seabios only, and is not yet verified on ovmf" in said.err
+        assert "to serve it all the same: --unverified" in said.err

@@ -17,6 +17,7 @@ import pytest
 
 from metallize.build.generator import sha256_of
 from tests.conftest import Cli
+from tests.unit.proof.proofs import SEABIOS, proven
 from tests.unit.serve.conftest import FILES, LOOPBACK, write_archive
 from tests.unit.serve.test_tftp import fetch
 
@@ -26,8 +27,7 @@ PORTS = ("--address", LOOPBACK, "--http-port", "0", "--tftp-port", "0")
 
 
 def verified(archive: Path) -> Path:
-    record = {"verdict": "passed", "sha256": sha256_of(archive), "machines": [{"machine": "seabios"}]}
-    archive.with_name(f"{archive.name}.verification.json").write_text(json.dumps(record))
+    proven(archive, SEABIOS)
     return archive
 
 

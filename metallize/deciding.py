@@ -1,0 +1,54 @@
+"""What decides whether an image passes, as one digest: a judge that was mended judges again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+DECIDES = (
+    "asked.py",
+    "checks",
+    "console",
+    "deadline.py",
+    "deciding.py",
+    "guest.py",
+    "host",
+    "image_format.py",
+    "machines",
+    "model",
+    "proof.py",
+    "qemu",
+    "serve",
+    "shells",
+    "verify",
+)
+"""What decides whether an image passes: folders, with all that is below them, and files of the package."""
+
+
+@cache
+def judge() -> str:
+    """The digest of what decides in this process's package."""
+    return judge_in(files("metallize"))
+
+
+def judge_in(package: Traversable) -> str:
+    """The digest of what decides in a package, of the names and the contents of its files."""
+    digest = hashlib.sha256()
+    found = dict(pair for name in DECIDES for pair in _files(package / name, name))
+    for place, file in sorted(found.items()):
+        content = file.read_bytes()
+        digest.update(f"{len(place)} {place} {len(content)} ".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _files(place: Traversable, name: str) -> Iterator[tuple[str, Traversable]]:
+    if not place.is_dir():
+        yield name, place
+        return
+    for below in place.iterdir():
+        if below.name != "__pycache__" and not below.name.startswith("."):
+            yield from _files(below, f"{name}/{below.name}")

@@ -1,0 +1,34 @@
+"""A JSON object from a file that may be anybody's: cut short, huge, nested without end, or no file at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+MOST_BYTES = 64 << 20
+
+
+def read_mapping(path: Path, *, most_bytes: int = MOST_BYTES) -> Mapping[str, Any]:
+    """The object in a regular file. Raises OSError where there is none to read, ValueError for anything else."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe that nobody writes to does not hold us
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise ValueError("it is no file")
+        text = file.read(most_bytes + 1)
+    if len(text) > most_bytes:
+        raise ValueError(f"it is larger than {most_bytes >> 20} MiB")
+    try:
+        content = json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(content, dict):
+        raise ValueError("it holds no object")  # noqa: TRY004 - one error for all that is wrong with the content
+    return content
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
