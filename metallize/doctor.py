@@ -37,6 +37,7 @@ _PROGRAMS = (
     ("qemu-system-x86_64", "boots guests", "sudo apt-get install qemu-system-x86", True),
     ("qemu-img", "makes overlays", "sudo apt-get install qemu-utils", True),
     ("swtpm", "gives guests a TPM", "sudo apt-get install swtpm", False),
+    ("ssh", "speaks to guests whose sshd is hardened", "sudo apt-get install openssh-client", False),
     ("mmdebstrap", "makes base images where no registry is", "sudo apt-get install mmdebstrap", False),
     ("qemu-system-aarch64", "boots a Raspberry Pi's card", "sudo apt-get install qemu-system-arm", False),
     ("mcopy", "reads a Raspberry Pi's card", "sudo apt-get install mtools", False),

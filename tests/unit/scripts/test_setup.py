@@ -64,14 +64,25 @@ def test_a_bare_host_lacks_everything(bash: Bash) -> None:
     bash.env["DOCKER_HOST"] = ""
     done = bash(
         ROOT_USER
-        + lacking("qemu-system-x86_64", "qemu-img", "swtpm", "mmdebstrap", "docker", "dockerd", "iptables", "newuidmap")
+        + lacking(
+            "qemu-system-x86_64", "qemu-img", "swtpm", "mmdebstrap", "docker", "dockerd", "iptables", "newuidmap", "ssh"
+        )
         + "emulators() { echo qemu-user-static; }\n"
         + "find_python() { return 1; }\nhas_ovmf() { return 1; }\nhas_docker_ce() { return 1; }\n"
         + "docker_can_build() { return 1; }\nENGINE_SOCKET=/nowhere\nmissing_packages"
     )
     wanted = done.stdout.split()
     assert wanted[0] == "python"
-    assert {"qemu-system-x86", "qemu-utils", "ovmf", "?swtpm", "mmdebstrap", "docker.io", "iptables"} <= set(wanted)
+    assert {
+        "qemu-system-x86",
+        "qemu-utils",
+        "openssh-client",
+        "ovmf",
+        "?swtpm",
+        "mmdebstrap",
+        "docker.io",
+        "iptables",
+    } <= set(wanted)
     assert {"?docker-cli", "?docker-buildx"} <= set(wanted), "split off by newer distributions"
     assert "uidmap" not in wanted, "root needs no user namespaces"
 
