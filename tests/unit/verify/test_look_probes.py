@@ -27,7 +27,9 @@ case "$*" in
   *list-units*--state=failed*) echo 'milk.service loaded failed failed Sour milk' ;;
   *list-units*) echo 'loop.service loaded activating auto-restart Loop' ;;
   list-jobs*) echo '90 slow.service start running' ;;
-  show*) printf 'Id=loop.service\\nSubState=auto-restart\\nResult=exit-code\\nNRestarts=7\\n\\nId=ok.service\\nNRestarts=0\\n' ;;
+  show*)
+    printf 'Id=loop.service\\nSubState=auto-restart\\nResult=exit-code\\nNRestarts=7\\n\\n'
+    printf 'Id=ok.service\\nNRestarts=0\\n' ;;
 esac
 """
 JOURNAL = 'for a; do unit=$a; done; echo "words of ${unit#*=}"\n'

@@ -34,14 +34,19 @@ class Waits(FakeWatch):
 
 
 def run(
-    *, now: float = 12.0, settle: str = "10s", shell: str | None = "ssh", ready: float | None = 10.0, **said: str | None
+    *,
+    now: float = 12.0,
+    settle: str = "10s",
+    shell: str | None = "ssh",
+    ready: float | None = 10.0,
+    said: dict[str, str | None] | None = None,
 ) -> tuple[dict[str, Result], Waits]:
     request = cast("Any", SimpleNamespace(boot=Boot.model_validate({"settle": settle}), has_ways_in=True))
     checklist = Checklist(rest.plan(request, FIRST))
     watch = Waits(now)
     answers = [
         Observation(status=0, stdout=text, stderr="", seconds=0) if text is not None else None
-        for text in {**HEALTHY, **said}.values()
+        for text in {**HEALTHY, **(said or {})}.values()
     ]
     session = SimpleNamespace(
         request=request,
@@ -51,7 +56,7 @@ def run(
         first_look=seen(),
         best_shell=lambda: shell and SimpleNamespace(name=shell),
         entries=lambda place: [each for each in checklist.entries if each.id.startswith(f"boot/{place}/")],
-        observer=SimpleNamespace(run=lambda _shell, _probes: SimpleNamespace(observations=answers)),
+        observer=SimpleNamespace(run=lambda _shell, _probes, **_limits: SimpleNamespace(observations=answers)),
     )
     rest.run(cast("BootSession", session))
     return {result.id.rpartition("/")[2]: result for result in checklist.results()}, watch
@@ -67,18 +72,20 @@ def test_the_look_comes_when_the_system_has_settled(now: float, settle: str, wai
 
 def test_what_has_changed_since_the_first_look_fails() -> None:
     results, _ = run(
-        restarts="services 2\nunit Id=shop.service NRestarts=1 SubState=running Result=success\nend\n",
-        root="ext4 ro\n/dev/vda3 7 6 6 1% /\n/dev/vda3 7 6 6 1% /\nend\n",
+        said={
+            "restarts": "services 2\nunit Id=shop.service NRestarts=1 SubState=running Result=success\nend\n",
+            "root": "ext4 ro\n/dev/vda3 7 6 6 1% /\n/dev/vda3 7 6 6 1% /\nend\n",
+        }
     )
     assert "since the first look" in results["restarts"].claims[0].note
     assert results["root"].status is results["restarts"].status is Status.FAILED
     failed = "shop.service loaded failed failed Shop\nend\n"
-    results, _ = run(state="init systemd\nstate degraded\n", failed=failed)
+    results, _ = run(said={"state": "init systemd\nstate degraded\n", "failed": failed})
     assert results["units"].status is results["state"].status is Status.FAILED
 
 
 def test_a_system_that_does_not_answer_any_more_is_unseen() -> None:
-    results, _ = run(**dict.fromkeys(HEALTHY))
+    results, _ = run(said=dict.fromkeys(HEALTHY))
     assert {result.status for result in results.values()} == {Status.UNSEEN}
 
 
