@@ -121,7 +121,7 @@ def _judge_units(entry: Entry, look: Look, observed: str, allows: Callable[[str]
 def _judge_state(entry: Entry, look: Look, observed: str, allows: Callable[[str], bool], root: str) -> Result:
     """`degraded` holds where console.allow names every unit that failed, and there is one."""
     if look.state in (None, "offline", "unknown") or look.failed is None or look.jobs is None:
-        said = f"it said `{look.state}`" if look.state else look.why
+        said = f"it said `{look.state}`" if look.state in ("offline", "unknown") else look.why
         return entry.unseen(f"asked `systemctl is-system-running`: {said}", observed=observed)
     names = [unit for unit, _ in look.failed or ()]
     forgiven = bool(names) and all(allows(unit) for unit in names)

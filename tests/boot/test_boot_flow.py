@@ -56,7 +56,8 @@ def test_an_image_that_must_not_boot_passes_where_the_firmware_refuses_it(tmp_pa
     report = verify(empty_disk(tmp_path), expect="refused")
     assert report.passed
     assert report.stage == "firmware"
-    [result] = report.results
+    result, faults = report.results
+    assert (result.kind, faults.title) == ("refused", "the console shows no failure")
     assert result.note.startswith("bios-no-bootable-device: the firmware found nothing to boot")
 
 
@@ -87,14 +88,22 @@ def test_silence_is_no_refusal(tmp_path: Path) -> None:
     assert verify(path, expect={"refused": "timeout"}, timeout=2).passed
 
 
-def test_steps_that_hold_are_as_far_as_can_be_seen(tmp_path: Path) -> None:
-    """A guest with a prompt of its own: no login prompt ever comes, and none is needed."""
+def test_steps_are_taken_and_something_must_be_seen_beside_them(tmp_path: Path) -> None:
+    """A guest with a prompt of its own: no login prompt ever comes, and none is needed where a line is named."""
     path = tiny_image(tmp_path, f"{KERNEL}choose> ")
-    report = verify(path, steps=(Step(expect="/Linux version [0-9.]+/"), Step(expect="/^choose> $/", send="<down>\n")))
+    steps = (Step(expect="/Linux version [0-9.]+/"), Step(expect="/^choose> $/", send="<down>\n"))
+    report = verify(path, steps=steps, timeout=4)
+    assert report.failure is not None
+    assert "a login prompt was not seen" in report.failure.cause
+    report = verify(path, steps=steps, console={"require": ["Linux version"]})
     assert report.passed
     assert [result.title for result in report.results] == [
         "step 1: expect /Linux version [0-9.]+/",
         "step 2: expect /^choose> $/",
+        "the console shows what it must",
+        "console shows /Linux version/",
+        "the console shows no failure",
+        "the machine runs to the end",
     ]
 
 
@@ -267,9 +276,11 @@ def test_groups_begin_with_the_guest_as_it_was_when_it_was_ready(cli: Cli, build
     )
     results = {result["title"]: result for result in report["results"]}
     assert status == 1  # one group panics, and that is all
-    assert [title for title, result in results.items() if not result["status"] == "held"] == [
+    assert [title for title, result in results.items() if result["status"] == "failed"] == [
         "the guest goes on in group panics"
     ]
+    unseen = [title for title, result in results.items() if result["status"] == "unseen"]
+    assert all(title.endswith(" in group panics") for title in unseen), unseen
     assert "kernel-panic" in results["the guest goes on in group panics"]["claims"][0]["actual"]
     assert results["file /root/ruined in group ruined"]["status"] == "held"
     assert results["file /root/ruined in group untouched"]["status"] == "held"
@@ -292,8 +303,9 @@ def test_a_disk_survives_a_power_cut(cli: Cli, build_dir: Path, tmp_path: Path) 
     assert int(synced["actual"]) >= int(synced["expected"].split()[2]) > 0
     assert results["another boot after a power cut"]["status"] == "held"
     assert results["the same machine after a power cut"]["status"] == "held"
-    checked = [result for title, result in results.items() if title.startswith("filesystem of partition")]
-    assert [result["observed"] for result in checked] == ["e2fsck on the host"]
+    checked = results["filesystems are whole after a power cut"]
+    assert (checked["status"], checked["observed"]) == ("held", "e2fsck on the host")
+    assert [claim["attribute"].split()[0] for claim in checked["claims"]] == ["partition"]
     assert results["service ssh after a power cut"]["status"] == "held"
     assert any("power_cut: {seed: 7}" in note for note in report["notes"])
     folder = Path(report["run_folder"])

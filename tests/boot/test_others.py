@@ -46,7 +46,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def verify(cli: Cli, image: Path, folder: Path, *words: str | Path) -> tuple[int, dict[str, Any]]:
-    done = cli("verify", "--image", image, "--build-dir", folder, "--machine", "seabios", "--json", *words)
+    done = cli(
+        "verify", "--image", image, "--build-dir", folder, "--machine", "seabios", "--init", "other", "--json", *words
+    )
     [report] = [json.loads(line) for line in done.stdout.splitlines() if '"event": "report"' in line]
     return done.status, report
 
@@ -59,7 +61,10 @@ def test_it_is_logged_into_and_looked_at_as_any_other(cli: Cli, image: Path, tmp
     assert report["stage"] == "ready"
     titles = {result["title"] for result in report["results"]}
     assert {"serial login as root", "ssh login as root", "process dropbear", "interface eth0"} <= titles
-    assert not any(result["kind"] in ("unit", "system") for result in report["results"]), "there is no systemd to ask"
+    status_of = {result["id"]: result["status"] for result in report["results"]}
+    for look in ("boot/system", "boot/rest"):
+        assert {status_of[f"{look}/{name}"] for name in ("units", "state", "restarts")} == {"skipped"}
+        assert status_of[f"{look}/init"] == status_of[f"{look}/root"] == "held"
 
 
 def test_a_wrong_password_and_a_broken_assertion_are_told_of_it(cli: Cli, image: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from metallize.console.findings import STALL_GRACE_SECONDS
 from metallize.console.rules import Scanner
 from metallize.console.watch import BootWatch
 from metallize.deadline import Deadline
@@ -90,11 +91,23 @@ def test_every_required_line_is_an_entry() -> None:
 def test_a_stall_is_pending_until_it_is_over() -> None:
     clock = Clock()
     watch = BootWatch(Scanner(ConsoleRules()), console_name="ttyS0", clock=clock)
+    watch.switched_on()
+    watch.console_text("Boot failed: not a bootable disk\n", "")
+    assert watch.drain(Deadline.after(0, "x")) == (watch_stall(watch),)
+    clock.now += STALL_GRACE_SECONDS + 5
+    with pytest.raises(GuestFailed):
+        watch.drain(Deadline.after(0, "x"))
+
+
+def test_a_stall_that_was_none_is_not_pending() -> None:
+    watch = BootWatch(Scanner(ConsoleRules()), console_name="ttyS0", clock=Clock())
+    watch.switched_on()
+    watch.console_text("Boot failed: not a bootable disk\n", "")
     watch.console_text(BOOT, "")
     assert watch.drain(Deadline.after(0, "x")) == ()
-    watch.console_text("Gave up waiting for root file system device.  Common problems:\n", "(initramfs) ")
-    try:
-        pending = watch.drain(Deadline.after(0, "x"))
-    except GuestFailed:
-        return  # it is decided already
-    assert pending
+
+
+def watch_stall(watch: BootWatch) -> str:
+    stall = watch._ledger.stall
+    assert stall is not None
+    return stall.finding.cause

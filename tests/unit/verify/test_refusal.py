@@ -137,12 +137,15 @@ def test_a_refusal_must_be_the_end(happens: tuple[Stage | str, ...], rule: str) 
 def test_a_watch_that_goes_on_hears_what_follows() -> None:
     clock = Clock()
     going = BootWatch(Scanner(ConsoleRules()), console_name="ttyS0", clock=clock)
+    going.switched_on()
     going.fail("secure-boot-refused", "no signature")
+    clock.now += 5
     with pytest.raises(GuestFailed):
         going.check()
     going.go_on()
     going.check()
     assert [(each.rule, each.severity) for each in going.findings] == [("secure-boot-refused", Severity.WARNING)]
     going.fail("kernel-panic", "it panicked")
+    clock.now += 5
     with pytest.raises(GuestFailed, match="it panicked"):
         going.check()

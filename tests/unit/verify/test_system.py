@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from metallize.model.boot import Init
@@ -48,12 +50,17 @@ def seen(**answers: str | Observation | None) -> look.Look:
 
 
 def judged(
-    init: Init = Init.SYSTEMD, *, allowed: tuple[str, ...] = (), first: look.Look | None = None, **answers: object
+    init: Init = Init.SYSTEMD,
+    *,
+    allowed: tuple[str, ...] = (),
+    first: look.Look | None = None,
+    given: Mapping[str, str | Observation | None] | None = None,
+    **answers: str | Observation | None,
 ) -> dict[str, Result]:
     entries = {entry.id.rpartition("/")[2]: entry for entry in system.plan(FIRST)}
     results = system.judge_look(
         entries,
-        seen(**answers),  # type: ignore[arg-type]  # a test's own answers
+        seen(**answers, **(given or {})),
         init=init,
         observed="ssh",
         allows=lambda text: text in allowed,
@@ -79,7 +86,7 @@ BROKEN: tuple[Observation | None, ...] = (
 @pytest.mark.parametrize("probe", HEALTHY)
 @pytest.mark.parametrize("answer", BROKEN, ids=["missing", "empty", "a blank line", "an error"])
 def test_an_answer_that_did_not_come_is_no_value(probe: str, answer: Observation | None) -> None:
-    results = judged(**{probe: answer})
+    results = judged(given={probe: answer})
     for name in SETTLES[probe]:
         assert results[name].status is Status.UNSEEN, name
         assert results[name].note
@@ -90,7 +97,7 @@ def test_an_answer_that_did_not_come_is_no_value(probe: str, answer: Observation
 
 @pytest.mark.parametrize("probe", HEALTHY)
 def test_a_good_answer_with_a_bad_status_is_no_value(probe: str) -> None:
-    results = judged(**{probe: Observation(status=1, stdout=HEALTHY[probe], stderr="", seconds=0)})
+    results = judged(given={probe: Observation(status=1, stdout=HEALTHY[probe], stderr="", seconds=0)})
     for name in SETTLES[probe]:
         assert results[name].status is Status.UNSEEN, name
 
@@ -99,7 +106,7 @@ def test_a_good_answer_with_a_bad_status_is_no_value(probe: str) -> None:
 def test_half_an_answer_is_no_value(probe: str) -> None:
     whole = HEALTHY[probe]
     for cut in range(len(whole) - 1):
-        results = judged(**{probe: whole[:cut]})
+        results = judged(given={probe: whole[:cut]})
         for name in SETTLES[probe]:
             assert results[name].status is Status.UNSEEN, (name, whole[:cut])
 
@@ -111,8 +118,11 @@ def test_degraded_by_nothing_fails() -> None:
 
 
 def test_degraded_holds_where_every_failed_unit_is_allowed() -> None:
-    degraded = {"state": "init systemd\nstate degraded\n", "failed": f"{MILK}end\n"}
-    results = judged(**degraded, allowed=("milk.service",))
+    degraded: dict[str, str | Observation | None] = {
+        "state": "init systemd\nstate degraded\n",
+        "failed": f"{MILK}end\n",
+    }
+    results = judged(given=degraded, allowed=("milk.service",))
     assert results["state"].status is results["units"].status is Status.HELD
     assert results["state"].note == "degraded by milk.service, which console.allow names"
     other = f"{MILK}other.service loaded failed failed Other\nend\n"
@@ -152,11 +162,11 @@ def test_a_systemctl_that_does_not_know_is_unseen(state: str) -> None:
 
 
 def test_an_init_that_is_not_the_declared_one_fails() -> None:
-    busybox = {"state": "init init\n", "restarts": BROKEN[3]}
-    assert judged(**busybox)["init"].status is Status.FAILED
-    assert "boot.init" in judged(**busybox)["init"].claims[0].note
+    busybox: dict[str, str | Observation | None] = {"state": "init init\n", "restarts": BROKEN[3]}
+    assert judged(given=busybox)["init"].status is Status.FAILED
+    assert "boot.init" in judged(given=busybox)["init"].claims[0].note
     assert judged(Init.OTHER)["init"].status is Status.FAILED
-    results = judged(Init.OTHER, **busybox)
+    results = judged(Init.OTHER, given=busybox)
     assert results["init"].status is results["root"].status is Status.HELD
     assert {results[name].status for name in ("units", "state", "restarts")} == {Status.SKIPPED}
 
