@@ -32,7 +32,8 @@ def verify(options: argparse.Namespace) -> int:
     renderer = choose(as_json=options.json, verbose=options.verbose)
     _check_belonging(options)
     if options.image is not None:
-        boot = Boot(steps=load_steps(options.steps) if options.steps is not None else (), **_ways_in(options))
+        steps = load_steps(options.steps) if options.steps is not None else ()
+        boot = Boot(steps=steps, internet=options.internet, **_ways_in(options))
         with renderer:
             if options.assertions and not options.user:
                 renderer.emit(Note(text=_BY_KEY))
@@ -58,6 +59,7 @@ def _check_belonging(options: argparse.Namespace) -> None:
             ("--user", options.user, "boot.login and boot.ssh"),
             ("--password", options.password, "boot.login and boot.ssh"),
             ("--steps", options.steps, "boot.steps"),
+            ("--internet", options.internet, "boot.internet"),
         ):
             if given:
                 raise UsageError(f"{name} goes with --image", hint=f"in a profile it stands under {place}")
@@ -88,7 +90,7 @@ def boot(options: argparse.Namespace) -> int:
         image_format=request.image_format,
         machine=request.machine,
         events=PlainLines(sys.stderr, verbose=options.verbose),
-        boot=request.boot,
+        boot=request.boot.model_copy(update={"internet": True}) if options.internet else request.boot,
         overrides=request.overrides,
         accel=request.accel,
     )
