@@ -93,12 +93,20 @@ def _add_verify(verbs: argparse._SubParsersAction[_Parser]) -> None:
     verify.add_argument(
         "--display", action="store_true", help="give it a VGA display, and keep a screenshot of that (with --image)"
     )
+    verify.add_argument(
+        "--init",
+        choices=["systemd", "other"],
+        default="systemd",
+        help="what runs as process 1; of one that is not systemd no unit is asked (with --image; default: systemd)",
+    )
+    _internet(verify, "with --image: ")
     _common(verify)
     _booting(verify)
     _output_option(verify)
     verify.set_defaults(run=verifying.verify)
     boot = verbs.add_parser("boot", help="boot it for a person: serial on the terminal, SSH command printed")
     boot.add_argument("target", type=Path, metavar="PROFILE or IMAGE")
+    _internet(boot)
     _common(boot)
     _booting(boot)
     _output_option(boot)
@@ -181,6 +189,14 @@ def _profile_argument(verb: argparse.ArgumentParser) -> None:
 def _output_option(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--output", dest="outputs", action="append", default=[], metavar="FILE", help="only this one of `outputs`"
+    )
+
+
+def _internet(verb: argparse.ArgumentParser, where: str = "") -> None:
+    verb.add_argument(
+        "--internet",
+        action="store_true",
+        help=f"{where}let the guest reach other networks, and this host's own services",
     )
 
 

@@ -233,6 +233,14 @@ class Boot(Frozen):
     ] = Init.SYSTEMD
     tpm: Annotated[bool, Field(strict=True, description="the machine has a TPM 2.0, empty at the first boot")] = False
     nics: Annotated[Nics | None, Field(description="default: one card on the network `host`")] = None
+    internet: Annotated[
+        bool,
+        Field(
+            strict=True,
+            description="the network `host` leads out, to this host's own services too; default: to nothing, and DHCP "
+            "names no router and no name server",
+        ),
+    ] = False
     seed: Annotated[
         dict[SeedFile, str],
         Field(

@@ -12,7 +12,6 @@ import contextlib
 import os
 import shutil
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -28,11 +27,12 @@ from metallize.console.port import SerialConsole
 from metallize.console.watch import BootWatch
 from metallize.errors import CommandError, HostError
 from metallize.model.boot import Media
-from metallize.qemu import netboot
-from metallize.qemu.argv import WRITABLE, GuestPlan, Ports, guest_argv, overlay_argv, repro_script, unpack_argv
+from metallize.qemu import chain, netboot
+from metallize.qemu.argv import WRITABLE, GuestPlan, Ports, guest_argv, overlay_argv
 from metallize.qemu.board import copy_out
 from metallize.qemu.descriptors import descriptor_path, nameless_file, socket_pair
 from metallize.qemu.qmp import QmpMonitor
+from metallize.qemu.repro import repro_script
 from metallize.qemu.seed import seed_image
 from metallize.qemu.tpm import with_tpm
 
@@ -53,13 +53,16 @@ class RunningGuest:
 
 
 def make_run_folder(runs: Path, now: datetime | None = None) -> Path:
-    """A new folder named by the time in UTC; two runs in one second get two folders."""
+    """A new folder named by the time in UTC; two runs in one second get two folders.
+
+    For our own user alone: what a guest prints and what is typed may be secret.
+    """
     stamp = f"{now or datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     runs.mkdir(parents=True, exist_ok=True)
     for number in range(1, 1000):
         folder = runs / (stamp if number == 1 else f"{stamp}-{number}")
         try:
-            folder.mkdir()
+            folder.mkdir(mode=0o700)
         except FileExistsError:
             continue
         return folder
@@ -73,18 +76,20 @@ def prepared_files(plan: GuestPlan, folder: Path) -> Iterator[GuestPlan]:
     They are gone as soon as nobody holds them open any more: their names are those of our descriptors.
     """
     with ExitStack() as stack:
+        if plan.layers and not chain.whole(plan.layers):
+            layers, numbers = chain.opened(stack, plan.layers)
+            plan = replace(plan, opened_layers=layers, descriptors=(*plan.descriptors, *numbers))
         if plan.media in WRITABLE:
             overlay = nameless_file(stack, folder)
             argv = overlay_argv(plan, descriptor_path(overlay))
-            run(argv, pass_fds=(overlay,), hint="is the image what its suffix says?")
+            run(argv, pass_fds=(overlay, *plan.descriptors), hint="is the image what its suffix says?")
             plan = replace(plan, overlay=descriptor_path(overlay), descriptors=(*plan.descriptors, overlay))
         if plan.media is Media.NETWORK:
-            served = Path(tempfile.mkdtemp(prefix="tftp-", dir=folder.absolute()))
-            stack.callback(shutil.rmtree, served, ignore_errors=True)
-            run(unpack_argv(plan.image, served), hint="is the image what its suffix says?")
             web = stack.enter_context(netboot.web_server(plan.image, folder / netboot.LOG_NAME))
-            netboot.point(served, web.http.port)
-            plan = replace(plan, served=served, web=web)
+            url = netboot.url_for(web.http.port, internet=plan.internet)
+            served = stack.enter_context(netboot.served_folder(plan.image, folder, url))
+            bridge = "" if plan.internet else netboot.bridge_command(web.http.port)
+            plan = replace(plan, served=served, web=web, bridge=bridge)
         if plan.firmware is not None:
             variables = nameless_file(stack, folder)
             path = descriptor_path(variables)
@@ -92,9 +97,10 @@ def prepared_files(plan: GuestPlan, folder: Path) -> Iterator[GuestPlan]:
             run(("qemu-img", "convert", *formats, plan.firmware.variables, path), pass_fds=(variables,))
             plan = replace(plan, firmware_variables=path, descriptors=(*plan.descriptors, variables))
         if plan.seed_files:
-            seed = (folder / "seed.iso").absolute()  # stays in the run folder: repro.sh boots with it
-            seed.write_bytes(seed_image(dict(plan.seed_files)))
-            plan = replace(plan, seed=seed)
+            seed = nameless_file(stack, folder)  # it may hold secrets, and a run folder is shown to others
+            with os.fdopen(os.dup(seed), "wb") as file:
+                file.write(seed_image(dict(plan.seed_files)))
+            plan = replace(plan, seed=descriptor_path(seed), descriptors=(*plan.descriptors, seed))
         if plan.tpm:
             plan = replace(plan, tpm_state=nameless_file(stack, folder))
         if plan.snapshots and plan.overlay is None:

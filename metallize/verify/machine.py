@@ -19,7 +19,7 @@ from metallize.host.admission import admitted
 from metallize.host.turns import Need
 from metallize.image_format import cut_short
 from metallize.model.report import AcceleratorUse, BootReport, StageTime
-from metallize.qemu import board
+from metallize.qemu import board, sandbox
 from metallize.qemu.plan import cpus_of
 from metallize.report.files import write_report
 from metallize.verify.booted import Booted
@@ -149,6 +149,7 @@ def _boot(
 
             boot = stack.enter_context(prepared_boot(request, use, on_stage=on_stage, one_thread=one_thread))
             unseen = [board.NOTE] if boot.plan.board is not None else []
+            unseen += [] if boot.plan.sandboxed else [sandbox.NOTE]
             flaw = cut_short(request.image, request.image_format)
             course = Course(boot=boot, notes=[*notes, *unseen, *([flaw] if flaw else [])], flaw=flaw)
             power = stack.enter_context(ExitStack())
