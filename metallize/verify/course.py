@@ -161,8 +161,8 @@ class Course:
         seconds = self.seconds + watch.seconds
         findings = (*self.findings, *watch.findings)
         passed = self.failure is None and self.checklist.passed and not _faults(findings)
-        results = self.checklist.results(self._why_unseen())
         left = session.end()
+        results = self.checklist.results(self._why_unseen())
         self.notes += [f"a thread of ours did not end: {name}" for name in left]
         watch.ending()
         return BootReport(

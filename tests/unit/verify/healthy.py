@@ -163,6 +163,7 @@ class HealthyShell:
 
     name: str
     guest: HealthyGuest
+    client: str = ""
 
     def run(self, script: str, deadline: Deadline) -> ShellOutput:
         self.guest.watch.check()
@@ -288,7 +289,7 @@ def _in_place(guest: HealthyGuest) -> Iterator[None]:
         guest.watch.check()
         if guest.line.take("ssh login", "accepted") != "accepted":
             raise ShellError("no SSH server answered")
-        return HealthyShell("ssh", guest)
+        return HealthyShell("ssh", guest, client="a client")
 
     def log_in(*_args: object, suffix: str, results: list[Result], **_more: object) -> HealthyShell | None:
         guest.watch.check()
