@@ -14,14 +14,14 @@ from metallize.qemu.vm import RunningGuest
 from metallize.shells.serial import SerialShell
 from metallize.shells.ssh import EPHEMERAL, SshAccess, SshRefusedError, SshShell, connect
 from metallize.verify.checklist import Checklist, Turn
-from metallize.verify.diagnose import FIREWALL_DROPS, NO_NETWORK, NOTHING_LISTENS, failed_server, named_key
-from metallize.verify.explain_login import NO_GETTY
 from metallize.verify.judge import as_entry, because, login_result
-from metallize.verify.observer import Observer
+from metallize.verify.looks.observer import Observer
 from metallize.verify.patience import OTHER_WAY_SECONDS, SSH_ALONE_SECONDS, SSH_LEAD_SECONDS, Patience
-from metallize.verify.reasons import login_reason, ssh_reason
 from metallize.verify.serial_login import log_in_on_serial
 from metallize.verify.task import Task
+from metallize.verify.why.login import NO_GETTY
+from metallize.verify.why.reasons import login_reason, ssh_reason
+from metallize.verify.why.ssh import FIREWALL_DROPS, NO_NETWORK, NOTHING_LISTENS, failed_server, named_key
 
 JOIN_SECONDS = 30.0
 """Each way in ends at the deadline by itself, and needs a moment to say so."""

@@ -76,7 +76,7 @@ PATTERNS = {pattern: name for name, pattern in (*of_rules(), *of_modules())}
 def test_the_expressions_are_found() -> None:
     names = set(PATTERNS.values())
     assert {"kernel-panic", "metallize.shells.login._CLOSED", "metallize.console.stages._SPAN"} <= names
-    assert any(name.startswith("metallize.verify.diagnose:") for name in names)
+    assert any(name.startswith("metallize.verify.why.ssh:") for name in names)
     assert len(names) > 150
 
 

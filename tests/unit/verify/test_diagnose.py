@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metallize.model.kind import Observation
-from metallize.verify.diagnose import PROBES, explain_reach, explain_ssh, failed_server, named_key
+from metallize.verify.why.ssh import PROBES, explain_reach, explain_ssh, failed_server, named_key
 
 ADDRESSES = (
     "1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever\n"

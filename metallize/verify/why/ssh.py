@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from metallize.model.kind import Observation
 from metallize.shells.ssh_errors import LETS_IN
-from metallize.verify.journal import explained
+from metallize.verify.why.journal import explained
 
 NO_ADDRESS = "the guest has no address on any interface but lo (is a DHCP client enabled for it?)"
 NO_CARD = "the guest has no network interface but lo: its kernel has no driver for the card (are its modules there?)"
