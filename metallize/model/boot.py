@@ -165,6 +165,7 @@ class Step(Frozen):
         str | None,
         Field(description="what is typed then; keys by name: <enter>, <esc>, <down>, <f2>, <ctrl-c>; <lt> is a <"),
     ] = None
+    secret: Annotated[bool, Field(strict=True, description="what is typed is shown nowhere: a passphrase")] = False
     timeout: Annotated[Duration, Field(description="for `expect`, on a host of normal speed")] = timedelta(minutes=1)
 
 
