@@ -8,6 +8,7 @@
         LayerError            one layer's build failed: dockerfile line and output
       GeneratorError          a generator failed or produced the wrong thing      (exit 3)
       HostError               the host lacks something: QEMU, firmware, disk space (exit 3)
+      BugError                something of ours broke that nobody foresaw         (exit 3)
       BootError               the guest never got as far as it should; verify turns it into a failed report (exit 1)
       VerificationFailed      the image failed its boot assertions                (exit 1)
 
@@ -17,6 +18,7 @@ pipeline, when the reports are complete.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -113,6 +115,31 @@ class GeneratorError(MetallizeError):
 
 class HostError(MetallizeError):
     """The host lacks something this needs: a tool, firmware, disk space."""
+
+
+class BugError(MetallizeError):
+    """Something of ours broke in a way that nobody foresaw; it says nothing of the image. `__cause__` is what broke."""
+
+    def __init__(self, where: str, cause: BaseException) -> None:
+        words = f": {cause}" if str(cause) else ""
+        super().__init__(f"this is a bug in metallize: {where}: {type(cause).__name__}{words}")
+        self.__cause__ = cause
+
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says where no more can be written."""
+
+
+def of_thread(where: str, error: BaseException) -> BaseException:
+    """What a helper thread that died of an error ends the run with, in the thread that everybody waits for.
+
+    Errors raised on purpose stay what they are, and so does a reader of our output that has gone.
+    """
+    if isinstance(error, MetallizeError | BrokenPipeError):
+        return error
+    if isinstance(error, OSError) and error.errno in FULL:
+        return HostError(f"{where}: {error}", hint="make room: see df -h and the quotas")
+    return BugError(where, error)
 
 
 class BootError(MetallizeError):

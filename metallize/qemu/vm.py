@@ -114,7 +114,8 @@ def prepared_files(plan: GuestPlan, folder: Path) -> Iterator[GuestPlan]:
 def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch) -> Iterator[RunningGuest]:
     """Switch a machine with `prepared_files` on, and off again on leaving, as if its plug were pulled.
 
-    Raises HostError or CommandError when QEMU is missing, refuses its arguments or the disk is full.
+    Raises HostError or CommandError when QEMU is missing, refuses its arguments or the disk is full, BugError where a
+    thread that reads what it shows has died of one, and be it at the very end.
     """
     with ExitStack() as stack:
         plan = stack.enter_context(with_tpm(plan, folder))
@@ -150,7 +151,7 @@ def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch) -> Iterator[R
         for far in inherited:
             far.close()
         messages.start(process)
-        monitor = QmpMonitor(folder / "qmp.log", watch.event)
+        monitor = QmpMonitor(folder / "qmp.log", watch.event, partial(watch.broke, "the listener to QEMU's events"))
         stack.callback(monitor.close)
         try:
             monitor.connect(control)
@@ -161,6 +162,7 @@ def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch) -> Iterator[R
         watch.switched_on(partial(busy_seconds, process.pid), display=plan.display)
         monitor.execute("cont")
         yield RunningGuest(plan=plan, folder=folder, console=console, monitor=monitor, watch=watch, forwards=forwards)
+    watch.check_threads()
 
 
 def _kill(process: subprocess.Popen[bytes], watch: BootWatch) -> None:
@@ -208,11 +210,16 @@ class _Messages:
         return self._path.read_text(encoding="utf-8", errors="replace")[-4000:] if self._path.exists() else ""
 
     def _read(self, process: subprocess.Popen[bytes], pipe: IO[bytes]) -> None:
+        try:
+            self._follow(process, pipe)
+        except BaseException as exc:  # noqa: BLE001 - raised in whoever waits for the guest
+            self._watch.broke("the reader of QEMU's messages", exc)
+
+    def _follow(self, process: subprocess.Popen[bytes], pipe: IO[bytes]) -> None:
         last = ""
-        with self._path.open("wb") as log, contextlib.suppress(ValueError, OSError):
-            while data := os.read(pipe.fileno(), 65536):
+        with self._path.open("wb", buffering=0) as log:
+            while data := _read_once(pipe):
                 log.write(data)
-                log.flush()
                 for line in data.decode(errors="replace").splitlines():
                     self._watch.qemu_line(line)
                     last = line.strip() or last
@@ -223,3 +230,11 @@ class _Messages:
             line=last,
             remedy="see qemu.log in the run folder",
         )
+
+
+def _read_once(pipe: IO[bytes]) -> bytes:
+    """What has come; nothing at the end, and where the pipe is closed already."""
+    try:
+        return os.read(pipe.fileno(), 65536)
+    except (ValueError, OSError):
+        return b""

@@ -14,8 +14,7 @@ import pytest
 
 from metallize.deadline import Deadline
 from metallize.guest import ShellError
-from metallize.model.boot import Ssh
-from metallize.shells.ssh import SshAccess, SshRefusedError, SshShell, connect, in_words, ssh_access
+from metallize.shells.ssh import SshAccess, SshRefusedError, SshShell, connect, in_words
 from tests.unit.shells.ssh_servers import ACCESS, Sshd, Up, says, server, silent
 
 
