@@ -26,7 +26,7 @@ from metallize.command import run, spawn, tethered
 from metallize.console.effort import busy_seconds
 from metallize.console.port import SerialConsole
 from metallize.console.watch import BootWatch
-from metallize.errors import CommandError, HostError
+from metallize.errors import CommandError, HostError, told_if_left
 from metallize.model.boot import Media
 from metallize.qemu import netboot
 from metallize.qemu.argv import WRITABLE, GuestPlan, Ports, guest_argv, overlay_argv, repro_script, unpack_argv
@@ -72,19 +72,21 @@ def prepared_files(plan: GuestPlan, folder: Path) -> Iterator[GuestPlan]:
 
     They are gone as soon as nobody holds them open any more: their names are those of our descriptors.
     """
-    with ExitStack() as stack:
+    served: list[Path] = []
+    with told_if_left(lambda: [str(each) for each in served if each.exists()]), ExitStack() as stack:
         if plan.media in WRITABLE:
             overlay = nameless_file(stack, folder)
             argv = overlay_argv(plan, descriptor_path(overlay))
             run(argv, pass_fds=(overlay,), hint="is the image what its suffix says?")
             plan = replace(plan, overlay=descriptor_path(overlay), descriptors=(*plan.descriptors, overlay))
         if plan.media is Media.NETWORK:
-            served = Path(tempfile.mkdtemp(prefix="tftp-", dir=folder.absolute()))
-            stack.callback(shutil.rmtree, served, ignore_errors=True)
-            run(unpack_argv(plan.image, served), hint="is the image what its suffix says?")
+            own = Path(tempfile.mkdtemp(prefix="tftp-", dir=folder.absolute()))
+            served.append(own)
+            stack.callback(shutil.rmtree, own, ignore_errors=True)
+            run(unpack_argv(plan.image, own), hint="is the image what its suffix says?")
             web = stack.enter_context(netboot.web_server(plan.image, folder / netboot.LOG_NAME))
-            netboot.point(served, web.http.port)
-            plan = replace(plan, served=served, web=web)
+            netboot.point(own, web.http.port)
+            plan = replace(plan, served=own, web=web)
         if plan.firmware is not None:
             variables = nameless_file(stack, folder)
             path = descriptor_path(variables)
