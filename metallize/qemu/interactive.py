@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from metallize.command import spawn, tethered
-from metallize.errors import CommandError, HostError
+from metallize.errors import CommandError, HostError, of_thread
 from metallize.events import Events, Level, Note
 from metallize.host import accelerator
 from metallize.model.boot import Boot, MachineOverrides
@@ -79,7 +79,8 @@ def boot_interactive(
             )
         )
         far.close()
-        monitor = QmpMonitor(folder / "qmp.log", lambda _name, _data: None)
+        broken: list[BaseException] = []
+        monitor = QmpMonitor(folder / "qmp.log", lambda _name, _data: None, broken.append)
         stack.callback(monitor.close)
         try:
             monitor.connect(control)
@@ -101,6 +102,8 @@ def boot_interactive(
         status = process.wait()
         if status < 0:
             events.emit(Note(text=f"QEMU was ended by signal {-status} ({signal.Signals(-status).name})"))
+        if broken:
+            raise of_thread("the listener to QEMU's events", broken[0])
         return status
 
 

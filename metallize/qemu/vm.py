@@ -25,7 +25,7 @@ from metallize.command import run, spawn, tethered
 from metallize.console.effort import busy_seconds
 from metallize.console.port import SerialConsole
 from metallize.console.watch import BootWatch
-from metallize.errors import CommandError, HostError
+from metallize.errors import CommandError, HostError, told_if_left
 from metallize.model.boot import Media
 from metallize.qemu import chain, netboot
 from metallize.qemu.argv import WRITABLE, GuestPlan, Ports, guest_argv, overlay_argv
@@ -75,7 +75,8 @@ def prepared_files(plan: GuestPlan, folder: Path) -> Iterator[GuestPlan]:
 
     They are gone as soon as nobody holds them open any more: their names are those of our descriptors.
     """
-    with ExitStack() as stack:
+    served: list[Path] = []
+    with told_if_left(lambda: [str(each) for each in served if each.exists()]), ExitStack() as stack:
         if plan.layers and not chain.whole(plan.layers):
             layers, numbers = chain.opened(stack, plan.layers)
             plan = replace(plan, opened_layers=layers, descriptors=(*plan.descriptors, *numbers))
@@ -87,9 +88,10 @@ def prepared_files(plan: GuestPlan, folder: Path) -> Iterator[GuestPlan]:
         if plan.media is Media.NETWORK:
             web = stack.enter_context(netboot.web_server(plan.image, folder / netboot.LOG_NAME))
             url = netboot.url_for(web.http.port, internet=plan.internet)
-            served = stack.enter_context(netboot.served_folder(plan.image, folder, url))
+            own = stack.enter_context(netboot.served_folder(plan.image, folder, url))
+            served.append(own)
             bridge = "" if plan.internet else netboot.bridge_command(web.http.port)
-            plan = replace(plan, served=served, web=web, bridge=bridge)
+            plan = replace(plan, served=own, web=web, bridge=bridge)
         if plan.firmware is not None:
             variables = nameless_file(stack, folder)
             path = descriptor_path(variables)
@@ -120,7 +122,8 @@ def prepared_files(plan: GuestPlan, folder: Path) -> Iterator[GuestPlan]:
 def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch) -> Iterator[RunningGuest]:
     """Switch a machine with `prepared_files` on, and off again on leaving, as if its plug were pulled.
 
-    Raises HostError or CommandError when QEMU is missing, refuses its arguments or the disk is full.
+    Raises HostError or CommandError when QEMU is missing, refuses its arguments or the disk is full, BugError where a
+    thread that reads what it shows has died of one, and be it at the very end.
     """
     with ExitStack() as stack:
         plan = stack.enter_context(with_tpm(plan, folder))
@@ -156,7 +159,7 @@ def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch) -> Iterator[R
         for far in inherited:
             far.close()
         messages.start(process)
-        monitor = QmpMonitor(folder / "qmp.log", watch.event)
+        monitor = QmpMonitor(folder / "qmp.log", watch.event, partial(watch.broke, "the listener to QEMU's events"))
         stack.callback(monitor.close)
         try:
             monitor.connect(control)
@@ -167,6 +170,7 @@ def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch) -> Iterator[R
         watch.switched_on(partial(busy_seconds, process.pid), display=plan.display)
         monitor.execute("cont")
         yield RunningGuest(plan=plan, folder=folder, console=console, monitor=monitor, watch=watch, forwards=forwards)
+    watch.check_threads()
 
 
 def _kill(process: subprocess.Popen[bytes], watch: BootWatch) -> None:
@@ -214,11 +218,16 @@ class _Messages:
         return self._path.read_text(encoding="utf-8", errors="replace")[-4000:] if self._path.exists() else ""
 
     def _read(self, process: subprocess.Popen[bytes], pipe: IO[bytes]) -> None:
+        try:
+            self._follow(process, pipe)
+        except BaseException as exc:  # noqa: BLE001 - raised in whoever waits for the guest
+            self._watch.broke("the reader of QEMU's messages", exc)
+
+    def _follow(self, process: subprocess.Popen[bytes], pipe: IO[bytes]) -> None:
         last = ""
-        with self._path.open("wb") as log, contextlib.suppress(ValueError, OSError):
-            while data := os.read(pipe.fileno(), 65536):
+        with self._path.open("wb", buffering=0) as log:
+            while data := _read_once(pipe):
                 log.write(data)
-                log.flush()
                 for line in data.decode(errors="replace").splitlines():
                     self._watch.qemu_line(line)
                     last = line.strip() or last
@@ -229,3 +238,11 @@ class _Messages:
             line=last,
             remedy="see qemu.log in the run folder",
         )
+
+
+def _read_once(pipe: IO[bytes]) -> bytes:
+    """What has come; nothing at the end, and where the pipe is closed already."""
+    try:
+        return os.read(pipe.fileno(), 65536)
+    except (ValueError, OSError):
+        return b""

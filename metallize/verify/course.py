@@ -154,7 +154,10 @@ class Course:
             self.groups.from_cold(self.boot)
 
     def report(self) -> BootReport:
-        """The verdict over everything; from now on nothing changes it, and no thread of this verification goes on."""
+        """The verdict over everything; from now on nothing changes it, and no thread of this verification goes on.
+
+        Raises BugError where a thread died of one: whatever was seen since proves nothing.
+        """
         session = self.last()
         guest, watch = session.guest, session.guest.watch
         request = self.boot.request
@@ -162,6 +165,7 @@ class Course:
         findings = (*self.findings, *watch.findings)
         passed = self.failure is None and self.checklist.passed and not _faults(findings)
         left = session.end()
+        watch.check_threads()
         results = self.checklist.results(self._why_unseen())
         self.notes += [f"a thread of ours did not end: {name}" for name in left]
         watch.ending()

@@ -100,6 +100,8 @@ def host_problems(folder: Path) -> Iterator[None]:
     """A full disk, or a folder that cannot be written, is the host's doing and is said so."""
     try:
         yield
+    except BrokenPipeError:  # whoever reads our output has gone: no file is a pipe
+        raise
     except OSError as exc:
         raise HostError(
             f"the run folder in {folder} could not be written: {exc}", hint="see df -h and the rights"

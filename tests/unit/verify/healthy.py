@@ -135,6 +135,8 @@ class HealthyWatch:
 
     def wake(self) -> None: ...
 
+    def check_threads(self) -> None: ...
+
 
 class InlineTask:
     """A thread that has ended before anybody looks."""
