@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from metallize.errors import HostError
-from metallize.events import Events, Level, Note, Outcome, step
+from metallize.events import Events, Level, Named, Note, Outcome, step
 from metallize.host import accelerator
 from metallize.host.admission import admitted
 from metallize.host.turns import Need
@@ -27,6 +27,7 @@ from metallize.verify.course import Course
 from metallize.verify.phases import power_cut
 from metallize.verify.prepared import prepared_boot
 from metallize.verify.request import VerifyRequest
+from metallize.verify.ticker import Ticker, last_seconds
 
 
 def verify_machine(request: VerifyRequest, events: Events) -> BootReport:
@@ -49,7 +50,7 @@ def booted(request: VerifyRequest, events: Events) -> Iterator[Booted]:
     It waits until the host has room for the guest beside those of other processes.
     """
     name = request.machine_entry
-    with host_problems(request.runs_dir), admitted(need_of(request), events), ExitStack() as attempt:
+    with host_problems(request.runs_dir), admitted(need_of(request), Named(events, name)), ExitStack() as attempt:
         use = accelerator.choose(request.machine, request.accel)
         slow = "" if use.slowness == 1.0 else f", {use.slowness:.1f} times slower than a host of normal speed"
         events.emit(Note(text=f"{name}: {use.name.upper()} ({use.reason}){slow}"))
@@ -144,10 +145,14 @@ def _boot(
 ) -> Iterator[Booted]:
     name = request.machine_entry
     with ExitStack() as stack:
-        with step(events, f"verify {name}", f"Boot {request.image.name} on {name} and verify it") as handle:
+        with step(events, f"verify {name}", f"{name}: boot {request.image.name} and verify it") as handle:
+            last = last_seconds(request.runs_dir / name, use.name)
+            ticker = stack.enter_context(ExitStack())
+            telling = ticker.enter_context(Ticker(events, f"verify {name}", name, last))
 
             def on_stage(reached: StageTime) -> None:
-                handle.output(f"{reached.seconds:6.1f} s  {reached.stage}")
+                handle.output(f"{name}: {reached.seconds:6.1f} s  {reached.stage}")
+                telling.reached(reached.stage)
 
             boot = stack.enter_context(prepared_boot(request, use, on_stage=on_stage, one_thread=one_thread))
             unseen = [board.NOTE] if boot.plan.board is not None else []
@@ -165,8 +170,9 @@ def _boot(
                 power.close()
                 course.run_groups_cold()
             report = course.report()
+            ticker.close()
             if report.failure is not None and not report.passed:
-                cause = f"{name} failed in stage {report.stage}: {report.failure.cause}"
+                cause = f"{name}: failed in stage {report.stage}: {report.failure.cause}"
                 events.emit(Note(text=cause, level=Level.WARNING))
             report = course.with_evidence(report)
             write_report(report, boot.folder)
