@@ -19,18 +19,6 @@ ENOUGH_HITS = 2000
 """Of one rule, the same finding again and again among them."""
 SHOWN_CHARACTERS = 500
 """Of a line; and the lines around one are looked for in no more text than so many lines can have."""
-SETTLE_SECONDS = 0.5
-"""After a fatal line, for the lines that explain it."""
-PANIC_LINE_SECONDS = 1.5
-"""After QEMU's word of a panic, for the console's, which goes another way and may be behind a flood."""
-BLOCK_SECONDS = 0.9
-"""After a fatal line with which a block begins, until its end is seen."""
-PROMPT_QUIET_SECONDS = 1.0
-"""A prompt is a line after which nothing comes for so long."""
-LOGIN_QUIET_SECONDS = 0.4
-"""A login prompt, whose words no line but a prompt ends with."""
-STALL_GRACE_SECONDS = 15.0
-"""On a host of normal speed; a boot that gets to another stage, or prints a job's progress, is no stall."""
 WAIT_SECONDS: Mapping[str, float] = {"grub-menu-waits": 10.0, "syslinux-menu-waits": 10.0, "syslinux-prompt": 50.0}
 """What may wait for somebody, and how long it must have stood still for that to be sure.
 
@@ -39,8 +27,6 @@ time by the guest's clock: a slow host adds little to it.
 """
 ENDS = frozenset({*WAIT_SECONDS, "memtest", "shell-cut-by-the-kernel"})
 """With every prompt: where a boot may end that is asked to come so far and no further."""
-RESTART_GRACE_SECONDS = 3.0
-"""After a second banner of a kernel, on a host of normal speed: a kernel's log that somebody prints is over by then."""
 LOGIN_PROMPT = re.compile(r"^(?:(?!Last )[^\s:]+ )?login: ?$")
 CUT_LOGIN_PROMPT = re.compile(r"^(?:[^\s:]+ )?login: \[ {0,4}\d{1,5}\.\d{6}\]", re.MULTILINE)
 """A prompt after which the kernel wrote at once."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from metallize.guest import Watch
+from metallize.patience import FLOOD_END as END_SECONDS
+from metallize.patience import FLOOD_WAIT as WAIT_SECONDS
 
 BYTES = 1 << 16
 """What may be printed at once, as a kernel does when its console begins."""
 BYTES_PER_SECOND = 10_000
 """And what may be printed all the time besides: a boot that tells all it does prints less."""
-END_SECONDS = 2.0
-"""A flood has ended when so long less than that was printed."""
-WAIT_SECONDS = 120.0
-"""On a host of normal speed: so long in all the end of floods is waited for, whatever they print."""
 WAIT_BYTES = 128 << 20
 FAST_BYTES_PER_SECOND = 1 << 16
 """One as fast as a serial port can print is waited for until it has printed that much: somebody logs a lot, once."""

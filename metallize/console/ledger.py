@@ -7,17 +7,12 @@ from dataclasses import replace
 
 from metallize.console.findings import (
     BLOCK_AFTER,
-    BLOCK_SECONDS,
     CONTEXT_AFTER,
     CONTEXT_BEFORE,
     ENOUGH_FINDINGS,
     ENOUGH_HITS,
     MAX_FINDINGS,
-    PANIC_LINE_SECONDS,
-    RESTART_GRACE_SECONDS,
-    SETTLE_SECONDS,
     SHOWN_CHARACTERS,
-    STALL_GRACE_SECONDS,
     WAIT_SECONDS,
     Kept,
     Seen,
@@ -27,6 +22,11 @@ from metallize.console.findings import (
 )
 from metallize.console.rules import Hit
 from metallize.model.report import Finding, Severity, Stage, StageTime
+from metallize.patience import FINDINGS_BLOCK as BLOCK_SECONDS
+from metallize.patience import FINDINGS_PANIC_LINE as PANIC_LINE_SECONDS
+from metallize.patience import FINDINGS_RESTART_GRACE as RESTART_GRACE_SECONDS
+from metallize.patience import FINDINGS_SETTLE as SETTLE_SECONDS
+from metallize.patience import FINDINGS_STALL_GRACE as STALL_GRACE_SECONDS
 
 PANICKED_RULE = "guest-panicked"
 """pvpanic's word, which may come before the console's, and says less."""

@@ -18,6 +18,7 @@ from metallize.console.watch import BootWatch
 from metallize.deadline import Deadline
 from metallize.errors import HostError
 from metallize.guest import ShellError
+from metallize.patience import PORT_WRITE as WRITE_SECONDS
 
 KEPT_CHARACTERS = 1 << 20
 """How much clean text is kept in memory for those who look for an answer in it."""
@@ -27,8 +28,6 @@ READ_BYTES = 1 << 16
 """So much at once: other threads get their turn between two reads, however fast the guest prints."""
 CHUNK_CHARACTERS = 1 << 14
 """Shorter reads are kept together: a guest prints a few bytes at a time."""
-WRITE_SECONDS = 10.0
-"""So long a guest that takes no input is waited for."""
 
 
 class SerialConsole:

@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from metallize.console.effort import Idleness
 from metallize.console.stages import SILENCE_SECONDS, Job, StageState
 from metallize.model.report import Stage, StageTime
-
-LONG_SILENCE_SECONDS = 5.0
-"""From when on it is looked at whether a silent guest works or waits."""
+from metallize.patience import PROGRESS_LONG_SILENCE as LONG_SILENCE_SECONDS
 
 
 @dataclass(slots=True)

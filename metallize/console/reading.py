@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from metallize.console.findings import (
-    CUT_LOGIN_PROMPT,
-    ENDS,
-    LOGIN_PROMPT,
-    LOGIN_QUIET_SECONDS,
-    PROMPT_QUIET_SECONDS,
-    SHOWN_CHARACTERS,
-)
+from metallize.console.findings import CUT_LOGIN_PROMPT, ENDS, LOGIN_PROMPT, SHOWN_CHARACTERS
 from metallize.console.ledger import Ledger
 from metallize.console.progress import Course
 from metallize.console.rules import Hit, Scanner
 from metallize.console.stages import parse_job
 from metallize.model.report import Severity, Stage, StageTime
+from metallize.patience import FINDINGS_LOGIN_QUIET as LOGIN_QUIET_SECONDS
+from metallize.patience import FINDINGS_PROMPT_QUIET as PROMPT_QUIET_SECONDS
 
 JOB_RULE = "job-running"
 BANNER_RULE = "kernel-banner"

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from metallize.model.report import Stage
+from metallize.patience import STAGES_JOB_GRACE as JOB_GRACE_SECONDS
 
 SILENCE_SECONDS: Mapping[Stage, float] = {
     Stage.QEMU: 30.0,
@@ -34,8 +35,6 @@ STAGE_SECONDS: Mapping[Stage, float] = {
 From the login prompt on it is whoever logs in and observes that has a deadline: a guest may wait there for ever.
 """
 NORMAL_TIMEOUT = 300.0
-JOB_GRACE_SECONDS = 60.0
-"""After a job's own limit, or after a job with none was shown last: for what comes when it has ended."""
 _JOB = re.compile(r"^(?>.*?A (?:start|stop) job is running for )(.+)|Job (\S+)/[\w-]+ running$")
 """As systemd shows a unit with a description, and one with none, before its times."""
 _HANDED_OVER = re.compile(r"^Booting from \S.*\.\.\.$|^BdsDxe: starting Boot[0-9A-F]{4} ")

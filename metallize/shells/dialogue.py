@@ -14,19 +14,14 @@ from metallize.console.flood import waits_for_the_end
 from metallize.console.interrupted import without_kernel_lines
 from metallize.deadline import Deadline
 from metallize.guest import Console, ShellError, Watch
+from metallize.patience import DIALOGUE_BUSY as BUSY_SECONDS
+from metallize.patience import DIALOGUE_LAST_LOOK as LAST_LOOK_SECONDS
+from metallize.patience import DIALOGUE_NUDGE as NUDGE_SECONDS
+from metallize.patience import DIALOGUE_PLAIN_PROMPT as PLAIN_PROMPT_SECONDS
+from metallize.patience import DIALOGUE_SETTLED as SETTLED_SECONDS
 
 WINDOW = 262_144
 """Characters before the console's end in which a pattern is looked for."""
-SETTLED_SECONDS = 0.25
-"""What ends a text, a prompt, counts once nothing has followed it for so long."""
-PLAIN_PROMPT_SECONDS = 0.1
-"""One whose words can hardly be the beginning of something else, which a program writes in one go."""
-LAST_LOOK_SECONDS = 0.1
-"""So near the end of a wait a prompt counts as it stands."""
-NUDGE_SECONDS = 2.0
-"""getty throws away what is typed before its prompt: a newline asks for it again when nothing came for so long."""
-BUSY_SECONDS = 5.0
-"""A console that was never quiet for NUDGE_SECONDS in so long is busy: nobody need wait for that any more."""
 _END = r"\Z"
 
 

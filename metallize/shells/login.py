@@ -14,20 +14,17 @@ from metallize.console.interrupted import without_kernel_lines
 from metallize.deadline import Deadline
 from metallize.guest import Console, Watch
 from metallize.model.report import Stage
+from metallize.patience import DIALOGUE_NUDGE as NUDGE_SECONDS
+from metallize.patience import LOGIN_ANSWER as ANSWER_SECONDS
+from metallize.patience import LOGIN_NO_PROMPT as NO_PROMPT_SECONDS
+from metallize.patience import LOGIN_NOT_YET as NOT_YET_SECONDS
+from metallize.patience import LOGIN_ODD_PROMPT as ODD_PROMPT_SECONDS
+from metallize.patience import LOGIN_PROMPT as PROMPT_SECONDS
 from metallize.shells.challenge import Challenge
-from metallize.shells.dialogue import NUDGE_SECONDS, Dialogue
+from metallize.shells.dialogue import Dialogue
 from metallize.shells.login_words import ACCOUNT_EXPIRED, INCORRECT, MUST_CHANGE
 
 ATTEMPTS = 3
-ODD_PROMPT_SECONDS = 6.0
-"""After the password, on a host of normal speed: longer than login(1) waits before it says that it was wrong."""
-NO_PROMPT_SECONDS = 2.0
-"""After the user's name, on a host of normal speed: what was printed till then is looked at for a prompt that somebody
-wrote over, and for a getty that began anew."""
-NOT_YET_SECONDS = 2.0
-PROMPT_SECONDS = 15.0
-ANSWER_SECONDS = 25.0
-"""How long a prompt or an answer may take on a host of normal speed, and of a guest that only waits on any host."""
 SEEN_LINES = 6
 """Of what the login said, shown to a person: the kernel's messages between are not among them."""
 LOOKED_AT_LINES = 60

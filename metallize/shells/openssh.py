@@ -22,6 +22,9 @@ from metallize.command import run, spawn
 from metallize.deadline import Deadline
 from metallize.errors import MetallizeError
 from metallize.guest import ShellError, ShellOutput, Watch
+from metallize.patience import OPENSSH_LOGIN as LOGIN_SECONDS
+from metallize.patience import OPENSSH_LOOK as _LOOK_SECONDS
+from metallize.patience import OPENSSH_SHELL as SHELL_SECONDS
 from metallize.shells.challenge import Challenge
 from metallize.shells.ssh_access import SshAccess
 from metallize.shells.ssh_connection import Span
@@ -37,12 +40,9 @@ from metallize.shells.ssh_errors import (
     no_word,
 )
 
-LOGIN_SECONDS = 35.0
-SHELL_SECONDS = 20.0
 MOST_BYTES = 64 << 20
 """Of each output of a script."""
 CHALLENGE_BYTES = 1 << 20
-_LOOK_SECONDS = 0.02
 _LIMIT = timedelta(seconds=20)
 _LISTS = {
     "Ciphers": "cipher",

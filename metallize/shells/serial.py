@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from metallize.console.interrupted import without_kernel_lines
 from metallize.deadline import Deadline
 from metallize.guest import Console, ShellError, ShellOutput, Watch
+from metallize.patience import SERIAL_ASK as ASK_SECONDS
+from metallize.patience import SERIAL_STUCK as STUCK_SECONDS
 from metallize.shells.answer import Answer, encode, sed_lines
 from metallize.shells.dialogue import Dialogue
 
@@ -19,10 +21,6 @@ MOST_REQUESTS = 12
 """For the lines of one answer."""
 WINDOW_LINES = 32
 """Typed before the guest has said that it has them: fewer characters than a terminal holds (N_TTY's 4096)."""
-STUCK_SECONDS = 3.0
-"""On a host of normal speed: an answer that has begun and comes no further was cut."""
-ASK_SECONDS = 30.0
-"""On a host of normal speed: after so long the guest is asked whether the script has ended; then in twice the time."""
 MOST_ASKED = 3
 
 # Each function is one line of at most a few hundred characters, for it is typed at a terminal.

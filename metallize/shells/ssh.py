@@ -16,6 +16,10 @@ from paramiko.ssh_exception import IncompatiblePeer
 
 from metallize.deadline import Deadline
 from metallize.guest import ShellError, ShellOutput, Watch
+from metallize.patience import SSH_HANDSHAKE as HANDSHAKE_SECONDS
+from metallize.patience import SSH_LOGIN as LOGIN_SECONDS
+from metallize.patience import SSH_PAUSE as _PAUSE_SECONDS
+from metallize.patience import SSH_SHELL as SHELL_SECONDS
 from metallize.shells import openssh
 from metallize.shells.challenge import Challenge
 from metallize.shells.ssh_access import EPHEMERAL, SshAccess, ephemeral_key, key_credentials, public_key, ssh_access
@@ -54,18 +58,12 @@ __all__ = [
     "ssh_access",
 ]
 
-HANDSHAKE_SECONDS = 15.0
-LOGIN_SECONDS = 20.0
-SHELL_SECONDS = 20.0
-"""Each as the seconds in which the guest may only wait, or as a host of normal speed takes."""
 _CHALLENGE_BYTES = 16_384
 """Of what comes in place of its answer."""
 _SAID_NO = "Authentication failed."
 """What paramiko says where the server said no; with other words it tells of one that hung up or took too long."""
 MOST_BYTES = 16 << 20
 """Of what a script may print; more is no answer."""
-_PAUSE_SECONDS = 1.5
-"""Before another attempt, on a host that is not slow."""
 
 
 class SshShell(Protocol):

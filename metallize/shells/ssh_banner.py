@@ -12,26 +12,18 @@ from typing import cast
 from metallize.deadline import Deadline
 from metallize.guest import Watch
 from metallize.model.report import Stage
+from metallize.patience import SSH_BANNER_LATEST_START as _LATEST_START_SECONDS
+from metallize.patience import SSH_BANNER_LINE as _LINE_SECONDS
+from metallize.patience import SSH_BANNER_NETWORK as _NETWORK_SECONDS
+from metallize.patience import SSH_BANNER_NEXT_ATTEMPT as _NEXT_ATTEMPT_SECONDS
+from metallize.patience import SSH_BANNER_OTHER as _OTHER_SECONDS
+from metallize.patience import SSH_BANNER_PART as _PART_SECONDS
+from metallize.patience import SSH_BANNER_RETRY as _RETRY_SECONDS
 from metallize.shells.ssh_connection import MOST_PATIENT, in_words
 
 BANNER = b"SSH-"
 BANNER_BYTES = 255
 """Of a server's first line, its end included (RFC 4253, 4.2)."""
-_RETRY_SECONDS = 0.2
-_NEXT_ATTEMPT_SECONDS = 1.0
-"""A connection that waits may be one whose packets were lost before the network was up: another is begun beside it,
-and the time to the next is doubled. slirp keeps even those that are closed here, and hands all of them to the guest
-once its network is up; sshd then holds it against their address that they never log in (PerSourcePenalties).
-"""
-_NETWORK_SECONDS = 0.2
-"""From the network card's start to an address, on a host of normal speed."""
-_LATEST_START_SECONDS = 30.0
-"""After userspace began, on a host of normal speed, for a machine that does not tell when its card starts."""
-_OTHER_SECONDS = 5.0
-"""On a host of normal speed: so long something else than SSH must be said, again and again, to be all that there is."""
-_LINE_SECONDS = 5.0
-"""On a host of normal speed: for the first line, once it has begun."""
-_PART_SECONDS = 0.02
 
 
 def await_network(watch: Watch, deadline: Deadline, given_up: Callable[[], bool]) -> None:
@@ -87,7 +79,7 @@ def wait_for_banner(
     """
     seen = attempts or Attempts()
     waiting: dict[socket.socket, float] = {}
-    pause = _NEXT_ATTEMPT_SECONDS
+    pause: float = _NEXT_ATTEMPT_SECONDS
     next_attempt = 0.0
     other_since: float | None = None
     slowness = min(max(1.0, watch.slowness), MOST_PATIENT)

@@ -16,13 +16,13 @@ import paramiko
 from metallize.deadline import Deadline
 from metallize.errors import of_thread
 from metallize.guest import GuestFailed, Watch
+from metallize.patience import SSH_CONNECTION_LOOK as _LOOK_SECONDS
 
 LOGIN_BYTES = 1 << 20
 """A handshake and a login take some thousands of bytes."""
 _CHUNK_BYTES = 1 << 16
 MOST_PATIENT = 6.0
 """A slow host stretches a wait by its slowness, and never by more."""
-_LOOK_SECONDS = 0.1
 _LOG = "metallize.paramiko"
 
 

@@ -13,13 +13,10 @@ from typing import Generic, TypeVar
 
 from metallize.host.admission import room_beside
 from metallize.host.turns import Need
+from metallize.patience import BESIDE_AGAIN as _AGAIN_SECONDS
+from metallize.patience import BESIDE_LOOK as _LOOK_SECONDS
 
 T = TypeVar("T")
-
-_LOOK_SECONDS = 0.5
-"""How long a signal may wait until the waiting thread sees it, where the kernel gives it to another."""
-_AGAIN_SECONDS = 15.0
-"""A thread that has not ended by then was asked in a moment that swallowed it (a destructor), and is asked again."""
 
 
 class Cancelled(BaseException):

@@ -13,6 +13,7 @@ from metallize.deadline import Deadline
 from metallize.errors import HostError
 from metallize.guest import GuestFailed
 from metallize.model.report import BootReport, Entry, Finding, Severity, StageTime, Verdict
+from metallize.patience import COURSE_DRAIN as DRAIN_SECONDS
 from metallize.qemu.filesystems import check_filesystems
 from metallize.qemu.netboot import fetched
 from metallize.qemu.vm import RunningGuest
@@ -32,8 +33,6 @@ from metallize.verify.why.rescue import rescue
 TAIL_LINES = 20
 LOOKED_AT_LINES = 1000
 """So far back: the answer to a long script over the serial port may be all that was printed last."""
-DRAIN_SECONDS = 60.0
-"""For what may yet prove to be a failure at the end of a boot, on a host of normal speed."""
 
 
 def plan_course(request: VerifyRequest) -> tuple[Entry, ...]:

@@ -11,12 +11,11 @@ from metallize.deadline import Deadline
 from metallize.errors import HostError
 from metallize.guest import GuestFailed, Shell, ShellError
 from metallize.model.report import Finding, Stage
+from metallize.patience import EVIDENCE_EVIDENCE as EVIDENCE_SECONDS
 from metallize.qemu.vm import RunningGuest
 from metallize.verify.looks.batch import make_batch, read_batch
 
 DIAGNOSIS = "diagnosis.txt"
-EVIDENCE_SECONDS = 10.0
-"""For the guest's logs, on a host of normal speed."""
 ENDED = frozenset(
     {"kernel-panic", "kernel-no-root", "guest-panicked", "guest-shutdown", "unexpected-reset", "init-frozen"}
     | {"qemu-ended", "qemu-kvm", "host-disk-full"}

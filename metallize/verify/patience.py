@@ -10,15 +10,6 @@ from metallize.guest import Watch
 
 MOST_PATIENT = 6.0
 """On a host that is busy for a while, waiting for what does not come is not stretched further than that."""
-OTHER_WAY_SECONDS = 20.0
-"""How long the other way in may still take, on a host of normal speed, when one way in has shown all."""
-SSH_LEAD_SECONDS = 6.0
-"""So much longer than the serial shell SSH may take before the serial shell is used to observe."""
-SSH_ALONE_SECONDS = 130.0
-"""After the login prompt, where SSH is the only way in: sshd may wait for systemd-networkd-wait-online(8),
-and that gives up after 120 s."""
-SEEN_SECONDS = 3.0
-"""With no login declared: how long to look on after the login prompt."""
 
 
 class GuestSpan:

@@ -9,6 +9,7 @@ from typing import Any
 from metallize.deadline import Deadline
 from metallize.guest import Shell
 from metallize.model.report import Entry, Result
+from metallize.patience import SESSION_STEPS_GRACE as STEPS_GRACE_SECONDS
 from metallize.qemu.vm import RunningGuest
 from metallize.shells.ssh import SshAccess
 from metallize.verify import evidence
@@ -18,9 +19,6 @@ from metallize.verify.looks.observer import Observer
 from metallize.verify.request import VerifyRequest
 from metallize.verify.task import Task
 from metallize.verify.ways_in import WaysIn
-
-STEPS_GRACE_SECONDS = 30.0
-"""Each console step ends at its own time, and needs a moment to say so."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -18,8 +18,8 @@ from metallize.errors import of_thread
 from metallize.events import Events, Progress
 from metallize.json_file import read_mapping
 from metallize.model.report import Stage, Verdict
+from metallize.patience import TICKER_TICK as TICK_SECONDS
 
-TICK_SECONDS = 30.0
 _LOOKED_AT_FOLDERS = 10_000
 _LOOKED_AT_REPORTS = 20
 """The newest ones."""

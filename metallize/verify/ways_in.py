@@ -10,21 +10,23 @@ from metallize.deadline import Deadline
 from metallize.guest import GuestFailed, Shell, ShellError
 from metallize.model.boot import Boot
 from metallize.model.report import Entry, Result, Stage
+from metallize.patience import WAYS_IN_JOIN as JOIN_SECONDS
+from metallize.patience import WAYS_IN_OTHER_WAY as OTHER_WAY_SECONDS
+from metallize.patience import WAYS_IN_SSH_ALONE as SSH_ALONE_SECONDS
+from metallize.patience import WAYS_IN_SSH_LEAD as SSH_LEAD_SECONDS
 from metallize.qemu.vm import RunningGuest
 from metallize.shells.serial import SerialShell
 from metallize.shells.ssh import EPHEMERAL, SshAccess, SshRefusedError, SshShell, connect
 from metallize.verify.checklist import Checklist, Turn
 from metallize.verify.judge import as_entry, because, login_result
 from metallize.verify.looks.observer import Observer
-from metallize.verify.patience import OTHER_WAY_SECONDS, SSH_ALONE_SECONDS, SSH_LEAD_SECONDS, Patience
+from metallize.verify.patience import Patience
 from metallize.verify.serial_login import log_in_on_serial
 from metallize.verify.task import Task
 from metallize.verify.why.login import NO_GETTY
 from metallize.verify.why.reasons import login_reason, ssh_reason
 from metallize.verify.why.ssh import FIREWALL_DROPS, NO_NETWORK, NOTHING_LISTENS, failed_server, named_key
 
-JOIN_SECONDS = 30.0
-"""Each way in ends at the deadline by itself, and needs a moment to say so."""
 _REFUSES = "login/refuses"
 _SERIAL = "login/serial"
 _SSH = "ssh/login"

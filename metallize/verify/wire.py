@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from metallize.deadline import Deadline
+from metallize.patience import WIRE_LOOK as _LOOK_SECONDS
+from metallize.patience import WIRE_SILENT as SILENT_SECONDS
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -25,9 +27,6 @@ T = TypeVar("T")
 
 BODY_BYTES = 1 << 20
 """Of an answer's body so much is kept and looked at; what follows is only waited for to its end."""
-SILENT_SECONDS = 10.0
-"""After so long in which nothing came the attempt is given up; another may do better."""
-_LOOK_SECONDS = 0.2
 _READ_BYTES = 65_536
 
 

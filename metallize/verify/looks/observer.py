@@ -11,14 +11,12 @@ from metallize.guest import Shell, ShellError, Watch
 from metallize.model.assertion import Assertion
 from metallize.model.kind import Observation
 from metallize.model.report import Entry, Result
+from metallize.patience import OBSERVER_LONGEST_PAUSE as LONGEST_PAUSE_SECONDS
+from metallize.patience import OBSERVER_RETRY as RETRY_SECONDS
 from metallize.verify.judge import judge_assertion
 from metallize.verify.looks.batch import Batch, BatchResult, SharedProbe, make_batch, read_batch
 from metallize.verify.patience import GuestSpan
 from metallize.verify.request import VerifyRequest
-
-RETRY_SECONDS = 8.0
-LONGEST_PAUSE_SECONDS = 3.0
-"""Between two looks: each takes an emulated guest as long as what it waits for might."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -11,14 +11,12 @@ from metallize.model.boot import LinkState
 from metallize.model.kind import Claim
 from metallize.model.nic import nic_names
 from metallize.model.report import Entry, Result
+from metallize.patience import ACTIONS_LOGIN as LOGIN_SECONDS
 from metallize.shells.ssh import SshAccess, connect
 from metallize.verify.checklist import Turn
 from metallize.verify.phases import assertions
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
-
-LOGIN_SECONDS = 30.0
-"""For a new login over SSH after an action, on a host of normal speed."""
 
 
 def plan(request: VerifyRequest, turn: Turn) -> tuple[Entry, ...]:

@@ -14,6 +14,8 @@ from metallize.guest import GuestFailed, Shell
 from metallize.model.assertion import Group
 from metallize.model.kind import Claim, Observation
 from metallize.model.report import Entry, Result, Severity
+from metallize.patience import GROUPS_DRAIN as DRAIN_SECONDS
+from metallize.patience import GROUPS_GROUP as GROUP_SECONDS
 from metallize.verify.boot import run_boot
 from metallize.verify.checklist import Checklist, Turn
 from metallize.verify.looks.observer import Observer
@@ -21,11 +23,6 @@ from metallize.verify.phases import assertions, snapshots
 from metallize.verify.prepared import PreparedBoot
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
-
-GROUP_SECONDS = 120.0
-"""For the second looks of one group's assertions, on a host of normal speed."""
-DRAIN_SECONDS = 60.0
-"""For what may yet prove to be a failure when a group has ended, on a host of normal speed."""
 
 
 def turn_of(group: Group) -> Turn:

@@ -15,6 +15,7 @@ from metallize.guest import Shell
 from metallize.model.boot import PowerCut
 from metallize.model.kind import Claim, Observation
 from metallize.model.report import Entry, Result
+from metallize.patience import POWER_CUT_AT_LEAST as _AT_LEAST_SECONDS
 from metallize.qemu.filesystems import Checked
 from metallize.verify.boot import plan_boot
 from metallize.verify.checklist import AFTER_POWER_CUT, Checklist
@@ -32,7 +33,6 @@ _RENEWED = "power-cut/renewed"
 _SAME = "power-cut/identity"
 _SYNCED = "power-cut/synced"
 _LIVE = "a live system keeps nothing: the power cut was a plain second boot"
-_AT_LEAST_SECONDS = 0.5
 _PLACE = "/var/tmp/metallize-power-cut"  # noqa: S108 - in the guest, and in no other way writable by everybody
 _ACKNOWLEDGED = "/dev/shm/metallize-power-cut"  # noqa: S108 - the same
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from metallize.guest import GuestFailed
 from metallize.model.kind import Claim
 from metallize.model.report import Entry, Stage
+from metallize.patience import PROMPT_SEEN as SEEN_SECONDS
 from metallize.verify.checklist import Turn
 from metallize.verify.phases.system import time_is_over
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
-
-SEEN_SECONDS = 3.0
-"""How long to look on after that at the least, on a host of normal speed."""
 
 
 def plan(request: VerifyRequest, turn: Turn) -> tuple[Entry, ...]:

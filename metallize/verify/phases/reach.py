@@ -17,6 +17,11 @@ from metallize.model.boot import Reach, ReachTarget, parse_reach_target
 from metallize.model.kind import Claim
 from metallize.model.pattern import parse_line_pattern
 from metallize.model.report import Entry, Result
+from metallize.patience import REACH_DEFAULT as DEFAULT_SECONDS
+from metallize.patience import REACH_HELD as _HELD_SECONDS
+from metallize.patience import REACH_LONGEST_PAUSE as LONGEST_PAUSE_SECONDS
+from metallize.patience import REACH_LOOK as _LOOK_SECONDS
+from metallize.patience import REACH_OVERTIME as OVERTIME_SECONDS
 from metallize.qemu.usernet import COMMAND, connections
 from metallize.shells.password_login import PasswordAttempt, try_password
 from metallize.verify.checklist import Turn
@@ -26,13 +31,6 @@ from metallize.verify.session import BootSession
 from metallize.verify.why.reasons import with_reach_reasons
 from metallize.verify.wire import BODY_BYTES, Wire, WireError, ask
 
-DEFAULT_SECONDS = 10.0
-OVERTIME_SECONDS = 60.0
-"""A last attempt that has begun in time may end so much later."""
-LONGEST_PAUSE_SECONDS = 8.0
-_HELD_SECONDS = 0.5
-"""A connection that the guest has taken counts when it is not cut within so long."""
-_LOOK_SECONDS = 0.1
 _NEVER_TAKEN = (
     "the guest never answered the connection: its firewall drops what comes for the port, or its network is not up"
 )

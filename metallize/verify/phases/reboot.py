@@ -8,6 +8,7 @@ from metallize.deadline import Deadline
 from metallize.guest import ShellError
 from metallize.model.kind import Claim
 from metallize.model.report import Entry
+from metallize.patience import REBOOT_REBOOT as REBOOT_SECONDS
 from metallize.verify.boot import plan_boot, run_boot
 from metallize.verify.checklist import AFTER_REBOOT
 from metallize.verify.looks import identity
@@ -15,7 +16,6 @@ from metallize.verify.looks.batch import make_batch
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
 
-REBOOT_SECONDS = 60.0
 _ASKED = "reboot/clean"
 _RENEWED = "reboot/renewed"
 _SAME = "reboot/identity"

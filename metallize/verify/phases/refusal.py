@@ -15,6 +15,7 @@ from metallize.guest import GuestFailed, Watch
 from metallize.model.kind import Claim
 from metallize.model.outcome import Outcome
 from metallize.model.report import Entry, Finding, Result, Severity, Stage
+from metallize.patience import REFUSAL_LEAST as LEAST_SECONDS
 from metallize.verify.checklist import Turn
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
@@ -22,8 +23,6 @@ from metallize.verify.session import BootSession
 BOOTED = "not-refused"
 STOPPED = ("guest-shutdown", "unexpected-reset", "bios-nothing-started", "silent-console", "stage-timeout")
 """What may follow a refusal and is its end as well."""
-LEAST_SECONDS = 2.0
-"""So long at the least, on a host of normal speed, a refusal must be the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from metallize.deadline import Deadline
 from metallize.model.report import Entry
+from metallize.patience import REST_LOOK as LOOK_SECONDS
 from metallize.verify.checklist import Turn
 from metallize.verify.looks import look, system
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
-
-LOOK_SECONDS = 20.0
-"""For the second look, on a host of normal speed: a shell that has answered once answers soon, or not at all."""
 
 
 def plan(request: VerifyRequest, turn: Turn) -> tuple[Entry, ...]:

@@ -14,18 +14,14 @@ from metallize.deadline import Deadline
 from metallize.errors import HostError
 from metallize.guest import Shell, ShellError
 from metallize.model.kind import Observation
+from metallize.patience import SNAPSHOTS_CLOCK as _CLOCK_SECONDS
+from metallize.patience import SNAPSHOTS_OLDEST as OLDEST_SECONDS
+from metallize.patience import SNAPSHOTS_SAVE as _SAVE_SECONDS
+from metallize.patience import SNAPSHOTS_SHELL as _SHELL_SECONDS
 from metallize.shells.ssh import connect
 from metallize.verify.session import BootSession
 
 NAME = "ready"
-_SAVE_SECONDS = 90.0
-_SHELL_SECONDS = 20.0
-_CLOCK_SECONDS = 5.0
-"""So far the guest's clock may be from where it should be."""
-OLDEST_SECONDS = 150.0
-"""An emulated CPU's time stamp counter never runs backwards (QEMU softmmu/cpu-timers.c, cpu_ticks_prev): put back, the
-guest sees all the time since it was saved pass at once. systemd's own services bear three minutes (WatchdogSec=3min).
-"""
 CLOCK_PROBE = "date +%s; sleep 1; date +%s"
 _SET_CLOCK = "date -u -s @{seconds} >/dev/null && date +%s; sleep 1; date +%s"
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from metallize.guest import GuestFailed, Shell
 from metallize.model.report import Entry, Finding, Severity, Stage
+from metallize.patience import SYSTEM_LEAST_SETTLE as LEAST_SETTLE_SECONDS
+from metallize.patience import SYSTEM_SETTLE as SETTLE_SECONDS
 from metallize.verify.checklist import Turn
 from metallize.verify.looks import look, system
 from metallize.verify.phases import assertions, times
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
 
-SETTLE_SECONDS = 90.0
-"""So long the system may take to settle once somebody is logged in, on a host of normal speed."""
-LEAST_SETTLE_SECONDS = 10.0
 NO_SHELL = "no shell let anybody look: see the logins"
 
 

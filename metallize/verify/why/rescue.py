@@ -14,12 +14,10 @@ from metallize.deadline import Deadline
 from metallize.guest import Console, GuestFailed, ShellError, Watch
 from metallize.model.boot import Login
 from metallize.model.report import Finding
+from metallize.patience import RESCUE_LONGEST as LONGEST_SECONDS
+from metallize.patience import RESCUE_RESCUE as RESCUE_SECONDS
 from metallize.shells.dialogue import Dialogue
 
-RESCUE_SECONDS = 8.0
-"""For everything, on a host of normal speed."""
-LONGEST_SECONDS = 40.0
-"""On any host."""
 SEEN_CHARACTERS = 8000
 """So far back a prompt is looked for: kernel messages may have come after it."""
 ANSWER_SHARE = 4

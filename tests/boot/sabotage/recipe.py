@@ -11,7 +11,6 @@ from typing import Any
 
 from metallize.catalog import Catalog
 from metallize.config import load_suite
-from metallize.console.findings import STALL_GRACE_SECONDS
 from metallize.console.rules import built_in_rules
 from metallize.events import Event, Events, Silent, StepOutput
 from metallize.machines import seabios
@@ -19,6 +18,7 @@ from metallize.model.boot import Boot, MachineOverrides
 from metallize.model.machine import Machine
 from metallize.model.profile import ImageFormat
 from metallize.model.report import BootReport, Finding, Result, Severity, Stage
+from metallize.patience import FINDINGS_STALL_GRACE as STALL_GRACE_SECONDS
 from metallize.verify import VerifyRequest, verify_machine
 from tests.boot.sabotage.images import Disk, LiveCd
 

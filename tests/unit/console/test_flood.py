@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from metallize import patience
 from metallize.console import flood
 from metallize.console.flood import Flood
 from metallize.deadline import Deadline
@@ -140,7 +141,7 @@ def test_a_flood_without_end_is_named() -> None:
 
 
 def test_a_flood_that_lasted_too_long_is_not_waited_for() -> None:
-    watch = Flooded(100, seconds=flood.WAIT_SECONDS)
+    watch = Flooded(100, seconds=patience.FLOOD_WAIT)
     getty = Getty("debian login: ", [ASKED, IN, ADDS])
     assert attempt(watch, getty).outcome is LoginOutcome.ACCEPTED
 
@@ -161,7 +162,7 @@ def test_what_looks_like_a_shell_in_a_flood_that_is_not_waited_for_is_none(monke
     """Neither is a wrong password accepted because of it, nor the right one."""
     monkeypatch.setattr("metallize.shells.login.PROMPT_SECONDS", 1.0)
     monkeypatch.setattr(FakeWatch, "idles", True)
-    watch = Flooded(100, seconds=flood.WAIT_SECONDS)
+    watch = Flooded(100, seconds=patience.FLOOD_WAIT)
     getty = Getty("debian login: ", [ASKED, ("admin", "\r\nlogin: # ")])
     assert attempt(watch, getty).outcome is LoginOutcome.FLOODED
 

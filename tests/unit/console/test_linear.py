@@ -31,7 +31,7 @@ def of_rules() -> Iterator[tuple[str, re.Pattern[str]]]:
 
 
 def of_modules() -> Iterator[tuple[str, re.Pattern[str]]]:
-    for file in sorted(file for room in ROOMS for file in (PACKAGE / room).glob("*.py")):
+    for file in sorted(file for room in ROOMS for file in (PACKAGE / room).rglob("*.py")):
         name = ".".join(("metallize", *file.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
         for constant, value in vars(importlib.import_module(name)).items():
             if isinstance(value, re.Pattern) and isinstance(value.pattern, str):

@@ -7,17 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from metallize.console.stages import (
-    JOB_GRACE_SECONDS,
-    SILENCE_SECONDS,
-    STAGE_SECONDS,
-    Job,
-    StageState,
-    overdue,
-    parse_job,
-    parse_span,
-)
+from metallize.console.stages import SILENCE_SECONDS, STAGE_SECONDS, Job, StageState, overdue, parse_job, parse_span
 from metallize.model.report import Stage
+from metallize.patience import STAGES_JOB_GRACE as JOB_GRACE_SECONDS
 from tests.unit.console.feed import Fed, lead_to
 
 STATE = StageState(stage=Stage.KERNEL, lasted=1.0, quiet=1.0, received_bytes=1234, console="ttyS0")

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metallize.console.progress import LONG_SILENCE_SECONDS
 from metallize.console.rules import Scanner
 from metallize.console.stages import SILENCE_SECONDS
 from metallize.console.watch import BootWatch
@@ -16,6 +15,7 @@ from metallize.deadline import Deadline
 from metallize.guest import GuestFailed
 from metallize.model.boot import ConsoleRules
 from metallize.model.report import Finding, Severity, Stage
+from metallize.patience import PROGRESS_LONG_SILENCE as LONG_SILENCE_SECONDS
 
 BOOT = """\
 SeaBIOS (version 1.16.2-debian-1.16.2-1)

@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import pytest
 
-from metallize.console.findings import STALL_GRACE_SECONDS
 from metallize.console.rules import Scanner
 from metallize.console.watch import BootWatch
 from metallize.deadline import Deadline
@@ -15,6 +14,7 @@ from metallize.errors import HostError
 from metallize.guest import GuestFailed
 from metallize.model.boot import Boot, ConsoleRules
 from metallize.model.report import Finding, Severity, Stage, Status
+from metallize.patience import FINDINGS_STALL_GRACE as STALL_GRACE_SECONDS
 from metallize.verify.checklist import FIRST, Checklist
 from metallize.verify.phases import console
 from metallize.verify.session import BootSession

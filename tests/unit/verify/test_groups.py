@@ -18,9 +18,10 @@ from metallize.model.assertion import Group
 from metallize.model.boot import ConsoleRules
 from metallize.model.kind import Observation
 from metallize.model.report import Status
+from metallize.patience import SNAPSHOTS_OLDEST as OLDEST_SECONDS
 from metallize.verify.phases import groups, snapshots
 from metallize.verify.phases.groups import judge_command, saved_note
-from metallize.verify.phases.snapshots import OLDEST_SECONDS, Snapshot, SnapshotFailed, clock_problem
+from metallize.verify.phases.snapshots import Snapshot, SnapshotFailed, clock_problem
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
 from tests.unit.console.test_watch import BOOT, Clock, failure
