@@ -1,4 +1,4 @@
-"""A thread of ours that dies while a guest runs: the run ends as a bug within seconds, and says nothing of the image."""
+"""A thread of ours that dies while a guest runs: the run ends as a bug in seconds, and says nothing of the image."""
 
 from __future__ import annotations
 
