@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from metallize import bug_report
+from metallize.commands import bug_report
 from metallize.commands.shared import show_error
 from metallize.errors import FULL, BugError, ExitCode, HostError, MetallizeError, left_behind, of_thread
 

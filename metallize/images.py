@@ -15,7 +15,7 @@ from metallize.catalog import Catalog
 from metallize.config import load_suite
 from metallize.errors import UsageError, VerificationFailed
 from metallize.events import Events, Level, Note
-from metallize.json_file import read_mapping
+from metallize.files.json_file import read_mapping
 from metallize.model.assertion import Assertion
 from metallize.model.boot import Boot
 from metallize.model.loaded import Profile

@@ -21,7 +21,7 @@ from metallize import __version__
 from metallize.asked import Asked, Part, asked_of
 from metallize.deciding import judge
 from metallize.errors import HostError, VerificationFailed
-from metallize.json_file import read_mapping
+from metallize.files.json_file import read_mapping
 from metallize.model.machine import Firmware, Machine
 from metallize.model.report import BootReport, Verdict
 from metallize.qemu.firmware import find_firmware

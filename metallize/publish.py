@@ -14,7 +14,7 @@ from metallize.build.generator import sha256_of
 from metallize.build.store import Store
 from metallize.errors import HostError, VerificationFailed
 from metallize.events import Level, Note
-from metallize.json_file import read_mapping
+from metallize.files.json_file import read_mapping
 from metallize.proof import Proof
 from metallize.verify.request import VerifyRequest
 

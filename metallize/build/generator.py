@@ -12,8 +12,8 @@ from typing import Any
 
 from metallize.build.engines.engine import Assembly, Engine
 from metallize.errors import GeneratorError, HostError
+from metallize.files.sparse import extents
 from metallize.model.profile import ImageFormat
-from metallize.sparse import extents
 
 _CHUNK = 1 << 20
 _SPARE_BYTES = 128 << 20

@@ -27,7 +27,7 @@ from typing import Any
 from metallize.build.generator import DiskImage, sha256_of
 from metallize.errors import HostError, told_if_left
 from metallize.events import Events, Note
-from metallize.json_file import read_mapping
+from metallize.files.json_file import read_mapping
 from metallize.model.profile import ImageFormat
 
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from metallize.sparse import extents
+from metallize.files.sparse import extents
 
 BLOCK_BYTES = 1 << 20
 

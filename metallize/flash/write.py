@@ -18,9 +18,9 @@ from pathlib import Path
 from metallize.command import run
 from metallize.errors import HostError, UsageError
 from metallize.events import Events, StepHandle, step
+from metallize.files.image_format import format_of
 from metallize.flash.blockmap import BLOCK_BYTES, Span, spans
 from metallize.flash.devices import disk_named, refusal
-from metallize.image_format import format_of
 from metallize.model.profile import ImageFormat
 from metallize.qemu import chain
 

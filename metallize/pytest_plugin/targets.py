@@ -9,7 +9,7 @@ from pathlib import Path
 from metallize.catalog import Catalog
 from metallize.config import load_profiles
 from metallize.errors import UsageError
-from metallize.image_format import format_of
+from metallize.files.image_format import format_of
 from metallize.model.assertion import Assertion
 from metallize.model.boot import Boot, Login, MachineOverrides, Ssh
 from metallize.model.loaded import Profile

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from metallize.command import run
 from metallize.errors import UsageError
-from metallize.image_format import format_of
+from metallize.files.image_format import format_of
 from metallize.model.profile import ImageFormat
 from metallize.qemu.descriptors import descriptor_path
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from metallize.errors import UsageError
-from metallize.image_format import format_of
+from metallize.files.image_format import format_of
 from metallize.model.profile import ImageFormat
 from metallize.serve.archive import ArchiveError, contents
 from metallize.serve.pointers import FIRST_FILES, pointers

@@ -14,10 +14,10 @@ from types import FrameType
 
 from metallize.errors import HostError
 from metallize.events import Events, Level, Named, Note, Outcome, step
+from metallize.files.image_format import cut_short
 from metallize.host import accelerator
 from metallize.host.admission import admitted
 from metallize.host.turns import Need
-from metallize.image_format import cut_short
 from metallize.model.report import AcceleratorUse, BootReport, StageTime
 from metallize.qemu import board, sandbox
 from metallize.qemu.plan import cpus_of

@@ -14,8 +14,8 @@ from metallize.config import load_suite
 from metallize.config.suggest import did_you_mean
 from metallize.errors import HostError, UsageError
 from metallize.events import Events
+from metallize.files.image_format import format_of
 from metallize.host import accelerator
-from metallize.image_format import format_of
 from metallize.model.assertion import Assertion
 from metallize.model.boot import Boot, MachineOverrides
 from metallize.model.loaded import Profile

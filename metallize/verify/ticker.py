@@ -16,7 +16,7 @@ from typing import Self
 
 from metallize.errors import of_thread
 from metallize.events import Events, Progress
-from metallize.json_file import read_mapping
+from metallize.files.json_file import read_mapping
 from metallize.model.report import Stage, Verdict
 from metallize.patience import TICKER_TICK as TICK_SECONDS
 

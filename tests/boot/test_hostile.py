@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from metallize.events import Silent
-from metallize.image_format import format_of
+from metallize.files.image_format import format_of
 from metallize.machines import seabios
 from metallize.model.boot import Boot
 from metallize.model.report import BootReport, Verdict

@@ -13,8 +13,8 @@ import pytest
 
 from metallize.errors import ExitCode
 from metallize.events import Silent
+from metallize.files.image_format import format_of
 from metallize.host import accelerator
-from metallize.image_format import format_of
 from metallize.machines import seabios
 from metallize.model.boot import Boot, Media
 from metallize.model.report import Stage, StageTime, Verdict

@@ -11,7 +11,7 @@ import pytest
 
 from metallize.errors import UsageError
 from metallize.events import Silent
-from metallize.image_format import format_of
+from metallize.files.image_format import format_of
 from metallize.machines import ovmf, seabios
 from metallize.model.boot import Boot, MachineOverrides, Media
 from metallize.model.machine import Machine

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from metallize.errors import UsageError
-from metallize.image_format import CD_SECTOR, SECTOR, cut_short, format_of
+from metallize.files.image_format import CD_SECTOR, SECTOR, cut_short, format_of
 from metallize.model.profile import ImageFormat
 
 GIB = 1 << 30

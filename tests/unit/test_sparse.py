@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metallize.build.generator import sha256_of
-from metallize.sparse import extents
+from metallize.files.sparse import extents
 
 MIB = 1 << 20
 

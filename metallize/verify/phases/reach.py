@@ -22,7 +22,7 @@ from metallize.patience import REACH_HELD as _HELD_SECONDS
 from metallize.patience import REACH_LONGEST_PAUSE as LONGEST_PAUSE_SECONDS
 from metallize.patience import REACH_LOOK as _LOOK_SECONDS
 from metallize.patience import REACH_OVERTIME as OVERTIME_SECONDS
-from metallize.qemu.usernet import COMMAND, connections
+from metallize.qemu.network import CONNECTIONS_COMMAND, connections
 from metallize.shells.password_login import PasswordAttempt, try_password
 from metallize.verify.checklist import Turn
 from metallize.verify.patience import GuestSpan
@@ -190,5 +190,5 @@ def _tcp(guest: Guest, port: int, deadline: Deadline, *, wants_text: bool) -> Se
 
 def _states(guest: Guest, port: int) -> Mapping[int, bool]:
     """The connections through a port of the host, and whether the guest has taken each."""
-    text = str(guest.monitor.execute("human-monitor-command", **{"command-line": COMMAND}))
+    text = str(guest.monitor.execute("human-monitor-command", **{"command-line": CONNECTIONS_COMMAND}))
     return {each.descriptor: each.taken for each in connections(text) if each.host_port == port}

@@ -17,9 +17,9 @@ from typing import NoReturn
 
 import pytest
 
-from metallize import bug_report, cli, ending
-from metallize.bug_report import HIDDEN, without_secrets
-from metallize.commands import line
+from metallize import cli, ending
+from metallize.commands import bug_report, line
+from metallize.commands.bug_report import HIDDEN, without_secrets
 from metallize.errors import BugError, HostError, UsageError, VerificationFailed, left_behind, told_if_left
 from tests.conftest import ROOT
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from metallize.command import run
 from metallize.errors import MetallizeError, UsageError
-from metallize.image_format import cut_short, format_of
+from metallize.files.image_format import cut_short, format_of
 from metallize.model.profile import ImageFormat
 from metallize.qemu.chain import chain_of, graph
 from tests.conftest import Cli

@@ -19,7 +19,7 @@ from metallize.console.watch import BootWatch
 from metallize.errors import HostError
 from metallize.guest import Guest, GuestFailed
 from metallize.model.boot import ConsoleRules, PasswordLogin, Reach
-from metallize.qemu.usernet import connections
+from metallize.qemu.network import connections
 from metallize.verify.phases.reach import check_reach
 from tests.unit.shells.ssh_servers import server
 from tests.unit.shells.test_password_login import RIGHT, offering
