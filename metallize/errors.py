@@ -8,6 +8,7 @@
         LayerError            one layer's build failed: dockerfile line and output
       GeneratorError          a generator failed or produced the wrong thing      (exit 3)
       HostError               the host lacks something: QEMU, firmware, disk space (exit 3)
+      BugError                something of ours broke that nobody foresaw         (exit 3)
       BootError               the guest never got as far as it should; verify turns it into a failed report (exit 1)
       VerificationFailed      the image failed its boot assertions                (exit 1)
 
@@ -17,13 +18,15 @@ pipeline, when the reports are complete.
 
 from __future__ import annotations
 
+import errno
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 
 class ExitCode(IntEnum):
@@ -34,6 +37,8 @@ class ExitCode(IntEnum):
     BAD_INPUT = 2
     MACHINERY = 3
     INTERRUPTED = 130
+    UNREAD = 141
+    """Whoever read our output has gone before it was known what came of the command."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +118,60 @@ class GeneratorError(MetallizeError):
 
 class HostError(MetallizeError):
     """The host lacks something this needs: a tool, firmware, disk space."""
+
+
+class BugError(MetallizeError):
+    """Something of ours broke in a way that nobody foresaw; it says nothing of the image. `__cause__` is what broke."""
+
+    def __init__(self, where: str, cause: BaseException) -> None:
+        parts = ("this is a bug in metallize", where, type(cause).__name__, str(cause))
+        super().__init__(": ".join(part for part in parts if part))
+        self.__cause__ = cause
+
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says where no more can be written."""
+
+
+def of_thread(where: str, error: BaseException) -> BaseException:
+    """What a helper thread that died of an error ends the run with, in the thread that everybody waits for.
+
+    Errors raised on purpose stay what they are, and so does a reader of our output that has gone.
+    """
+    if isinstance(error, MetallizeError | BrokenPipeError):
+        return error
+    if isinstance(error, OSError) and error.errno in FULL:
+        return HostError(f"{where}: {error}", hint="make room: see df -h and the quotas")
+    return BugError(where, error)
+
+
+@contextmanager
+def told_if_left(look: Callable[[], Sequence[str]]) -> Iterator[None]:
+    """Write on whatever ends the body what it leaves behind, as `look` tells once the body has cleared away."""
+    try:
+        yield
+    except BaseException as exc:
+        for left in look():
+            exc.add_note(f"{_LEFT}{left}")
+        raise
+
+
+_LEFT = "left behind: "
+
+
+def left_behind(error: BaseException) -> tuple[str, ...]:
+    """What was written on an error, and on those in whose wake it came, by `told_if_left`."""
+    found: list[str] = []
+    seen: set[int] = set()
+    following: list[BaseException | None] = [error]
+    while following:
+        each = following.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        found += [note.removeprefix(_LEFT) for note in getattr(each, "__notes__", ()) if note.startswith(_LEFT)]
+        following += [each.__cause__, each.__context__]
+    return tuple(dict.fromkeys(found))
 
 
 class BootError(MetallizeError):

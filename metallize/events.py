@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -54,7 +54,34 @@ class Note:
     level: Level = Level.INFO
 
 
-Event = StepStarted | StepOutput | StepFinished | Note
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a step has come for which a person waits long: its stage, and how long it has gone on."""
+
+    step: str
+    what: str
+    """Whose progress it is, in a word: several may go on at once."""
+    stage: str
+    seconds: float
+    last_seconds: float | None = None
+    """How long the same took in all, the last time it came to a good end; None where that is not known."""
+
+
+class Named:
+    """Passes events on, and has each note begin with a name: several tell of themselves at once."""
+
+    def __init__(self, events: Events, name: str) -> None:
+        self._events = events
+        self._name = name
+
+    def emit(self, event: Event, /) -> None:
+        """Pass it on."""
+        if isinstance(event, Note) and not event.text.startswith(f"{self._name}: "):
+            event = replace(event, text=f"{self._name}: {event.text}")
+        self._events.emit(event)
+
+
+Event = StepStarted | StepOutput | StepFinished | Note | Progress
 
 
 class Events(Protocol):

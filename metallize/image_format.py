@@ -94,6 +94,8 @@ def cut_short(image: Path, image_format: ImageFormat) -> str:
             at, count, each = struct.unpack_from("<QII", header, 72)
             if not (each >= 128 and count * each <= 1 << 20):  # noqa: PLR2004 - the least size of an entry
                 return ""
+            if at * SECTOR >= size:
+                return f"the image is cut short (its partition table is at byte {at * SECTOR}, and its end at {size})"
             file.seek(at * SECTOR)
             table = file.read(count * each)
             entries = (table[start : start + each] for start in range(0, len(table) - 127, each))

@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from metallize.events import Event, Events, Level, Note, Outcome, StepFinished, StepOutput, StepStarted
+from metallize.events import Event, Events, Level, Note, Outcome, Progress, StepFinished, StepOutput, StepStarted
 from metallize.model.visible import visible, visible_line
 
 _MARKS = {Outcome.DONE: ("✓", "green"), Outcome.CACHED: ("=", "cyan"), Outcome.FAILED: ("✗", "red")}
@@ -65,16 +65,27 @@ class JsonLines:
             self._stream.flush()
 
 
-_NAMES = {StepStarted: "step-started", StepOutput: "step-output", StepFinished: "step-finished", Note: "note"}
+_NAMES = {
+    StepStarted: "step-started",
+    StepOutput: "step-output",
+    StepFinished: "step-finished",
+    Note: "note",
+    Progress: "progress",
+}
 
 
 class PlainLines:
-    """A line when a step ends, and with `verbose` every line that a tool prints: for logs."""
+    """A line when a step ends, and every half minute how far a long one is: for logs.
+
+    With `verbose` every line that a tool prints besides.
+    """
 
     def __init__(self, stream: IO[str], *, verbose: bool) -> None:
         self._stream = stream
         self._verbose = verbose
         self._lock = threading.Lock()
+        self._said: dict[str, float] = {}
+        """Of each step that goes on, at which of its seconds its progress was shown."""
 
     def __enter__(self) -> Self:
         return self
@@ -90,7 +101,12 @@ class PlainLines:
             if self._verbose:
                 self._write(f"... {visible(event.title)}")
         elif isinstance(event, StepFinished):
+            self._said.pop(event.step, None)
             self._write(f"{_finished(event)}")
+        elif isinstance(event, Progress):
+            if event.seconds - self._said.get(event.step, 0.0) >= _PROGRESS_SECONDS:
+                self._said[event.step] = event.seconds
+                self._write(visible(f"{event.what}: {_stage(event)}, {event.seconds:.0f} s{_last_time(event)}"))
         else:
             self._write(_note(event))
 
@@ -98,6 +114,19 @@ class PlainLines:
         with self._lock:
             self._stream.write(line + "\n")
             self._stream.flush()
+
+
+_PROGRESS_SECONDS = 29.5
+"""Somewhat less than the time from one to the next, which no clock keeps to the moment."""
+
+
+def _stage(event: Progress) -> str:
+    """How far it is, in words."""
+    return f"stage {event.stage}"
+
+
+def _last_time(event: Progress) -> str:
+    return "" if event.last_seconds is None else f" (last time {event.last_seconds:.0f} s)"
 
 
 def _finished(event: StepFinished) -> str:
@@ -117,6 +146,7 @@ class Terminal:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._running: dict[str, tuple[str, float, Spinner, deque[str]]] = {}
+        self._progress: dict[str, Progress] = {}
         self._lock = threading.Lock()
         self._live = Live(get_renderable=self._picture, console=console, refresh_per_second=8, transient=True)
 
@@ -138,8 +168,12 @@ class Terminal:
                     self._running[event.step][3].append(visible_line(event.line))
             elif isinstance(event, StepFinished):
                 self._running.pop(event.step, None)
+                self._progress.pop(event.step, None)
                 colour = _MARKS[event.outcome][1]
                 self._console.print(Text(_finished(event), style=colour if event.outcome is Outcome.FAILED else ""))
+            elif isinstance(event, Progress):
+                if event.step in self._running:
+                    self._progress[event.step] = event
             else:
                 # The terminal wraps it: a command in it that is copied holds no line break of ours.
                 style = "yellow" if event.level is Level.WARNING else "dim"
@@ -147,8 +181,10 @@ class Terminal:
 
     def _picture(self) -> Group:
         rows: list[Any] = []
-        for title, since, spinner, lines in tuple(self._running.values()):
-            spinner.text = Text(f"{title} {seconds(time.monotonic() - since)}")
+        for step, (title, since, spinner, lines) in tuple(self._running.items()):
+            known = self._progress.get(step)
+            far = "" if known is None else visible(f", {_stage(known)}{_last_time(known)}")
+            spinner.text = Text(f"{title} {seconds(time.monotonic() - since)}{far}")
             rows.append(spinner)
             width = max(20, self._console.width - 6)
             rows += [Text(f"    {line[:width]}", style="dim", no_wrap=True) for line in tuple(lines)]

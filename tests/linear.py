@@ -10,6 +10,8 @@ from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 LONG, SHORT = 16_384, 4_096
+TOO_LONG = 8.0
+"""So many times longer for four times the text is more than linear on any host."""
 QUICK_SECONDS = 0.004
 """In so short a time nothing was quadratic in 16 KB."""
 MOST_WAYS = 60
@@ -33,7 +35,7 @@ def attacks(pattern: str, size: int) -> Iterator[str]:
 
 
 def slowest(pattern: re.Pattern[str]) -> tuple[float, str]:
-    """How much longer four times the text takes at the worst, and that text's beginning."""
+    """How much longer four times the text takes at the worst, or where it takes too long, and that text's beginning."""
     worst = (0.0, "")
     short = list(attacks(pattern.pattern, SHORT))
     usual = min(_seconds(pattern, "x" * LONG) for _ in range(3))
@@ -42,6 +44,8 @@ def slowest(pattern: re.Pattern[str]) -> tuple[float, str]:
             continue
         ratio = min(_seconds(pattern, text) / max(_seconds(pattern, short[number]), 1e-6) for _ in range(3))
         worst = max(worst, (ratio, text[:80]))
+        if ratio >= TOO_LONG:
+            break
     return worst
 
 

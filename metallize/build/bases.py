@@ -23,7 +23,7 @@ from metallize.build.engines.engine import Engine, ImageInfo, Output
 from metallize.build.plan import BaseImage, LayerBuild
 from metallize.command import run, spawn
 from metallize.deadline import Deadline
-from metallize.errors import EngineError, HostError
+from metallize.errors import EngineError, HostError, told_if_left
 from metallize.events import Events, Level, Note, step
 
 _TAIL_LINES = 30
@@ -198,14 +198,15 @@ def _alone(tag: str, events: Events) -> Iterator[bool]:
 def _scratch() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="metallize-base-"))
     folder.chmod(0o755)  # mmdebstrap works in it as other users: apt's, or those of a user namespace
-    try:
-        yield folder
-    finally:
-        deadline = Deadline.after(_CLEANING, f"{folder} is removed")
-        while folder.exists() and not deadline.expired and not _mounted_below(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-            if folder.exists():  # a dpkg that was interrupted may still write there
-                time.sleep(_PAUSE_SECONDS)
+    with told_if_left(lambda: [str(folder)] if folder.exists() else []):
+        try:
+            yield folder
+        finally:
+            deadline = Deadline.after(_CLEANING, f"{folder} is removed")
+            while folder.exists() and not deadline.expired and not _mounted_below(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+                if folder.exists():  # a dpkg that was interrupted may still write there
+                    time.sleep(_PAUSE_SECONDS)
 
 
 def _mounted_below(folder: Path) -> bool:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from metallize.build.generator import DiskImage, sha256_of
-from metallize.errors import HostError
+from metallize.errors import HostError, told_if_left
 from metallize.events import Events, Note
 from metallize.json_file import read_mapping
 from metallize.model.profile import ImageFormat
@@ -112,10 +112,11 @@ class Store:
         """A folder for one build, on the same filesystem as the image's place; removed at the end."""
         self._make(self._private)
         folder = Path(tempfile.mkdtemp(prefix=f"{self.file}.work-", dir=self._private))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with told_if_left(lambda: [str(folder)] if folder.exists() else []):
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def current(self, inputs: str) -> Stored | None:
         """The image in the build folder, if it was made from these inputs and is still the same bytes."""

@@ -16,6 +16,7 @@ from metallize.config.suggest import did_you_mean
 from metallize.errors import Location, MetallizeError, Problem, ProfileError, UsageError
 from metallize.model.loaded import Profile
 from metallize.model.report import BootReport
+from metallize.model.visible import visible
 from metallize.render import JsonLines, Renderer
 from metallize.report.as_json import report_to_json
 from metallize.report.text import report_lines
@@ -26,7 +27,7 @@ def out(text: str) -> None:
 
 
 def err(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(visible(text) + "\n")
 
 
 def show_error(exc: MetallizeError, *, as_json: bool) -> None:

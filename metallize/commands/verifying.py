@@ -13,7 +13,7 @@ from metallize.commands.shared import catalog_of, profile_of, profiles_of, setti
 from metallize.config import load_steps
 from metallize.errors import ExitCode, UsageError
 from metallize.events import Note
-from metallize.model.boot import Boot, ConsoleRules, Login, Ssh
+from metallize.model.boot import Boot, ConsoleRules, Init, Login, Ssh
 from metallize.qemu.interactive import boot_interactive
 from metallize.render import PlainLines, choose
 from metallize.shells.ssh import EPHEMERAL
@@ -39,6 +39,8 @@ def verify(options: argparse.Namespace) -> int:
             steps=load_steps(options.steps) if options.steps is not None else (),
             console=ConsoleRules(require=tuple(options.require)),
             display=options.display,
+            internet=options.internet,
+            init=Init(options.init),
             **_ways_in(options),
         )
         with renderer:
@@ -68,6 +70,8 @@ def _check_belonging(options: argparse.Namespace) -> None:
             ("--steps", options.steps, "boot.steps"),
             ("--require", options.require, "boot.console.require"),
             ("--display", options.display, "boot.display"),
+            ("--internet", options.internet, "boot.internet"),
+            ("--init", options.init != Init.SYSTEMD, "boot.init"),
         ):
             if given:
                 raise UsageError(f"{name} goes with --image", hint=f"in a profile it stands under {place}")
@@ -107,7 +111,7 @@ def boot(options: argparse.Namespace) -> int:
         image_format=request.image_format,
         machine=request.machine,
         events=PlainLines(sys.stderr, verbose=options.verbose),
-        boot=request.boot,
+        boot=request.boot.model_copy(update={"internet": True}) if options.internet else request.boot,
         overrides=request.overrides,
         accel=request.accel,
     )

@@ -146,9 +146,13 @@ class SerialConsole:
                     self._watch.received(len(data))
                     self._write(clean, self._take(self._normaliser.feed(data)))
                 clean.write(self._lines.rest)
+        except BrokenPipeError as exc:  # whoever is told of the stages: no log is a pipe
+            self._watch.broke("the reader of the console", exc)
         except OSError as exc:
             self._problem = exc
             self._watch.fail("host-disk-full", f"the console's log could not be written: {exc}")
+        except BaseException as exc:  # noqa: BLE001 - raised in whoever waits: nobody may take it for a silent guest
+            self._watch.broke("the reader of the console", exc)
 
     def _arriving(self, clean: TextIO) -> Iterator[bytes]:
         """What the console prints, until the machine closes it; what comes on other ports is dealt with on the way."""

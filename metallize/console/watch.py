@@ -20,6 +20,7 @@ from metallize.console.reading import Reading
 from metallize.console.rules import Scanner
 from metallize.console.stages import NORMAL_TIMEOUT, StageState, overdue, silence
 from metallize.deadline import Deadline
+from metallize.errors import of_thread
 from metallize.guest import GuestFailed
 from metallize.model.report import Finding, Severity, Stage, StageTime
 
@@ -58,6 +59,7 @@ class BootWatch:
         self._early_reset = False
         self._reset_output = -1
         self._ending = False
+        self._broken: BaseException | None = None
 
     # --- asked ---------------------------------------------------------------------------------------------------
 
@@ -105,8 +107,13 @@ class BootWatch:
         """Whether console.allow says that this is no failure."""
         return self._scanner.allows(text)
 
+    def check_threads(self) -> None:
+        """Raises what a thread of ours died of, BugError mostly: what was seen of the guest since is worth nothing."""
+        if self._broken is not None:
+            raise self._broken
+
     def check(self) -> None:
-        """Raises GuestFailed when the guest has failed."""
+        """Raises GuestFailed when the guest has failed, and as `check_threads` does."""
         with self._changed:
             self._check(self._clock())
 
@@ -114,7 +121,7 @@ class BootWatch:
         """Wait until the condition gives something else than None; None when the deadline has passed.
 
         The condition is asked whenever something was fed, and ten times a second; one that takes long to answer is
-        asked less often. Raises GuestFailed.
+        asked less often. Raises GuestFailed, and BugError when a thread of ours has died of one.
         """
         while True:
             with self._changed:
@@ -243,6 +250,12 @@ class BootWatch:
                 self._ledger.ended(rule, stage or self.stage, cause, remedy=remedy, line=line, now=self._clock())
             self._changed.notify_all()
 
+    def broke(self, thread: str, error: BaseException) -> None:
+        """A thread of ours died of what nobody foresaw: it ends every wait at once, whatever the guest does."""
+        with self._changed:
+            self._broken = self._broken or of_thread(thread, error)
+            self._changed.notify_all()
+
     def event(self, name: str, data: Mapping[str, object]) -> None:
         """An event of QMP."""
         reason = str(data.get("reason", ""))
@@ -294,6 +307,7 @@ class BootWatch:
         )
 
     def _check(self, now: float) -> None:
+        self.check_threads()
         if self._ending:
             return
         ledger = self._ledger

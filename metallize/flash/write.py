@@ -11,7 +11,7 @@ import stat
 import struct
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from metallize.flash.blockmap import BLOCK_BYTES, Span, spans
 from metallize.flash.devices import disk_named, refusal
 from metallize.image_format import format_of
 from metallize.model.profile import ImageFormat
+from metallize.qemu import chain
 
 # ioctl(2) numbers of linux/fs.h
 BLKRRPART, BLKFLSBUF, BLKZEROOUT, BLKGETSIZE64 = 0x125F, 0x1261, 0x127F, 0x80081272
@@ -66,8 +67,9 @@ def raw_image(image: Path, events: Events) -> Iterator[Path]:
         raise UsageError(f"{image} is no disk: machines boot it from the network", hint="flash an image of a disk")
     with tempfile.TemporaryDirectory(prefix=".metallize-flash-", dir=image.parent) as folder:
         raw = Path(folder, "raw")
-        with step(events, "unpack", f"unpack {image.name} from {image_format}"):
-            run(["qemu-img", "convert", "-f", image_format, "-O", "raw", image, raw])
+        with step(events, "unpack", f"unpack {image.name} from {image_format}"), ExitStack() as stack:
+            layers, numbers = chain.opened(stack, chain.chain_of(image, image_format))
+            run(["qemu-img", "convert", "-O", "raw", chain.graph(layers), raw], pass_fds=numbers)
         yield raw
 
 

@@ -165,6 +165,7 @@ class Step(Frozen):
         str | None,
         Field(description="what is typed then; keys by name: <enter>, <esc>, <down>, <f2>, <ctrl-c>; <lt> is a <"),
     ] = None
+    secret: Annotated[bool, Field(strict=True, description="what is typed is shown nowhere: a passphrase")] = False
     timeout: Annotated[Duration, Field(description="for `expect`, on a host of normal speed")] = timedelta(minutes=1)
 
 
@@ -233,6 +234,14 @@ class Boot(Frozen):
     ] = Init.SYSTEMD
     tpm: Annotated[bool, Field(strict=True, description="the machine has a TPM 2.0, empty at the first boot")] = False
     nics: Annotated[Nics | None, Field(description="default: one card on the network `host`")] = None
+    internet: Annotated[
+        bool,
+        Field(
+            strict=True,
+            description="the network `host` leads out, to this host's own services too; default: to nothing, and DHCP "
+            "names no router and no name server",
+        ),
+    ] = False
     seed: Annotated[
         dict[SeedFile, str],
         Field(

@@ -20,8 +20,8 @@ from metallize.guest import Shell as WayIn
 from metallize.model.machine import Machine
 from metallize.model.report import BootReport
 from metallize.qemu.vm import RunningGuest
-from metallize.verify.batch import make_batch, read_batch
 from metallize.verify.booted import Booted
+from metallize.verify.looks.batch import make_batch, read_batch
 from metallize.verify.session import BootSession
 
 PATIENCE_SECONDS = 60.0

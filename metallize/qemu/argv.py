@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from metallize.model.boot import Media
 from metallize.model.machine import Firmware, Machine
 from metallize.model.profile import ImageFormat
-from metallize.qemu.board import OPTIONS, BoardBoot, last_console, mcopy_argv
+from metallize.qemu import sandbox
+from metallize.qemu.board import OPTIONS, BoardBoot, last_console
+from metallize.qemu.chain import QEMU_FORMATS, Layer, graph, whole
 from metallize.qemu.firmware import FirmwarePair
-from metallize.qemu.netboot import web_server_script
 from metallize.qemu.network import Card, cards_of, network_options
 from metallize.serve import Running
-
-QEMU_FORMATS = {
-    ImageFormat.ISO: "raw",
-    ImageFormat.RAW: "raw",
-    ImageFormat.QCOW2: "qcow2",
-    ImageFormat.VMDK: "vmdk",
-    ImageFormat.VHDX: "vhdx",
-}
-"""What QEMU's block layer calls our container formats."""
 
 WRITABLE = frozenset({Media.DISK, Media.USB})
 """What gets an overlay; nobody writes to a CD, and what is served over the network is only read."""
@@ -46,6 +37,10 @@ class GuestPlan:
     media: Media
     image: Path
     image_format: ImageFormat
+    layers: tuple[Layer, ...] = ()
+    """The image's own files, as its headers name them; empty: it is one raw file."""
+    opened_layers: tuple[Layer, ...] = ()
+    """The same by their descriptors."""
     disk_bytes: int | None = None
     """The overlay's virtual size, where it is larger than the image."""
     overlay: Path | None = None
@@ -54,6 +49,12 @@ class GuestPlan:
     """The folder that is handed out by TFTP, where the machine boots from the network."""
     web: Running | None = None
     """Where it finds the same files over HTTP."""
+    bridge: str = ""
+    """The command that QEMU starts for each connection to that server, where its network is closed."""
+    internet: bool = False
+    """Whether the guest reaches other networks, and the host's own services."""
+    sandboxed: bool = True
+    """Whether QEMU gives up what it needs no more before the guest runs."""
     firmware: FirmwarePair | None = None
     firmware_variables: Path | None = None
     """This run's own copy."""
@@ -72,7 +73,7 @@ class GuestPlan:
     seed_files: tuple[tuple[str, str], ...] = ()
     """What cloud-init is told: names and contents."""
     seed: Path | None = None
-    """The CD with these files."""
+    """The CD with these files, which may hold secrets: it has no other name than a descriptor's."""
     tpm: bool = False
     tpm_state: int | None = None
     """A descriptor of the file in which the TPM keeps its state."""
@@ -161,6 +162,8 @@ def guest_argv(plan: GuestPlan, ports: Ports, *, paused: bool) -> tuple[str, ...
         ("-m", f"{(machine.memory_bytes or plan.memory_bytes) >> 20}M"),
         ("-action", "panic=none"),
     ]
+    if plan.sandboxed:
+        options.append(sandbox.option(spawns=bool(plan.bridge)))
     options += [("-global", each) for each in machine.properties]
     if paused:
         options.append(("-S",))
@@ -187,6 +190,8 @@ def guest_argv(plan: GuestPlan, ports: Ports, *, paused: bool) -> tuple[str, ...
         boot_file=BOOT_FILES[machine.firmware] if plan.served is not None else "",
         own_driver=machine.firmware is Firmware.UEFI,
         served=value(plan.served or ""),
+        internet=plan.internet,
+        bridge=value(plan.bridge),
     )
     if plan.capture is not None:
         options.append(("-object", f"filter-dump,id=capture0,netdev=net0,file={value(plan.capture)}"))
@@ -235,7 +240,7 @@ def _media(plan: GuestPlan) -> list[tuple[str, ...]]:
     if plan.media is Media.NETWORK:
         return []
     if plan.overlay is None:
-        drive = f"format={QEMU_FORMATS[plan.image_format]},readonly=on,file={value(plan.image)}"
+        drive = f"format={QEMU_FORMATS[plan.image_format]},readonly=on,file={value(_source(plan))}"
     else:
         # The overlay lives no longer than we do: what QEMU handed to the kernel need not reach the disk. A guest's
         # flush still empties QEMU's own caches (block/io.c, bdrv_co_flush), so that it outlives a killed QEMU.
@@ -261,16 +266,17 @@ def _media(plan: GuestPlan) -> list[tuple[str, ...]]:
             ]
 
 
+def _source(plan: GuestPlan) -> str:
+    """The image as QEMU opens it; a format that can name other files is told all of them."""
+    layers = plan.opened_layers or plan.layers
+    return graph(layers) if layers and not whole(layers) else str(plan.image)
+
+
 def overlay_argv(plan: GuestPlan, overlay: Path) -> tuple[str, ...]:
     """The `qemu-img` call that makes the overlay over the image."""
     size = () if plan.disk_bytes is None else (str(plan.disk_bytes),)
     backing = QEMU_FORMATS[plan.image_format]
-    return ("qemu-img", "create", "-q", "-f", "qcow2", "-F", backing, "-b", str(plan.image), str(overlay), *size)
-
-
-def unpack_argv(image: Path, folder: Path) -> tuple[str, ...]:
-    """The `tar` call that unpacks what is served over the network."""
-    return ("tar", "-xf", str(image), "--no-same-owner", "-C", str(folder))
+    return ("qemu-img", "create", "-q", "-f", "qcow2", "-F", backing, "-b", _source(plan), str(overlay), *size)
 
 
 def tpm_argv(folder: Path) -> tuple[str, ...]:
@@ -279,57 +285,3 @@ def tpm_argv(folder: Path) -> tuple[str, ...]:
         *("swtpm", "socket", "--tpm2", "--terminate", "--daemon", "--pid", f"file={folder}/tpm.pid"),
         *("--tpmstate", f"dir={folder}", "--ctrl", f"type=unixio,path={folder}/tpm.socket"),
     )
-
-
-def repro_script(plan: GuestPlan) -> str:
-    """A shell script that boots the same machine by hand, serial port on the terminal, image untouched.
-
-    An image that passes moves on to its published place after the run: the script looks there too.
-    """
-    folder = Path("@FOLDER@")
-    # the image is a link: no comma in its name, wherever it is
-    mine = replace(plan, image=folder / "image", capture=None, snapshots=False, state=None)
-    steps = []
-    if plan.overlay is not None:
-        mine = replace(mine, overlay=folder / "overlay.qcow2")
-        steps.append(_quoted(overlay_argv(mine, folder / "overlay.qcow2")))
-    if plan.served is not None:
-        mine = replace(mine, served=folder / "tftp")
-        steps += [_quoted(("mkdir", str(folder / "tftp"))), _quoted(unpack_argv(mine.image, folder / "tftp"))]
-        steps += web_server_script('"$folder/tftp"')
-    if plan.firmware is not None:
-        mine = replace(mine, firmware_variables=folder / "vars.fd")
-        steps.append(_quoted(("cp", str(plan.firmware.variables), str(folder / "vars.fd"))))
-    end = 'for pid in "$folder"/*.pid; do kill "$(cat "$pid" 2>/dev/null)" 2>/dev/null || :; done; rm -rf "$folder"'
-    if plan.tpm:
-        mine = replace(mine, tpm_chardev=f"socket,path={folder}/tpm.socket")
-        steps.append(_quoted(tpm_argv(folder)))
-    if plan.board is not None:
-        copies = tuple(folder / option.lstrip("-") for option, _ in zip(OPTIONS, plan.board.files, strict=False))
-        mine = replace(mine, board_files=copies)
-        for name, copy in zip(plan.board.files, copies, strict=True):
-            steps.append(_quoted(mcopy_argv(plan.board.partition, name, str(copy))))
-    ports = Ports(serial=TERMINAL, monitor="", terminal=True)
-    steps.append(_quoted(guest_argv(mine, ports, paused=False)))
-    places = " ".join(shlex.quote(str(path)) for path in (plan.image, plan.published) if path is not None)
-    return (
-        "#!/bin/sh\n"
-        "# usage: repro.sh [IMAGE]\n"
-        "# Boots this run's machine by hand: serial port on the terminal, Ctrl-A X ends it, Ctrl-A C is the monitor\n"
-        "# (`info usernet` there tells the ports). The image is not changed.\n"
-        "set -eu\n"
-        f'[ $# -gt 0 ] || for image in {places}; do [ ! -f "$image" ] || break; done\n'
-        "image=${1:-$image}\n"
-        '[ -f "$image" ] || { echo "there is no $image any more; name the image: $0 IMAGE" >&2; exit 1; }\n'
-        f"folder=$(mktemp -d)\ntrap '{end}' EXIT\n"
-        "case $image in /*) ;; *) image=$PWD/$image ;; esac\n"
-        'ln -s "$image" "$folder/image"\n' + "\n".join(steps) + "\n"
-    )
-
-
-def _quoted(argv: tuple[str, ...]) -> str:
-    words = []
-    for word in argv:
-        pieces = [shlex.quote(piece) if piece else "" for piece in word.split("@FOLDER@")]
-        words.append('"$folder"'.join(pieces) or "''")
-    return " ".join(words)

@@ -30,6 +30,13 @@ def nameless_file(stack: ExitStack, folder: Path) -> int:
     return number
 
 
+def memory_file(stack: ExitStack) -> int:
+    """A new file that no disk holds, open for reading and writing until the stack is left (memfd_create(2))."""
+    number = os.memfd_create("metallize")
+    stack.callback(os.close, number)
+    return number
+
+
 def descriptor_path(number: int) -> Path:
     """What a process that inherited a descriptor opens its file by."""
     return Path(f"/proc/self/fd/{number}")

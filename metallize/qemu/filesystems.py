@@ -21,6 +21,8 @@ from metallize.qemu.descriptors import descriptor_path, nameless_file
 
 _SECTOR = 512
 _HEAD = 128 * 1024
+_GPT_ENTRY = 128
+"""Bytes of an entry, at least (UEFI 2.10, 5.3.3)."""
 _EXT_MAGIC = b"\x53\xef"
 _EXT_MAGIC_AT = 1024 + 56
 """struct ext4_super_block, s_magic (kernel.org, ext4 Data Structures)."""
@@ -68,10 +70,14 @@ def partitions(head: bytes) -> tuple[Partition, ...]:
 
 
 def _gpt(head: bytes) -> Iterator[Partition]:
+    if len(head) < _SECTOR + 92:
+        return
     table, count, size = struct.unpack_from("<QII", head, _SECTOR + 72)
-    for number in range(1, count + 1):
+    if size < _GPT_ENTRY:  # the guest wrote it: it may be anything
+        return
+    for number in range(1, min(count, len(head) // _GPT_ENTRY) + 1):
         at = table * _SECTOR + (number - 1) * size
-        if at + 128 > len(head):
+        if at + _GPT_ENTRY > len(head):
             return
         first, last = struct.unpack_from("<QQ", head, at + 32)
         if any(head[at : at + 16]) and last >= first:

@@ -13,20 +13,24 @@ from datetime import timedelta
 from pathlib import Path
 
 from metallize.command import spawn, tethered
-from metallize.errors import CommandError, HostError
-from metallize.events import Events, Note
+from metallize.errors import CommandError, HostError, of_thread
+from metallize.events import Events, Level, Note
 from metallize.host import accelerator
 from metallize.model.boot import Boot, MachineOverrides
 from metallize.model.machine import Machine
 from metallize.model.profile import ImageFormat
+from metallize.qemu import sandbox
 from metallize.qemu.argv import TERMINAL, Ports, guest_argv
 from metallize.qemu.descriptors import socket_pair
 from metallize.qemu.hold import key_in_memory, ssh_command
 from metallize.qemu.plan import SSH_PORT, make_plan
 from metallize.qemu.qmp import QmpMonitor
 from metallize.qemu.tpm import with_tpm
+from metallize.qemu.vanishing import vanishing_folder
 from metallize.qemu.vm import prepared_files
 from metallize.shells.ssh import EPHEMERAL, SshAccess, key_credentials, ssh_access
+
+CLOSED = "the guest's network leads to nothing but you; --internet opens it, to this host's own services too"
 
 
 def boot_interactive(
@@ -57,7 +61,7 @@ def boot_interactive(
     )
     with ExitStack() as stack:
         key = stack.enter_context(key_in_memory(access.private_text)) if access is not None else None
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="metallize-")))
+        folder = stack.enter_context(vanishing_folder(Path(tempfile.gettempdir()), ".metallize-boot-"))
         plan = stack.enter_context(prepared_files(plan, folder))
         plan = stack.enter_context(with_tpm(plan, folder))
         control, far = socket_pair(stack)
@@ -75,7 +79,8 @@ def boot_interactive(
             )
         )
         far.close()
-        monitor = QmpMonitor(folder / "qmp.log", lambda _name, _data: None)
+        broken: list[BaseException] = []
+        monitor = QmpMonitor(folder / "qmp.log", lambda _name, _data: None, broken.append)
         stack.callback(monitor.close)
         try:
             monitor.connect(control)
@@ -84,6 +89,10 @@ def boot_interactive(
                 raise CommandError(argv, process.returncode, "", hint="see QEMU's message above") from exc
             raise
         events.emit(Note(text=f"{machine.name}: {use.name.upper()} ({use.reason})"))
+        if not plan.sandboxed:
+            events.emit(Note(text=sandbox.NOTE, level=Level.WARNING))
+        if not plan.internet:
+            events.emit(Note(text=CLOSED))
         with contextlib.suppress(HostError):  # the person may end QEMU sooner than it answers
             port = monitor.forwards().get(SSH_PORT)
             if port is not None:
@@ -93,6 +102,8 @@ def boot_interactive(
         status = process.wait()
         if status < 0:
             events.emit(Note(text=f"QEMU was ended by signal {-status} ({signal.Signals(-status).name})"))
+        if broken:
+            raise of_thread("the listener to QEMU's events", broken[0])
         return status
 
 

@@ -1,13 +1,21 @@
-"""What a machine that boots from the network finds: QEMU's own TFTP with the first files, our HTTP with the rest."""
+"""What a machine that boots from the network finds: QEMU's own TFTP with the first files, our HTTP with the rest.
+
+Where the machine's network is closed, HTTP has an address of its own in it, and QEMU starts a small program for each
+connection to that one: nothing else of the host can be reached.
+"""
 
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from metallize.serve import Fetch, FetchLog, Running, opened, pointers, serving
+from metallize.errors import UsageError
+from metallize.qemu.network import HTTP_ADDRESS
+from metallize.qemu.vanishing import vanishing_folder
+from metallize.serve import Fetch, FetchLog, Running, archive, bridge, opened, pointers, serving
 
 HOST_ADDRESS = "10.0.2.2"
 """This host, as QEMU's own network shows it to a guest (qemu-system-x86_64(1), -netdev user)."""
@@ -16,11 +24,33 @@ SCRIPT_PORT = 18069
 LOG_NAME = "fetched.txt"
 
 
-def point(folder: Path, port: int) -> None:
-    """Tell the boot loaders in the folder that HTTP is at that port of this host."""
-    for name, content in pointers(f"http://{HOST_ADDRESS}:{port}").items():
-        if (folder / name).exists():
-            (folder / name).write_bytes(content)
+def url_for(port: int, *, internet: bool) -> str:
+    """Where a guest finds our HTTP server, which listens at that port of the host's loopback."""
+    return f"http://{HOST_ADDRESS}:{port}" if internet else f"http://{HTTP_ADDRESS}"
+
+
+def bridge_command(port: int) -> str:
+    """What QEMU starts for each connection of a guest whose network is closed."""
+    return shlex.join((sys.executable, "-I", "-S", bridge.__file__, str(port)))
+
+
+@contextmanager
+def served_folder(image: Path, run_folder: Path, url: str) -> Iterator[Path]:
+    """The archive's files for QEMU's TFTP, its boot loaders told where HTTP is; gone whatever ends this process.
+
+    Raises UsageError for an archive that is damaged, and writes nothing but what it has just made.
+    """
+    with ExitStack() as stack:
+        folder = stack.enter_context(vanishing_folder(run_folder, ".tftp-", kin="../*/"))
+        try:
+            with image.open("rb", buffering=0) as file:
+                archive.unpack(file, folder)
+        except archive.ArchiveError as exc:
+            raise UsageError(f"{image} is damaged: {exc}", hint="compare its checksum with its maker's") from exc
+        for name, content in pointers(url).items():
+            if (folder / name).exists():  # a plain file, for there is nothing else
+                (folder / name).write_bytes(content)
+        yield folder
 
 
 @contextmanager
@@ -44,13 +74,13 @@ def fetched(web: Running | None) -> tuple[str, ...]:
     return tuple(f"the guest asked our server: {str(each).partition('  ')[2]}" for each in fetches)
 
 
-def web_server_script(folder: str) -> list[str]:
+def web_server_script(folder: str, *, internet: bool) -> list[str]:
     """Lines of a shell script that do the same with Python alone; `folder` is quoted."""
     lines = [
         f"python3 -m http.server --bind {LOOPBACK} --directory {folder} {SCRIPT_PORT} >/dev/null 2>&1 &",
         'echo $! >"$folder/http.pid"',
     ]
-    for name, content in pointers(f"http://{HOST_ADDRESS}:{SCRIPT_PORT}").items():
+    for name, content in pointers(url_for(SCRIPT_PORT, internet=internet)).items():
         text = shlex.quote(content.decode().replace("\n", "\\n"))
         lines.append(f"[ ! -e {folder}/{name} ] || printf {text} >{folder}/{name}")
     return lines

@@ -2,7 +2,8 @@
 
 Cards of one network are ports of one hub (qemu-system-x86_64(1), -netdev hubport): each hears what any other sends, and
 on the network `host` QEMU's own router and DHCP server hear it too. A hub knows no tags: VLANs pass, and nobody outside
-the guest answers in them.
+the guest answers in them. The network `host` leads nowhere but to the ports that are forwarded into the guest, unless
+a profile says `boot.internet`: QEMU's router would otherwise hand a guest the services of the host's own loopback too.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 
 from metallize.model.nic import HOST_NETWORK, Nic, nic_names
 
+HTTP_ADDRESS = "10.0.2.100"
+"""Our HTTP server, in a network that has nothing else."""
 FIRST_MAC = 0x525400123456
 """What QEMU gives the first card where nobody says otherwise."""
 FIRST_SLOT = 0x10
@@ -57,16 +60,21 @@ def network_options(
     boot_file: str = "",
     served: str = "",
     own_driver: bool = False,
+    internet: bool = False,
+    bridge: str = "",
 ) -> list[tuple[str, ...]]:
     """The options for the cards, and for the ports of the guest that the host reaches.
 
     With a `boot_file` the first card boots from it, and finds it and all else by TFTP in the folder `served`. Firmware
     that has its `own_driver` for virtio boots without the card's ROM, as that of a real machine does: QEMU's ROM is an
-    iPXE of 2019 that shim cannot go on from.
+    iPXE of 2019 that shim cannot go on from. `internet` opens the way to everything else, and `bridge` is the command
+    that a closed network has for connections to `HTTP_ADDRESS`.
     """
     serving = f",tftp={served},bootfile={boot_file}" if boot_file else ""
     forwarded = "".join(f",hostfwd=tcp:127.0.0.1:0-:{port}" for port in forwards)
-    options: list[tuple[str, ...]] = [("-netdev", f"user,id=net0{serving}{forwarded}")]
+    closed = "" if internet else ",restrict=on"
+    bridged = f",guestfwd=tcp:{HTTP_ADDRESS}:80-cmd:{bridge}" if bridge else ""
+    options: list[tuple[str, ...]] = [("-netdev", f"user,id=net0{closed}{serving}{bridged}{forwarded}")]
     networks = list(dict.fromkeys(card.network for card in cards))
     alone = sum(card.network == HOST_NETWORK for card in cards) == 1
     if not alone:

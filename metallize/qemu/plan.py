@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
-from metallize.command import run
 from metallize.errors import HostError, UsageError
 from metallize.model.boot import Boot, MachineOverrides, Media, parse_reach_target
 from metallize.model.machine import Firmware, Machine
 from metallize.model.profile import ImageFormat
 from metallize.model.report import AcceleratorUse
-from metallize.qemu.argv import QEMU_FORMATS, WRITABLE, GuestPlan
+from metallize.qemu import sandbox
+from metallize.qemu.argv import WRITABLE, GuestPlan
 from metallize.qemu.board import read_board_boot
+from metallize.qemu.chain import Layer, chain_of, virtual_size
 from metallize.qemu.firmware import find_firmware
 from metallize.qemu.network import cards_of
 
@@ -41,8 +41,8 @@ def make_plan(
 ) -> GuestPlan:
     """Everything decided but the names of this run's own files.
 
-    Raises HostError when the image or the firmware is missing, UsageError where the image does not go with its media,
-    CommandError when the image is not what its suffix says.
+    Raises HostError when the image or the firmware is missing, UsageError where the image does not go with its media or
+    names a file outside its folder, CommandError when the image is not what its suffix says.
     """
     if not image.is_file():
         raise HostError(f"there is no image {image}", hint="build it first: metallize build PROFILE")
@@ -52,6 +52,7 @@ def make_plan(
             f"{image} is {image_format}, and cannot be booted from {media}",
             hint="a tar archive of what a server hands out is booted from the network, and nothing else is",
         )
+    layers = () if media is Media.NETWORK else chain_of(image, image_format)
     firmware = None
     if machine.firmware is Firmware.UEFI:
         firmware = find_firmware(
@@ -62,7 +63,7 @@ def make_plan(
     on_card = machine.disk_interface == "sd"
     disk_bytes = None
     if media in WRITABLE and (wanted or on_card):
-        disk_bytes = _grown(image, image_format, wanted or 0, power_of_two=on_card)
+        disk_bytes = _grown(layers, wanted or 0, power_of_two=on_card)
     return GuestPlan(
         machine=machine,
         accelerator=accelerator.name,
@@ -72,12 +73,15 @@ def make_plan(
         media=media,
         image=image.resolve(),
         image_format=image_format,
+        layers=layers,
         disk_bytes=disk_bytes,
         firmware=firmware,
         board=board,
         forwards=tuple(sorted({SSH_PORT} | {parse_reach_target(target).port for target in boot.reach})),
         credentials=credentials,
         display=boot.display,
+        internet=boot.internet,
+        sandboxed=sandbox.available(machine.qemu),
         tpm=has_tpm(boot, overrides),
         cards=cards_of(overrides.nics or boot.nics or (), machine.nic_device),
         seed_files=tuple((name, text.replace(PUBLIC_KEY, public_key)) for name, text in sorted(boot.seed.items())),
@@ -105,9 +109,7 @@ def has_tpm(boot: Boot, overrides: MachineOverrides) -> bool:
     return boot.tpm if overrides.tpm is None else overrides.tpm
 
 
-def _grown(image: Path, image_format: ImageFormat, wanted_bytes: int, *, power_of_two: bool) -> int:
+def _grown(layers: tuple[Layer, ...], wanted_bytes: int, *, power_of_two: bool) -> int:
     """The size to grow to; never smaller than the image, and a whole number of sectors, or what an SD card must be."""
-    argv = ("qemu-img", "info", "--output=json", "-f", QEMU_FORMATS[image_format], image)
-    size = int(json.loads(run(argv, hint="is the image what its suffix says?").stdout)["virtual-size"])
-    grown = max(size, -(-wanted_bytes // 512) * 512)
+    grown = max(virtual_size(layers), -(-wanted_bytes // 512) * 512)
     return 1 << (grown - 1).bit_length() if power_of_two else grown

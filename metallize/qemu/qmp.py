@@ -25,10 +25,19 @@ _FORWARD = re.compile(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+(\d+
 
 
 class QmpMonitor:
-    """One QMP session; events go to `on_event` from the session's thread, and everything goes to the log."""
+    """One QMP session; events go to `on_event` from the session's thread, and everything goes to the log.
 
-    def __init__(self, log: Path, on_event: Callable[[str, Mapping[str, object]], None]) -> None:
+    What that thread dies of goes to `on_bug`: nobody hears of events any more.
+    """
+
+    def __init__(
+        self,
+        log: Path,
+        on_event: Callable[[str, Mapping[str, object]], None],
+        on_bug: Callable[[BaseException], None],
+    ) -> None:
         self._on_event = on_event
+        self._on_bug = on_bug
         self._log = log.open("w", encoding="utf-8")
         self._begun = time.monotonic()
         self._loop = asyncio.new_event_loop()
@@ -37,7 +46,7 @@ class QmpMonitor:
         self._listener = EventListener()
         self._client.register_listener(self._listener)
         self._events: asyncio.Task[None] | None = None
-        self._thread = threading.Thread(target=self._loop.run_forever, name="qmp", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="qmp", daemon=True)
         self._thread.start()
 
     def connect(self, port: socket.socket) -> None:
@@ -99,10 +108,19 @@ class QmpMonitor:
         self._events = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
-        async for event in self._listener:
-            self._write("event", event)
-            data = event.get("data")
-            self._on_event(str(event["event"]), data if isinstance(data, dict) else {})
+        try:
+            async for event in self._listener:
+                self._write("event", event)
+                data = event.get("data")
+                self._on_event(str(event["event"]), data if isinstance(data, dict) else {})
+        except Exception as exc:  # noqa: BLE001 - handed to whoever waits for the guest
+            self._on_bug(exc)
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_forever()
+        except BaseException as exc:  # noqa: BLE001 - handed to whoever waits for the guest
+            self._on_bug(exc)
 
     async def _shut(self) -> None:
         if self._events is not None:

@@ -1,13 +1,15 @@
 """A NoCloud seed: the small CD from which cloud-init takes what a cloud would tell it (cloud-init's docs, NoCloud).
 
 The file system is ISO 9660 (ECMA-119), made here because it needs so little of it: one folder of small files, their
-names as they are, which Linux reads without an extension.
+names as they are, which Linux reads without an extension. Written with Python's own modules alone: repro.sh carries it.
 """
 
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 LABEL = "cidata"
 _SECTOR = 2048
@@ -76,3 +78,8 @@ def _volume(root: bytes, sectors: int) -> bytes:
 
 def _padded(content: bytes) -> bytes:
     return content + bytes(-len(content) % _SECTOR)
+
+
+if __name__ == "__main__":  # repro.sh carries this file: FOLDER ISO NAME...
+    told = {name: (Path(sys.argv[1]) / name).read_text(encoding="utf-8") for name in sys.argv[3:]}
+    Path(sys.argv[2]).write_bytes(seed_image(told))

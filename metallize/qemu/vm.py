@@ -12,7 +12,6 @@ import contextlib
 import os
 import shutil
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,13 +25,14 @@ from metallize.command import run, spawn, tethered
 from metallize.console.effort import busy_seconds
 from metallize.console.port import SerialConsole
 from metallize.console.watch import BootWatch
-from metallize.errors import CommandError, HostError
+from metallize.errors import CommandError, HostError, told_if_left
 from metallize.model.boot import Media
-from metallize.qemu import netboot
-from metallize.qemu.argv import WRITABLE, GuestPlan, Ports, guest_argv, overlay_argv, repro_script, unpack_argv
+from metallize.qemu import chain, netboot
+from metallize.qemu.argv import WRITABLE, GuestPlan, Ports, guest_argv, overlay_argv
 from metallize.qemu.board import copy_out
 from metallize.qemu.descriptors import descriptor_path, nameless_file, socket_pair
 from metallize.qemu.qmp import QmpMonitor
+from metallize.qemu.repro import repro_script
 from metallize.qemu.seed import seed_image
 from metallize.qemu.tpm import with_tpm
 
@@ -53,13 +53,16 @@ class RunningGuest:
 
 
 def make_run_folder(runs: Path, now: datetime | None = None) -> Path:
-    """A new folder named by the time in UTC; two runs in one second get two folders."""
+    """A new folder named by the time in UTC; two runs in one second get two folders.
+
+    For our own user alone: what a guest prints and what is typed may be secret.
+    """
     stamp = f"{now or datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     runs.mkdir(parents=True, exist_ok=True)
     for number in range(1, 1000):
         folder = runs / (stamp if number == 1 else f"{stamp}-{number}")
         try:
-            folder.mkdir()
+            folder.mkdir(mode=0o700)
         except FileExistsError:
             continue
         return folder
@@ -72,19 +75,23 @@ def prepared_files(plan: GuestPlan, folder: Path) -> Iterator[GuestPlan]:
 
     They are gone as soon as nobody holds them open any more: their names are those of our descriptors.
     """
-    with ExitStack() as stack:
+    served: list[Path] = []
+    with told_if_left(lambda: [str(each) for each in served if each.exists()]), ExitStack() as stack:
+        if plan.layers and not chain.whole(plan.layers):
+            layers, numbers = chain.opened(stack, plan.layers)
+            plan = replace(plan, opened_layers=layers, descriptors=(*plan.descriptors, *numbers))
         if plan.media in WRITABLE:
             overlay = nameless_file(stack, folder)
             argv = overlay_argv(plan, descriptor_path(overlay))
-            run(argv, pass_fds=(overlay,), hint="is the image what its suffix says?")
+            run(argv, pass_fds=(overlay, *plan.descriptors), hint="is the image what its suffix says?")
             plan = replace(plan, overlay=descriptor_path(overlay), descriptors=(*plan.descriptors, overlay))
         if plan.media is Media.NETWORK:
-            served = Path(tempfile.mkdtemp(prefix="tftp-", dir=folder.absolute()))
-            stack.callback(shutil.rmtree, served, ignore_errors=True)
-            run(unpack_argv(plan.image, served), hint="is the image what its suffix says?")
             web = stack.enter_context(netboot.web_server(plan.image, folder / netboot.LOG_NAME))
-            netboot.point(served, web.http.port)
-            plan = replace(plan, served=served, web=web)
+            url = netboot.url_for(web.http.port, internet=plan.internet)
+            own = stack.enter_context(netboot.served_folder(plan.image, folder, url))
+            served.append(own)
+            bridge = "" if plan.internet else netboot.bridge_command(web.http.port)
+            plan = replace(plan, served=own, web=web, bridge=bridge)
         if plan.firmware is not None:
             variables = nameless_file(stack, folder)
             path = descriptor_path(variables)
@@ -92,9 +99,10 @@ def prepared_files(plan: GuestPlan, folder: Path) -> Iterator[GuestPlan]:
             run(("qemu-img", "convert", *formats, plan.firmware.variables, path), pass_fds=(variables,))
             plan = replace(plan, firmware_variables=path, descriptors=(*plan.descriptors, variables))
         if plan.seed_files:
-            seed = (folder / "seed.iso").absolute()  # stays in the run folder: repro.sh boots with it
-            seed.write_bytes(seed_image(dict(plan.seed_files)))
-            plan = replace(plan, seed=seed)
+            seed = nameless_file(stack, folder)  # it may hold secrets, and a run folder is shown to others
+            with os.fdopen(os.dup(seed), "wb") as file:
+                file.write(seed_image(dict(plan.seed_files)))
+            plan = replace(plan, seed=descriptor_path(seed), descriptors=(*plan.descriptors, seed))
         if plan.tpm:
             plan = replace(plan, tpm_state=nameless_file(stack, folder))
         if plan.snapshots and plan.overlay is None:
@@ -114,7 +122,8 @@ def prepared_files(plan: GuestPlan, folder: Path) -> Iterator[GuestPlan]:
 def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch) -> Iterator[RunningGuest]:
     """Switch a machine with `prepared_files` on, and off again on leaving, as if its plug were pulled.
 
-    Raises HostError or CommandError when QEMU is missing, refuses its arguments or the disk is full.
+    Raises HostError or CommandError when QEMU is missing, refuses its arguments or the disk is full, BugError where a
+    thread that reads what it shows has died of one, and be it at the very end.
     """
     with ExitStack() as stack:
         plan = stack.enter_context(with_tpm(plan, folder))
@@ -150,7 +159,7 @@ def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch) -> Iterator[R
         for far in inherited:
             far.close()
         messages.start(process)
-        monitor = QmpMonitor(folder / "qmp.log", watch.event)
+        monitor = QmpMonitor(folder / "qmp.log", watch.event, partial(watch.broke, "the listener to QEMU's events"))
         stack.callback(monitor.close)
         try:
             monitor.connect(control)
@@ -161,6 +170,7 @@ def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch) -> Iterator[R
         watch.switched_on(partial(busy_seconds, process.pid), display=plan.display)
         monitor.execute("cont")
         yield RunningGuest(plan=plan, folder=folder, console=console, monitor=monitor, watch=watch, forwards=forwards)
+    watch.check_threads()
 
 
 def _kill(process: subprocess.Popen[bytes], watch: BootWatch) -> None:
@@ -208,11 +218,16 @@ class _Messages:
         return self._path.read_text(encoding="utf-8", errors="replace")[-4000:] if self._path.exists() else ""
 
     def _read(self, process: subprocess.Popen[bytes], pipe: IO[bytes]) -> None:
+        try:
+            self._follow(process, pipe)
+        except BaseException as exc:  # noqa: BLE001 - raised in whoever waits for the guest
+            self._watch.broke("the reader of QEMU's messages", exc)
+
+    def _follow(self, process: subprocess.Popen[bytes], pipe: IO[bytes]) -> None:
         last = ""
-        with self._path.open("wb") as log, contextlib.suppress(ValueError, OSError):
-            while data := os.read(pipe.fileno(), 65536):
+        with self._path.open("wb", buffering=0) as log:
+            while data := _read_once(pipe):
                 log.write(data)
-                log.flush()
                 for line in data.decode(errors="replace").splitlines():
                     self._watch.qemu_line(line)
                     last = line.strip() or last
@@ -223,3 +238,11 @@ class _Messages:
             line=last,
             remedy="see qemu.log in the run folder",
         )
+
+
+def _read_once(pipe: IO[bytes]) -> bytes:
+    """What has come; nothing at the end, and where the pipe is closed already."""
+    try:
+        return os.read(pipe.fileno(), 65536)
+    except (ValueError, OSError):
+        return b""

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
 from metallize.model.report import BootReport, Result, Severity, Status
+from metallize.model.visible import visible
 from metallize.report.next_steps import next_step
 from metallize.report.text import claim_lines, failure_lines
 
@@ -103,4 +104,4 @@ def _case(suite: ET.Element, report: BootReport, result: Result) -> None:
 
 
 def _clean(text: str) -> str:
-    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", visible(text))

@@ -6,17 +6,14 @@ forget it. The documents are HTML that is well-formed XML too, which a test can 
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from html import escape
 from importlib.resources import files
 
+from metallize.model.visible import visible
+
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 """Content Security Policy, Level 3: even markup that got through could neither run nor fetch anything."""
-_INVISIBLE = re.compile(
-    r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"  # no character of XML, or one that draws nothing
-    r"|[\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"  # ... or one that changes the order of what is read
-)
 _VOID = frozenset({"meta", "img", "br", "wbr", "hr"})
 
 
@@ -26,18 +23,13 @@ class Markup(str):
     __slots__ = ()
 
 
-def plain(text: str) -> str:
-    """The text with what cannot be seen, or turns the reading direction, spelt out."""
-    return _INVISIBLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-
-
 def element(name: str, /, *children: str | None, **attributes: str | bool | None) -> Markup:
     """One element; `class_` is the attribute class, `aria_label` aria-label; None and False leave an attribute out."""
     head = [name]
     for key, value in attributes.items():
         if value is None or value is False:
             continue
-        shown = "" if value is True else escape(plain(value))
+        shown = "" if value is True else escape(visible(value))
         head.append(f'{key.rstrip("_").replace("_", "-")}="{shown}"')
     if name in _VOID:
         return Markup(f"<{' '.join(head)}/>")
@@ -47,7 +39,9 @@ def element(name: str, /, *children: str | None, **attributes: str | bool | None
 def joined(*children: str | None) -> Markup:
     """Children one after the other, those that are no markup escaped."""
     return Markup(
-        "".join(child if isinstance(child, Markup) else escape(plain(child)) for child in children if child is not None)
+        "".join(
+            child if isinstance(child, Markup) else escape(visible(child)) for child in children if child is not None
+        )
     )
 
 

@@ -16,7 +16,7 @@ _STAMPED = re.compile(r"\[ *(\d+\.\d{3})\] ?(.*)", re.DOTALL)
 
 RESCUED = ("initramfs.txt", "emergency.txt")
 DIAGNOSIS = "diagnosis.txt"
-"""What was collected at a prompt where the boot had stopped (metallize.verify.rescue)."""
+"""What was collected at a prompt where the boot had stopped (metallize.verify.why.rescue)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

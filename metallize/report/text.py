@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from metallize.model.report import BootReport, Finding, Result, Severity, Status
+from metallize.model.visible import visible
 from metallize.report.next_steps import next_step
 
 
@@ -35,7 +36,7 @@ def report_lines(report: BootReport) -> list[str]:
     if not report.passed:
         lines += ["  last lines of the console:", *(f"    | {line}" for line in report.console_tail)]
     lines.append(f"  run folder: {report.run_folder}")
-    return lines
+    return [visible(line) for line in lines]
 
 
 def failure_lines(report: BootReport) -> list[str]:
@@ -56,7 +57,7 @@ def failure_lines(report: BootReport) -> list[str]:
         )
     if lines:
         lines.insert(0, f"the boot reached stage {report.stage}")
-    return lines
+    return [visible(line) for line in lines]
 
 
 def counted(results: Sequence[Result]) -> str:

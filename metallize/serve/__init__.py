@@ -1,5 +1,6 @@
 """Hand out a network boot archive over HTTP and TFTP, and keep a log of who fetched what."""
 
+from metallize.serve import archive, bridge
 from metallize.serve.dhcp import advice, own_address
 from metallize.serve.files import Files, opened
 from metallize.serve.log import Fetch, FetchLog, Protocol
@@ -13,6 +14,8 @@ __all__ = [
     "Protocol",
     "Running",
     "advice",
+    "archive",
+    "bridge",
     "opened",
     "own_address",
     "pointers",

@@ -7,7 +7,6 @@ archive stays open, so that the bytes are those that were verified although a ne
 from __future__ import annotations
 
 import os
-import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import BinaryIO
 from metallize.errors import UsageError
 from metallize.image_format import format_of
 from metallize.model.profile import ImageFormat
+from metallize.serve.archive import ArchiveError, contents
 from metallize.serve.pointers import FIRST_FILES, pointers
 
 BLOCK_BYTES = 512
@@ -109,25 +109,17 @@ def opened(source: Path, *, bootable: bool = True) -> Iterator[Files]:
 
 
 def _in_archive(source: Path, file: BinaryIO) -> Files:
-    places, left_out = {}, []
     try:
-        with tarfile.open(fileobj=file, mode="r:") as archive:
-            for member in archive:
-                name = member.name.removeprefix("./")
-                if member.isreg() and not member.issparse():
-                    places[name] = _Place(offset=member.offset_data, size_bytes=member.size)
-                elif not member.isdir():
-                    left_out.append(name)
-        end = max((each.offset + each.size_bytes for each in places.values()), default=0)
-        # after the last file, which fills its block, an archive ends with blocks of zeros (POSIX.1, pax)
-        whole = os.pread(file.fileno(), BLOCK_BYTES, -(-end // BLOCK_BYTES) * BLOCK_BYTES) == bytes(BLOCK_BYTES)
-    except tarfile.TarError as exc:
+        found = contents(file)
+    except ArchiveError as exc:
         raise UsageError(
             f"{source} is damaged or cut short: {exc}", hint="compare its checksum with its maker's"
         ) from exc
-    if not whole:
+    # after the last file, which fills its block, an archive ends with blocks of zeros (POSIX.1, pax)
+    if os.pread(file.fileno(), BLOCK_BYTES, found.end) != bytes(BLOCK_BYTES):
         raise UsageError(f"{source} is cut short", hint="compare its checksum with its maker's")
-    return Files(source=source, places=places, left_out=tuple(left_out), archive=file)
+    places = {each.name: _Place(offset=each.offset, size_bytes=each.size_bytes) for each in found.members}
+    return Files(source=source, places=places, left_out=found.left_out, archive=file)
 
 
 def _in_folder(source: Path) -> Files:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
-from metallize.errors import HostError
+from metallize.errors import HostError, of_thread
 from metallize.serve.files import Files
 from metallize.serve.http import HttpServer
 from metallize.serve.log import FetchLog
@@ -46,7 +47,7 @@ def serving(
 ) -> Iterator[Running]:
     """Serve while the body runs; port 0 is any that is free, and without a `tftp_port` there is no TFTP.
 
-    Raises HostError where a port cannot be had, with what helps.
+    Raises HostError where a port cannot be had, with what helps; at the end, what a server has died of meanwhile.
     """
     with ExitStack() as stack:
         try:
@@ -62,14 +63,24 @@ def serving(
                 raise _refused(exc, address, tftp_port, "UDP", "--tftp-port") from exc
             stack.callback(tftp.close)
         running = Running(log=log, http=http, tftp=tftp)
-        threads = [threading.Thread(target=http.serve_forever, args=(_POLL_SECONDS,), name="http", daemon=True)]
-        if tftp is not None:
-            threads.append(threading.Thread(target=tftp.serve_forever, name="tftp", daemon=True))
+        broken: list[BaseException] = []
+        serve = [partial(http.serve_forever, _POLL_SECONDS), *([tftp.serve_forever] if tftp is not None else [])]
+        threads = [threading.Thread(target=_until_broken, args=(each, broken), daemon=True) for each in serve]
         for thread in threads:
             thread.start()
         stack.callback(_join, threads)
         stack.callback(running.stop)
         yield running
+    if broken:
+        raise of_thread("a server", broken[0])
+
+
+def _until_broken(serve: Callable[[], None], broken: list[BaseException]) -> None:
+    """Serve, and keep what that died of for the thread that began it."""
+    try:
+        serve()
+    except BaseException as exc:  # noqa: BLE001 - raised where the server is stopped
+        broken.append(exc)
 
 
 def _join(threads: list[threading.Thread]) -> None:

@@ -14,6 +14,7 @@ from typing import Any, cast
 import paramiko
 
 from metallize.deadline import Deadline
+from metallize.errors import of_thread
 from metallize.guest import GuestFailed, Watch
 
 LOGIN_BYTES = 1 << 20
@@ -95,13 +96,18 @@ class Span:
 def closed_when_over(span: Span, connection: SshConnection) -> Iterator[threading.Event]:
     """Close a connection, on which something is waited for, when the span is over; the event says that it was so."""
     done, cut = threading.Event(), threading.Event()
+    broken: list[BaseException] = []
 
     def look() -> None:
-        while not done.wait(_LOOK_SECONDS):
-            if span.over:
-                cut.set()
-                connection.close()
-                return
+        try:
+            while not done.wait(_LOOK_SECONDS):
+                if span.over:
+                    cut.set()
+                    connection.close()
+                    return
+        except BaseException as exc:  # noqa: BLE001 - raised in whoever waits, whose wait would know no end
+            broken.append(exc)
+            connection.close()
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
@@ -110,6 +116,8 @@ def closed_when_over(span: Span, connection: SshConnection) -> Iterator[threadin
     finally:
         done.set()
         thread.join()
+        if broken:
+            raise of_thread("the thread that ends a wait for SSH", broken[0])
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from metallize.guest import ShellError
 from metallize.model.report import BootReport
@@ -32,7 +32,7 @@ class Booted:
 
     def reboot(self) -> None:
         """A clean reboot, until the guest is ready again. Raises GuestFailed, or ShellError where it did not reboot."""
-        bare = self._bare()
+        bare = self.boot.bare()
         after = bare.session(self.guest, AFTER_REBOOT, Checklist(reboot.plan(bare.request)))
         reboot.reboot(self.session, after)
         self._goes_on(after)
@@ -41,16 +41,12 @@ class Booted:
         """Pull the plug, switch on again with the same disk, and wait until the guest is ready; raises as `reboot`."""
         self.power.close()
         self.cuts += 1
-        again = self._bare()
+        again = self.boot.bare()
         guest = self.power.enter_context(again.switched_on(f"after-power-cut-{self.cuts}"))
         after = again.session(guest, AFTER_POWER_CUT)
         self.session = after
         run_boot(after)
         self._goes_on(after)
-
-    def _bare(self) -> PreparedBoot:
-        """The same boot with nothing asked of it but that it comes up."""
-        return replace(self.boot, request=replace(self.boot.request, assertions=()))
 
     def _goes_on(self, after: BootSession) -> None:
         self.session = after

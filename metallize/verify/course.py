@@ -19,15 +19,15 @@ from metallize.qemu.vm import RunningGuest
 from metallize.shells.answer import is_chatter
 from metallize.verify.boot import plan_boot, run_boot
 from metallize.verify.checklist import AFTER_POWER_CUT, AFTER_REBOOT, FIRST, Checklist, Turn
-from metallize.verify.download import with_download
 from metallize.verify.evidence import answers_still, take_screenshot, write_diagnosis
 from metallize.verify.phases import console, groups, power_cut, reboot
 from metallize.verify.phases.groups import Groups
 from metallize.verify.phases.power_cut import Cut
 from metallize.verify.prepared import PreparedBoot
 from metallize.verify.request import VerifyRequest
-from metallize.verify.rescue import rescue
 from metallize.verify.session import BootSession
+from metallize.verify.why.download import with_download
+from metallize.verify.why.rescue import rescue
 
 TAIL_LINES = 20
 LOOKED_AT_LINES = 1000
@@ -154,15 +154,19 @@ class Course:
             self.groups.from_cold(self.boot)
 
     def report(self) -> BootReport:
-        """The verdict over everything; from now on nothing changes it, and no thread of this verification goes on."""
+        """The verdict over everything; from now on nothing changes it, and no thread of this verification goes on.
+
+        Raises BugError where a thread died of one: whatever was seen since proves nothing.
+        """
         session = self.last()
         guest, watch = session.guest, session.guest.watch
         request = self.boot.request
         seconds = self.seconds + watch.seconds
         findings = (*self.findings, *watch.findings)
         passed = self.failure is None and self.checklist.passed and not _faults(findings)
-        results = self.checklist.results(self._why_unseen())
         left = session.end()
+        watch.check_threads()
+        results = self.checklist.results(self._why_unseen())
         self.notes += [f"a thread of ours did not end: {name}" for name in left]
         watch.ending()
         return BootReport(

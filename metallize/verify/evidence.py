@@ -12,7 +12,7 @@ from metallize.errors import HostError
 from metallize.guest import GuestFailed, Shell, ShellError
 from metallize.model.report import Finding, Stage
 from metallize.qemu.vm import RunningGuest
-from metallize.verify.batch import make_batch, read_batch
+from metallize.verify.looks.batch import make_batch, read_batch
 
 DIAGNOSIS = "diagnosis.txt"
 EVIDENCE_SECONDS = 10.0

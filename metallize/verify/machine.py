@@ -13,13 +13,13 @@ from pathlib import Path
 from types import FrameType
 
 from metallize.errors import HostError
-from metallize.events import Events, Level, Note, Outcome, step
+from metallize.events import Events, Level, Named, Note, Outcome, step
 from metallize.host import accelerator
 from metallize.host.admission import admitted
 from metallize.host.turns import Need
 from metallize.image_format import cut_short
 from metallize.model.report import AcceleratorUse, BootReport, StageTime
-from metallize.qemu import board
+from metallize.qemu import board, sandbox
 from metallize.qemu.plan import cpus_of
 from metallize.report.files import write_report
 from metallize.verify.booted import Booted
@@ -27,6 +27,7 @@ from metallize.verify.course import Course
 from metallize.verify.phases import power_cut
 from metallize.verify.prepared import prepared_boot
 from metallize.verify.request import VerifyRequest
+from metallize.verify.ticker import Ticker, last_seconds
 
 
 def verify_machine(request: VerifyRequest, events: Events) -> BootReport:
@@ -49,7 +50,7 @@ def booted(request: VerifyRequest, events: Events) -> Iterator[Booted]:
     It waits until the host has room for the guest beside those of other processes.
     """
     name = request.machine_entry
-    with host_problems(request.runs_dir), admitted(need_of(request), events), ExitStack() as attempt:
+    with host_problems(request.runs_dir), admitted(need_of(request), Named(events, name)), ExitStack() as attempt:
         use = accelerator.choose(request.machine, request.accel)
         slow = "" if use.slowness == 1.0 else f", {use.slowness:.1f} times slower than a host of normal speed"
         events.emit(Note(text=f"{name}: {use.name.upper()} ({use.reason}){slow}"))
@@ -100,6 +101,8 @@ def host_problems(folder: Path) -> Iterator[None]:
     """A full disk, or a folder that cannot be written, is the host's doing and is said so."""
     try:
         yield
+    except BrokenPipeError:  # whoever reads our output has gone: no file is a pipe
+        raise
     except OSError as exc:
         raise HostError(
             f"the run folder in {folder} could not be written: {exc}", hint="see df -h and the rights"
@@ -142,13 +145,18 @@ def _boot(
 ) -> Iterator[Booted]:
     name = request.machine_entry
     with ExitStack() as stack:
-        with step(events, f"verify {name}", f"Boot {request.image.name} on {name} and verify it") as handle:
+        with step(events, f"verify {name}", f"{name}: boot {request.image.name} and verify it") as handle:
+            last = last_seconds(request.runs_dir / name, use.name)
+            ticker = stack.enter_context(ExitStack())
+            telling = ticker.enter_context(Ticker(events, f"verify {name}", name, last))
 
             def on_stage(reached: StageTime) -> None:
-                handle.output(f"{reached.seconds:6.1f} s  {reached.stage}")
+                handle.output(f"{name}: {reached.seconds:6.1f} s  {reached.stage}")
+                telling.reached(reached.stage)
 
             boot = stack.enter_context(prepared_boot(request, use, on_stage=on_stage, one_thread=one_thread))
             unseen = [board.NOTE] if boot.plan.board is not None else []
+            unseen += [] if boot.plan.sandboxed else [sandbox.NOTE]
             flaw = cut_short(request.image, request.image_format)
             course = Course(boot=boot, notes=[*notes, *unseen, *([flaw] if flaw else [])], flaw=flaw)
             power = stack.enter_context(ExitStack())
@@ -162,8 +170,9 @@ def _boot(
                 power.close()
                 course.run_groups_cold()
             report = course.report()
+            ticker.close()
             if report.failure is not None and not report.passed:
-                cause = f"{name} failed in stage {report.stage}: {report.failure.cause}"
+                cause = f"{name}: failed in stage {report.stage}: {report.failure.cause}"
                 events.emit(Note(text=cause, level=Level.WARNING))
             report = course.with_evidence(report)
             write_report(report, boot.folder)

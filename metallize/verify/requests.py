@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,8 @@ from metallize.model.loaded import Profile
 from metallize.model.machine import Machine
 from metallize.model.profile import ImageFormat
 from metallize.model.report import BootReport
-from metallize.qemu.argv import QEMU_FORMATS
+from metallize.qemu.chain import chain_of, graph
+from metallize.qemu.chain import opened as opened_layers
 from metallize.qemu.plan import has_tpm
 from metallize.serve import opened
 from metallize.verify.beside import side_by_side
@@ -165,28 +166,20 @@ def foreign_request(
 
 
 def _require_readable(image: Path, image_format: ImageFormat) -> None:
-    """Raises UsageError where QEMU cannot read the image, or not what the image is an overlay of."""
+    """Raises UsageError where QEMU cannot read the image or a file that it stands on, or is not to: see `chain_of`."""
     if image_format is ImageFormat.TAR:
         with opened(image):
             return
-    look = ("qemu-img", "info", "-f", QEMU_FORMATS[image_format])
-    seen = run((*look, "--output=json", image), check=False)
-    if seen.status != 0:
-        why = seen.stderr.strip().rpartition(": ")[2] or "no reason was given"
-        raise UsageError(
-            f"{image} begins as {image_format} does, but QEMU cannot read it: {why}",
-            hint="it may be cut short or damaged: compare its checksum with its maker's",
-        )
-    below = json.loads(seen.stdout).get("full-backing-filename")
-    if below is None:
-        return
-    chain = run((*look, "--backing-chain", image), check=False)
-    if chain.status != 0:
-        why = next((line for line in chain.stderr.splitlines() if "Could not open" in line), chain.stderr.strip())
-        raise UsageError(
-            f"{image} is an overlay of {below}, which QEMU cannot read: {why.rpartition(': ')[2]}",
-            hint="put that file there, or ask its maker for one whole image: qemu-img convert makes it of both",
-        )
+    for layer in chain_of(image, image_format):
+        with ExitStack() as stack:
+            alone, numbers = opened_layers(stack, (layer,))
+            seen = run(("qemu-img", "info", "--output=json", graph(alone)), check=False, pass_fds=numbers)
+        if seen.status != 0:
+            why = seen.stderr.strip().rpartition(": ")[2] or "no reason was given"
+            raise UsageError(
+                f"{layer.path} begins as {layer.driver} does, but QEMU cannot read it: {why}",
+                hint="it may be cut short or damaged: compare its checksum with its maker's",
+            )
 
 
 _PACKAGES = {"qemu-system-x86_64": "qemu-system-x86", "qemu-system-aarch64": "qemu-system-arm"}

@@ -13,8 +13,8 @@ from metallize.qemu.vm import RunningGuest
 from metallize.shells.ssh import SshAccess
 from metallize.verify import evidence
 from metallize.verify.checklist import Checklist, Turn
-from metallize.verify.look import Look
-from metallize.verify.observer import Observer
+from metallize.verify.looks.look import Look
+from metallize.verify.looks.observer import Observer
 from metallize.verify.request import VerifyRequest
 from metallize.verify.task import Task
 from metallize.verify.ways_in import WaysIn

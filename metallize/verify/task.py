@@ -7,12 +7,17 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from metallize.console.watch import BootWatch
+from metallize.errors import MetallizeError
+from metallize.guest import GuestFailed, ShellError
 
 T = TypeVar("T")
 
 
 class Task(Generic[T]):
-    """Runs a function in a thread; `value` raises what the function raised."""
+    """Runs a function in a thread; `value` raises what the function raised.
+
+    What nobody foresaw ends every wait for the guest besides: it is raised even where nobody asks for the value.
+    """
 
     def __init__(self, name: str, work: Callable[[], T], watch: BootWatch) -> None:
         self.name = name
@@ -49,6 +54,8 @@ class Task(Generic[T]):
             self._value = self._work()
         except BaseException as exc:  # noqa: BLE001 - handed to whoever asks for the value
             self._error = exc
+            if not isinstance(exc, ShellError | GuestFailed | MetallizeError):
+                self._watch.broke(f"the thread `{self.name}`", exc)
         finally:
             self._done.set()
             self._watch.wake()

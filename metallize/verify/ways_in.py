@@ -14,14 +14,14 @@ from metallize.qemu.vm import RunningGuest
 from metallize.shells.serial import SerialShell
 from metallize.shells.ssh import EPHEMERAL, SshAccess, SshRefusedError, SshShell, connect
 from metallize.verify.checklist import Checklist, Turn
-from metallize.verify.diagnose import FIREWALL_DROPS, NO_NETWORK, NOTHING_LISTENS, failed_server, named_key
-from metallize.verify.explain_login import NO_GETTY
 from metallize.verify.judge import as_entry, because, login_result
-from metallize.verify.observer import Observer
+from metallize.verify.looks.observer import Observer
 from metallize.verify.patience import OTHER_WAY_SECONDS, SSH_ALONE_SECONDS, SSH_LEAD_SECONDS, Patience
-from metallize.verify.reasons import login_reason, ssh_reason
 from metallize.verify.serial_login import log_in_on_serial
 from metallize.verify.task import Task
+from metallize.verify.why.login import NO_GETTY
+from metallize.verify.why.reasons import login_reason, ssh_reason
+from metallize.verify.why.ssh import FIREWALL_DROPS, NO_NETWORK, NOTHING_LISTENS, failed_server, named_key
 
 JOIN_SECONDS = 30.0
 """Each way in ends at the deadline by itself, and needs a moment to say so."""
@@ -103,7 +103,7 @@ class WaysIn:
             if self.serial is None:
                 self._give_up_on_ssh_alone()
             elif self.serial.done and self.best_shell() is None:
-                self._give_up_a_failed_server()
+                self._give_up_after_a_failed_login()
             if self.serial is not None and self.serial.done and self.best_shell() is not None:
                 lead = lead or self.patience.limit(SSH_LEAD_SECONDS, "SSH, which is the faster shell")
                 if self.ssh is None or lead():
@@ -153,6 +153,8 @@ class WaysIn:
         tasks = [task for task in (self.serial, self.ssh) if task is not None]
         for task in tasks:
             task.join(JOIN_SECONDS)
+        if self.serial is not None and self.serial.done:
+            self._settle_shown()  # what a login showed before the guest failed
         return tuple(task.name for task in tasks if not task.done)
 
     def close(self) -> None:
@@ -182,12 +184,19 @@ class WaysIn:
             shell.start(self.deadline)  # else it is needed only when SSH fails, and starts then
         return shell
 
+    def _shown(self) -> dict[str, Result]:
+        return {_REFUSES if "wrong password" in each.title else _SERIAL: each for each in self._serial_results}
+
+    def _settle_shown(self) -> None:
+        for id_, result in self._shown().items():
+            entry = self.checklist[f"{self.turn.name}/{id_}"]
+            if not self.checklist.is_settled(entry.id):
+                self.checklist.settle(as_entry(entry, result))
+
     def _settle_serial(self) -> None:
-        if self.serial is None:
-            return
-        shown = {_REFUSES if "wrong password" in each.title else _SERIAL: each for each in self._serial_results}
-        if not self.serial.done:
-            return  # nobody knows what became of it: its entries stay unseen
+        if self.serial is None or not self.serial.done:
+            return  # of one that has not ended nobody knows what became of it: its entries stay unseen
+        shown = self._shown()
         try:
             self.serial.value()
         except ShellError as exc:
@@ -207,7 +216,7 @@ class WaysIn:
         try:
             shell = self.ssh.value()
         except ShellError as exc:
-            actual = "refused" if isinstance(exc, SshRefusedError) else "no login"
+            actual = exc.reason
             ssh = self.boot.ssh
             problem = named_key(str(exc)) if ssh is not None and ssh.key == EPHEMERAL else str(exc)
             known = "" if isinstance(exc, SshRefusedError) else self._no_ssh
@@ -216,7 +225,7 @@ class WaysIn:
         else:
             seconds = self.guest.watch.seconds - self._begun
             result = login_result(
-                "", "ssh", expected="accepted", actual="accepted", holds=shell is not None, seconds=seconds
+                "", "ssh", expected="accepted", actual=f"accepted, by {shell.client}", holds=True, seconds=seconds
             )
         self.checklist.settle(as_entry(entry, result))
 
@@ -245,6 +254,12 @@ class WaysIn:
             self._no_ssh = failed_server(finding.cause for finding in self.guest.watch.findings)
             if self._no_ssh:
                 self.patience.give(OTHER_WAY_SECONDS, "the SSH server, which has failed")
+
+    def _give_up_after_a_failed_login(self) -> None:
+        """The verdict is decided: SSH would only help to say why, and gets no more time than another way in."""
+        self._give_up_a_failed_server()
+        if not self.patience.is_limited:
+            self.patience.give(OTHER_WAY_SECONDS, "SSH, after a login that failed")
 
     def _give_up_on_ssh_alone(self) -> None:
         """Where SSH is the only way in, the login prompt tells that the system is up: from then on it has its time."""

@@ -129,7 +129,7 @@ def test_a_stage_over_its_budget_fails_with_both_times(tmp_path: Path) -> None:
 
 
 def test_steps_on_the_command_line_for_an_image_that_nobody_knows(tmp_path: Path, cli: Cli) -> None:
-    image = tiny_image(tmp_path, f"{KERNEL}choose> ")
+    image = tiny_image(tmp_path, f"{KERNEL}choose> \r\ntiny login: ")
     steps = tmp_path / "steps.yaml"
     steps.write_text("- {expect: 'choose>', send: '1<enter>'}\n")
     done = cli("verify", "--image", image, "--steps", steps, "--build-dir", tmp_path / "build")

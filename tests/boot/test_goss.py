@@ -62,7 +62,7 @@ def guest(cli: Cli, build_dir: Path) -> Iterator[Booted]:
     request = VerifyRequest(
         image=build_dir / "debian13-livecd.iso",
         image_format=ImageFormat.ISO,
-        boot=Boot(login=Login(user="admin", password="admin"), ssh=Ssh(user="admin", password="admin")),
+        boot=Boot(login=Login(user="admin", password="admin"), ssh=Ssh(user="admin", password="admin"), internet=True),
         assertions=(),
         machine_entry="seabios",
         machine=seabios.MACHINE,

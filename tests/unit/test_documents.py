@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from metallize import cli
 from metallize.catalog import Catalog
+from metallize.commands.line import parse
 from metallize.config import load_profile
 from metallize.pipeline import Options, plan_of
 from tests.conftest import ROOT
@@ -42,7 +42,7 @@ def test_every_metallize_command_is_one(document: str) -> None:
     for words in calls:
         if words[0].startswith("-"):
             continue
-        options = cli.parse(words)
+        options = parse(words)
         assert options.verb == words[0]
 
 

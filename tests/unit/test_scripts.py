@@ -98,9 +98,38 @@ def test_soak_builds_once_and_verifies_often(
         assert re.search(r"^1 of 3: passed in \d+ s \(seabios 12\.5 s\)$", done.stdout, re.MULTILINE)
 
 
+MEETS = """
+echo "$*" >>"$LOG"
+[ "$3" = verify ] || exit 0
+number="$(mktemp -p "$RUNS" here.XXXXXX)"
+for ((n = 0; n < 100; n++)); do
+  [ "$(ls "$RUNS" | wc -l)" -ge "$TOGETHER" ] && break
+  sleep 0.1
+done
+echo "seabios: PASSED after 12.5 s, met $(ls "$RUNS" | wc -l)"
+[ "$n" -lt 100 ] || exit 3
+"""
+
+
+@pytest.mark.slow
+def test_soak_verifies_side_by_side(checkout: Path, tmp_path: Path) -> None:
+    executable(checkout / ".venv/bin/python", MEETS)
+    runs, log = tmp_path / "runs", tmp_path / "log"
+    runs.mkdir()
+    env = {"RUNS": str(runs), "LOG": str(log), "TOGETHER": "2"}
+    done = script(checkout, "scripts/soak", "--times", "3", "--beside", "2", "x.yaml", **env)
+    assert done.status == 0, done.stderr
+    build, *verifications = log.read_text().splitlines()
+    assert build == "-m metallize build x.yaml"
+    assert verifications == ["-m metallize verify x.yaml --set boot.cpus=1"] * 3
+    numbers = re.findall(r"^(\d) of 3: passed", done.stdout, re.MULTILINE)
+    assert numbers == ["1", "2", "3"]
+
+
 @pytest.mark.parametrize("times", ["0", "many", "-1"])
-def test_soak_refuses_what_is_no_number_of_times(checkout: Path, times: str) -> None:
-    done = script(checkout, "scripts/soak", "--times", times)
+@pytest.mark.parametrize("option", ["--times", "--beside"])
+def test_soak_refuses_what_is_no_number_of_times(checkout: Path, option: str, times: str) -> None:
+    done = script(checkout, "scripts/soak", option, times)
     assert done.status == 3
     assert "whole number" in done.stderr
 

@@ -23,6 +23,14 @@ SMALLEST_MEMORY = 1 << 30
 _MODELS = re.compile(r"pi\d.*|cm\d.*|all|none")
 _GZIP = b"\x1f\x8b"
 _INCLUDES = 8
+"""How deep they may be."""
+_MOST_INCLUDES = 64
+"""All in all: files that include each other several times would have no end."""
+_LONGEST_NAME = 255
+
+
+class ConfigError(ValueError):
+    """What is wrong with a config.txt that nothing can be made of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +95,21 @@ class _Settings:
 
 
 def boot_files(config: str, board: Board, *, include: Callable[[str], str | None] = lambda _name: None) -> BootFiles:
-    """What this config.txt makes the board load; `include` gives the text of a file that it includes."""
+    """What this config.txt makes the board load; `include` gives the text of a file that it includes.
+
+    Raises ConfigError where the includes have no end, or a name is none that a FAT could hold.
+    """
     settings = _Settings()
-    for key, value in _lines(config, board, include, _INCLUDES):
+    included = 0
+
+    def counted(name: str) -> str | None:
+        nonlocal included
+        included += 1
+        if included > _MOST_INCLUDES:
+            raise ConfigError(f"config.txt includes more than {_MOST_INCLUDES} files, or one of them again and again")
+        return include(checked_name(name))
+
+    for key, value in _lines(config, board, counted, _INCLUDES):
         if key == "initramfs":
             settings.initramfs = value.split()[0] if value.split() else ""
         elif key == "dtoverlay":
@@ -107,7 +127,7 @@ def boot_files(config: str, board: Board, *, include: Callable[[str], str | None
     named = board.device_trees if values.get("upstream_kernel", "0") != "0" else board.own_device_trees
     trees = (tree,) if tree else named
     overlay_prefix = values.get("overlay_prefix", "overlays/")
-    return BootFiles(
+    files = BootFiles(
         kernel=prefix + kernel,
         initrd=prefix + initrd if initrd else "",
         device_trees=tuple(prefix + name for name in trees),
@@ -116,6 +136,17 @@ def boot_files(config: str, board: Board, *, include: Callable[[str], str | None
         overlays=tuple(f"{prefix}{overlay_prefix}{name}.dtbo" for name in settings.overlays),
         wide=values.get("arm_64bit", "0") != "0",
     )
+    named = (files.kernel, files.initrd, files.command_line, *files.device_trees, *files.firmware, *files.overlays)
+    for name in filter(None, named):
+        checked_name(name)
+    return files
+
+
+def checked_name(name: str) -> str:
+    """A name on a FAT. Raises ConfigError for one that no FAT holds, and that a program may take for something else."""
+    if not name.isprintable() or len(name) > _LONGEST_NAME or re.search(r"""[][*?"<>|:\\]""", name):
+        raise ConfigError(f"config.txt names the file {name[:80]!a}, which no FAT can hold")
+    return name
 
 
 def _firmware(values: Mapping[str, str], board: Board) -> tuple[str, ...]:
@@ -181,7 +212,11 @@ def problems(files: Mapping[str, bytes], board: Board) -> Iterator[str]:
     for number, line in enumerate(config.splitlines(), start=1):
         if len(line) > LONGEST_LINE and not line.startswith("#"):
             yield f"config.txt:{number} has {len(line)} characters; the firmware reads {LONGEST_LINE}"
-    wanted = boot_files(config, board, include=text)
+    try:
+        wanted = boot_files(config, board, include=text)
+    except ConfigError as exc:
+        yield str(exc)
+        return
     needed = [(name, f"a {board.name} needs it to start") for name in board.boot_files]
     needed += [(name, f"the firmware of a {board.name}") for name in wanted.firmware]
     needed += [(wanted.kernel, "config.txt names it as the kernel")]

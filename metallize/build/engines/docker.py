@@ -21,7 +21,7 @@ from metallize.build.engines.engine import Assembly, ImageInfo, Output
 from metallize.build.engines.rootfs_pipe import RootfsPipe
 from metallize.build.plan import PARENT_LABEL, LayerBuild
 from metallize.command import spawn
-from metallize.errors import EngineError
+from metallize.errors import EngineError, told_if_left
 from metallize.model.profile import Platform
 
 RUN_LABEL = "io.metallize.run"
@@ -144,7 +144,7 @@ class DockerEngine:
             raise endpoint.failed("running the generator's container", exc) from exc
 
     def _assemble(self, assembly: Assembly, output: Output) -> None:
-        with ExitStack() as stack:
+        with told_if_left(lambda: self._left_of(assembly.label)), ExitStack() as stack:
             # Registered before the container is there, so that an interruption in between leaves none either.
             stack.callback(self.remove_leftovers, [assembly.label])
             container = self._client.containers.create(**self._generator(assembly))
@@ -204,6 +204,16 @@ class DockerEngine:
             "tmpfs": {"/tmp": ""},  # noqa: S108 - the container's own
             "labels": {RUN_LABEL: assembly.label},
         }
+
+    def _left_of(self, label: str) -> list[str]:
+        """The containers of a run that are still there."""
+        try:
+            found = self._client.containers.list(
+                all=True, filters={"label": f"{RUN_LABEL}={label}"}, ignore_removed=True
+            )
+        except endpoint.FAILURES as exc:
+            return [f"perhaps a container labelled {RUN_LABEL}={label}: the engine does not say ({exc})"]
+        return [f"container {each.short_id}" for each in found]
 
     def remove_leftovers(self, labels: Sequence[str]) -> None:
         for label in labels:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from metallize.model.assertion import Assertion
 from metallize.model.kind import Kind
 from metallize.model.report import Entry, Result
-from metallize.verify.batch import NOTHING_SEEN
 from metallize.verify.checklist import Turn
 from metallize.verify.judge import judge_assertion
+from metallize.verify.looks.batch import NOTHING_SEEN
 
 NOBODY = (
     "nobody is logged in to the guest: declare boot.login or boot.ssh; with --image: --user (pytest: --metallize-user)"

@@ -16,7 +16,7 @@ from metallize.model.kind import Claim, Observation
 from metallize.model.report import Entry, Result, Severity
 from metallize.verify.boot import run_boot
 from metallize.verify.checklist import Checklist, Turn
-from metallize.verify.observer import Observer
+from metallize.verify.looks.observer import Observer
 from metallize.verify.phases import assertions, snapshots
 from metallize.verify.prepared import PreparedBoot
 from metallize.verify.request import VerifyRequest

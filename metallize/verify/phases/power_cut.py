@@ -16,10 +16,10 @@ from metallize.model.boot import PowerCut
 from metallize.model.kind import Claim, Observation
 from metallize.model.report import Entry, Result
 from metallize.qemu.filesystems import Checked
-from metallize.verify import identity
 from metallize.verify.boot import plan_boot
 from metallize.verify.checklist import AFTER_POWER_CUT, Checklist
-from metallize.verify.identity import Identity
+from metallize.verify.looks import identity
+from metallize.verify.looks.identity import Identity
 from metallize.verify.phases.reboot import judge_renewed
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession

@@ -21,9 +21,9 @@ from metallize.qemu.usernet import COMMAND, connections
 from metallize.shells.password_login import PasswordAttempt, try_password
 from metallize.verify.checklist import Turn
 from metallize.verify.patience import GuestSpan
-from metallize.verify.reasons import with_reach_reasons
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
+from metallize.verify.why.reasons import with_reach_reasons
 from metallize.verify.wire import BODY_BYTES, Wire, WireError, ask
 
 DEFAULT_SECONDS = 10.0

@@ -8,10 +8,10 @@ from metallize.deadline import Deadline
 from metallize.guest import ShellError
 from metallize.model.kind import Claim
 from metallize.model.report import Entry
-from metallize.verify import identity
-from metallize.verify.batch import make_batch
 from metallize.verify.boot import plan_boot, run_boot
 from metallize.verify.checklist import AFTER_REBOOT
+from metallize.verify.looks import identity
+from metallize.verify.looks.batch import make_batch
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
 

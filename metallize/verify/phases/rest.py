@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from metallize.deadline import Deadline
 from metallize.model.report import Entry
-from metallize.verify import look, system
 from metallize.verify.checklist import Turn
+from metallize.verify.looks import look, system
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
 

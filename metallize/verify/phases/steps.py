@@ -125,7 +125,7 @@ class Steps:
 def title_of(number: int, step: Step) -> str:
     """How a step is called in a report."""
     if step.expect is None:
-        return f"step {number}: type {step.send!r}"
+        return f"step {number}: type {'something secret' if step.secret else repr(step.send)}"
     return f"step {number}: expect {step.expect}"
 
 

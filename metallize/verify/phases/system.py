@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from metallize.guest import GuestFailed, Shell
 from metallize.model.report import Entry, Finding, Severity, Stage
-from metallize.verify import look, system
 from metallize.verify.checklist import Turn
+from metallize.verify.looks import look, system
 from metallize.verify.phases import assertions, times
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.boots import console, harness, verify
+from bench.boots import beside, console, harness, verify
 from bench.builds import change, cold_arm64, cold_ext4, cold_livecd, unchanged
 from bench.measuring import MIB, ROOT, Bench
 from metallize.command import run
@@ -24,6 +24,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "livecd": cold_livecd,
     "arm64": cold_arm64,
     "verify": verify,
+    "beside": beside,
     "harness": harness,
     "console": console,
 }

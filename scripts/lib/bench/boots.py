@@ -19,6 +19,7 @@ from metallize.command import spawn
 from metallize.console.port import SerialConsole
 from metallize.console.rules import Scanner, built_in_rules
 from metallize.console.watch import BootWatch
+from metallize.host.share import usable_cores
 from metallize.model.boot import ConsoleRules
 from metallize.model.report import Stage
 
@@ -44,6 +45,23 @@ def verify(bench: Bench) -> None:
     for machine in ("seabios", "ovmf"):
         bench.note(f"verify on {machine}, and a bare QEMU")
         compare_with_bare(bench, f"verify / bare QEMU, {machine}", profile, machine, 1.25)
+
+
+def beside(bench: Bench) -> None:
+    """Both firmwares at once against one after the other, on guests with one CPU each."""
+    profile = bench.profile("debian13-livecd")
+    bench.metallize("build", profile)
+    small = ("--set", "boot.cpus=1")
+    cores = usable_cores()
+    bench.note(f"both firmwares at once, and one after the other, on {cores} cores")
+    together, apart = [], []
+    for _ in range(2):
+        together.append(bench.metallize("verify", profile, *small, "--machine", "seabios", "--machine", "ovmf"))
+        apart.append(sum(bench.metallize("verify", profile, *small, "--machine", name) for name in ("seabios", "ovmf")))
+    made_of = f"{min(together):.1f} s / {min(apart):.1f} s, best of {len(together)} each, on {cores} cores"
+    # with one core they take turns, and then it must cost nothing
+    limit = 0.75 if cores > 1 else 1.1
+    bench.add("both firmwares at once / one after the other", min(together) / min(apart), limit, "x", made_of)
 
 
 def fifty_assertions() -> dict[str, dict[str, dict[str, object]]]:

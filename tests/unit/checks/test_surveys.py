@@ -14,7 +14,7 @@ import yaml
 from metallize.config import load_suite
 from metallize.model.assertion import Assertion
 from metallize.model.kind import Claim, Kind, Observation, Survey
-from metallize.verify.batch import SharedProbe, make_batch, read_batch
+from metallize.verify.looks.batch import SharedProbe, make_batch, read_batch
 from tests.unit.checks.conftest import kinds, vocabulary
 
 SYSTEMCTL = """\

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from metallize import __version__, cli
+from metallize.commands import line
 from tests.conftest import ROOT
 
 from .conftest import Call, write
@@ -126,7 +127,7 @@ def test_the_schema_is_one_and_the_shipped_profiles_follow_it(call: Call) -> Non
 
 
 def test_version_and_help_of_every_command(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
-    commands = cli.commands_of(cli.parser())
+    commands = line.commands_of(line.parser())
     assert len(commands) >= 10
     for words in (["--version"], ["--help"], *([name, "--help"] for name in commands)):
         with pytest.raises(SystemExit) as ended:

@@ -15,7 +15,7 @@ import pytest
 
 import metallize
 from metallize.console.rules import built_in_rules
-from tests.linear import LONG, attacks, slowest
+from tests.linear import LONG, TOO_LONG, attacks, slowest
 
 PACKAGE = Path(metallize.__file__).parent
 ROOMS = ("checks", "console", "qemu", "shells", "verify")
@@ -76,7 +76,7 @@ PATTERNS = {pattern: name for name, pattern in (*of_rules(), *of_modules())}
 def test_the_expressions_are_found() -> None:
     names = set(PATTERNS.values())
     assert {"kernel-panic", "metallize.shells.login._CLOSED", "metallize.console.stages._SPAN"} <= names
-    assert any(name.startswith("metallize.verify.diagnose:") for name in names)
+    assert any(name.startswith("metallize.verify.why.ssh:") for name in names)
     assert len(names) > 150
 
 
@@ -84,12 +84,11 @@ def test_the_expressions_are_found() -> None:
 @pytest.mark.parametrize("pattern", PATTERNS, ids=PATTERNS.values())
 def test_four_times_the_text_takes_about_four_times_as_long(pattern: re.Pattern[str]) -> None:
     ratio, text = slowest(pattern)
-    assert ratio < 8, f"/{pattern.pattern}/ against {text!r}..."
+    assert ratio < TOO_LONG, f"/{pattern.pattern}/ against {text!r}..."
 
 
-@pytest.mark.parametrize(
-    "quadratic", [r"[^\n]*account has expired", r"\d+ms", r"a +(.*) b", r"^(?:\w*x ?)*!", r"(\w+)\.\d .*end"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("quadratic", [r"[^\n]*account has expired", r"\d+ms", r"a +(.*) b"])
 def test_what_is_not_linear_is_found_out(quadratic: str) -> None:
-    assert slowest(re.compile(quadratic))[0] >= 8
+    assert slowest(re.compile(quadratic))[0] >= TOO_LONG
     assert all(len(text) <= LONG + 1 and "\n" not in text for text in attacks(quadratic, LONG))

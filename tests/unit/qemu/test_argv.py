@@ -13,9 +13,10 @@ from metallize.machines import ovmf, ovmf_secureboot, seabios
 from metallize.model.boot import Media
 from metallize.model.nic import Nic
 from metallize.model.profile import ImageFormat
-from metallize.qemu.argv import GuestPlan, Ports, guest_argv, overlay_argv, repro_script
+from metallize.qemu.argv import GuestPlan, Ports, guest_argv, overlay_argv
 from metallize.qemu.firmware import FirmwarePair
 from metallize.qemu.network import cards_of
+from metallize.qemu.repro import repro_script
 
 PORTS = Ports(serial="socket,fd=4", monitor="socket,fd=6")
 PLAN = GuestPlan(
@@ -66,7 +67,8 @@ def test_a_stick_hangs_on_xhci() -> None:
 
 
 def test_each_port_of_the_guest_gets_a_port_that_qemu_chooses() -> None:
-    assert ("-netdev", "user,id=net0,hostfwd=tcp:127.0.0.1:0-:22,hostfwd=tcp:127.0.0.1:0-:8080") in options(PLAN)
+    ports = "hostfwd=tcp:127.0.0.1:0-:22,hostfwd=tcp:127.0.0.1:0-:8080"
+    assert ("-netdev", f"user,id=net0,restrict=on,{ports}") in options(PLAN)
 
 
 def test_uefi_gets_its_code_and_its_own_variables() -> None:
@@ -105,10 +107,10 @@ def test_an_empty_machine_has_a_server_and_no_disk() -> None:
     given = options(plan)
     assert not [value for option, value in given if option == "-drive"]
     netdev = next(value for option, value in given if option == "-netdev")
-    assert netdev.startswith("user,id=net0,tftp=/run/a,,b/tftp,bootfile=boot.ipxe,hostfwd=")
+    assert netdev.startswith("user,id=net0,restrict=on,tftp=/run/a,,b/tftp,bootfile=boot.ipxe,hostfwd=")
     assert ("-device", "virtio-net-pci,id=nic0,netdev=net0,bootindex=0") in given, "with its boot ROM"
     script = repro_script(plan)
-    assert script.index("tar -xf") < script.index("http.server") < script.index("qemu-system-x86_64")
+    assert script.index('unpack.py" "$folder/image"') < script.index("http.server") < script.index("qemu-system-x86_64")
     assert "/run/a" not in script
     subprocess.run(["sh", "-n"], input=script.encode(), check=True)
 

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from metallize.errors import CommandError, HostError
+from metallize.errors import CommandError, HostError, UsageError
 from metallize.machines import raspi3b
 from metallize.model.boot import Boot, MachineOverrides, Media
 from metallize.model.profile import ImageFormat
 from metallize.model.report import AcceleratorUse
-from metallize.qemu.argv import GuestPlan, Ports, guest_argv, overlay_argv, repro_script
+from metallize.qemu.argv import GuestPlan, Ports, guest_argv, overlay_argv
 from metallize.qemu.board import BoardBoot, copy_out, fat_offset, last_console, read_board_boot
 from metallize.qemu.plan import make_plan
+from metallize.qemu.repro import repro_script
 
 MIB = 1 << 20
 CONFIG = "[pi4]\nkernel=wrong\n[pi3]\nkernel=vmlinuz\n[all]\ninitramfs initrd\ndevice_tree=pi.dtb\n"
@@ -171,3 +172,19 @@ def test_the_repro_script_takes_the_files_from_the_card(tmp_path: Path) -> None:
     file = tmp_path / "repro.sh"
     file.write_text(script)
     assert subprocess.run(["sh", "-n", file], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"config.txt": "include config.txt\n" * 40}, "includes more than 64 files"),
+        ({"config.txt": CONFIG + "# long\n" * 20_000}, "config.txt has 64 KiB or more"),
+        ({"cmdline.txt": "x" * 200_000}, "cmdline.txt has 64 KiB or more"),
+        ({"cmdline.txt": "x" * 3000}, "cmdline.txt has 3000 characters"),
+        ({"cmdline.txt": "quiet\0\x1b[2J"}, "control characters"),
+        ({"config.txt": "kernel=a\0b\n"}, "which no FAT can hold"),
+    ],
+)
+def test_a_card_that_attacks_is_refused(tmp_path: Path, changed: dict[str, str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        read_board_boot(make_card(tmp_path, {**FILES, **changed}), ImageFormat.RAW, raspi3b.MACHINE)

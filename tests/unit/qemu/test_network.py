@@ -10,7 +10,7 @@ MODEL = "virtio-net-pci"
 
 def test_one_card_needs_no_hub() -> None:
     assert network_options(cards_of((), MODEL), (22, 80)) == [
-        ("-netdev", "user,id=net0,hostfwd=tcp:127.0.0.1:0-:22,hostfwd=tcp:127.0.0.1:0-:80"),
+        ("-netdev", "user,id=net0,restrict=on,hostfwd=tcp:127.0.0.1:0-:22,hostfwd=tcp:127.0.0.1:0-:80"),
         ("-device", "virtio-net-pci,id=nic0,netdev=net0,romfile="),
     ]
 
@@ -24,7 +24,7 @@ def test_cards_of_one_network_are_ports_of_one_hub() -> None:
     nics = (Nic(), Nic(network="lan", device="e1000e"), Nic(), Nic(network="lan"))
     values = [value for _, value in network_options(cards_of(nics, MODEL), (22,))]
     assert values == [
-        "user,id=net0,hostfwd=tcp:127.0.0.1:0-:22",
+        "user,id=net0,restrict=on,hostfwd=tcp:127.0.0.1:0-:22",
         "hubport,id=net0-port,hubid=0,netdev=net0",
         "hubport,id=nic0-port,hubid=0",
         "virtio-net-pci,id=nic0,netdev=nic0-port,mac=52:54:00:12:34:56,addr=0x10,romfile=",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metallize.qemu.videocore import BOARDS, BootFiles, boot_files, problems
+from metallize.qemu.videocore import BOARDS, BootFiles, ConfigError, boot_files, problems
 
 PI3, PI4 = BOARDS["pi3"], BOARDS["pi4"]
 IMAGE = struct.pack("<8x8xQ", 1 << 25).ljust(56, b"\0") + b"ARM\x64" + b"\0" * 64
@@ -153,3 +153,17 @@ def test_names_are_those_of_a_fat_filesystem() -> None:
 def test_reading_never_fails(config: str) -> None:
     for board in BOARDS.values():
         boot_files(config, board, include=lambda _name: config)
+
+
+def test_a_config_that_includes_itself_forty_times_has_an_end() -> None:
+    again = "include config.txt\n" * 40
+    with pytest.raises(ConfigError, match="includes more than 64 files"):
+        boot_files(again, PI3, include=lambda _: again)
+    assert "includes more than 64 files" in found(with_config(again))[0]
+
+
+@pytest.mark.parametrize("name", ["a\0b", "*", "a[b]", "a\\b", "::x", "x" * 20 + "\x1b"])
+@pytest.mark.parametrize("key", ["kernel=", "cmdline=", "device_tree=", "initramfs ", "include "])
+def test_a_name_that_no_fat_holds_is_not_looked_for(key: str, name: str) -> None:
+    with pytest.raises(ConfigError, match="which no FAT can hold"):
+        boot_files(key + name, PI3)

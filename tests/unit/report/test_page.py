@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from metallize.model.kind import Claim
 from metallize.model.report import BootReport, Finding, Result, Severity, Stage, StageTime, Status
-from metallize.report.page import element, plain
+from metallize.model.visible import visible
+from metallize.report.page import element
 from metallize.report.run_folder import Console, ConsoleLine, RunFolder, read_console, read_run_folder
 from metallize.report.run_page import run_page
 from tests.unit.report.test_report import FAILED, FAILS, PASSED
@@ -113,9 +114,9 @@ def test_whatever_a_guest_prints_the_page_is_well_formed(text: str) -> None:
 
 @given(st.text(max_size=50))
 def test_a_text_keeps_what_can_be_seen(text: str) -> None:
-    shown = plain(text)
+    shown = visible(text)
     assert re.sub(r"\\u[0-9a-f]{4,6}", "", shown) == shown or "\\u" in shown
-    assert plain(shown) == shown
+    assert visible(shown) == shown
     node = parsed("<!DOCTYPE html>\n" + element("p", text, title=text))
     assert (node.text or "") == shown
 

@@ -14,8 +14,7 @@ import pytest
 
 from metallize.deadline import Deadline
 from metallize.guest import ShellError
-from metallize.model.boot import Ssh
-from metallize.shells.ssh import SshAccess, SshRefusedError, SshShell, connect, in_words, ssh_access
+from metallize.shells.ssh import ParamikoShell, SshAccess, SshRefusedError, connect, in_words
 from tests.unit.shells.ssh_servers import ACCESS, Sshd, Up, says, server, silent
 
 
@@ -129,7 +128,7 @@ class Channel:
 
 
 def collected(channel: Channel, seconds: float = 20) -> int:
-    shell = SshShell(cast("paramiko.Transport", None), Up())
+    shell = ParamikoShell(cast("paramiko.Transport", None), Up())
     answer = shell._collect(cast("paramiko.Channel", channel), Deadline.after(seconds, "a test"))
     return len(answer.stdout) + len(answer.stderr)
 

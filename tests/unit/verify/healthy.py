@@ -28,12 +28,12 @@ from metallize.model.boot import Boot
 from metallize.model.profile import ImageFormat
 from metallize.model.report import AcceleratorUse, BootReport, Finding, Result, Severity, Stage, StageTime
 from metallize.shells.ssh import SshAccess
-from metallize.verify import look
-from metallize.verify.batch import Batch, make_batch
 from metallize.verify.checklist import FIRST, Checklist, Turn
 from metallize.verify.course import Course
-from metallize.verify.identity import PROBE as IDENTITY
 from metallize.verify.judge import login_result
+from metallize.verify.looks import look
+from metallize.verify.looks.batch import Batch, make_batch
+from metallize.verify.looks.identity import PROBE as IDENTITY
 from metallize.verify.phases import reach
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
@@ -135,6 +135,8 @@ class HealthyWatch:
 
     def wake(self) -> None: ...
 
+    def check_threads(self) -> None: ...
+
 
 class InlineTask:
     """A thread that has ended before anybody looks."""
@@ -163,6 +165,7 @@ class HealthyShell:
 
     name: str
     guest: HealthyGuest
+    client: str = ""
 
     def run(self, script: str, deadline: Deadline) -> ShellOutput:
         self.guest.watch.check()
@@ -288,7 +291,7 @@ def _in_place(guest: HealthyGuest) -> Iterator[None]:
         guest.watch.check()
         if guest.line.take("ssh login", "accepted") != "accepted":
             raise ShellError("no SSH server answered")
-        return HealthyShell("ssh", guest)
+        return HealthyShell("ssh", guest, client="a client")
 
     def log_in(*_args: object, suffix: str, results: list[Result], **_more: object) -> HealthyShell | None:
         guest.watch.check()
@@ -321,10 +324,10 @@ def _in_place(guest: HealthyGuest) -> Iterator[None]:
         for name, value in (
             ("time.monotonic", guest.clock),
             # one boundary for each batch, and the same ones in the next verification: expressions are compiled once
-            ("metallize.verify.batch.secrets.token_hex", lambda _size: f"{next(numbers):032x}"),
+            ("metallize.verify.looks.batch.secrets.token_hex", lambda _size: f"{next(numbers):032x}"),
             ("metallize.verify.ways_in.connect", connect),
             ("metallize.verify.ways_in.log_in_on_serial", log_in),
-            ("metallize.verify.observer.make_batch", make),
+            ("metallize.verify.looks.observer.make_batch", make),
             ("metallize.verify.phases.reboot.make_batch", make),
             ("metallize.verify.phases.reach.look_at", seen),
         ):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from metallize.catalog import Catalog
 from metallize.model.kind import Observation
-from metallize.verify.batch import Batch, BatchResult, SharedProbe, make_batch, read_batch
+from metallize.verify.looks.batch import Batch, BatchResult, SharedProbe, make_batch, read_batch
 
 SHELLS = ["sh", "bash"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from metallize.model.report import Finding, Severity, Stage
-from metallize.verify.download import RULE, with_download
+from metallize.verify.why.download import RULE, with_download
 
 FAILURE = Finding(rule=RULE, stage=Stage.INITRD, severity=Severity.FATAL, cause="no squashfs", remedy="look", line="x")
 LOG = """\

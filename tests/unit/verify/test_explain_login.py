@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metallize.model.kind import Observation
-from metallize.verify.explain_login import explain_no_login, explain_no_prompt, explain_refusal, login_probes
+from metallize.verify.why.login import explain_no_login, explain_no_prompt, explain_refusal, login_probes
 
 COMMAND_LINE = "BOOT_IMAGE=/vmlinuz root=UUID=1 rw console=tty0 console=ttyS0,115200"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metallize.model.kind import Observation
 from metallize.model.report import Status
-from metallize.verify.identity import PROBE, Identity, judge_identity, read_identity
+from metallize.verify.looks.identity import PROBE, Identity, judge_identity, read_identity
 from tests.unit.verify.entries import entry
 
 FIRST = "kept ext2/ext3\nmachine-id 0123\nkey ssh_host_ed25519_key.pub AAAA\nfirst-boot grow.service\n"

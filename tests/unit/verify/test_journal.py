@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from metallize.verify.journal import explained
+from metallize.verify.why.journal import explained
 
 
 @pytest.mark.parametrize(

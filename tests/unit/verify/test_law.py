@@ -30,14 +30,15 @@ def spoiling(draw: st.DrawFn) -> Fault:
     """The answers to one question, dropped, cut or garbled."""
     at = draw(st.integers(0, ANSWERS - 1))
     how = draw(st.sampled_from(["drop", "cut", "garble"]))
-    share = draw(st.floats(0, 0.95))
+    share = draw(st.floats(0, 1))
     junk = draw(st.text(st.characters(codec="ascii"), max_size=40))
 
     def change(answer: Answer) -> Answer | None:
         whole = answer.what.endswith("the batch")
         match how:
             case "cut" if whole:
-                return _spoilt(answer, answer.text[: int(len(answer.text) * share)])
+                judged = max(0, answer.text.rfind(" err "))  # what comes after it says only that all is over
+                return _spoilt(answer, answer.text[: int(judged * share)])
             case "garble" if whole:
                 return _spoilt(answer, answer.text.replace("mz-", "m-"))
             case "garble" if junk.strip() != answer.text.strip():

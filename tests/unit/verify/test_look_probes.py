@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from metallize.model.kind import Observation
-from metallize.verify import look
-from metallize.verify.look import Look, read_look
+from metallize.verify.looks import look
+from metallize.verify.looks.look import Look, read_look
 
 RUNNING = """\
 case "$*" in

@@ -18,9 +18,9 @@ from metallize.deadline import Deadline
 from metallize.guest import ShellOutput, Watch
 from metallize.model.boot import Boot, ConsoleRules
 from metallize.verify import VerifyRequest
-from metallize.verify import observer as observing
-from metallize.verify.batch import SharedProbe
-from metallize.verify.observer import Observer
+from metallize.verify.looks import observer as observing
+from metallize.verify.looks.batch import SharedProbe
+from metallize.verify.looks.observer import Observer
 from tests.unit.verify.entries import entries_of
 
 SUITE = """\

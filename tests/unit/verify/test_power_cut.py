@@ -14,8 +14,8 @@ from metallize.model.boot import Boot, PowerCut
 from metallize.model.kind import Observation
 from metallize.model.report import Entry, Result, Status
 from metallize.qemu.filesystems import Checked, Partition
-from metallize.verify import identity
 from metallize.verify.checklist import Checklist
+from metallize.verify.looks import identity
 from metallize.verify.phases import power_cut
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession

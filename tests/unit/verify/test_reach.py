@@ -288,7 +288,12 @@ def test_a_guest_that_dies_in_the_middle_ends_the_look_at_once(kind: str) -> Non
         killer = threading.Timer(0.5, lambda: guest.watch.fail("qemu-died", "QEMU ended by signal 9"))
         killer.start()
         with pytest.raises(GuestFailed, match="signal 9"):
-            check_reach(cast("Guest", guest), "http://:80/", Reach(status=200, timeout=timedelta(minutes=5)))
+            check_reach(
+                cast("Guest", guest),
+                entry("reach http://:80/", "reach"),
+                "http://:80/",
+                Reach(status=200, timeout=timedelta(minutes=5)),
+            )
         killer.join()
     assert time.monotonic() - begun < 4
 
@@ -310,7 +315,9 @@ def test_a_port_that_only_the_hosts_forwarder_accepts_is_not_reached(state: str)
     with serving(silent) as port:
         guest = FakeGuest({9090: port}, state)
         guest.watch.slowness = 0.05
-        result = check_reach(cast("Guest", guest), "tcp:9090", Reach(timeout=timedelta(seconds=30)))
+        result = check_reach(
+            cast("Guest", guest), entry("reach tcp:9090", "reach"), "tcp:9090", Reach(timeout=timedelta(seconds=30))
+        )
     assert not result.holds
     assert "the guest never answered" in result.claims[0].actual
 
@@ -324,6 +331,6 @@ def test_a_qemu_that_says_nothing_of_the_connection_proves_nothing() -> None:
         guest = FakeGuest({9090: port})
         guest.watch.slowness = 0.05
         guest.monitor = Gone()  # type: ignore[assignment]  # a monitor as well
-        result = check_reach(cast("Guest", guest), "tcp:9090", Reach())
+        result = check_reach(cast("Guest", guest), entry("reach tcp:9090", "reach"), "tcp:9090", Reach())
     assert not result.holds
     assert "gone" in result.claims[0].actual

@@ -8,7 +8,7 @@ import pytest
 
 from metallize.model.boot import Login
 from metallize.model.report import Finding, Severity, Stage
-from metallize.verify.rescue import EMERGENCY, INITRD, PLACES, rescue
+from metallize.verify.why.rescue import EMERGENCY, INITRD, PLACES, rescue
 from tests.unit.shells.fakes import FakeWatch, Getty, terminal_with_a_shell
 
 ROOT_LOGIN = Login(user="root", password="secret")

@@ -9,10 +9,10 @@ import pytest
 from metallize.model.boot import Init
 from metallize.model.kind import Observation
 from metallize.model.report import Result, Status
-from metallize.verify import look, system
 from metallize.verify.checklist import FIRST
-from metallize.verify.look import read_look
-from metallize.verify.system import explain_jobs, why_root
+from metallize.verify.looks import look, system
+from metallize.verify.looks.look import read_look
+from metallize.verify.looks.system import explain_jobs, why_root
 
 BLOCKS = "/dev/vda3 7157204 600000 6000000 10% /"
 INODES = "/dev/vda3 458752 20000 438752 5% /"

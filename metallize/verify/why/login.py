@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 
 from metallize.model.kind import Observation
-from metallize.verify.journal import explained
+from metallize.verify.why.journal import explained
 
 NO_GETTY = "nothing offers a login on"
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from metallize.guest import Shell
 from metallize.model.boot import Login, parse_reach_target
 from metallize.model.report import Result
-from metallize.verify.diagnose import PROBES, SOCKETS_PROBE, explain_reach, explain_ssh
-from metallize.verify.explain_login import explain_no_login, explain_no_prompt, explain_refusal, login_probes
 from metallize.verify.judge import because
-from metallize.verify.observer import Observer
+from metallize.verify.looks.observer import Observer
+from metallize.verify.why.login import explain_no_login, explain_no_prompt, explain_refusal, login_probes
+from metallize.verify.why.ssh import PROBES, SOCKETS_PROBE, explain_reach, explain_ssh
 
 SHOWN_LINES = 40
 """Of each probe's output."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from metallize.model.report import Finding
-from metallize.verify.rescue import INITRD
+from metallize.verify.why.rescue import INITRD
 
 RULE = "initrd-no-live-medium"
 _COMPLAINT = re.compile(r"^wget: (?P<why>.+)$", re.MULTILINE)

@@ -9,7 +9,7 @@ from metallize.model.boot import Init
 from metallize.model.kind import Claim
 from metallize.model.report import Entry, Result
 from metallize.verify.checklist import Turn
-from metallize.verify.look import Look, Root, Service
+from metallize.verify.looks.look import Look, Root, Service
 
 MANY_RESTARTS = 3
 """A service that waits for another may need a second start; this often is a loop."""

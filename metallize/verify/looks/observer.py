@@ -11,8 +11,8 @@ from metallize.guest import Shell, ShellError, Watch
 from metallize.model.assertion import Assertion
 from metallize.model.kind import Observation
 from metallize.model.report import Entry, Result
-from metallize.verify.batch import Batch, BatchResult, SharedProbe, make_batch, read_batch
 from metallize.verify.judge import judge_assertion
+from metallize.verify.looks.batch import Batch, BatchResult, SharedProbe, make_batch, read_batch
 from metallize.verify.patience import GuestSpan
 from metallize.verify.request import VerifyRequest
 

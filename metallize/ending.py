@@ -1,0 +1,102 @@
+"""How a command ends that did not come to its end: what it says, and its exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from metallize import bug_report
+from metallize.commands.shared import show_error
+from metallize.errors import FULL, BugError, ExitCode, HostError, MetallizeError, left_behind, of_thread
+
+_ONLY_PRINT = frozenset({"list", "explain", "schema", "plan", "doctor", "report"})
+"""Verbs whose output is all that comes of them."""
+_CHILD_SECONDS = 2.0
+"""A child that was killed is gone by then."""
+_PAUSE_SECONDS = 0.05
+_REPORT_IT = "report it to whoever maintains metallize, with"
+
+
+def told(error: BaseException, words: Sequence[str], broken: BaseException | None) -> int:
+    """Tell what ended the command, as far as there is anybody to tell; the exit status. Raises nothing of its own.
+
+    `broken` is what a thread has died of: that is why the others were interrupted.
+    """
+    if isinstance(error, KeyboardInterrupt) and broken is not None:
+        error = of_thread("a thread", broken)
+    if isinstance(error, BrokenPipeError):
+        _give_up_output()
+        return ExitCode.DONE if words and words[0] in _ONLY_PRINT else ExitCode.UNREAD
+    with suppress(OSError, ValueError, AttributeError):  # nobody hears: standard error is closed, or its disk is full
+        if isinstance(error, KeyboardInterrupt):
+            sys.stderr.write(f"\ninterrupted; {_remains(left_behind(error))}\n")
+        else:
+            _show(_as_ours(error, words), as_json="--json" in words)
+    _give_up_output()
+    if isinstance(error, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    return int(error.exit_code) if isinstance(error, MetallizeError) else ExitCode.MACHINERY
+
+
+def _show(error: MetallizeError, *, as_json: bool) -> None:
+    show_error(error, as_json=as_json)
+    sys.stdout.flush()
+
+
+def _as_ours(error: BaseException, words: Sequence[str]) -> MetallizeError:
+    """The error as one that has a message for a person and a next step."""
+    if isinstance(error, MetallizeError) and not isinstance(error, BugError):
+        return error
+    if isinstance(error, MemoryError):
+        return HostError("this host has not enough memory left", hint="end other programs, or see `ulimit -v`")
+    if isinstance(error, OSError):
+        # What no step foresaw: a full disk above all. The words are the system's; a traceback helps nobody.
+        where = f": {error.filename}" if error.filename else ""
+        hint = "free some space, or choose another folder with --build-dir" if error.errno in FULL else None
+        return HostError(f"{error.strerror or error}{where}", hint=hint)
+    bug = error if isinstance(error, BugError) else BugError("", error)
+    _, secrets = bug_report.without_secrets(words)
+    try:
+        hint = f"{_REPORT_IT} {bug_report.write(error, words)}"
+    except OSError:
+        hint = f"{_REPORT_IT} this:\n{bug_report.report_text(error, words)}"
+    return MetallizeError(bug_report.hide(bug.message, secrets), hint=hint)
+
+
+def _remains(noted: Sequence[str]) -> str:
+    """What is left of the command: what its parts could not clear away, and children that still run."""
+    left = [*noted, *_children()]
+    return f"left behind: {', '.join(left)}" if left else "nothing was left behind"
+
+
+def _children() -> list[str]:
+    """The processes that this one started and that do not end."""
+    end = time.monotonic() + _CHILD_SECONDS
+    while (found := _children_now()) and time.monotonic() < end:
+        time.sleep(_PAUSE_SECONDS)
+    return found
+
+
+def _children_now() -> list[str]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, IndexError):
+            # proc_pid_stat(5): after the name, which may hold anything, the state and the parent
+            state, parent = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[:2]
+            if int(parent) == os.getpid() and state not in "ZX":
+                found.append(f"process {folder.name} ({(folder / 'comm').read_text(errors='replace').strip()})")
+    return found
+
+
+def _give_up_output() -> None:
+    """What cannot be written any more is not tried again when Python ends: that would change the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            with suppress(OSError, ValueError, AttributeError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,331 @@
+"""However a command ends: 1 is an image that failed, and nothing else; nobody sees a traceback."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from metallize import bug_report, cli, ending
+from metallize.bug_report import HIDDEN, without_secrets
+from metallize.commands import line
+from metallize.errors import BugError, HostError, UsageError, VerificationFailed, left_behind, told_if_left
+from tests.conftest import ROOT
+
+from .conftest import Call
+
+COMMAND = [sys.executable, "-m", "metallize"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture
+def planted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[BaseException], None]:
+    """Have every command end with an error; bug reports go to a folder of their own."""
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(reports))
+
+    def plant(error: BaseException) -> None:
+        def run(_: object) -> NoReturn:
+            raise error
+
+        monkeypatch.setattr(line, "run", run)
+
+    return plant
+
+
+def reports(tmp_path: Path) -> list[Path]:
+    return sorted((tmp_path / "reports").iterdir())
+
+
+Plant = Callable[[BaseException], None]
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("x"), RecursionError("too deep"), AssertionError(), ImportError("no module"), GeneratorExit()]
+)
+def test_a_bug_ends_with_3_and_a_report(call: Call, planted: Plant, tmp_path: Path, error: BaseException) -> None:
+    planted(error)
+    said = call("list")
+    assert said.status == 3
+    assert said.err.startswith(f"error: this is a bug in metallize: {type(error).__name__}")
+    [report] = reports(tmp_path)
+    assert str(report) in said.err.splitlines()[-1]
+    assert stat.S_IMODE(report.stat().st_mode) == 0o600
+    text = report.read_text()
+    assert "Traceback" in text
+    assert "in run" in text
+    assert "command: metallize list" in text
+    assert "Python 3" in text
+
+
+def test_a_bug_is_an_event_too(call: Call, planted: Plant) -> None:
+    planted(KeyError("x"))
+    [event] = call("list", "--json").events()
+    assert event["event"] == "error"
+    assert event["exit"] == 3
+    assert "bug in metallize: KeyError" in event["message"]
+
+
+def test_a_bug_of_a_thread_says_where(call: Call, planted: Plant, tmp_path: Path) -> None:
+    planted(BugError("the reader of the console", ZeroDivisionError("planted")))
+    said = call("list")
+    assert said.status == 3
+    assert "bug in metallize: the reader of the console: ZeroDivisionError: planted" in said.err
+    assert "ZeroDivisionError" in reports(tmp_path)[0].read_text()
+
+
+def test_no_secret_gets_into_a_report_or_on_the_screen(call: Call, planted: Plant, tmp_path: Path) -> None:
+    planted(ValueError("cannot use `hunter2` with `s3cret`"))
+    said = call("verify", "--pass", "hunter2", "--set", "args.key=s3cret", "--password=another1", "web.yaml")
+    text = reports(tmp_path)[0].read_text()
+    for secret in ("hunter2", "s3cret", "another1"):
+        assert secret not in text + said.err
+    assert f"command: metallize verify --pass {HIDDEN} --set args.key={HIDDEN} --password={HIDDEN} web.yaml" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["verify", "--password", "x"], ["verify", "--password", HIDDEN]),
+        (["verify", "--p", "x", "y"], ["verify", "--p", HIDDEN, "y"]),
+        (["verify", "--passw=x=y"], ["verify", f"--passw={HIDDEN}"]),
+        (["build", "--set", "a.b=x=y"], ["build", "--set", f"a.b={HIDDEN}"]),
+        (["build", "--se=a.b=x"], ["build", f"--se=a.b={HIDDEN}"]),
+        (["build", "--set", "nothing"], ["build", "--set", HIDDEN]),
+        (["build", "--set"], ["build", "--set"]),
+        (["build", "--", "x"], ["build", "--", "x"]),
+        (["verify", "--steps", "x", "-v"], ["verify", "--steps", "x", "-v"]),
+    ],
+)
+def test_what_is_secret_in_a_command(words: list[str], shown: list[str]) -> None:
+    assert list(without_secrets(words)[0]) == shown
+
+
+def test_where_no_report_can_be_written_it_is_shown(
+    planted: Plant, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    planted(KeyError("x"))
+    monkeypatch.setattr(bug_report, "write", full)
+    assert cli.main(["list"]) == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (MemoryError(), 3, "not enough memory"),
+        (OSError(errno.ENOSPC, "No space left on device", "/x"), 3, "No space left on device: /x"),
+        (OSError(errno.EACCES, "Permission denied", "/x"), 3, "Permission denied: /x"),
+        (HostError("no QEMU"), 3, "error: no QEMU"),
+        (UsageError("wrong"), 2, "error: wrong"),
+        (VerificationFailed("it failed"), 1, "error: it failed"),
+        (KeyboardInterrupt(), 130, "interrupted; nothing was left behind"),
+    ],
+)
+def test_what_is_no_bug(
+    call: Call, planted: Plant, tmp_path: Path, error: BaseException, status: int, words: str
+) -> None:
+    planted(error)
+    said = call("build", "x.yaml")
+    assert said.status == status
+    assert words in said.err
+    assert not reports(tmp_path)
+
+
+@pytest.mark.parametrize(("verb", "status"), [("list", 0), ("plan", 0), ("verify", 141), ("build", 141)])
+def test_a_reader_that_goes_away_proves_nothing(call: Call, planted: Plant, verb: str, status: int) -> None:
+    planted(BrokenPipeError(errno.EPIPE, "Broken pipe"))
+    said = call(verb)
+    assert (said.status, said.err) == (status, "")
+
+
+def test_a_thread_that_dies_ends_the_command(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dies() -> NoReturn:
+        raise ZeroDivisionError("planted")
+
+    def run(_: object) -> int:
+        threading.Thread(target=dies).start()
+        time.sleep(60)
+        return 0
+
+    monkeypatch.setattr(line, "run", run)
+    begun = time.monotonic()
+    hook = threading.excepthook
+    said = call("list")
+    assert said.status == 3
+    assert "bug in metallize: a thread: ZeroDivisionError: planted" in said.err
+    assert time.monotonic() - begun < 30
+    assert threading.excepthook is hook
+
+
+def test_a_thread_that_dies_at_the_very_end_is_told_too(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(_: object) -> int:
+        thread = threading.Thread(target=lambda: 1 // 0)
+        thread.start()
+        thread.join()
+        return 0
+
+    monkeypatch.setattr(line, "run", run)
+    assert call("list").status == 3
+
+
+# --- what is left behind ---------------------------------------------------------------------------------------------
+
+
+def test_what_could_not_be_cleared_away_is_said(call: Call, planted: Plant, tmp_path: Path) -> None:
+    kept = tmp_path / "web.iso.work-1"
+    error = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt), told_if_left(lambda: [str(kept)]):
+        raise error
+    planted(error)
+    assert f"interrupted; left behind: {kept}" in call("build", "x.yaml").err
+
+
+def test_a_second_interruption_does_not_hide_what_the_first_left() -> None:
+    def twice() -> NoReturn:
+        try:
+            with told_if_left(lambda: ["a folder"]):
+                raise KeyboardInterrupt
+        finally:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as told:
+        twice()
+    assert left_behind(told.value) == ("a folder",)
+
+
+def test_a_child_that_still_runs_is_said(call: Call, planted: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ending, "_CHILD_SECONDS", 0.1)
+    with subprocess.Popen(["sleep", "600"]) as child:
+        planted(KeyboardInterrupt())
+        said = call("build", "x.yaml")
+        child.kill()
+    assert f"left behind: process {child.pid} (sleep)" in said.err
+
+
+# --- as a process -----------------------------------------------------------------------------------------------------
+
+
+MODULES = ["metallize.commands", "argparse", "yaml", "pydantic", "metallize.verify.course", "docker", "rich"]
+INTERRUPTED_AT_AN_IMPORT = """
+import importlib.abc, os, signal, sys
+wanted = sys.argv[-1]
+class Interrupts(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == wanted:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+sys.modules.pop(wanted, None)
+sys.meta_path.insert(0, Interrupts())
+from metallize.cli import main
+sys.argv = ["metallize", "list"]
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_an_interruption_during_the_imports(module: str) -> None:
+    argv = [sys.executable, "-c", INTERRUPTED_AT_AN_IMPORT, module]
+    done = subprocess.run(argv, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    assert (done.returncode, done.stderr) == (130, "\ninterrupted; nothing was left behind\n")
+    assert done.stdout == ""
+
+
+INTERRUPTED_LATER = """
+import os, sys
+from metallize.cli import main
+os.write(1, b".")
+sys.argv = ["metallize", *sys.argv[1:]]
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("milliseconds", [0, 20, 50, 100, 200])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_at_any_moment(milliseconds: int, number: signal.Signals, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo.yaml"
+    os.mkfifo(fifo)  # whoever reads it as a profile waits for ever
+    argv = [sys.executable, "-c", INTERRUPTED_LATER, "build", str(fifo)]
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=tmp_path
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(1) == "."
+        time.sleep(milliseconds / 1000 + 0.002)
+        process.send_signal(number)
+        _, told = process.communicate(timeout=60)
+    killed = -number if number == signal.SIGTERM and milliseconds < 100 else 130  # before the first line of ours
+    assert process.returncode in (130, killed)
+    assert told in ("", "\ninterrupted; nothing was left behind\n")
+
+
+def test_nohup_stays_in_force(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys\nfrom metallize import cli\nfrom metallize.commands import line\n"
+        "def run(_):\n    os.kill(os.getpid(), signal.SIGHUP)\n    return 0\n"
+        "line.run = run\nsys.exit(cli.main())\n"
+    )
+    argv = ["nohup", sys.executable, "-c", program]
+    done = subprocess.run(argv, capture_output=True, text=True, env=ENVIRONMENT, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("streams", [">&-", "2>&-", ">&- 2>&-", ">/dev/full", "2>/dev/full", ">/dev/full 2>&1"])
+def test_output_that_goes_nowhere(streams: str) -> None:
+    shell = f'exec "$@" {streams}'
+    for words, wanted in ((["list"], {0, 3}), (["verify", "nothing.yaml"], {2})):
+        done = subprocess.run(
+            ["sh", "-c", shell, "sh", *COMMAND, *words], capture_output=True, text=True, env=ENVIRONMENT, check=False
+        )
+        assert done.returncode in wanted
+        assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_full_disk_is_said_with_the_systems_words() -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >/dev/full', "sh", *COMMAND, "list"],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert done.stderr == (
+        "error: No space left on device\n  next: free some space, or choose another folder with --build-dir\n"
+    )
+
+
+def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
+    """A limit on files' size stands for a quota."""
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+    with (tmp_path / "out").open("wb") as file:
+        done = subprocess.run(
+            [*COMMAND, "list"],
+            stdout=file,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**ENVIRONMENT, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": ""},
+            check=False,
+            preexec_fn=limit,
+        )
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: File too large\n")
