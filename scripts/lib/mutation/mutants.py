@@ -190,7 +190,7 @@ class _Finder(ast.NodeVisitor):
     def _elements(self, node: ast.Tuple | ast.List | ast.Set) -> None:
         """A table without one of its elements; what is taken apart or joined to a text keeps its length."""
         table = not self._outermost and len(node.elts) > 1
-        looked_in = bool(node.elts) and all(_is_text(item) or isinstance(item, ast.Attribute) for item in node.elts)
+        looked_in = bool(node.elts) and all(_is_text(item) or _is_member(item) for item in node.elts)
         if isinstance(node.ctx, ast.Load) if not isinstance(node, ast.Set) else True:
             if (table or looked_in) and len(node.elts) > 1:
                 for index, dropped in enumerate(node.elts):
@@ -258,6 +258,11 @@ def _is(node: ast.expr, value: object) -> bool:
 
 def _is_text(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _is_member(node: ast.expr) -> bool:
+    """Of an enumeration."""
+    return isinstance(node, ast.Attribute) and node.attr.isupper()
 
 
 def _one_line(text: str) -> str:

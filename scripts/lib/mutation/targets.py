@@ -17,10 +17,14 @@ _TESTS = {
     "metallize.verify.looks.look": (
         "tests/unit/verify/test_system.py",
         "tests/unit/verify/test_system_words.py",
+        "tests/unit/verify/test_look_answers.py",
         "tests/unit/verify/test_look_probes.py",
     ),
-    "metallize.verify.phases.refusal": ("tests/unit/verify/test_refusal.py",),
-    "metallize.verify.phases.console": ("tests/unit/verify/test_console_end.py",),
+    "metallize.verify.phases.refusal": ("tests/unit/verify/test_refusal.py", "tests/unit/verify/test_refusal_run.py"),
+    "metallize.verify.phases.console": (
+        "tests/unit/verify/test_console_end.py",
+        "tests/unit/verify/test_refusal_run.py",
+    ),
     "metallize.proof": ("tests/unit/proof", "tests/unit/pytest_plugin/test_recording.py"),
     "metallize.verify.looks.identity": ("tests/unit/verify/test_identity.py", "tests/unit/verify/test_power_cut.py"),
     "metallize.verify.phases.times": ("tests/unit/verify/test_times.py",),
