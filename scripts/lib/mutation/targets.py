@@ -26,8 +26,11 @@ _TESTS = {
         "tests/unit/verify/test_refusal_run.py",
     ),
     "metallize.proof": ("tests/unit/proof", "tests/unit/pytest_plugin/test_recording.py"),
-    "metallize.verify.looks.identity": ("tests/unit/verify/test_identity.py", "tests/unit/verify/test_power_cut.py"),
-    "metallize.verify.phases.times": ("tests/unit/verify/test_times.py",),
+    "metallize.verify.looks.identity": (
+        "tests/unit/verify/test_identity.py",
+        "tests/unit/verify/test_identity_words.py",
+    ),
+    "metallize.verify.phases.times": ("tests/unit/verify/test_times.py", "tests/unit/verify/test_times_edges.py"),
     "metallize.checks.matchers": ("tests/unit/checks",),
     "metallize.checks.collection_matchers": ("tests/unit/checks",),
     "metallize.checks.matching": ("tests/unit/checks",),
