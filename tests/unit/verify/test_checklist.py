@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from metallize.model.kind import Claim
 from metallize.model.report import Result, Status
 from metallize.verify.checklist import AFTER_REBOOT, Checklist
+from tests.unit.report.test_report import PASSED
 from tests.unit.verify.entries import entry
 
 ONE, TWO = entry("one"), entry("two")
@@ -79,3 +82,38 @@ def test_claims_make_a_status() -> None:
 def test_a_later_boot_has_entries_of_its_own() -> None:
     again = AFTER_REBOOT.entry("ssh/login", "ssh login", "ssh")
     assert (again.id, again.title, again.phase) == ("reboot/ssh/login", "ssh login after a reboot", "ssh")
+
+
+def test_an_entry_is_found_by_its_id() -> None:
+    checklist = Checklist([ONE, TWO])
+    assert ONE.id in checklist
+    assert "boot/kind/three" not in checklist
+    assert checklist[TWO.id] is TWO
+    with pytest.raises(KeyError):
+        checklist["boot/kind/three"]
+    assert checklist.entries == (ONE, TWO)
+
+
+def test_one_that_failed_is_not_made_good_by_another() -> None:
+    checklist = Checklist([ONE, TWO])
+    checklist.settle(held(), TWO.unseen("no"))
+    assert not checklist.holds_so_far
+    assert not checklist.passed
+
+
+def test_only_what_does_not_hold_counts_against_a_boot() -> None:
+    failing = ONE.judged(Claim(attribute="x", expected="1", actual="2", holds=False))
+    unseen, skipped = TWO.unseen("no"), TWO.skipped("so")
+    report = replace(PASSED, results=(held(), unseen, skipped, failing))
+    assert report.failed_results == (failing, unseen)
+
+
+def test_a_result_says_where_the_profile_says_so() -> None:
+    here = entry("here", location="x.yaml:3:1")
+    assert (here.judged().location, here.judged(location="x.yaml:9:1").location) == ("x.yaml:3:1", "x.yaml:9:1")
+    assert (ONE.judged().location, ONE.judged(location="x.yaml:9:1").location) == ("", "x.yaml:9:1")
+
+
+def test_a_result_takes_the_seconds_it_took_to_the_millisecond() -> None:
+    assert ONE.judged(seconds=1.23456).seconds == 1.235
+    assert (ONE.judged().seconds, ONE.unseen("no").seconds, ONE.unseen("no", seconds=2).seconds) == (0, 0, 2)
