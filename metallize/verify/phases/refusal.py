@@ -49,6 +49,8 @@ def run(session: BootSession) -> None:
     if refusal.failure is not None:
         raise GuestFailed(refusal.failure)
     session.ready_seconds = watch.seconds
+    watch.go_on()
+    watch.ending()  # it was the end: what a machine that waits there does not print is no failure
 
 
 def await_refusal(entry: Entry, expected: Outcome, watch: Watch, deadline: Deadline, *, stays: float) -> Refusal:

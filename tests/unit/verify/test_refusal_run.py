@@ -19,7 +19,6 @@ from metallize.verify.checklist import FIRST, Checklist
 from metallize.verify.phases import console
 from metallize.verify.phases.refusal import LEAST_SECONDS, STOPPED, await_refusal, judge_refusal, plan, run
 from metallize.verify.session import BootSession
-from tests.unit.shells.fakes import FakeWatch
 from tests.unit.verify.test_console_end import Ends, ended
 from tests.unit.verify.test_refusal import ANY, ENTRY, Scripted, finding
 
