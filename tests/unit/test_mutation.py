@@ -1,4 +1,4 @@
-"""The runner of the mutation tests: what a test notices is killed, what none notices survives and has to be explained."""
+"""The runner of mutation tests: what a test notices is killed, what none notices survives and has to be explained."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from mutation.mutants import mutants
 from mutation.running import Outcome
 from mutation.survivors import complaints, read_explained, yaml_of
+
 from tests.conftest import ROOT
 
 MODULE = """\
@@ -62,14 +62,22 @@ def run_here(folder: Path, tests: str) -> subprocess.CompletedProcess[str]:
     )
     env = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'scripts/lib'}", "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
-        [sys.executable, "-c", RUN, folder], cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", RUN, folder],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
 
 
 def test_what_a_test_notices_is_killed_and_the_rest_survives(tmp_path: Path) -> None:
     done = run_here(tmp_path, TESTS)
     assert done.returncode == 0, done.stderr
-    became = {(function, after): fate for fate, function, after in (line.split("|") for line in done.stdout.splitlines())}
+    became = {
+        (function, after): fate for fate, function, after in (line.split("|") for line in done.stdout.splitlines())
+    }
     assert became["Judge.full", "return (count > LIMIT)"] == "killed"
     assert became["Judge.full", "return (None)"] == "killed"
     assert became["<module>", "LIMIT = (4)"] == "killed", "the module is imported anew"
@@ -87,7 +95,9 @@ def test_tests_that_fail_already_are_an_error(tmp_path: Path) -> None:
 
 
 def test_words_of_messages_are_no_mutants() -> None:
-    source = 'def f(x: int = 1) -> str:\n    """Words 1 and 2."""\n    if not x:\n        raise ValueError(f"no {x + 1}")\n'
+    source = (
+        'def f(x: int = 1) -> str:\n    """Words 1 and 2."""\n    if not x:\n        raise ValueError(f"no {x + 1}")\n'
+    )
     assert {mutant.after for mutant in mutants(source)} == {
         "def f(x: int = (2)) -> str:",
         "if (True):",

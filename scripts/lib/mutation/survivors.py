@@ -34,7 +34,9 @@ def complaints(outcomes: Sequence[Outcome], explained: Explained) -> tuple[str, 
         listed = explained.get(outcome.module, {})
         found = {mutant.key for mutant in outcome.survivors}
         said += [_complain(outcome.module, "survives and is not listed", key) for key in sorted(found - set(listed))]
-        said += [_complain(outcome.module, "is listed and does not survive", key) for key in sorted(set(listed) - found)]
+        said += [
+            _complain(outcome.module, "is listed and does not survive", key) for key in sorted(set(listed) - found)
+        ]
         if outcome.score < LEAST_SCORE:
             said.append(f"{outcome.module}: {outcome.score:.1f} % is below {LEAST_SCORE:.0f} %")
     return tuple(said)

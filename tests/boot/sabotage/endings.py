@@ -213,7 +213,9 @@ RECIPES = (
         boot={"expect": "refused"},
         login=None,
         ssh=None,
-        expected=(Failed(stage=Stage.KERNEL, rule="not-refused", words=("booted as far as stage kernel",), seconds=20),),
+        expected=(
+            Failed(stage=Stage.KERNEL, rule="not-refused", words=("booted as far as stage kernel",), seconds=20),
+        ),
     ),
     Recipe(
         name="typed-at-a-console-without-a-prompt",

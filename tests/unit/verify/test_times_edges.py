@@ -23,7 +23,7 @@ LOADED = "LoadState=loaded\nActiveState=active\n"
 
 
 def test_every_stage_and_moment_may_have_a_budget() -> None:
-    stages = {stage: 1 for stage in ("firmware", "loader", "kernel", "initrd", "userspace")}
+    stages = dict.fromkeys(("firmware", "loader", "kernel", "initrd", "userspace"), 1)
     titles = [entry.title for entry in planned({**stages, "login": 1, "ready": 1, "units": {"a.service": 1}})]
     assert titles == [
         *(f"time in {stage}" for stage in stages),
