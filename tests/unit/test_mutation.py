@@ -1,4 +1,4 @@
-"""The runner of the mutation tests: what a test notices is killed, what none notices survives and has to be explained."""
+"""The runner of mutation tests: what a test notices is killed, what none notices survives and has to be explained."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Mutant:
     function: str
     """The qualified name of the function or the class that holds it, or MODULE."""
     outermost: str
-    """The function whose code is exchanged where the module is imported already; empty where it must be imported anew."""
+    """The function whose code is exchanged where the module is imported already; empty: it must be imported anew."""
     start: int
     end: int
     text: str
@@ -189,14 +189,13 @@ class _Finder(ast.NodeVisitor):
 
     def _elements(self, node: ast.Tuple | ast.List | ast.Set) -> None:
         """A table without one of its elements; what is taken apart or joined to a text keeps its length."""
-        table = not self._outermost and len(node.elts) > 1
-        looked_in = bool(node.elts) and all(_is_text(item) or _is_member(item) for item in node.elts)
-        if isinstance(node.ctx, ast.Load) if not isinstance(node, ast.Set) else True:
-            if (table or looked_in) and len(node.elts) > 1:
-                for index, dropped in enumerate(node.elts):
-                    left = [*node.elts[:index], *node.elts[index + 1 :]]
-                    same = type(node)(left) if isinstance(node, ast.Set) else type(node)(left, ast.Load())
-                    self._replace(node, ast.unparse(same), at=dropped)
+        table = not self._outermost or all(_is_text(item) or _is_member(item) for item in node.elts)
+        read = isinstance(node, ast.Set) or isinstance(node.ctx, ast.Load)
+        if table and read and len(node.elts) > 1:
+            for index, dropped in enumerate(node.elts):
+                left = [*node.elts[:index], *node.elts[index + 1 :]]
+                same = ast.Set(left) if isinstance(node, ast.Set) else type(node)(left, ast.Load())
+                self._replace(node, ast.unparse(same), at=dropped)
         self.generic_visit(node)
 
     def _condition(self, test: ast.expr) -> None:

@@ -182,7 +182,8 @@ def _fresh(target: Target, path: Path, text: str) -> int:
 
 def _in_lanes(indices: Sequence[int], act: Callable[[int], int], folder: Path, limit: float) -> list[int]:
     """Runs `act` for each in a child of its own, LANES at a time; those whose child ended well."""
-    waiting, running, well = list(indices), {}, []
+    waiting, well = list(indices), []
+    running: dict[int, tuple[int, Path, float]] = {}
     while waiting or running:
         while waiting and len(running) < LANES:
             index = waiting.pop(0)

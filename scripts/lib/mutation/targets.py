@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from mutation.running import Target
 
+_MATCHERS = (
+    "tests/unit/checks/test_matchers.py",
+    "tests/unit/checks/test_matcher_edges.py",
+    "tests/unit/checks/test_claims.py",
+    "tests/unit/checks/test_judging.py",
+    "tests/unit/checks/test_semver_and_gjson.py",
+    "tests/unit/checks/test_goss_files.py",
+)
 _TESTS = {
     "metallize.model.report": (
         "tests/unit/verify/test_checklist.py",
@@ -25,17 +33,21 @@ _TESTS = {
         "tests/unit/verify/test_console_end.py",
         "tests/unit/verify/test_refusal_run.py",
     ),
-    "metallize.proof": ("tests/unit/proof", "tests/unit/pytest_plugin/test_recording.py"),
+    "metallize.proof": (
+        "tests/unit/proof/test_proof.py",
+        "tests/unit/proof/test_publish.py",
+        "tests/unit/proof/test_building.py",
+    ),
     "metallize.verify.looks.identity": (
         "tests/unit/verify/test_identity.py",
         "tests/unit/verify/test_identity_words.py",
     ),
     "metallize.verify.phases.times": ("tests/unit/verify/test_times.py", "tests/unit/verify/test_times_edges.py"),
-    "metallize.checks.matchers": ("tests/unit/checks",),
-    "metallize.checks.collection_matchers": ("tests/unit/checks",),
-    "metallize.checks.matching": ("tests/unit/checks",),
-    "metallize.checks.claims": ("tests/unit/checks",),
-    "metallize.checks.values": ("tests/unit/checks",),
+    "metallize.checks.matchers": _MATCHERS,
+    "metallize.checks.collection_matchers": _MATCHERS,
+    "metallize.checks.matching": _MATCHERS,
+    "metallize.checks.claims": _MATCHERS,
+    "metallize.checks.values": _MATCHERS,
     "metallize.console.ledger": ("tests/unit/console/test_watch.py", "tests/unit/console/test_corpus.py"),
     "metallize.console.rules": ("tests/unit/console/test_rules.py", "tests/unit/console/test_corpus.py"),
     "metallize.console.stages": ("tests/unit/console/test_stages.py", "tests/unit/console/test_loaders.py"),

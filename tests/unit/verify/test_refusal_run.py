@@ -149,12 +149,18 @@ def test_a_machine_that_died_is_no_quiet_end(at: int, answer: HostError | None) 
 
 def settled(answer: object, *, refusal: Outcome | None = None) -> dict[str, str]:
     """What the end of a machine's boots showed, claim by claim."""
+
+    def execute(_command: str) -> object:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
     watch = Ends()
     watch.missing = ("never",)
     rules = ConsoleRules(require=("hello", "never"))
     request = SimpleNamespace(boot=Boot(console=rules), refusal=refusal)
     checklist = Checklist(console.plan(cast("Any", request), FIRST))
-    guest = SimpleNamespace(watch=watch, monitor=SimpleNamespace(execute=lambda _: answer))
+    guest = SimpleNamespace(watch=watch, monitor=SimpleNamespace(execute=execute))
     session = SimpleNamespace(request=request, guest=guest, checklist=checklist)
     console.settle(cast("BootSession", session), FIRST, Deadline.after(1, "the end"))
     assert all(checklist.is_settled(entry.id) for entry in checklist.entries)
@@ -165,4 +171,4 @@ def test_what_was_seen_at_the_end_is_told() -> None:
     lines = {"require/1": "seen", "require/2": "no such line", "faults": "none"}
     assert settled({"status": "paused"}) == {**lines, "runs": "paused"}
     assert settled({}) == {**lines, "runs": "no answer"}
-    assert settled({}, refusal=ANY) == lines, "one that was refused may have stopped"
+    assert settled(HostError("gone"), refusal=ANY) == lines, "one that was refused may have stopped"
