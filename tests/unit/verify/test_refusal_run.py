@@ -15,9 +15,10 @@ from metallize.guest import GuestFailed
 from metallize.model.boot import Boot, ConsoleRules
 from metallize.model.outcome import Outcome
 from metallize.model.report import Finding, Severity, Stage, Status
+from metallize.patience import REFUSAL_LEAST as LEAST_SECONDS
 from metallize.verify.checklist import FIRST, Checklist
 from metallize.verify.phases import console
-from metallize.verify.phases.refusal import LEAST_SECONDS, STOPPED, await_refusal, judge_refusal, plan, run
+from metallize.verify.phases.refusal import STOPPED, await_refusal, judge_refusal, plan, run
 from metallize.verify.session import BootSession
 from tests.unit.verify.test_console_end import Ends, ended
 from tests.unit.verify.test_refusal import ANY, ENTRY, Scripted, finding
