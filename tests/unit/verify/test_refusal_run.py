@@ -35,6 +35,10 @@ class Timed(Scripted):
         self.stage = Stage.FIRMWARE
         self.limits: list[float] = []
         self.passes = passes
+        self.has_ended = False
+
+    def ending(self) -> None:
+        self.has_ended = True
 
     def wait(self, condition: Callable[[], T | None], deadline: Deadline) -> T | None:
         self.limits.append(deadline.remaining)
@@ -66,6 +70,7 @@ def test_a_refusal_settles_the_entry_and_the_boot_is_ready() -> None:
     assert checklist.passed
     assert session.ready_seconds is not None
     assert not hasattr(session, "failed")
+    assert session.guest.watch.has_ended  # a machine that waits there, and prints nothing, fails no more
 
 
 def test_a_boot_settles_the_entry_and_ends_the_verification() -> None:
