@@ -5,8 +5,7 @@ And the verdict comes in bounded time, whatever is late.
 
 from __future__ import annotations
 
-import os
-
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -14,8 +13,8 @@ from metallize.model.report import Status
 from tests.unit.verify.bad_answers import Answer, Fault
 from tests.unit.verify.healthy import LIMIT_SECONDS, verified
 
-EXAMPLES = int(os.environ.get("METALLIZE_LAW_EXAMPLES", "1000"))
-"""Of each of the two laws; 25,000 in the nightly run."""
+EXAMPLES, MANY = 1000, 25_000
+"""Of each of the two laws, with every change and each night."""
 ANSWERS = len(verified()[1].said)
 LONGEST_SECONDS = 20 * LIMIT_SECONDS
 """For everything that is asked of it, in two boots, each with its own limit."""
@@ -56,9 +55,12 @@ def test_a_healthy_guest_passes() -> None:
     assert line.hit == set()
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
-@given(st.lists(spoiling(), min_size=1, max_size=4))
-def test_what_was_not_seen_does_not_pass(faults: list[Fault]) -> None:
+SPOILT = st.lists(spoiling(), min_size=1, max_size=4)
+LATE = st.lists(st.tuples(st.integers(0, ANSWERS - 1), st.floats(0, 4 * LIMIT_SECONDS)), max_size=4)
+MOMENT = st.floats(0, 120)
+
+
+def does_not_pass(faults: list[Fault]) -> None:
     report, line, clock = verified(faults)
     assert clock.now - 1000 < LONGEST_SECONDS
     if line.hit:
@@ -66,17 +68,40 @@ def test_what_was_not_seen_does_not_pass(faults: list[Fault]) -> None:
         assert report.failure is not None or report.failed_results
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(0, ANSWERS - 1), st.floats(0, 4 * LIMIT_SECONDS)), max_size=4),
-    st.floats(0, 120),
-)
-@example([], 0.0)
-def test_a_guest_that_ends_at_any_moment_does_not_pass(late: list[tuple[int, float]], ends_after: float) -> None:
+def ends(late: list[tuple[int, float]], ends_after: float) -> None:
     faults = [Fault(at=at, change=lambda answer: answer, delay=delay) for at, delay in late]
     whole, _, clock = verified(faults)
     lasted = clock.now - 1000
     assert lasted < LONGEST_SECONDS + sum(delay for _, delay in late)
+    assert {each.status for each in whole.results} <= set(Status)
     report, _, clock = verified(faults, ends_after=min(ends_after, lasted * 0.99))
     assert not report.passed
-    assert {each.status for each in whole.results} <= set(Status)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(SPOILT)
+def test_what_was_not_seen_does_not_pass(faults: list[Fault]) -> None:
+    does_not_pass(faults)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(LATE, MOMENT)
+@example([], 0.0)
+def test_a_guest_that_ends_at_any_moment_does_not_pass(late: list[tuple[int, float]], ends_after: float) -> None:
+    ends(late, ends_after)
+
+
+@pytest.mark.nightly
+@pytest.mark.slow
+@settings(max_examples=MANY, deadline=None)
+@given(SPOILT)
+def test_many_more_answers_that_were_not_seen(faults: list[Fault]) -> None:
+    does_not_pass(faults)
+
+
+@pytest.mark.nightly
+@pytest.mark.slow
+@settings(max_examples=MANY, deadline=None)
+@given(LATE, MOMENT)
+def test_many_more_moments_at_which_a_guest_ends(late: list[tuple[int, float]], ends_after: float) -> None:
+    ends(late, ends_after)
