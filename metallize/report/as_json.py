@@ -1,4 +1,4 @@
-"""A boot's report as plain data, for build/X.verification.json and report.json."""
+"""A boot's report as plain data, for report.json and for the record of a proof."""
 
 from __future__ import annotations
 

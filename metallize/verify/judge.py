@@ -10,14 +10,20 @@ from metallize.model.report import Entry, Result
 
 
 def judge_assertion(
-    entry: Entry, assertion: Assertion, kind: Kind, observation: Observation | None, *, observed: str
+    entry: Entry,
+    assertion: Assertion,
+    kind: Kind,
+    observation: Observation | None,
+    *,
+    observed: str,
+    problem: str = "",
 ) -> Result:
-    """One assertion's result; one that was never observed is unseen."""
+    """One assertion's result; one that was never observed is unseen, for the `problem` where one is known."""
     if assertion.skip:
         return entry.skipped("the profile says skip")
     where = observed if kind.probe(assertion.resource, assertion.options) else "host"
     if observation is None:
-        return entry.unseen("its probe gave no answer", observed=where)
+        return entry.unseen(f"its probe gave no answer{f': {problem}' if problem else ''}", observed=where)
     claims = tuple(kind.judge(assertion.resource, assertion.options, observation))
     return entry.judged(*claims, observed=where, seconds=observation.seconds)
 

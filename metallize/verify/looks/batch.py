@@ -207,6 +207,8 @@ class BatchResult:
     probing_seconds: float
     """From when the system had settled to the script's end; 0 where that never came."""
     complete: bool
+    problem: str = ""
+    """Why not, where the shell said so."""
 
 
 def make_batch(

@@ -114,7 +114,7 @@ class Look:
     """What the guest said where it did not answer."""
 
 
-def read_look(observations: Sequence[Observation | None]) -> Look:
+def read_look(observations: Sequence[Observation | None], problem: str = "") -> Look:
     """What PROBES printed as a value; pure."""
     boot_id, state, failed, jobs, said, restarts, root = observations
     words = _words(state)
@@ -131,7 +131,7 @@ def read_look(observations: Sequence[Observation | None]) -> Look:
         services=int(services) if services.isdecimal() else None,
         restarted=_restarted(seen or ()),
         root=_root(_whole(root)),
-        why=complaints[0].splitlines()[-1] if complaints else "the guest gave no answer",
+        why=problem or (complaints[0].splitlines()[-1] if complaints else "the guest gave no answer"),
     )
 
 

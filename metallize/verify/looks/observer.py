@@ -28,6 +28,8 @@ class Observer:
     deadline: Deadline
     """When the guest must be ready; a round trip may take its own time beyond."""
     notes: list[str] = field(default_factory=list)
+    problem: str = ""
+    """What the shell said when it was lost last."""
 
     def run(
         self,
@@ -77,7 +79,8 @@ class Observer:
             return read_batch(batch, shell.run(batch.script, limit).stdout)
         except ShellError as exc:
             self.notes.append(f"the assertions' probes were cut short: {exc}")
-            return read_batch(batch, b"")
+            self.problem = str(exc)
+            return replace(read_batch(batch, b""), problem=self.problem)
 
     def password(self, shell: Shell) -> str | None:
         """What sudo may ask for: the password of whoever is logged in."""
@@ -159,4 +162,5 @@ class Observer:
         return judged
 
     def _judge(self, shell: Shell, entry: Entry, item: Assertion, observation: Observation | None) -> Result:
-        return judge_assertion(entry, item, self.request.kinds[item.kind], observation, observed=shell.name)
+        kind = self.request.kinds[item.kind]
+        return judge_assertion(entry, item, kind, observation, observed=shell.name, problem=self.problem)

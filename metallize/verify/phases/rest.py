@@ -28,7 +28,8 @@ def run(session: BootSession) -> None:
         return
     left = session.ready_seconds + request.boot.settle.total_seconds() - watch.seconds
     watch.wait(lambda: None, Deadline.after(max(0.0, left), "the system to stay as it is"))
-    seen = look.read_look(session.observer.run(shell, look.PROBES, limit_seconds=LOOK_SECONDS).observations)
+    answer = session.observer.run(shell, look.PROBES, limit_seconds=LOOK_SECONDS)
+    seen = look.read_look(answer.observations, answer.problem)
     session.checklist.settle(
         *system.judge_look(
             {entry.id.rpartition("/")[2]: entry for entry in session.entries("rest")},

@@ -58,7 +58,7 @@ def _observe(session: BootSession, shell: Shell) -> None:
     )
     session.ready_seconds = watch.seconds - answer.probing_seconds
     watch.reached(Stage.READY, session.ready_seconds)
-    seen = look.read_look(answer.observations[: len(look.PROBES)])
+    seen = look.read_look(answer.observations[: len(look.PROBES)], answer.problem)
     session.first_look, session.boot_id = seen, seen.boot_id
     if not answer.as_root:
         session.notes.append(f"assertions were observed over {shell.name} without root's rights")

@@ -15,8 +15,9 @@ from metallize.config import load_suite
 from metallize.console.rules import Scanner
 from metallize.console.watch import BootWatch
 from metallize.deadline import Deadline
-from metallize.guest import ShellOutput, Watch
+from metallize.guest import ShellError, ShellOutput, Watch
 from metallize.model.boot import Boot, ConsoleRules
+from metallize.model.report import Status
 from metallize.verify import VerifyRequest
 from metallize.verify.looks import observer as observing
 from metallize.verify.looks.batch import SharedProbe
@@ -120,3 +121,20 @@ def test_an_idle_guest_is_given_no_more_time_for_a_slow_host(
     [result] = observer.assertions(HostShell(), entries_of(assertions), assertions)
     assert not result.holds
     assert time.monotonic() - begun < 5
+
+
+class LostShell(HostShell):
+    """One whose connection is cut by every script."""
+
+    def run(self, script: str, deadline: Deadline) -> ShellOutput:
+        raise ShellError("SSH was lost: the server hung up")
+
+
+def test_what_nobody_saw_says_why_no_answer_came(observer: Observer, tmp_path: Path) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text("file: {/etc/passwd: {exists: true}}")
+    assertions = load_suite(path, vocabulary=Catalog().vocabulary())
+    observer.deadline = Deadline.after(0.0, "the guest")
+    [result] = observer.assertions(LostShell(), entries_of(assertions), assertions)
+    assert result.status is Status.UNSEEN
+    assert result.note == "its probe gave no answer: SSH was lost: the server hung up"

@@ -56,7 +56,9 @@ def run(
         first_look=seen(),
         best_shell=lambda: shell and SimpleNamespace(name=shell),
         entries=lambda place: [each for each in checklist.entries if each.id.startswith(f"boot/{place}/")],
-        observer=SimpleNamespace(run=lambda _shell, _probes, **_limits: SimpleNamespace(observations=answers)),
+        observer=SimpleNamespace(
+            run=lambda _shell, _probes, **_limits: SimpleNamespace(observations=answers, problem="")
+        ),
     )
     rest.run(cast("BootSession", session))
     return {result.id.rpartition("/")[2]: result for result in checklist.results()}, watch
