@@ -8,6 +8,7 @@ _MATCHERS = (
     "tests/unit/checks/test_matchers.py",
     "tests/unit/checks/test_matcher_edges.py",
     "tests/unit/checks/test_claims.py",
+    "tests/unit/checks/test_collection_edges.py",
     "tests/unit/checks/test_judging.py",
     "tests/unit/checks/test_values.py",
     "tests/unit/checks/test_semver_and_gjson.py",

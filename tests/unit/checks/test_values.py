@@ -49,7 +49,7 @@ def test_numbers(value: Value, number: float, kind: type) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [True, False, None, "", "x", "0x10", "1_000", "٣", "nan", (), ("1", "2"), {"1": 1}, "."]
+    "value", [True, False, None, "", "x", "0x10", "1_000", "٣", "nan", (), ("1", "2"), ("42", ""), {"1": 1}, "."]
 )
 def test_what_is_no_number(value: Value) -> None:
     with pytest.raises(Mismatch, match="is no number"):
