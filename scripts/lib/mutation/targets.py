@@ -35,11 +35,6 @@ _TESTS = {
         "tests/unit/verify/test_console_end.py",
         "tests/unit/verify/test_refusal_run.py",
     ),
-    "metallize.proof": (
-        "tests/unit/proof/test_proof.py",
-        "tests/unit/proof/test_publish.py",
-        "tests/unit/proof/test_building.py",
-    ),
     "metallize.verify.looks.identity": (
         "tests/unit/verify/test_identity.py",
         "tests/unit/verify/test_identity_words.py",
@@ -50,10 +45,19 @@ _TESTS = {
     "metallize.checks.matching": _MATCHERS,
     "metallize.checks.claims": _MATCHERS,
     "metallize.checks.values": _MATCHERS,
+}
+_UNMEASURED = {
+    "metallize.proof": (
+        "tests/unit/proof/test_proof.py",
+        "tests/unit/proof/test_publish.py",
+        "tests/unit/proof/test_building.py",
+    ),
     "metallize.console.ledger": ("tests/unit/console/test_watch.py", "tests/unit/console/test_corpus.py"),
     "metallize.console.rules": ("tests/unit/console/test_rules.py", "tests/unit/console/test_corpus.py"),
     "metallize.console.stages": ("tests/unit/console/test_stages.py", "tests/unit/console/test_loaders.py"),
     "metallize.asked": ("tests/unit/proof",),
     "metallize.model.canonical": ("tests/unit/model/test_canonical.py",),
 }
+"""Those whose survivors nobody has looked at yet: run only where they are named."""
 TARGETS = tuple(Target(module=module, tests=tests) for module, tests in _TESTS.items())
+UNMEASURED = tuple(Target(module=module, tests=tests) for module, tests in _UNMEASURED.items())
