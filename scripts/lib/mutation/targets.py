@@ -42,11 +42,11 @@ _TESTS = {
     "metallize.verify.phases.times": ("tests/unit/verify/test_times.py", "tests/unit/verify/test_times_edges.py"),
     "metallize.checks.matchers": _MATCHERS,
     "metallize.checks.collection_matchers": _MATCHERS,
-    "metallize.checks.matching": _MATCHERS,
     "metallize.checks.claims": _MATCHERS,
     "metallize.checks.values": _MATCHERS,
 }
 _UNMEASURED = {
+    "metallize.checks.matching": _MATCHERS,
     "metallize.proof": (
         "tests/unit/proof/test_proof.py",
         "tests/unit/proof/test_publish.py",
