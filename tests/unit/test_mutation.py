@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from mutation.mutants import mutants
-from mutation.running import Outcome
+from mutation.running import Outcome, Target
 from mutation.survivors import complaints, read_explained, yaml_of
+from mutation.targets import TARGETS
 
 from tests.conftest import ROOT
 
@@ -152,3 +153,20 @@ def test_what_judges_is_held_by_its_tests() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(done.stdout.splitlines()) == len(chosen)
+
+
+def test_every_explained_survivor_is_a_mutant_of_today() -> None:
+    explained = read_explained(ROOT / "tests/mutation/survivors.yaml")
+    assert explained
+    assert set(explained) <= {target.module for target in TARGETS}
+    for module, entries in explained.items():
+        source = ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text()
+        assert set(entries) <= {mutant.key for mutant in mutants(source)}, module
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.module)
+def test_every_module_has_its_tests(target: Target) -> None:
+    assert ROOT.joinpath(*target.module.split(".")).with_suffix(".py").is_file()
+    for test in target.tests:
+        assert (ROOT / test).exists(), test
+    assert f"| {target.module.removeprefix('metallize.')} |" in (ROOT / "docs/mutation.md").read_text()

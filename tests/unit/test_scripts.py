@@ -42,7 +42,7 @@ def script(root: Path, name: str, *args: str, **env: str) -> Finished:
     return run([root / name, *args], check=False, env=env, cwd=Path("/"), timeout=LIMIT)
 
 
-@pytest.mark.parametrize("name", ["quickstart", "test", "check", "lock", "soak"])
+@pytest.mark.parametrize("name", ["quickstart", "test", "check", "lock", "soak", "mutate"])
 def test_help_says_what_the_script_is_for_and_does_nothing_else(checkout: Path, name: str) -> None:
     done = script(checkout, f"scripts/{name}", "--help", METALLIZE_SKIP_SETUP="0")
     assert done.status == 0, done.stderr

@@ -170,6 +170,11 @@ class _Finder(ast.NodeVisitor):
         if node.id in _SWAPPED and isinstance(node.ctx, ast.Load):
             self._replace(node, _SWAPPED[node.id])
 
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        self.visit(node.value)
+        if not isinstance(node.slice, ast.Tuple):  # a type's arguments
+            self.visit(node.slice)
+
     def visit_Tuple(self, node: ast.Tuple) -> None:
         self._elements(node)
 

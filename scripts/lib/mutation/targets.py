@@ -8,7 +8,9 @@ _MATCHERS = (
     "tests/unit/checks/test_matchers.py",
     "tests/unit/checks/test_matcher_edges.py",
     "tests/unit/checks/test_claims.py",
+    "tests/unit/checks/test_collection_edges.py",
     "tests/unit/checks/test_judging.py",
+    "tests/unit/checks/test_values.py",
     "tests/unit/checks/test_semver_and_gjson.py",
     "tests/unit/checks/test_goss_files.py",
 )
@@ -33,11 +35,6 @@ _TESTS = {
         "tests/unit/verify/test_console_end.py",
         "tests/unit/verify/test_refusal_run.py",
     ),
-    "metallize.proof": (
-        "tests/unit/proof/test_proof.py",
-        "tests/unit/proof/test_publish.py",
-        "tests/unit/proof/test_building.py",
-    ),
     "metallize.verify.looks.identity": (
         "tests/unit/verify/test_identity.py",
         "tests/unit/verify/test_identity_words.py",
@@ -45,13 +42,22 @@ _TESTS = {
     "metallize.verify.phases.times": ("tests/unit/verify/test_times.py", "tests/unit/verify/test_times_edges.py"),
     "metallize.checks.matchers": _MATCHERS,
     "metallize.checks.collection_matchers": _MATCHERS,
-    "metallize.checks.matching": _MATCHERS,
     "metallize.checks.claims": _MATCHERS,
     "metallize.checks.values": _MATCHERS,
+}
+_UNMEASURED = {
+    "metallize.checks.matching": _MATCHERS,
+    "metallize.proof": (
+        "tests/unit/proof/test_proof.py",
+        "tests/unit/proof/test_publish.py",
+        "tests/unit/proof/test_building.py",
+    ),
     "metallize.console.ledger": ("tests/unit/console/test_watch.py", "tests/unit/console/test_corpus.py"),
     "metallize.console.rules": ("tests/unit/console/test_rules.py", "tests/unit/console/test_corpus.py"),
     "metallize.console.stages": ("tests/unit/console/test_stages.py", "tests/unit/console/test_loaders.py"),
     "metallize.asked": ("tests/unit/proof",),
     "metallize.model.canonical": ("tests/unit/model/test_canonical.py",),
 }
+"""Those whose survivors nobody has looked at yet: run only where they are named."""
 TARGETS = tuple(Target(module=module, tests=tests) for module, tests in _TESTS.items())
+UNMEASURED = tuple(Target(module=module, tests=tests) for module, tests in _UNMEASURED.items())
