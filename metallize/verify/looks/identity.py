@@ -10,7 +10,8 @@ from metallize.model.report import Entry, Result
 
 PROBE = r"""
 echo "kept $(stat -f -c %T /var/tmp 2>/dev/null)"
-[ -r /etc/machine-id ] && echo "machine-id $(cat /etc/machine-id)"
+if [ -r /etc/machine-id ]; then echo "machine-id $(cat /etc/machine-id)"
+elif [ ! -e /etc/machine-id ]; then echo "machine-id none"; fi
 for f in /etc/ssh/ssh_host_*_key.pub; do [ -r "$f" ] && echo "key ${f##*/} $(cut -d ' ' -f 2 "$f")"; done
 [ -d /run/systemd/system ] || { echo end; exit 0; }
 cd /
@@ -77,4 +78,5 @@ def judge_identity(entry: Entry, before: Identity | None, after: Identity | None
 
 
 def _same(attribute: str, before: str, after: str) -> Claim:
-    return Claim(attribute=attribute, expected=before, actual=after, holds=before == after)
+    seen = bool(before and after)
+    return Claim(attribute=attribute, expected=before, actual=after, holds=seen and before == after, unseen=not seen)

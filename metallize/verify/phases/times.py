@@ -25,6 +25,7 @@ MOMENTS = (Stage.LOGIN, Stage.READY)
 _NORMAL = 1.05
 """Below this, a host's slowness is not worth a word."""
 _MICROSECONDS = 1e6
+_MOST_DIGITS = 20
 
 
 def plan(request: VerifyRequest, turn: Turn) -> tuple[Entry, ...]:
@@ -80,7 +81,7 @@ def unit_probe(unit: str) -> str:
     names = "LoadState,ActiveState,ExecMainStartTimestampMonotonic,InactiveExitTimestampMonotonic"
     return (
         f"systemctl show -p {names},ActiveEnterTimestampMonotonic,ExecMainExitTimestampMonotonic,Type "
-        f"-- {shlex.quote(unit)}"
+        f"-- {shlex.quote(unit)} && echo end"
     )
 
 
@@ -95,7 +96,8 @@ def judge_units(
     """One result for each unit with a budget, from what `unit_probe` printed; pure."""
     results = []
     for entry, (unit, budget), observation in zip(entries, budgets.items(), observations, strict=True):
-        lines = observation.stdout.splitlines() if observation else []
+        lines = observation.stdout.splitlines() if observation is not None and observation.status == 0 else []
+        lines = lines if lines[-1:] == ["end"] else []
         fields = dict(line.split("=", 1) for line in lines if "=" in line)
         if not fields:
             results.append(entry.unseen(f"asked systemctl about {unit}: the guest did not say", observed=observed))
@@ -109,14 +111,20 @@ def _unit_seconds(fields: Mapping[str, str]) -> tuple[float | None, str]:
     """How long the start took, or why nobody knows."""
     if fields.get("LoadState") not in ("loaded", "masked"):
         return None, f"there is no such unit (LoadState={fields.get('LoadState', '')})"
-    left = int(fields.get("InactiveExitTimestampMonotonic") or 0)
-    entered = int(fields.get("ActiveEnterTimestampMonotonic") or 0)
-    ended = int(fields.get("ExecMainExitTimestampMonotonic") or 0)
+    left = _microseconds(fields, "InactiveExitTimestampMonotonic")
+    entered = _microseconds(fields, "ActiveEnterTimestampMonotonic")
+    ended = _microseconds(fields, "ExecMainExitTimestampMonotonic")
     if left and entered >= left:
         return (entered - left) / _MICROSECONDS, ""
     if left and fields.get("Type") == "oneshot" and ended >= left:
         return (ended - left) / _MICROSECONDS, ""  # a oneshot without RemainAfterExit= is never active
     return None, f"it was not started (ActiveState={fields.get('ActiveState', '')})"
+
+
+def _microseconds(fields: Mapping[str, str], name: str) -> int:
+    """A moment on the guest's clock; 0 where there was none, as systemd has it, or where it is no number."""
+    text = fields.get(name, "")
+    return int(text) if text.isdecimal() and len(text) < _MOST_DIGITS else 0
 
 
 def _budget(budgets: TimeBudgets, stage: Stage) -> timedelta | None:

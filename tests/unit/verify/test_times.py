@@ -62,7 +62,7 @@ UNIT = planned({"units": {"a.service": 2}})
 
 
 def unit(text: str) -> Result:
-    observation = Observation(status=0, stdout=text, stderr="", seconds=0)
+    observation = Observation(status=0, stdout=f"{text.rstrip()}\nend\n" if text else "", stderr="", seconds=0)
     [result] = judge_units(UNIT, {"a.service": timedelta(seconds=2)}, [observation], 1.0, observed="ssh")
     return result
 

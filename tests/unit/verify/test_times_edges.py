@@ -90,7 +90,9 @@ def test_a_start_that_is_not_over_keeps_no_budget(text: str) -> None:
 def test_one_unit_without_an_answer_hides_no_other() -> None:
     units = {"a.service": timedelta(seconds=2), "b.service": timedelta(seconds=2)}
     entries = planned({"units": {"a.service": 2, "b.service": 2}})
-    said = Observation(status=0, stdout=f"{LOADED}{BEGAN}ActiveEnterTimestampMonotonic=6000000\n", stderr="", seconds=0)
+    said = Observation(
+        status=0, stdout=f"{LOADED}{BEGAN}ActiveEnterTimestampMonotonic=6000000\nend\n", stderr="", seconds=0
+    )
     results = judge_units(entries, units, [None, said], 1.0, observed="ssh")
     assert [result.status for result in results] == [Status.UNSEEN, Status.HELD]
 
