@@ -39,7 +39,7 @@ def verify(options: argparse.Namespace) -> int:
             steps=load_steps(options.steps) if options.steps is not None else (),
             console=ConsoleRules(require=tuple(options.require)),
             display=options.display,
-            internet=options.internet,
+            internet=options.internet or None,
             init=Init(options.init),
             **_ways_in(options),
         )

@@ -202,6 +202,10 @@ class TimeBudgets(Frozen):
     ] = Field(default_factory=dict)
 
 
+NETWORK_SUITE = "network"
+"""It asserts a route out and a name server, which a network that leads to nothing has not."""
+
+
 class Boot(Frozen):
     """How the image is booted to verify it, and what must hold then.
 
@@ -235,13 +239,13 @@ class Boot(Frozen):
     tpm: Annotated[bool, Field(strict=True, description="the machine has a TPM 2.0, empty at the first boot")] = False
     nics: Annotated[Nics | None, Field(description="default: one card on the network `host`")] = None
     internet: Annotated[
-        bool,
+        bool | None,
         Field(
             strict=True,
             description="the network `host` leads out, to this host's own services too; default: to nothing, and DHCP "
-            "names no router and no name server",
+            "names no router and no name server, unless the suite `network` is named, which asks for both",
         ),
-    ] = False
+    ] = None
     seed: Annotated[
         dict[SeedFile, str],
         Field(
@@ -280,3 +284,8 @@ class Boot(Frozen):
     capture: Annotated[
         bool, Field(strict=True, description="the run keeps every packet of the network card, in net.pcap")
     ] = False
+
+    @property
+    def leads_out(self) -> bool:
+        """Whether the guest's network leads anywhere but to the host's own questions."""
+        return NETWORK_SUITE in self.suites if self.internet is None else self.internet

@@ -80,7 +80,7 @@ def make_plan(
         forwards=tuple(sorted({SSH_PORT} | {parse_reach_target(target).port for target in boot.reach})),
         credentials=credentials,
         display=boot.display,
-        internet=boot.internet,
+        internet=boot.leads_out,
         sandboxed=sandbox.available(machine.qemu),
         tpm=has_tpm(boot, overrides),
         cards=cards_of(overrides.nics or boot.nics or (), machine.nic_device),

@@ -9,7 +9,7 @@ import pytest
 
 from metallize.catalog import Catalog
 from metallize.config import Vocabulary, load_profile
-from metallize.model.boot import Media
+from metallize.model.boot import Boot, Media
 from metallize.model.profile import Platform
 from tests.unit.config.conftest import GOOD, Load
 
@@ -182,3 +182,16 @@ def test_the_app_is_tuned_or_left_out(load: Load, written: str, enabled: bool, r
     profile = load(GOOD.replace("output:\n", f"output:\n  app: {written}\n"))
     assert profile.output.app.enabled is enabled
     assert profile.output.app.restart == restart
+
+
+@pytest.mark.parametrize(
+    ("asked", "leads_out"),
+    [
+        ({}, False),
+        ({"suites": ("network",)}, True),
+        ({"suites": ("network",), "internet": False}, False),
+        ({"internet": True}, True),
+    ],
+)
+def test_a_network_leads_out_where_the_profile_says_so(asked: dict[str, object], leads_out: bool) -> None:
+    assert Boot.model_validate(asked).leads_out is leads_out
