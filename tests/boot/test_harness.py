@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from metallize.errors import CommandError, HostError
+from metallize.errors import HostError, UsageError
 from metallize.events import Event, Note, Silent
 from metallize.machines import ovmf, seabios
 from metallize.model.boot import Boot, ConsoleRules, Login, MachineOverrides, Media, Ssh
@@ -213,7 +213,7 @@ def test_an_image_that_is_not_what_its_suffix_says_is_an_error(tmp_path: Path) -
         kinds={},
         runs_dir=tmp_path / "runs",
     )
-    with pytest.raises(CommandError):
+    with pytest.raises(UsageError, match="is no qcow2"):
         verify_machine(request, Silent())
 
 
