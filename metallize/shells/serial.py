@@ -180,6 +180,7 @@ class SerialShell:
     def _await_end(self, answer: Answer, first: int, deadline: Deadline, pause: float) -> bool:
         """Wait for the last request's end, or until nothing more comes of it; False when the time is over."""
         asked = Deadline.after(pause, "another look")
+        idle, most_idle = self._watch.idle_meter(), pause / self._watch.slowness
         stuck = STUCK_SECONDS * self._watch.slowness
         begun = self._console.position
 
@@ -189,7 +190,7 @@ class SerialShell:
             if end:
                 answer.take(text[:end], first)
                 self._talk.position += original(end - 1) + 1
-            if self._number in answer.ended or answer.lost or asked.expired:
+            if self._number in answer.ended or answer.lost or asked.expired or idle() >= most_idle:
                 return True
             came = answer.missing is not None and self._console.position > begun
             return True if came and self._console.quiet_seconds >= stuck else None
