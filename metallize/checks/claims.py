@@ -10,6 +10,8 @@ from metallize.checks.matchers import Matcher
 from metallize.checks.values import Mismatch, Value, words
 from metallize.model.kind import Claim, Observation
 
+_MOST_DIGITS = 40
+"""Of a number: Python reads no longer ones than 4300, and no probe counts so far."""
 CONTENTS = "--contents--"
 """The line after which a probe prints something as it is, to the end."""
 
@@ -46,7 +48,8 @@ class Fields:
     def number(self, name: str) -> int | Unseen:
         """A field's value as a whole number."""
         value = self.values.get(name, "")
-        return int(value) if value.lstrip("-").isdecimal() else Unseen(reason=self.trouble)
+        is_number = value.lstrip("-").isdecimal() and len(value) <= _MOST_DIGITS
+        return int(value) if is_number else Unseen(reason=self.trouble)
 
     def truth(self, name: str) -> bool | Unseen:
         """A field's `yes` or `no`."""

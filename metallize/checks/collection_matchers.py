@@ -125,7 +125,7 @@ class HaveLen(Plain):
 
     def holds(self, actual: Value) -> bool:
         if isinstance(actual, str):
-            return len(actual.encode()) == self.length
+            return len(actual.encode(errors="surrogatepass")) == self.length
         if isinstance(actual, Sequence | Mapping):
             return len(actual) == self.length
         raise Mismatch(f"{words(actual)} has no length")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _NUMBER = r"(?:0|[1-9]\d*)"
+_LONGEST = 256
 _VERSION = re.compile(rf"({_NUMBER})\.({_NUMBER})\.({_NUMBER})(?:-([0-9A-Za-z.-]+))?(?:\+([0-9A-Za-z.-]+))?", re.ASCII)
 _COMPARISON = re.compile(r"^\s*(?:(==|=|!=|!|>=|<=|>|<)\s*)?([0-9xX*][0-9A-Za-z.+*-]*+)(?=\s|$)")
 _WILDCARD = re.compile(rf"({_NUMBER})(?:\.({_NUMBER}))?\.[xX*](?:\.[xX*])?", re.ASCII)
@@ -35,7 +36,7 @@ class Version:
 
 def parse_version(text: str) -> Version | None:
     """A version, or None for text that is none."""
-    match = _VERSION.fullmatch(text)
+    match = _VERSION.fullmatch(text) if len(text) <= _LONGEST else None
     if match is None:
         return None
     pre = tuple(match[4].split(".")) if match[4] else ()

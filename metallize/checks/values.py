@@ -16,6 +16,10 @@ class Mismatch(Exception):  # noqa: N818 - it says what happened
     """The value is of a kind that this matcher cannot look at."""
 
 
+_MOST_DIGITS = 400
+"""Python reads no longer numbers than 4300 digits; a longer one is nobody's to count."""
+
+
 def as_text(value: Value) -> str:
     """A value as goss makes text of it (matchers/type_conversion.go, ToString)."""
     if isinstance(value, str):
@@ -35,6 +39,8 @@ def as_number(value: Value) -> float:
         return value
     if isinstance(value, str) or (isinstance(value, Sequence) and len(value) == 1):
         text = as_text(value).strip()
+        if len(text) > _MOST_DIGITS:
+            raise Mismatch(f"{len(text)} characters are no number")
         if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text, re.ASCII):
             return float(text) if re.search(r"[.eE]", text) else int(text)
     raise Mismatch(f"{words(value)} is no number")
