@@ -79,11 +79,16 @@ def test_a_wrong_password_and_a_broken_assertion_are_told_of_it(cli: Cli, image:
     status, report = verify(cli, image, tmp_path, "--user", "root", "--password", "wrong")
     assert status == 1
     failed = {
-        result["title"]: result["claims"][0]["actual"]
-        for result in report["results"]
-        if result["status"] not in ("held", "skipped")
+        result["title"]: result["claims"][0]["actual"] for result in report["results"] if result["status"] == "failed"
     }
-    assert failed == {"serial login as root": "refused", "ssh login as root": "refused"}
+    assert failed == {
+        "serial login as root with a wrong password": "refused, as the right one was",
+        "serial login as root": "refused",
+        "ssh login as root": "refused",
+    }
+    unseen = [result for result in report["results"] if result["status"] == "unseen"]
+    assert unseen, "nobody is in, so that nobody saw the system"
+    assert all(result["note"] for result in unseen)
 
 
 def test_with_no_login_it_is_verified_up_to_its_prompt(cli: Cli, image: Path, tmp_path: Path) -> None:
