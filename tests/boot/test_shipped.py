@@ -33,7 +33,7 @@ def test_profile_is_built_and_boots_on_bios_and_uefi(name: str, cli: Cli, build_
     manifest = json.loads((build_dir / f"{image.name}.manifest.json").read_text())
     assert record["verdict"] == "passed"
     assert record["sha256"] == manifest["sha256"]
-    assert [machine["machine"] for machine in record["machines"]] == ["seabios", "ovmf"]
+    assert [machine["machine"] for machine in record["machines"]] == ["ovmf", "seabios"]
     for machine in record["machines"]:
         assert re.search(
             r"^ +[0-9.]+ +[0-9.]+  ssh\.service$", (Path(machine["run_folder"]) / "units.txt").read_text(), re.MULTILINE
