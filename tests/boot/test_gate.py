@@ -53,7 +53,7 @@ def test_the_gate_passes_with_one_item_an_assertion(build_dir: Path, tmp_path: P
     ):
         assert titles.count(title) == 1, titles
     assert any("test_first_boot" in name for name in seen)
-    assert done.stdout.count(": Boot debian13-livecd.iso") == 4, "two boots, each begun and ended"
+    assert done.stdout.count(": boot debian13-livecd.iso and verify it") == 4, "two boots, each begun and ended"
 
 
 @pytest.mark.nightly
@@ -74,4 +74,4 @@ def test_the_documented_tests_pass_and_a_broken_assertion_fails_alone(
     assert "broken.goss.yaml:2:3" in done.stdout
     # an emulator whose CPUs ran out of step on a busy host is given another try, and says so
     boots = 1 + done.stdout.count("once more in one thread")
-    assert done.stdout.count(": Boot debian13-livecd.iso") == 2 * boots, "a boot, begun and ended"
+    assert done.stdout.count(": boot debian13-livecd.iso and verify it") == 2 * boots, "a boot, begun and ended"
