@@ -121,6 +121,7 @@ def test_a_redirect(run_with: RunWith, server: str, tool: str) -> None:
     assert not run_with(http(f"{server}/loop", status=302), tool)["status"].holds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", HTTP)
 def test_a_server_that_does_not_answer(run_with: RunWith, server: str, tool: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -288,6 +289,7 @@ def test_a_body_that_is_too_long_is_not_looked_at(server: str, run_with: RunWith
     assert len(claims["body"].actual) < 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", HTTP)
 def test_an_answer_that_does_not_end_is_none(server: str, run_with: RunWith, tool: str) -> None:
     begun = time.monotonic()

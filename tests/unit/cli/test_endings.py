@@ -238,6 +238,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", MODULES)
 def test_an_interruption_during_the_imports(module: str) -> None:
     argv = [sys.executable, "-c", INTERRUPTED_AT_AN_IMPORT, module]
@@ -255,6 +256,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("milliseconds", [0, 20, 50, 100, 200])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_at_any_moment(milliseconds: int, number: signal.Signals, tmp_path: Path) -> None:
@@ -285,6 +287,7 @@ def test_nohup_stays_in_force(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("streams", [">&-", "2>&-", ">&- 2>&-", ">/dev/full", "2>/dev/full", ">/dev/full 2>&1"])
 def test_output_that_goes_nowhere(streams: str) -> None:
     shell = f'exec "$@" {streams}'

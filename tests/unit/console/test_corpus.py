@@ -48,12 +48,13 @@ def test_what_is_found(entry: dict[str, Any]) -> None:
     assert first.remedy
 
 
+@pytest.mark.parametrize("cuts", [8, pytest.param(150, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("entry", CORPUS, ids=name)
-def test_cut_at_every_byte(entry: dict[str, Any]) -> None:
+def test_cut_byte_by_byte_and_at_many_places(entry: dict[str, Any], cuts: int) -> None:
     text = entry["text"].encode()
     whole = begun(entry).feed(text).outcome(STALL_SECONDS)
     assert begun(entry).bytewise(text).outcome(STALL_SECONDS) == whole
-    for at in range(1, len(text), max(1, len(text) // 150)):
+    for at in range(1, len(text), max(1, len(text) // cuts)):
         assert begun(entry).feed(text[:at], text[at:]).outcome(STALL_SECONDS) == whole
 
 
@@ -75,6 +76,7 @@ def seen_by(rule: Rule, data: bytes) -> bool:
     return rule.id in found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rule", [rule for rule in LINE_RULES if rule.severity is not Severity.PROGRESS], ids=lambda rule: rule.id
 )
@@ -90,6 +92,7 @@ def test_every_example_is_found_through_what_a_console_does_to_it(rule: Rule) ->
         assert not seen_by(rule, example.encode() + b"\r\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule_id", ["unit-failed", "emergency-mode", "unit-dependency", "initrd-root-missing"])
 def test_a_line_that_the_kernel_cuts_is_put_together(rule_id: str) -> None:
     [rule] = [rule for rule in LINE_RULES if rule.id == rule_id]

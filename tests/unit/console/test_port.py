@@ -89,6 +89,7 @@ def test_a_flood_costs_little_time_and_no_memory(tmp_path: Path, kind: str) -> N
     assert (tmp_path / "console.log").stat().st_size == len(BOOT) + count * len(blob)
 
 
+@pytest.mark.slow
 def test_a_flood_leaves_the_others_their_turn(tmp_path: Path) -> None:
     """Who waits is asked, and who works goes on, while a guest prints as fast as it is read."""
     near, far = socket.socketpair()

@@ -30,6 +30,7 @@ def digests(seed: str) -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 def test_every_kind_every_matcher_and_every_key_is_the_same_in_two_processes() -> None:
     """In the one and the other order of sets, at other addresses."""
     one, other = digests("1"), digests("2")

@@ -117,6 +117,7 @@ def test_a_vmdk_that_is_a_list_of_files_is_refused(home: Path) -> None:
         chain_of(home / "image", ImageFormat.VMDK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["verify", "flash", "boot"])
 def test_the_command_line_refuses_it_with_exit_2(home: Path, tmp_path: Path, cli: Cli, verb: str) -> None:
     (home / "image.qcow2").write_bytes(qcow2(b"../victim", b"raw"))

@@ -26,6 +26,7 @@ def problem(port: int, seconds: float = 1.5) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "words"),
     [

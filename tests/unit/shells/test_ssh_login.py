@@ -254,6 +254,7 @@ def left_behind() -> set[str]:
     return names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_key", [False, True], ids=["password", "key"])
 def test_a_server_that_paramiko_cannot_speak_to_is_left_to_openssh(
     by_key: bool, monkeypatch: pytest.MonkeyPatch
@@ -335,6 +336,7 @@ def test_no_algorithm_with_either_client_is_final(monkeypatch: pytest.MonkeyPatc
     assert "no matching cipher" in str(found)
 
 
+@pytest.mark.slow
 def test_nothing_of_a_login_that_failed_runs_on() -> None:
     before = set(threading.enumerate())
     failure(Sshd(prints(b"", 1)))

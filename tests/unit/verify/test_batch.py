@@ -253,6 +253,7 @@ def test_what_anybody_sees_is_looked_at_beside_sudo(fake_sudo: str, password: st
     assert not result.as_root
 
 
+@pytest.mark.slow
 def test_a_look_for_processes_does_not_find_what_looks(fake_sudo: str) -> None:
     """Neither the shells and sudo, nor what another lane has started meanwhile."""
     kind = Catalog().kinds["process"]

@@ -39,6 +39,7 @@ class LostShell(LocalShell):
         raise ShellError("the line is dead")
 
 
+@pytest.mark.slow
 def test_what_answers_is_kept_and_what_hangs_costs_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         evidence, "LOGS", {"a.txt": "echo hello", "b.txt": "sleep 60", "c.txt": "exit 0", "d.txt": "echo bye"}

@@ -107,6 +107,7 @@ def test_no_look_is_begun_that_would_end_late(
     assert time.monotonic() - begun < 0.6 + 4.0 + 0.5
 
 
+@pytest.mark.slow
 def test_an_idle_guest_is_given_no_more_time_for_a_slow_host(
     observer: Observer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

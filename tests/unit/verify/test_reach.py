@@ -253,6 +253,7 @@ ENDLESS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ENDLESS)
 def test_an_answer_that_does_not_end_fails_in_its_time(kind: str) -> None:
     begun = time.monotonic()
@@ -271,6 +272,7 @@ def test_an_answer_that_does_not_end_is_called_so() -> None:
     assert re.fullmatch(r"the answer did not end within \d s", actual)
 
 
+@pytest.mark.slow
 def test_a_long_answer_costs_no_memory_and_is_judged_by_its_beginning() -> None:
     head = HEAD + b"Content-Length: %d\r\n\r\nall is well\n" % (12 + (8 << 20))
     with serving(say(head + b"\n" * (8 << 20))) as port:
@@ -310,6 +312,7 @@ def test_a_silent_server_is_reached_where_the_guest_took_the_connection() -> Non
         assert check("tcp:9090", Reach(), port)["reached"] == ("an answer", True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["SYN_SENT", "NONE", "HOST_FORWARD"])
 def test_a_port_that_only_the_hosts_forwarder_accepts_is_not_reached(state: str) -> None:
     with serving(silent) as port:

@@ -84,6 +84,7 @@ PROMPTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS)
 def test_roots_password_opens_the_emergency_shell(prompt: str, tmp_path: Path) -> None:
     setup = "PAGER=cat SYSTEMD_COLORS=0 TERM=dumb; export PAGER SYSTEMD_COLORS TERM"
