@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from metallize import __version__
 from metallize.commands import building, catalogue, flashing, history, host, serving, verifying
@@ -19,6 +20,9 @@ _EPILOG = """exit status: 0 done or verified; 1 the image failed its boot assert
 
 class _Parser(argparse.ArgumentParser):
     """argparse, with its errors as ours."""
+
+    commands: Mapping[str, _Parser] = MappingProxyType({})
+    """The parser of each command, by its name."""
 
     def error(self, message: str) -> None:  # type: ignore[override]  # ends by raising
         raise UsageError(message, hint=f"{self.prog} --help")
@@ -42,6 +46,7 @@ def parser() -> _Parser:
     _add_serve(verbs)
     _add_nightly(verbs)
     _add_catalogue(verbs)
+    top.commands = verbs.choices
     return top
 
 
@@ -226,7 +231,7 @@ def _booting(verb: argparse.ArgumentParser, *, held: bool = True) -> None:
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """The command line as options. Raises UsageError, with the nearest command or option there is."""
     top = parser()
-    known = commands_of(top)
+    known = top.commands
     if words and not words[0].startswith("-") and words[0] not in known:
         raise UsageError(f"there is no command `{words[0]}`", hint=did_you_mean(words[0], known) or "metallize --help")
     options, rest = top.parse_known_args(words)
@@ -235,12 +240,6 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         near = did_you_mean(rest[0].partition("=")[0], verb.options) if rest[0].startswith("-") else None
         raise UsageError(f"`{verb.prog}` does not take `{rest[0]}`", hint=near or f"{verb.prog} --help")
     return options
-
-
-def commands_of(top: _Parser) -> Mapping[str, _Parser]:
-    """The parser of each command, by its name."""
-    [verbs] = (action for action in top._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001
-    return dict(verbs.choices)
 
 
 def run(words: Sequence[str]) -> int:

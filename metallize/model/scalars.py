@@ -51,6 +51,13 @@ def parse_pause(value: object) -> timedelta:
     return timedelta(seconds=seconds)
 
 
+def _time_schema(bound: str, more: str = "") -> dict[str, object]:
+    return {
+        "anyOf": [{"type": "number", bound: 0}, {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h))+$"}],
+        "description": f"seconds, or a number with ms, s, m or h{more}",
+    }
+
+
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
@@ -67,28 +74,12 @@ Size = Annotated[
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0},
-                {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h))+$"},
-            ],
-            "description": "seconds, or a number with ms, s, m or h",
-        }
-    ),
+    WithJsonSchema(_time_schema("exclusiveMinimum")),
 ]
 Pause = Annotated[
     timedelta,
     BeforeValidator(parse_pause),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "minimum": 0},
-                {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h))+$"},
-            ],
-            "description": "seconds, or a number with ms, s, m or h; 0s: none",
-        }
-    ),
+    WithJsonSchema(_time_schema("minimum", "; 0s: none")),
 ]
 ArgName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 OneLine = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=4096)]

@@ -127,7 +127,7 @@ def test_the_schema_is_one_and_the_shipped_profiles_follow_it(call: Call) -> Non
 
 
 def test_version_and_help_of_every_command(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
-    commands = line.commands_of(line.parser())
+    commands = line.parser().commands
     assert len(commands) >= 10
     for words in (["--version"], ["--help"], *([name, "--help"] for name in commands)):
         with pytest.raises(SystemExit) as ended:
