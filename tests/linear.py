@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,10 @@ from typing import Any
 LONG, SHORT = 16_384, 4_096
 TOO_LONG = 8.0
 """So many times longer for four times the text is more than linear on any host."""
+GROWING = tuple(range(24, 257, 8))
+"""Lengths at which an exponential expression is found out before it takes for ever: each is little longer than the last."""
+ENDLESS_SECONDS = 0.05
+"""Nothing that is linear, or quadratic, takes so long for the longest of GROWING."""
 QUICK_SECONDS = 0.004
 """In so short a time nothing was quadratic in 16 KB."""
 MOST_WAYS = 60
@@ -36,6 +41,10 @@ def attacks(pattern: str, size: int) -> Iterator[str]:
 
 def slowest(pattern: re.Pattern[str]) -> tuple[float, str]:
     """How much longer four times the text takes at the worst, or where it takes too long, and that text's beginning."""
+    for size in GROWING:
+        for text in attacks(pattern.pattern, size):
+            if _seconds(pattern, text) > ENDLESS_SECONDS:
+                return (math.inf, text[:80])
     worst = (0.0, "")
     short = list(attacks(pattern.pattern, SHORT))
     usual = min(_seconds(pattern, "x" * LONG) for _ in range(3))

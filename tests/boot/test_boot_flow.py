@@ -147,7 +147,7 @@ def test_steps_on_the_command_line_for_an_image_that_nobody_knows(tmp_path: Path
 
 @pytest.mark.parametrize("kind", ["qcow2", "vmdk", "vhdx"])
 def test_an_image_is_known_by_its_content(tmp_path: Path, cli: Cli, kind: str) -> None:
-    image = tiny_image(tmp_path, f"{KERNEL}choose> ")
+    image = tiny_image(tmp_path, f"{KERNEL}choose> \r\ntiny login: ")
     other = tmp_path / "image.of-unknown-kind"
     run(("qemu-img", "convert", "-O", kind, image, other))
     (tmp_path / "steps.yaml").write_text("[{expect: choose>}]\n")

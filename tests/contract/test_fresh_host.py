@@ -101,10 +101,10 @@ def test_one_command_installs_all_that_a_fresh_host_lacks(host: FreshHost) -> No
     assert there.stdout == "", "nothing is missing any more"
     assert there.stderr == "", "and nothing is installed again"
 
-    fast = host.ann(f"'{CHECKOUT}/scripts/test' --fast tests/unit/test_scripts_setup.py")
+    fast = host.ann(f"'{CHECKOUT}/scripts/test' --fast tests/unit/scripts/test_setup.py")
     assert fast.status == 0, fast.stdout + fast.stderr
     assert "Making the virtual environment" in fast.stderr
     assert " passed" in fast.stdout.splitlines()[-1]
-    again = host.ann(f"'{CHECKOUT}/scripts/test' --fast --collect-only -q tests/unit/test_scripts_setup.py")
+    again = host.ann(f"'{CHECKOUT}/scripts/test' --fast --collect-only -q tests/unit/scripts/test_setup.py")
     assert again.status == 0
     assert again.stderr == "", "the environment is there"
