@@ -14,7 +14,7 @@ LONG, SHORT = 16_384, 4_096
 TOO_LONG = 8.0
 """So many times longer for four times the text is more than linear on any host."""
 GROWING = tuple(range(24, 257, 8))
-"""Lengths at which an exponential expression is found out before it takes for ever: each is little longer than the last."""
+"""Each a little longer than the last, so that an exponential expression is found out before it takes for ever."""
 ENDLESS_SECONDS = 0.05
 """Nothing that is linear, or quadratic, takes so long for the longest of GROWING."""
 QUICK_SECONDS = 0.004
