@@ -9,7 +9,8 @@ from typing import Any
 
 from metallize import pipeline
 from metallize import publish as publishing
-from metallize.build.plan import BuildPlan
+from metallize.build.currency import changes_since
+from metallize.build.steps import steps_of
 from metallize.build.store import Store, Stored
 from metallize.catalog import Catalog
 from metallize.config import load_suite
@@ -96,7 +97,8 @@ def verified(profile: Profile, catalog: Catalog, options: Options) -> VerifiedIm
     image = publishing.verified_image(store, required, hint=hint)
     if image.sha256 != stored.sha256:
         raise VerificationFailed(f"{store.manifest} does not tell of {store.image}", hint=build)
-    changes = changes_since(stored.manifest, pipeline.plan_of(profile, catalog, options))
+    plan = pipeline.plan_of(profile, catalog, options)
+    changes = changes_since(stored.manifest, plan, steps_of(plan), {})
     if changes:
         raise VerificationFailed(f"{store.image} is not what {profile.path} makes now: {changes}", hint=build)
     return image
@@ -125,25 +127,6 @@ def _manifest_of(store: Store, build: str) -> Mapping[str, Any]:
     except (OSError, ValueError, LookupError, TypeError) as exc:
         raise VerificationFailed(f"{store.manifest} does not tell of {store.image}", hint=build) from exc
     return manifest
-
-
-def changes_since(manifest: Mapping[str, Any], plan: BuildPlan) -> str:
-    """What a plan has otherwise than the one that an image was made by, by name; empty where it is the same plan."""
-    if manifest.get("plan") == plan.id:
-        return ""
-    base, generator = manifest.get("base"), manifest.get("generator")
-    layers = manifest.get("layers")
-    made = [layer.get("tag") for layer in layers if isinstance(layer, dict)] if isinstance(layers, list) else []
-    found = [f"layer {layer.name}" for layer in plan.rootfs.layers if layer.tag not in made]
-    if isinstance(base, dict) and base.get("reference") != (plan.rootfs.base.reference if plan.rootfs.base else None):
-        found.insert(0, "the base image")
-    if isinstance(generator, dict) and generator.get("name") != plan.job.generator:
-        found.append("the generator")
-    elif isinstance(generator, dict) and generator.get("options") != dict(plan.job.options):
-        found.append("the generator's options")
-    if manifest.get("kernel_boot_params") != plan.job.kernel_boot_params:
-        found.append("kernel_boot_params")
-    return f"{', '.join(found)} changed since" if found else "its plan changed since"
 
 
 def publish(

@@ -169,7 +169,7 @@ def _prepared(
     if base is not None:
         engine.inspect(base.reference)  # an engine that does not answer is no reason to skip
         try:
-            bases.resolve(engine, base, events, plan.native_tools)
+            bases.resolve(engine, pipeline.base_of(base, catalog), events)
         except (EngineError, HostError) as exc:
             raise _NotHereError(f"no base {base.reference}: {exc.message}", hint=exc.hint) from exc
     return plan

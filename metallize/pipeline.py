@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
 from collections.abc import Sequence
@@ -10,13 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metallize import proof as proofs
+from metallize.build.currency import changes_since
 from metallize.build.engines.engine import Assembly, Engine
 from metallize.build.generator import make_image
-from metallize.build.plan import BaseImage, BuildPlan, LayerBuild
+from metallize.build.plan import BaseImage, BuildPlan
 from metallize.build.planner import native_tools
 from metallize.build.planner import plan as make_plan
 from metallize.build.sources import LayerSource, read_layer
 from metallize.build.stacks import Images, build_images, manifest_of
+from metallize.build.step import DOCKER, EPOCH, USER, Step, filled
+from metallize.build.steps import BASE, LABEL, MOUNTED, Steps, base_step, steps_of
 from metallize.build.store import Store, Stored
 from metallize.catalog import Catalog, host_platform
 from metallize.errors import VerificationFailed
@@ -39,7 +41,9 @@ class Options:
     """Only these entries of boot.machines; all where empty."""
     accel: str = "auto"
     fresh: bool = False
-    """--no-cache: build every layer again."""
+    """--no-cache: build every layer again, the tools' too, and make the bases again that are made here."""
+    pull: bool = False
+    """--pull: ask the registries for newer bases; what is made here is made again."""
     again: bool = False
     """Boot also on the machines where these bytes are known to hold what is asked."""
     keep_running: bool = False
@@ -77,6 +81,7 @@ def plan_of(profile: Profile, catalog: Catalog, options: Options) -> BuildPlan:
         tools=[read_layer(_folder_layer(folder)) for folder in (common, generator.folder)],
         seal=read_layer(_folder_layer(common / "seal")),
         native=_native_source(common),
+        base_recipe=_base_recipe(common),
         host_platform=host_platform(),
         build_dir=options.build_dir or Path(profile.settings.build_dir),
     )
@@ -93,12 +98,15 @@ def _native_source(common: Path) -> LayerSource:
     )
 
 
-def native_tools_for(base: BaseImage, catalog: Catalog) -> LayerBuild | None:
-    """The layer of this host's own tools for a base of another architecture; None where it is of the same."""
-    if base.platform is host_platform():
-        return None
+def base_of(base: BaseImage, catalog: Catalog) -> Step:
+    """The step of a base that no profile asks for."""
     common = next(iter(catalog.generators.values())).folder.parent / "common"
-    return native_tools(_native_source(common), base, host_platform())
+    native = None if base.platform is host_platform() else native_tools(_native_source(common), base, host_platform())
+    return base_step(BASE, base, _base_recipe(common), native)
+
+
+def _base_recipe(common: Path) -> Path:
+    return common / "base" / "Dockerfile"
 
 
 def _folder_layer(folder: Path) -> Layer:
@@ -140,10 +148,11 @@ def build(
     """
     store = Store(build_dir=plan.build_dir, file=plan.file)
     with store.locked(events, abandon=engine.remove_leftovers):
-        images = build_images(plan, engine, events, fresh=options.fresh)
-        epoch = os.environ.get("SOURCE_DATE_EPOCH") or ""
-        inputs = _digest(plan.id, epoch, *(image.id for image in (images.base, images.tools_base) if image))
-        stored = None if options.fresh else store.current(inputs) or store.kept(inputs)
+        steps = steps_of(plan)
+        images = build_images(plan, steps, engine, events, fresh=options.fresh, pull=options.pull)
+        epoch = _epoch(images, steps)
+        there = () if options.fresh else (store.any(), store.kept())
+        stored = next((each for each in there if each and _is_current(each, plan, steps, images, epoch)), None)
         if stored is not None:
             with step(events, "image", f"image {plan.file}") as done:
                 done.cached()
@@ -152,29 +161,45 @@ def build(
                 return _without_verification(store, profile, catalog, options, stored, built=False)
             return _conclude(store, profile, catalog, events, options, stored, built=False)
         with store.workspace() as work:
-            stored = _make(plan, images, engine, events, work, inputs)
+            stored = _make(plan, steps, images, engine, events, work, epoch)
             if not verified:
                 return _without_verification(store, profile, catalog, options, stored, built=True)
             return _conclude(store, profile, catalog, events, options, stored, built=True)
 
 
-def _make(plan: BuildPlan, images: Images, engine: Engine, events: Events, work: Path, inputs: str) -> Stored:
+def _epoch(images: Images, steps: Steps) -> int:
+    """No time in the image is later, in seconds since 1970."""
+    return int(os.environ.get("SOURCE_DATE_EPOCH") or images.made[steps.seal.inputs[0]].created.timestamp())
+
+
+def _is_current(stored: Stored, plan: BuildPlan, steps: Steps, images: Images, epoch: int) -> bool:
+    return not changes_since(stored.manifest, plan, steps, images.ids, epoch)
+
+
+def _make(
+    plan: BuildPlan, steps: Steps, images: Images, engine: Engine, events: Events, work: Path, epoch: int
+) -> Stored:
     """Run the generator and write down what came of it."""
-    epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or images.rootfs.created.timestamp())
+    values = {
+        **{name: image.reference for name, image in images.made.items()},
+        DOCKER.name: engine.command,
+        USER: engine.user,
+        EPOCH: str(epoch),
+        LABEL: work.name,
+        MOUNTED: str(work.absolute()).replace('"', '""'),
+    }
     assembly = Assembly(
-        top=images.rootfs,
-        platform=plan.rootfs.platform,
-        seal=plan.seal,
-        tools=images.tools,
-        job=plan.job.as_json(),
-        epoch=epoch,
+        name=plan.job.name,
+        seal=filled(steps.seal.argv, values),
+        generate=filled(steps.generate.argv, values),
         out=work,
         label=work.name,
     )
+    rootfs_bytes = images.made[steps.seal.inputs[0]].size_bytes
     with step(events, "image", f"image {plan.file}") as making:
-        image = make_image(engine, assembly, plan.job.format, making.output)
+        image = make_image(engine, assembly, plan.job.format, making.output, rootfs_bytes=rootfs_bytes)
         making.detail = f"{image.size_bytes / (1 << 20):.0f} MiB, sha256 {image.sha256[:12]}"
-    return Stored(path=image.path, manifest=manifest_of(plan, images, image, inputs, epoch))
+    return Stored(path=image.path, manifest=manifest_of(plan, steps, images, image, epoch))
 
 
 def _conclude(
@@ -327,7 +352,3 @@ def required_of(
     elif not options.machines:
         return ()
     return requests_of(profile, catalog, stored, options, build_dir)
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

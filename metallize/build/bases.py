@@ -12,25 +12,35 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from metallize.build.bootstrap import NATIVE_TOOLS_STAGE, TIME_LIMIT, base_tag, bootstrap_argv, distribution
+from metallize.build.bootstrap import TIME_LIMIT, pulled_tag
+from metallize.build.engines import buildkit
 from metallize.build.engines.engine import Engine, ImageInfo, Output
-from metallize.build.plan import BaseImage, LayerBuild
+from metallize.build.step import DOCKER, PINNED, PINNED_DIGITS, SCRATCH, Kind, Step, filled
 from metallize.command import run, spawn
 from metallize.deadline import Deadline
 from metallize.errors import EngineError, HostError, told_if_left
 from metallize.events import Events, Level, Note, step
 
 _TAIL_LINES = 30
-_NATIVE_ARGUMENT = "METALLIZE_NATIVE_IMG"
 _CLEANING = timedelta(seconds=30)
 _PAUSE_SECONDS = 0.2
 _INSTALL = "install it (apt-get install mmdebstrap), or run scripts/quickstart, which does"
+
+
+class Renewal(StrEnum):
+    """What of the bases that are here is not good enough."""
+
+    NOTHING = "nothing"
+    MADE = "made"
+    """What was made here of packages."""
+    ALL = "all"
+    """That, and what a registry may have newer."""
 
 
 class Origin(StrEnum):
@@ -50,102 +60,128 @@ class Base:
     origin: Origin
 
 
-def resolve(engine: Engine, base: BaseImage, events: Events, native: LayerBuild | None = None) -> Base:
-    """Find, fetch or make the base image; `native` is the layer of this host's tools for another architecture.
+def resolve(engine: Engine, base: Step, events: Events, renew: Renewal = Renewal.NOTHING) -> Base:
+    """Find, fetch or make the image of a base's step, and give it a name that stays with it.
 
     Raises EngineError where the registry does not give it and the distribution cannot be bootstrapped; it says both.
     """
-    places = [(base.reference, Origin.LOCAL)]
-    if distribution(base.reference) is not None:
-        places.append((base_tag(base.reference, base.platform), Origin.BOOTSTRAP))
-    for reference, origin in places:
+    origins = (Origin.LOCAL, Origin.REGISTRY, Origin.BOOTSTRAP)
+    for reference, origin in zip(base.places, origins, strict=False):
         found = engine.inspect(reference)
-        if found and found.platform in (None, base.platform):
-            return Base(reference=base.reference, image=found, origin=origin)
-    with step(events, f"base {base.reference}", f"fetch {base.reference}") as fetching:
-        try:
-            image = engine.pull(base.reference, base.platform, fetching.output)
-            return Base(reference=base.reference, image=image, origin=Origin.REGISTRY)
-        except EngineError as refusal:
+        if found is None or found.platform not in (None, base.platform) or _is_renewed(origin, renew):
+            continue
+        return _named(engine, base, found, origin)
+    reason = None
+    if renew is not Renewal.MADE or engine.inspect(base.places[-1]) is None:
+        _keep_other_platforms(engine, base)
+        with step(events, f"base {base.output}", f"fetch {base.output}") as fetching:
+            lines = engine.run(filled(base.argv, {DOCKER.name: engine.command}), fetching.output)
+            image = engine.inspect(base.output) if lines is None else None
+            if image is not None and image.platform in (None, base.platform):
+                engine.tag(image, base.places[1])
+                return _named(engine, base, image, Origin.REGISTRY)
+            reason = _refusal(base, lines, image)
             fetching.detail = "no registry gave it"
-            reason = refusal
-    if distribution(base.reference) is None:
-        raise EngineError(
-            f"{reason.message}",
-            hint=f"load it (docker load), or name a Debian or Ubuntu image, which can be made from packages "
-            f"({base.reference} cannot)",
-        ) from reason
-    events.emit(
-        Note(
-            text=f"{base.reference} is made from the distribution's own packages, because no registry gave it "
-            f"({_first_line(reason.message)})",
-            level=Level.WARNING,
+        if not base.otherwise:
+            raise EngineError(
+                reason,
+                hint=f"load it (docker load), or name a Debian or Ubuntu image, which can be made from packages "
+                f"({base.output} cannot)",
+            )
+        events.emit(
+            Note(
+                text=f"{base.output} is made from the distribution's own packages, because no registry gave it "
+                f"({_first_line(reason)})",
+                level=Level.WARNING,
+            )
         )
-    )
-    return bootstrap(engine, base, events, native)
+    return bootstrap(engine, base, events)
 
 
-def with_native_base(engine: Engine, layer: LayerBuild, events: Events) -> LayerBuild:
-    """The layer with all its arguments: the image of this host's architecture that it takes tools from, if any."""
-    if layer.native_base is None:
-        return layer
-    found = resolve(engine, layer.native_base, events)
-    return replace(layer, build_args={**layer.build_args, _NATIVE_ARGUMENT: found.image.reference})
+def _keep_other_platforms(engine: Engine, base: Step) -> None:
+    """A pull takes the reference away from the image of another platform that has it: that gets a name of its own."""
+    there = engine.inspect(base.output)
+    if there is not None and there.platform not in (None, base.platform):
+        assert there.platform is not None  # noqa: S101 - as above
+        own = pulled_tag(base.output, there.platform)
+        if engine.inspect(own) is None:
+            engine.tag(there, own)
 
 
-def bootstrap(engine: Engine, base: BaseImage, events: Events, native: LayerBuild | None = None) -> Base:
+def _is_renewed(origin: Origin, renew: Renewal) -> bool:
+    """Whether what is here is passed over: all of it for --pull, what was made here for --no-cache."""
+    return renew is Renewal.ALL or (renew is Renewal.MADE and origin is Origin.BOOTSTRAP)
+
+
+def _refusal(base: Step, lines: Sequence[str] | None, image: ImageInfo | None) -> str:
+    said = [line for line in lines or () if line.strip()]
+    if lines is None:
+        said = [f"it gave one for {image.platform}" if image else "it gave none"]
+    return f"{base.output} could not be fetched from its registry: {said[-1] if said else 'no reason given'}"
+
+
+def _named(engine: Engine, base: Step, image: ImageInfo, origin: Origin) -> Base:
+    """With a name of its own, which no pull and no other build gives to another image (a reference may move)."""
+    pinned = engine.tag(image, f"{PINNED}:{image.id.rpartition(':')[2][:PINNED_DIGITS]}")
+    return Base(reference=base.output, image=pinned, origin=origin)
+
+
+def bootstrap(engine: Engine, base: Step, events: Events) -> Base:
     """Make the base with mmdebstrap. Raises HostError where it is missing or fails, EngineError for other images."""
-    wanted = distribution(base.reference)
-    if wanted is None:
+    if not base.otherwise:
         raise EngineError(
-            f"{base.reference} cannot be made from packages: that works for Debian and Ubuntu",
+            f"{base.output} cannot be made from packages: that works for Debian and Ubuntu",
             hint="references such as debian:trixie, debian:12, ubuntu:24.04",
         )
-    tag = base_tag(base.reference, base.platform)
+    tag = base.places[-1]
     if shutil.which("mmdebstrap") is None:
-        raise HostError(f"making {base.reference} from packages needs mmdebstrap, which is not here", hint=_INSTALL)
-    with _scratch() as folder, ExitStack() as stack:
-        tools = _native_tools(engine, native, base, folder, events) if native else None
-        making = stack.enter_context(
-            step(events, f"bootstrap {base.reference}", f"bootstrap {wanted.id} {wanted.suite}")
-        )
-        waited = stack.enter_context(_alone(tag, events))
-        image = engine.inspect(tag) if waited else None
-        if image is not None:
-            making.cached()
-        else:
-            archive = folder / "base.tar"
-            tail = _mmdebstrap(bootstrap_argv(wanted, base.platform, str(archive), native_tools=tools), making.output)
-            if tail is not None:
-                raise HostError(
-                    f"{base.reference} could not be made from the distribution's packages:\n{tail}",
-                    hint=_bootstrap_hint(tail, wanted.id),
-                )
-            image = engine.load_base(archive, tag, base.platform, making.output)
-    return Base(reference=base.reference, image=image, origin=Origin.BOOTSTRAP)
+        raise HostError(f"making {base.output} from packages needs mmdebstrap, which is not here", hint=_INSTALL)
+    image: ImageInfo | None = None
+    with _alone(tag, events) as waited, _scratch() as folder:
+        values = {DOCKER.name: engine.command, SCRATCH: str(folder)}
+        for each in base.otherwise:
+            if each.kind is Kind.BASE:
+                values[each.id] = resolve(engine, each, events).image.reference
+                continue
+            with step(events, f"{each.kind} {base.output}", each.explain) as making:
+                image = engine.inspect(tag) if waited else None
+                if image is not None:
+                    making.cached()
+                    continue
+                _make(engine, base, each, filled(each.argv, values), folder, making.output)
+                image = engine.inspect(tag) if each.kind is Kind.LOAD else None
+    if image is None:
+        raise EngineError(f"Docker says it made {tag}, but does not know it", hint="is its disk full?")
+    return _named(engine, base, image, Origin.BOOTSTRAP)
 
 
-def _native_tools(engine: Engine, native: LayerBuild, base: BaseImage, folder: Path, events: Events) -> str:
-    """Have the engine write an archive of this host's tools for the base, and return its path."""
-    complete = with_native_base(engine, native, events)
-    archive = folder / "native.tar"
-    with step(events, f"tools {base.reference}", f"tools of this host for {base.platform}") as collecting:
-        engine.export(complete, NATIVE_TOOLS_STAGE, base.platform, archive, collecting.output)
-    return str(archive)
+def _make(engine: Engine, base: Step, each: Step, argv: Sequence[str], folder: Path, output: Output) -> None:
+    """Run one of the steps that make a base."""
+    if each.kind is Kind.BOOTSTRAP:
+        tail = _mmdebstrap(argv, folder, output)
+        if tail is not None:
+            raise HostError(
+                f"{base.output} could not be made from the distribution's packages:\n{tail}",
+                hint=_bootstrap_hint(tail, each.explain.split()[0]),
+            )
+        return
+    lines = engine.run(argv, output)
+    if lines is not None:
+        tail = "\n".join(f"  | {line}" for line in buildkit.readable(lines)[-_TAIL_LINES:])
+        raise EngineError(f"{each.explain} could not be made\n{tail}", hint=buildkit.hint_for("\n".join(lines)))
 
 
-def _mmdebstrap(argv: Sequence[str], output: Output) -> str | None:
+def _mmdebstrap(argv: Sequence[str], folder: Path, output: Output) -> str | None:
     """Run it to its end; the last lines it printed where it failed, None where it did not.
 
     Where we are interrupted it is asked to end, and given the time to remove its folder and its mounts.
     """
     lines: deque[str] = deque(maxlen=_TAIL_LINES)
-    folder = str(Path(argv[-1]).parent)
     with spawn(
         (*_enclosure(), *argv),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={"TMPDIR": folder},
+        env={"TMPDIR": str(folder), SCRATCH: str(folder)},
         grace=_CLEANING,
     ) as process:
         limit = threading.Timer(TIME_LIMIT.total_seconds(), process.terminate)

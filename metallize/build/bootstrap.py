@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from metallize.build.step import SCRATCH, Slot, Word
 from metallize.model.profile import Platform
 
 _DEBIAN = {"11": "bullseye", "12": "bookworm", "13": "trixie", "14": "forky"}
@@ -55,17 +56,19 @@ NATIVE_TOOLS_STAGE = "tools"
 _NATIVE_FOLDER = "usr/local/lib/metallize-native"
 
 
-def bootstrap_argv(
-    wanted: Distribution, platform: Platform, target: str, *, native_tools: str | None = None
-) -> tuple[str, ...]:
+BASE_ARCHIVE, NATIVE_ARCHIVE = "base.tar", "native.tar"
+"""What a base is made from and with, in the scratch folder."""
+
+
+def bootstrap_argv(wanted: Distribution, platform: Platform, *, native_tools: bool = False) -> tuple[Word, ...]:
     """mmdebstrap(1) for a minimal base, with its own default mirror and nothing of this host in it.
 
-    `native_tools` is a tar archive of this host's own tools for a base of another architecture
-    (generators/common/native): they do what would else be emulated, and are taken out again.
+    It writes BASE_ARCHIVE. With `native_tools` NATIVE_ARCHIVE has this host's own tools for a base of another
+    architecture (generators/common/native): they do what would else be emulated, and are taken out again.
     """
     native = native_tools and (
         # After the unpacking, which is not emulated, and before the first maintainer script, which is.
-        f'--extract-hook=tar -C "$1" --exclude=etc/apt -xf {shlex.quote(native_tools)}',
+        f'--extract-hook=tar -C "$1" --exclude=etc/apt -xf "${SCRATCH}/{NATIVE_ARCHIVE}"',
         '--aptopt=DPkg::Path "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"',
         f'--customize-hook=sh "$1/{_NATIVE_FOLDER}/remove" "$1"',
         '--customize-hook=rm "$1/etc/apt/apt.conf.d/99mmdebstrap"',  # where mmdebstrap writes --aptopt
@@ -79,11 +82,24 @@ def bootstrap_argv(
         '--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf"',
         *(native or ()),
         wanted.suite,
-        target,
+        Slot(name=SCRATCH, after=f"/{BASE_ARCHIVE}"),
     )
 
 
 def base_tag(reference: str, platform: Platform) -> str:
     """The local name of a base that was bootstrapped: never the reference itself, which a registry owns."""
-    name, _, version = reference.partition(":")
-    return f"metallize/base-{name.replace('/', '-')}:{version or 'latest'}-{platform.rpartition('/')[2]}"
+    return _own_tag("base", reference, platform)
+
+
+def pulled_tag(reference: str, platform: Platform) -> str:
+    """The local name of what a registry gave for a platform: the reference itself is whatever was pulled last."""
+    return _own_tag("pulled", reference, platform)
+
+
+def _own_tag(kind: str, reference: str, platform: Platform) -> str:
+    name, _, digest = reference.partition("@")
+    host, slash, rest = name.rpartition("/")
+    repository, _, version = rest.partition(":")
+    repository = re.sub(r"[^a-z0-9]+", "-", f"{host}{slash}{repository}".lower()).strip("-")
+    words = [version or "latest", digest.rpartition(":")[2][:16], platform.rpartition("/")[2]]
+    return f"metallize/{kind}-{repository}:{'-'.join(word for word in words if word)}"

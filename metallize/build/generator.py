@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metallize.build.engines.engine import Assembly, Engine
+from metallize.build.engines.engine import Assembly, Engine, Output
 from metallize.errors import GeneratorError, HostError
 from metallize.files.sparse import extents
 from metallize.model.profile import ImageFormat
@@ -51,9 +51,11 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def make_image(engine: Engine, assembly: Assembly, image_format: ImageFormat, output: Any) -> DiskImage:
+def make_image(
+    engine: Engine, assembly: Assembly, image_format: ImageFormat, output: Output, *, rootfs_bytes: int
+) -> DiskImage:
     """Seal, stream and generate. Raises GeneratorError or LayerError with the cause, HostError for a full disk."""
-    require_space(assembly.out, assembly.top.size_bytes, image_format)
+    require_space(assembly.out, rootfs_bytes, image_format)
     engine.assemble(assembly, output)
     image, answer = assembly.out / "image", assembly.out / "result.json"
     try:

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from metallize.build.dockerfile import Instruction
+from metallize.build.step import digest_of
 from metallize.model.catalogue import OptionValue
 from metallize.model.profile import ImageFormat, Platform
 
+SOURCE_ARGUMENT, NATIVE_ARGUMENT = "METALLIZE_SRC_IMG", "METALLIZE_NATIVE_IMG"
+"""Arguments of a layer: the image that it stands on; one of the building host's own architecture, with tools."""
 PARENT_LABEL = "io.metallize.parent"
 """On every image that metallize builds: the id of the image that it was built on."""
 
@@ -24,14 +27,17 @@ class BaseImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerBuild:
-    """One `docker build` on the image before it; `tag` follows from all that goes into it and into what is below."""
+    """One `docker build` on the image before it."""
 
     name: str
     summary: str
     dockerfile: Path
     context: Path
     build_args: Mapping[str, str]
-    tag: str
+    repository: str
+    """Of its image: metallize/admin-user. The tag has the ids of what it is built on in it (see step.tag_of)."""
+    key: str
+    """Digest of all that goes into it but for the images that it is built on."""
     native_base: BaseImage | None = None
     """An image of the building host's own architecture that it takes tools from, as METALLIZE_NATIVE_IMG."""
     runtime_only: tuple[Instruction, ...] = ()
@@ -46,11 +52,9 @@ class ImageStack:
     platform: Platform
 
     @property
-    def top(self) -> str:
-        """The tag of the last layer, or the base's reference where there is no layer."""
-        if self.layers:
-            return self.layers[-1].tag
-        return self.base.reference if self.base else ""
+    def key(self) -> str:
+        """Digest of all that is said of it, the base's reference included: nothing of what the engine has."""
+        return digest_of(self.platform, self.base.reference if self.base else "", *(layer.key for layer in self.layers))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +64,8 @@ class Seal:
     dockerfile: Path
     context: Path
     fstab: str
+    key: str
+    """Digest of the files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +125,8 @@ class BuildPlan:
     app: AppUnit | None
     build_dir: Path
     file: str
+    base_recipe: Path
+    """The dockerfile that makes an image of a base's archive."""
 
     @property
     def image(self) -> Path:

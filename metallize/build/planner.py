@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import uuid
@@ -12,14 +11,14 @@ from pathlib import Path
 
 from metallize.build.app import AppLayer, app_unit
 from metallize.build.bootstrap import distribution, supports
-from metallize.build.plan import BaseImage, BuildPlan, ImageStack, Job, LayerBuild, Seal
+from metallize.build.plan import SOURCE_ARGUMENT, BaseImage, BuildPlan, ImageStack, Job, LayerBuild, Seal
 from metallize.build.sources import LayerSource
+from metallize.build.step import digest_of
 from metallize.errors import Problem, ProfileError
 from metallize.model.catalogue import Generator
 from metallize.model.loaded import Profile
 from metallize.model.profile import SUFFIX_FORMATS, Platform
 
-SOURCE_ARGUMENT = "METALLIZE_SRC_IMG"
 TOOLS_BASE = "debian:trixie"
 """What the generators' own images stand on, whatever the profile's distribution is."""
 
@@ -34,6 +33,7 @@ def plan(
     tools: Sequence[LayerSource],
     seal: LayerSource,
     native: LayerSource,
+    base_recipe: Path,
     host_platform: Platform,
     build_dir: Path,
 ) -> BuildPlan:
@@ -66,12 +66,15 @@ def plan(
         rootfs_stack = _with_native_tools(native, rootfs, arguments, profile.platform, host_platform)
     tools_stack = _stack([TOOLS_BASE, *tools], {}, host_platform)
     seal_step = Seal(
-        dockerfile=seal.layer.path, context=seal.layer.context, fstab=fill(generator.fstab, ids).rstrip("\n")
+        dockerfile=seal.layer.path,
+        context=seal.layer.context,
+        fstab=fill(generator.fstab, ids).rstrip("\n"),
+        key=seal.digest,
     )
-    identity = _digest(
+    identity = digest_of(
         profile.platform,
-        rootfs_stack.top,
-        tools_stack.top,
+        rootfs_stack.key,
+        tools_stack.key,
         seal.digest,
         seal_step.fstab,
         json.dumps(job.as_json(), sort_keys=True),
@@ -87,6 +90,7 @@ def plan(
         app=app,
         build_dir=build_dir,
         file=profile.output.file,
+        base_recipe=base_recipe,
     )
 
 
@@ -160,14 +164,12 @@ def _unsupported(profile: Profile, rootfs: Sequence[str | LayerSource]) -> list[
 
 def _stack(parts: Sequence[str | LayerSource], arguments: Mapping[str, str], platform: Platform) -> ImageStack:
     base = BaseImage(reference=parts[0], platform=platform) if isinstance(parts[0], str) else None
-    key = _digest("stack 1", platform, base.reference if base else "")
-    layers: list[LayerBuild] = []
+    layers = []
     for part in parts:
         if isinstance(part, str):
             continue
         declared = part.dockerfile.arguments
         given = {name: value for name, value in sorted(arguments.items()) if name in declared}
-        key = _digest(key, part.layer.name, part.digest, json.dumps(given))
         layers.append(
             LayerBuild(
                 name=part.layer.name,
@@ -175,7 +177,8 @@ def _stack(parts: Sequence[str | LayerSource], arguments: Mapping[str, str], pla
                 dockerfile=part.layer.path,
                 context=part.layer.context,
                 build_args=given,
-                tag=f"metallize/{_tag_name(part.layer.name)}:{key[:16]}",
+                repository=f"metallize/{_repository_name(part.layer.name)}",
+                key=digest_of("layer 2", platform, part.layer.name, part.digest, json.dumps(given)),
                 runtime_only=part.dockerfile.runtime_only,
             )
         )
@@ -215,11 +218,7 @@ def _app_layers(rootfs: Sequence[str | LayerSource], arguments: Mapping[str, str
             yield AppLayer(name=part.layer.name, dockerfile=part.dockerfile, build_args=given)
 
 
-def _tag_name(layer: str) -> str:
+def _repository_name(layer: str) -> str:
     """A layer's name as a repository name (lower case, single separators)."""
     stem = layer.lower().removesuffix("/dockerfile").removesuffix(".dockerfile")
     return re.sub(r"[^a-z0-9]+", "-", stem).strip("-") or "layer"
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()

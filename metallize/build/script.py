@@ -5,27 +5,20 @@ The one place that writes shell; every value from a profile is quoted with shlex
 
 from __future__ import annotations
 
-import json
 import shlex
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 
 from metallize.build.app import CARRIED
-from metallize.build.bootstrap import base_tag, bootstrap_argv, distribution
-from metallize.build.plan import PARENT_LABEL, BuildPlan, ImageStack, LayerBuild
-from metallize.model.profile import Platform
-
-GENERATOR_LIMITS = (
-    "--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only", "--tmpfs", "/tmp",  # noqa: S108 - the container's own
-)  # fmt: skip
-
-NATIVE_BASE = "native_base"
-"""The shell variable that names the image of the host's own architecture."""
+from metallize.build.engines.rootfs_pipe import NAME as PIPE
+from metallize.build.plan import BuildPlan
+from metallize.build.step import PARENT_ID, PINNED, PINNED_DIGITS, SCRATCH, TAG, Kind, Step, in_shell
+from metallize.build.steps import Steps, steps_of
 
 _FUNCTIONS = r"""
 set -eu
-export DOCKER_BUILDKIT=1 BUILDX_BUILDER=default BUILDX_NO_DEFAULT_ATTESTATIONS=1
-say() { printf '%s\n' "$*" >&2; }
+export DOCKER_BUILDKIT=1 BUILDKIT_PROGRESS=plain BUILDX_BUILDER=default BUILDX_NO_DEFAULT_ATTESTATIONS=1
+say() { printf '%%s\n' "$*" >&2; }
 
 # A docker CLI that can build with BuildKit: one with the buildx component, or one older than 23.
 can_build() {
@@ -39,47 +32,73 @@ if [ -z "${docker-}" ]; then
     if command -v "$docker" >/dev/null && can_build "$docker"; then break; fi
   done
 fi
-here() { [ "$("$docker" image inspect --format '{{.Os}}/{{.Architecture}}' "$1" 2>/dev/null)" = "$2" ]; }
 id_of() { "$docker" image inspect --format '{{.Id}}' "$1" 2>/dev/null; }
-parent_of() { "$docker" image inspect --format '{{index .Config.Labels "%(label)s"}}' "$1" 2>/dev/null || true; }
 
-# build_layer TAG PARENT DOCKERFILE CONTEXT ARGUMENTS...: nothing to do where TAG stands on this very parent.
-build_layer() {
-  tag=$1 parent=$2 file=$3 context=$4
-  shift 4
-  parent_id=$(if [ -n "$parent" ]; then id_of "$parent"; fi)
-  if [ -n "$(id_of "$tag")" ] && [ "$(parent_of "$tag")" = "$parent_id" ]; then return; fi
-  say "building $tag"
-  "$docker" build --progress plain --label "%(label)s=$parent_id" --tag "$tag" --file "$file" "$@" "$context" >&2
+# look_for PLATFORM PLACES...: sets `id` to the first image there is for this platform, or to nothing.
+look_for() {
+  wanted=$1
+  shift
+  for place; do
+    id=$(id_of "$place" || true)
+    if [ -n "$id" ] && [ "$("$docker" image inspect --format '{{.Os}}/{{.Architecture}}' "$id")" = "$wanted" ]; then
+      return
+    fi
+  done
+  id=
+}
+
+# pinned: gives the image `id` a name that stays with it, and sets `reference` to that.
+pinned() {
+  reference=%(pinned)s:$(printf %%s "${id#*:}" | cut -c 1-%(digits)s)
+  "$docker" tag "$id" "$reference"
+}
+
+# find_layer REPOSITORY KEY IDS...: sets `tag`, which has all in it that the layer is built from, and `id` where it is.
+find_layer() {
+  repository=$1
+  shift
+  first=$1
+  shift
+  tag=$repository:$({ printf %%s "$first"; for input; do printf '\0%%s' "$input"; done; } | sha256sum | cut -c 1-16)
+  id=$(id_of "$tag" || true)
+}
+
+# In namespaces of its own where root may make them: its mounts and every process of it end with it.
+enclosed() {
+  set -- unshare --mount --pid --fork --kill-child --mount-proc -- "$@"
+  if [ "$(id -u)" != 0 ] || ! unshare --mount --pid --fork --kill-child --mount-proc -- true 2>/dev/null; then
+    shift 7
+  fi
+  "$@"
 }
 """
 
 
-def shell_script(plan: BuildPlan, *, cached: Mapping[str, bool] | None = None) -> str:
-    """The build as a script for sh(1), with comments that say what each step is for.
+def shell_script(plan: BuildPlan, *, known: Mapping[str, str] | None = None) -> str:
+    """The build as a script for sh(1): the very commands that `metallize build` runs, with what each is for.
 
-    `cached` tells for each tag whether it is built already; None where no engine could be asked.
+    `known` has the ids of the steps' images that are there already; None where no engine could be asked.
     """
-    lines = [*_header(plan, cached), *_functions(), ""]
+    steps = steps_of(plan)
+    lines = [*_header(plan, steps, known), *_functions(), ""]
     lines += ["# --- The rootfs: a base image and the layers on it, bottom first ---"]
-    made, top = _stack(plan.rootfs, "base")
-    lines += made
+    taken = frozenset(name for step in steps for name in step.inputs if step.kind is Kind.LAYER)
+    lines += [line for step in steps.rootfs for line in _made(step, taken)]
     lines += ["", f"# --- The tools of generator {plan.job.generator} ---"]
-    made, tools = _stack(plan.tools, "tools_base")
-    lines += made
-    lines += ["", *_assembly(plan, top, tools)]
+    lines += [line for step in steps.tools for line in _made(step, taken)]
+    lines += ["", *_assembly(plan, steps)]
     return "\n".join(lines) + "\n"
 
 
 def _functions() -> list[str]:
-    return (_FUNCTIONS.replace("%(label)s", PARENT_LABEL)).strip("\n").splitlines()
+    return (_FUNCTIONS % {"pinned": PINNED, "digits": PINNED_DIGITS}).strip("\n").splitlines()
 
 
 def _comment(text: str) -> list[str]:
     return [f"# {line}" for line in textwrap.wrap(" ".join(text.split()), width=106)]
 
 
-def _header(plan: BuildPlan, cached: Mapping[str, bool] | None) -> list[str]:
+def _header(plan: BuildPlan, steps: Steps, known: Mapping[str, str] | None) -> list[str]:
     job = plan.job
     lines = ["#!/bin/sh", *_comment(f"{plan.image.name}: made from {plan.profile} by `metallize plan`."), "#"]
     lines += _comment(f"Output: {plan.image} ({job.format}, generator {job.generator}).")
@@ -89,11 +108,12 @@ def _header(plan: BuildPlan, cached: Mapping[str, bool] | None) -> list[str]:
     lines += ["#", "# The image holds, bottom first:"]
     if plan.rootfs.base:
         lines.append(f"#   {plan.rootfs.base.reference} ({plan.rootfs.platform})")
-    for layer in plan.rootfs.layers:
-        state = "" if cached is None else (" [cached]" if cached.get(layer.tag) else " [to build]")
-        lines.append(f"#   {layer.name}{state}: {layer.summary}")
+    layers = [step for step in steps.rootfs if step.kind is Kind.LAYER]
+    for layer, step in zip(plan.rootfs.layers, layers, strict=True):
+        state = "" if known is None else (" [cached]" if step.id in known else " [to build]")
+        lines.append(f"#   {layer.name}{state}: {' '.join(layer.summary.split())}")
     lines.append("#   fstab, the initrd, and what makes a container's rootfs an OS (generators/common)")
-    if cached is None:
+    if known is None:
         lines.append("# No container engine answered, so what is cached is not known.")
     lines += ["# note: " + " ".join(words.split()) for words in _notes(plan)]
     return [*lines, ""]
@@ -116,79 +136,103 @@ def _notes(plan: BuildPlan) -> Iterator[str]:
                 yield f"{layer.name}:{each.line}: {each.word} gives way to that of {app.layer}, as in a container."
 
 
-def _stack(stack: ImageStack, variable: str) -> tuple[list[str], str]:
-    """The lines that make a stack, and the shell word that names its top."""
-    lines: list[str] = []
-    parent = "''"
-    if stack.base:
-        lines += _base(stack.base.reference, stack.platform, variable)
-        parent = f'"${variable}"'
-    for layer in stack.layers:
-        if layer.native_base:
-            lines += _base(layer.native_base.reference, layer.native_base.platform, NATIVE_BASE)
-        lines += _layer(layer, parent, stack.platform)
-        parent = shlex.quote(layer.tag)
-    return lines, parent
+def _made(step: Step, taken: frozenset[str]) -> Iterator[str]:
+    """The lines that make a step's image, and set variables: NAME to what it is called; NAME_id, if `taken`, its id."""
+    name = "$reference" if step.kind is Kind.BASE else f"${TAG}"
+    yield from _base(step) if step.kind is Kind.BASE else _layer(step)
+    yield f"{step.id}={name} {step.id}_id=$id" if step.id in taken else f"{step.id}={name}"
 
 
-def _base(reference: str, platform: Platform, variable: str) -> list[str]:
-    """Local, else a registry, else, for Debian and Ubuntu, the distribution's own packages."""
-    word = shlex.quote(reference)
-    lines = [f"{variable}={word}"]
-    wanted = distribution(reference)
-    pull = f'"$docker" pull --quiet --platform {platform} {word} >&2'
-    if wanted is None:
-        return [*lines, f"here {word} {platform} || {pull}"]
-    own = base_tag(reference, platform)
-    make = shlex.join(bootstrap_argv(wanted, platform, "-"))
+def _base(step: Step) -> Iterator[str]:
+    """Local, else a registry's, else, for Debian and Ubuntu, made of the distribution's own packages."""
+    yield from _comment(step.explain)
+    yield f"look_for {step.platform} {shlex.join(step.places)}"
+    yield 'if [ -z "$id" ]; then'
+    if step.otherwise:
+        yield f"  if {in_shell(step.argv)} >&2; then"
+        yield from _indented(_pulled(step), "    ")
+        yield "  else"
+        yield f"    say {shlex.quote(f'no registry gave {step.output}: making it from the packages')}"
+        yield from _indented(_bootstrapped(step), "    ")
+        yield "  fi"
+    else:
+        yield f"  {in_shell(step.argv)} >&2"
+        yield from _indented(_pulled(step), "  ")
+    yield "fi"
+    yield f'[ -n "$id" ] || {{ say {shlex.quote(f"there is no {step.output} for {step.platform}")}; exit 3; }}'
+    yield "pinned"
+
+
+def _pulled(step: Step) -> Iterator[str]:
+    yield f"look_for {step.platform} {shlex.quote(step.output)}"
+    yield f'[ -z "$id" ] || "$docker" tag "$id" {shlex.quote(step.places[1])}'
+
+
+def _bootstrapped(step: Step) -> Iterator[str]:
+    yield f'{SCRATCH}=$(mktemp -d) && export {SCRATCH} && chmod 755 "${SCRATCH}"'
+    for each in step.otherwise:
+        if each.kind is Kind.BASE:
+            yield from _made(each, frozenset())
+            continue
+        yield from _comment(each.explain)
+        words = in_shell(each.argv)
+        if each.kind is Kind.BOOTSTRAP:
+            yield "# shellcheck disable=SC2016 # the hooks' own variables"
+            yield f'TMPDIR="${SCRATCH}" enclosed {words} >&2'
+        else:
+            yield f"{words} >&2"
+    yield f'rm -rf "${SCRATCH}"'
+    yield f"look_for {step.platform} {shlex.quote(step.places[-1])}"
+
+
+def _layer(step: Step) -> Iterator[str]:
+    ids = [f'"${name}_id"' for name in step.inputs]
+    parent = ids[0] if ids else "''"
+    yield from _comment(step.explain)
+    yield f"find_layer {step.output} {step.key} {' '.join(ids)}".rstrip()
+    yield 'if [ -z "$id" ]; then'
+    yield f'  say "building $tag" && {PARENT_ID}={parent}'
+    yield f"  {in_shell(step.argv)} >&2"
+    yield f'  id=$(id_of "${TAG}")'
+    yield "fi"
+
+
+def _indented(lines: Iterable[str], by: str) -> Iterator[str]:
+    return (by + line for line in lines)
+
+
+def _assembly(plan: BuildPlan, steps: Steps) -> Iterable[str]:
+    [top] = steps.seal.inputs
+    created = f'"$docker" image inspect --format \'{{{{.Created}}}}\' "${top}"'
     return [
-        *lines,
-        f"if ! here {word} {platform}; then",
-        f"  if here {own} {platform} || ! {pull}; then",
-        f"    {variable}={own}",
-        f"    if ! here {own} {platform}; then",
-        f"      say 'no registry gave {reference}: making it from the distribution'\\''s packages'",
-        "      scratch=$(mktemp -d)",
-        "      # shellcheck disable=SC2016 # the hook's own variable",
-        f'      {make} >"$scratch/base.tar"',
-        "      printf 'FROM scratch\\nADD base.tar /\\n' >\"$scratch/Dockerfile\"",
-        f'      "$docker" build --progress plain --platform {platform} --tag {own} "$scratch" >&2',
-        '      rm -r "$scratch"',
-        "    fi",
-        "  fi",
-        "fi",
-    ]
-
-
-def _layer(layer: LayerBuild, parent: str, platform: Platform) -> list[str]:
-    words = [shlex.quote(str(layer.dockerfile)), shlex.quote(str(layer.context)), "--platform", str(platform)]
-    words += ["--build-arg", f"METALLIZE_SRC_IMG={parent}"] if parent != "''" else []
-    words += ["--build-arg", f'METALLIZE_NATIVE_IMG="${NATIVE_BASE}"'] if layer.native_base else []
-    for name, value in layer.build_args.items():
-        words += ["--build-arg", shlex.quote(f"{name}={value}")]
-    return [*_comment(f"{layer.name}: {layer.summary}"), f"build_layer {layer.tag} {parent} {' '.join(words)}"]
-
-
-def _assembly(plan: BuildPlan, top: str, tools: str) -> Iterable[str]:
-    seal = plan.seal
-    created = f"\"$docker\" image inspect --format '{{{{.Created}}}}' {top}"
-    job = shlex.quote(json.dumps(plan.job.as_json(), sort_keys=True))
-    return [
-        "# --- The image: fstab and initrd, then the rootfs as a stream into the generator's container ---",
+        "# --- The image: fstab and initrd, then the rootfs through a pipe into the generator's container ---",
         "# No time in the image is later than the last layer's.",
-        f'epoch=${{SOURCE_DATE_EPOCH-$(date --date "$({created})" +%s)}}',
+        f'epoch=${{SOURCE_DATE_EPOCH:-$(date --date "$({created})" +%s)}}',
+        "# A rootless engine's root is the user who runs it.",
+        "user=$(id -u):$(id -g)",
+        "case $(\"$docker\" info --format '{{.SecurityOptions}}') in *rootless*) user=0:0 ;; esac",
         f"mkdir -p {shlex.quote(str(plan.build_dir))}",
         f"work=$(mktemp -d {shlex.quote(str(plan.build_dir.absolute() / '.work.XXXXXX'))})",
-        "trap 'rm -rf \"$work\"' EXIT",
+        'label=$(basename "$work")',
+        """work_csv=$(printf %s "$work" | sed 's/"/""/g')""",
+        "run='' seal=''",
+        # An interrupted build ends its container and its build, and leaves no folder.
+        """trap 'kill $run $seal 2>/dev/null || :; rm -rf "$work"' EXIT""",
         "trap 'exit 130' INT TERM",
-        f'{{ "$docker" build --progress plain --platform {plan.rootfs.platform} \\',
-        f"    --file {shlex.quote(str(seal.dockerfile))} \\",
-        f"    --build-arg METALLIZE_SRC_IMG={top} --build-arg METALLIZE_FSTAB={shlex.quote(seal.fstab)} \\",
-        f'    --output type=tar,dest=- {shlex.quote(str(seal.context))} || {{ echo failed >"$work/seal"; }}; }} |',
-        f'  "$docker" run --rm --interactive {shlex.join(GENERATOR_LIMITS)} \\',
-        '    --user "$(id -u):$(id -g)" --env SOURCE_DATE_EPOCH="$epoch" --volume "$work:/out" \\',
-        f"    {tools} /generator/build {job}",
-        '[ ! -e "$work/seal" ] || exit 3',
+        f'mkfifo "$work/{PIPE}"',
+        f'exec 9<>"$work/{PIPE}" # held open, so that neither end waits for the other',
+        *_comment(steps.seal.explain),
+        f'{in_shell(steps.seal.argv)} >"$work/{PIPE}" 9>&- &',
+        "seal=$!",
+        *_comment(steps.generate.explain),
+        "# shellcheck disable=SC2016 # the container's own",
+        f"{in_shell(steps.generate.argv)} >&2 9>&- &",
+        "run=$!",
+        "# The reader sees the end when the last writer has gone, and this shell is one until the reader is there.",
+        f'while [ -e "$work/{PIPE}" ] && kill -0 "$run" 2>/dev/null; do sleep 0.1; done',
+        "exec 9>&-",
+        'if wait "$seal"; then sealed=yes; else sealed=no; fi',
+        'wait "$run" && [ "$sealed" = yes ] || { say "the image could not be made"; exit 3; }',
         f'mv "$work/image" {shlex.quote(str(plan.image))}',
         f"say {shlex.quote(str(plan.image))}",
     ]

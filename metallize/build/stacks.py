@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,79 +10,121 @@ from typing import Any
 
 from metallize import __version__
 from metallize.build import bases
+from metallize.build.bases import Renewal
+from metallize.build.engines import buildkit
 from metallize.build.engines.engine import Engine, ImageInfo
 from metallize.build.generator import DiskImage
-from metallize.build.plan import BuildPlan, ImageStack
-from metallize.events import Events, step
+from metallize.build.plan import BuildPlan, ImageStack, LayerBuild
+from metallize.build.step import DOCKER, PARENT_ID, TAG, Kind, Step, filled, tag_of
+from metallize.build.steps import BASE, Steps, image_key
+from metallize.errors import EngineError
+from metallize.events import Events, StepHandle, step
+
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
-    """What a plan's layers became in the engine."""
+    """What a plan's steps became in the engine."""
 
-    base: ImageInfo | None
+    made: Mapping[str, ImageInfo]
+    """By step."""
     origin: str
-    rootfs: ImageInfo
-    layers: tuple[ImageInfo, ...]
-    tools_base: ImageInfo | None
-    tools: ImageInfo
+    """Where the rootfs's base is from; empty where it has none."""
+
+    @property
+    def ids(self) -> dict[str, str]:
+        return {name: image.id for name, image in self.made.items()}
 
 
-def build_images(plan: BuildPlan, engine: Engine, events: Events, *, fresh: bool) -> Images:
-    """Both stacks, side by side: the rootfs's and the generator's tools."""
-    base = bases.resolve(engine, plan.rootfs.base, events, plan.native_tools) if plan.rootfs.base else None
-    tools_base = bases.resolve(engine, plan.tools.base, events) if plan.tools.base else None
+def build_images(
+    plan: BuildPlan, steps: Steps, engine: Engine, events: Events, *, fresh: bool = False, pull: bool = False
+) -> Images:
+    """Both stacks, side by side: the rootfs's and the generator's tools.
+
+    `fresh` takes no layer, and no base that was made here, as it is; `pull` no base.
+    """
+    renew = Renewal.ALL if pull else Renewal.MADE if fresh else Renewal.NOTHING
+    renewed: dict[str, bases.Base] = {}
+    made: dict[str, ImageInfo] = {}
+    origin = ""
+    for each in (*steps.rootfs, *steps.tools):
+        if each.kind is Kind.BASE:
+            if each.key not in renewed:  # the rootfs and the tools often stand on the same one
+                renewed[each.key] = bases.resolve(engine, each, events, renew)
+            made[each.id] = renewed[each.key].image
+            if each.id == BASE:
+                origin = str(renewed[each.key].origin)
+    builder = _Builder(engine=engine, events=events, fresh=fresh)
     with ThreadPoolExecutor(max_workers=1) as side:
-        tools = side.submit(
-            _build_stack, plan.tools, tools_base.image if tools_base else None, engine, events, fresh=False
-        )
+        tools = side.submit(builder.build, steps.tools, plan.tools, made)
         try:
-            layers = _build_stack(plan.rootfs, base.image if base else None, engine, events, fresh=fresh)
-            tool_layers = tools.result()
+            rootfs = builder.build(steps.rootfs, plan.rootfs, made)
+            return Images(made={**rootfs, **tools.result()}, origin=origin)
         except BaseException:
             engine.cancel()
             raise
-    return Images(
-        base=base.image if base else None,
-        origin=str(base.origin) if base else "",
-        rootfs=_top(layers, base),
-        layers=layers,
-        tools_base=tools_base.image if tools_base else None,
-        tools=_top(tool_layers, tools_base),
-    )
 
 
-def _top(layers: Sequence[ImageInfo], base: bases.Base | None) -> ImageInfo:
-    if layers:
-        return layers[-1]
-    assert base is not None  # noqa: S101 - a profile has at least one image
-    return base.image
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Builder:
+    """Builds the layers of a stack, one after the other."""
+
+    engine: Engine
+    events: Events
+    fresh: bool
+
+    def build(
+        self, steps: Sequence[Step], stack: ImageStack, bases_made: Mapping[str, ImageInfo]
+    ) -> dict[str, ImageInfo]:
+        """The images of the steps, with those that were there before. Raises LayerError where a build fails."""
+        made = dict(bases_made)
+        layers = iter(stack.layers)
+        for each in steps:
+            if each.kind is Kind.LAYER:
+                layer = next(layers)
+                with step(self.events, f"layer {each.output} {each.key[:16]}", f"layer {layer.name}") as building:
+                    made[each.id] = self._layer(each, layer, made, building)
+        return made
+
+    def _layer(self, each: Step, layer: LayerBuild, made: Mapping[str, ImageInfo], building: StepHandle) -> ImageInfo:
+        inputs = [made[name] for name in each.inputs]
+        tag = tag_of(each, [image.id for image in inputs])
+        found = None if self.fresh else self.engine.inspect(tag)
+        if found is not None:
+            building.cached()
+            return found
+        for _ in range(_TRIES):
+            self._run(each, layer, tag, inputs, building)
+            image = self.engine.inspect(tag)
+            if image is None:
+                raise EngineError(f"Docker says it made {tag}, but does not know it", hint="is its disk full?")
+            # Another build may have given a name of ours to another image while BuildKit read it.
+            if all(self.engine.inspect(given.reference) == given for given in inputs):
+                return image
+        raise EngineError(
+            f"what {layer.name} stands on changed while it was built",
+            hint="is another build with --no-cache at work on the same layers? Let it end, and try again",
+        )
+
+    def _run(self, each: Step, layer: LayerBuild, tag: str, inputs: Sequence[ImageInfo], building: StepHandle) -> None:
+        values = {name: image.reference for name, image in zip(each.inputs, inputs, strict=True)}
+        values |= {DOCKER.name: self.engine.command, TAG: tag, PARENT_ID: inputs[0].id if inputs else ""}
+        argv = filled(each.argv, values)
+        if self.fresh:
+            argv = (*argv[:2], "--no-cache", *argv[2:])
+        lines = self.engine.run(argv, building.output)
+        if lines is not None:
+            raise buildkit.failure(layer, lines)
 
 
-def _build_stack(
-    stack: ImageStack, base: ImageInfo | None, engine: Engine, events: Events, *, fresh: bool
-) -> tuple[ImageInfo, ...]:
-    """Build each layer on the one below it; one that stands there already on this very image is left alone."""
-    parent, built = base, []
-    for layer in stack.layers:
-        with step(events, f"layer {layer.tag}", f"layer {layer.name}") as building:
-            found = None if fresh else engine.inspect(layer.tag)
-            if found is not None and found.parent == (parent.id if parent else ""):
-                building.cached()
-                image = found
-            else:
-                complete = bases.with_native_base(engine, layer, events)
-                image = engine.build(complete, parent, stack.platform, building.output, fresh=fresh)
-        built.append(image)
-        parent = image
-    return tuple(built)
-
-
-def manifest_of(plan: BuildPlan, images: Images, image: DiskImage, inputs: str, epoch: int) -> dict[str, Any]:
+def manifest_of(plan: BuildPlan, steps: Steps, images: Images, image: DiskImage, epoch: int) -> dict[str, Any]:
     """build/FILE.manifest.json: what the image is and what it was made from."""
+    layers = [each for each in steps.rootfs if each.kind is Kind.LAYER]
+    base = images.made.get(BASE)
     return {
         "metallize": __version__,
-        "inputs": inputs,
+        "inputs": image_key(steps, images.ids, epoch),
         "plan": plan.id,
         "profile": plan.name,
         "sha256": image.sha256,
@@ -94,13 +136,17 @@ def manifest_of(plan: BuildPlan, images: Images, image: DiskImage, inputs: str, 
         "base": {
             "reference": plan.rootfs.base.reference if plan.rootfs.base else None,
             "origin": images.origin,
-            "digest": images.base.id if images.base else None,
+            "digest": base.id if base else None,
         },
         "layers": [
-            {"name": layer.name, "tag": layer.tag, "digest": info.id}
-            for layer, info in zip(plan.rootfs.layers, images.layers, strict=True)
+            {"name": layer.name, "key": layer.key, "tag": images.made[each.id].reference, "digest": images.ids[each.id]}
+            for layer, each in zip(plan.rootfs.layers, layers, strict=True)
         ],
-        "generator": {"name": plan.job.generator, "options": dict(plan.job.options), "digest": images.tools.id},
+        "generator": {
+            "name": plan.job.generator,
+            "options": dict(plan.job.options),
+            "digest": images.ids[steps.generate.inputs[0]],
+        },
         "kernel_boot_params": plan.job.kernel_boot_params,
         **{key: image.facts.get(key) for key in ("kernel", "os", "firmware", "packages", "tools", "rootfs_bytes")},
     }

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 from metallize import images, pipeline
 from metallize import proof as proofs
+from metallize.build.currency import known_images
 from metallize.build.script import shell_script
+from metallize.build.steps import steps_of
 from metallize.commands.shared import catalog_of, engine_of_host, out, profiles_of, settings_of, show_reports
 from metallize.errors import EngineError, ExitCode, VerificationFailed
 from metallize.model.report import BootReport
@@ -62,14 +64,13 @@ def plan(options: argparse.Namespace) -> int:
     catalog = catalog_of(options)
     settings = settings_of(options)
     plans = [pipeline.plan_of(profile, catalog, settings) for profile in profiles_of(options, catalog)]
-    cached: dict[str, bool] | None
+    known: list[dict[str, str] | None]
     try:
         with engine_of_host() as engine:
-            layers = [layer for each in plans for layer in (*each.rootfs.layers, *each.tools.layers)]
-            cached = {layer.tag: engine.inspect(layer.tag) is not None for layer in layers}
+            known = [known_images(steps_of(each), engine) for each in plans]
     except EngineError:
-        cached = None
-    scripts = [shell_script(each, cached=cached) for each in plans]
+        known = [None for _ in plans]
+    scripts = [shell_script(each, known=ids) for each, ids in zip(plans, known, strict=True)]
     # Each in a shell of its own: they set traps and end with a status.
     sys.stdout.write(scripts[0] if len(scripts) == 1 else "set -e\n" + "".join(f"(\n{each})\n" for each in scripts))
     return ExitCode.DONE

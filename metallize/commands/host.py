@@ -33,9 +33,9 @@ def base(options: argparse.Namespace) -> int:
     platform = Platform(options.platform) if options.platform else host_platform()
     renderer = choose(as_json=options.json, verbose=options.verbose)
     wanted = BaseImage(reference=options.reference, platform=platform)
-    native = pipeline.native_tools_for(wanted, Catalog())
+    step = pipeline.base_of(wanted, Catalog())
     with renderer, engine_of_host() as engine:
-        made = bases.bootstrap(engine, wanted, renderer, native)
+        made = bases.bootstrap(engine, step, renderer)
     if not options.json:
-        out(f"{made.image.reference} ({made.image.size_bytes >> 20} MiB) stands in for {options.reference}")
+        out(f"{step.places[-1]} ({made.image.size_bytes >> 20} MiB) stands in for {options.reference}")
     return ExitCode.DONE

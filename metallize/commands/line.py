@@ -56,7 +56,8 @@ def _add_build(verbs: argparse._SubParsersAction[_Parser]) -> None:
     build.add_argument(
         "--verify", action="store_true", help="only an image that passes its boots reaches the build folder"
     )
-    build.add_argument("--no-cache", action="store_true", help="build every layer again")
+    build.add_argument("--no-cache", action="store_true", help="build every layer again, and the bases made here")
+    build.add_argument("--pull", action="store_true", help="ask the registries for newer base images")
     _common(build)
     _booting(build)
     _output_option(build)

@@ -103,6 +103,7 @@ def settings_of(options: argparse.Namespace) -> pipeline.Options:
         machines=tuple(getattr(options, "machines", ())),
         accel=getattr(options, "accel", "auto"),
         fresh=getattr(options, "no_cache", False),
+        pull=getattr(options, "pull", False),
         keep_running=getattr(options, "keep_running_on_failure", False),
         capture=getattr(options, "capture", False),
     )

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from metallize import pipeline
 from metallize.build import bases
 from metallize.build.engines.buildkit import ENVIRONMENT, find_cli
 from metallize.build.engines.docker import DockerEngine
 from metallize.build.plan import BaseImage
+from metallize.catalog import Catalog
 from metallize.command import run
 from metallize.events import Silent
 from metallize.model.profile import Platform
@@ -37,7 +39,8 @@ command: {busybox uname -s: {exit-status: 0, stdout: [Linux]}}
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    base = bases.resolve(DockerEngine(), BaseImage(reference="debian:trixie", platform=Platform.AMD64), Silent())
+    wanted = BaseImage(reference="debian:trixie", platform=Platform.AMD64)
+    base = bases.resolve(DockerEngine(), pipeline.base_of(wanted, Catalog()), Silent())
     folder = tmp_path_factory.mktemp("others")
     given = f"BASE={base.image.reference}"
     argv: list[str | Path] = [find_cli().path, "build", "-q", "--build-arg", given, "--output", folder, FOLDER]

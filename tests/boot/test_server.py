@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +10,13 @@ from typing import Any
 
 import pytest
 
+from metallize.build.currency import known_images
+from metallize.build.engines.docker import DockerEngine
+from metallize.build.steps import steps_of
+from metallize.catalog import Catalog
 from metallize.command import run
+from metallize.config import load_profile
+from metallize.pipeline import Options, plan_of
 from tests.conftest import ROOT, Cli
 
 pytestmark = [pytest.mark.docker, pytest.mark.boot]
@@ -66,6 +71,14 @@ def test_every_tuning_is_read_back_and_a_cut_leg_keeps_ssh_alive(cli: Cli, build
         }
 
 
+def debian_disk(profile: Path) -> str:
+    """The id of the image of the profile's first layer."""
+    catalog = Catalog()
+    plan = plan_of(load_profile(profile, vocabulary=catalog.vocabulary()), catalog, Options())
+    assert plan.rootfs.layers[0].name == "debian-disk.dockerfile"
+    return known_images(steps_of(plan), DockerEngine())["layer_1"]
+
+
 def test_ones_own_kernel_is_booted_and_a_tuning_that_is_lost_is_named(cli: Cli, tmp_path: Path) -> None:
     """The .deb lies beside the profile; a file of the image takes back what the profile's sysctl asks for."""
     shutil.copytree(OWN, tmp_path, dirs_exist_ok=True)
@@ -73,9 +86,8 @@ def test_ones_own_kernel_is_booted_and_a_tuning_that_is_lost_is_named(cli: Cli, 
     assert lacking.status == 3
     assert "kernel.dockerfile" in lacking.stderr
     assert "*.deb" in lacking.stderr
-    debian = re.search(r"metallize/debian-disk:\w+", cli("plan", "own-kernel.yaml", cwd=tmp_path).stdout)
-    assert debian is not None
-    run(["docker", "run", "--rm", "--volume", f"{tmp_path}:/out", debian[0], "sh", "-euc", REPACK], timeout=LIMIT)
+    debian = debian_disk(tmp_path / "own-kernel.yaml")
+    run(["docker", "run", "--rm", "--volume", f"{tmp_path}:/out", debian, "sh", "-euc", REPACK], timeout=LIMIT)
 
     done = cli("build", "own-kernel.yaml", "--verify", cwd=tmp_path)
     assert done.status == 1

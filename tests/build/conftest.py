@@ -17,7 +17,8 @@ from uuid import uuid4
 
 import pytest
 
-from metallize.build.engines.docker import RUN_LABEL, DockerEngine
+from metallize.build.engines.docker import DockerEngine
+from metallize.build.steps import RUN_LABEL
 from metallize.deadline import Deadline
 
 BASE = "debian:trixie"

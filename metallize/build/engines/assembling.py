@@ -1,25 +1,11 @@
-"""The seal's build and what its output, and the generator's, mean."""
+"""What the output of the seal's build, and of the generator, means."""
 
 from __future__ import annotations
 
 import re
 
 from metallize.build.engines import buildkit
-from metallize.build.engines.engine import Assembly
 from metallize.errors import GeneratorError, LayerError
-
-
-def seal_arguments(assembly: Assembly) -> list[str]:
-    """Arguments of the build that makes fstab and initrd and exports the rootfs to its standard output."""
-    seal = assembly.seal
-    return [
-        "--platform", str(assembly.platform),
-        "--file", str(seal.dockerfile),
-        "--build-arg", f"METALLIZE_SRC_IMG={assembly.top.reference}",
-        "--build-arg", f"METALLIZE_FSTAB={seal.fstab}",
-        "--output", "type=tar,dest=-",
-        str(seal.context),
-    ]  # fmt: skip
 
 
 def seal_failure(lines: list[str]) -> LayerError:

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import IO, Any
 
 from docker.errors import ImageNotFound
 
-from metallize.build.engines import assembling, buildkit, endpoint, rootfs_pipe
+from metallize.build.engines import assembling, buildkit, endpoint
 from metallize.build.engines.engine import Assembly, ImageInfo, Output
 from metallize.build.engines.rootfs_pipe import RootfsPipe
-from metallize.build.plan import PARENT_LABEL, LayerBuild
+from metallize.build.plan import PARENT_LABEL
+from metallize.build.steps import RUN_LABEL
 from metallize.command import spawn
-from metallize.errors import EngineError, told_if_left
+from metallize.errors import MetallizeError, told_if_left
 from metallize.model.profile import Platform
 
-RUN_LABEL = "io.metallize.run"
 _KEPT_LINES = 2_000
+_NO_CONTAINER = 125
+_ENDING_SECONDS = 10
 _SHORT_DATE = 19
 """Characters of an ISO date up to its seconds; Docker writes nanoseconds, which datetime does not read."""
 
@@ -42,6 +43,16 @@ class DockerEngine:
     @cached_property
     def cli(self) -> buildkit.DockerCli:
         return buildkit.find_cli()
+
+    @property
+    def command(self) -> str:
+        return str(self.cli.path)
+
+    @cached_property
+    def user(self) -> str:
+        # A rootless engine's root is the user who runs it; its other users are none of the host's.
+        rootless = any("rootless" in option for option in self._client.info().get("SecurityOptions") or ())
+        return "0:0" if rootless else f"{os.getuid()}:{os.getgid()}"
 
     @cached_property
     def version(self) -> str:
@@ -72,63 +83,16 @@ class DockerEngine:
             parent=labels.get(PARENT_LABEL, ""),
         )
 
-    def _must_have(self, reference: str) -> ImageInfo:
-        info = self.inspect(reference)
-        if info is None:
-            raise EngineError(f"Docker says it made {reference}, but does not know it", hint="is its disk full?")
-        return info
-
-    def pull(self, reference: str, platform: Platform, output: Output) -> ImageInfo:
+    def tag(self, image: ImageInfo, reference: str) -> ImageInfo:
+        repository, _, tag = reference.rpartition(":")
         try:
-            for event in self._client.api.pull(reference, platform=str(platform), stream=True, decode=True):
-                if "error" in event:
-                    raise EngineError(f"{reference}: {event['error']}")
-                if "id" not in event:
-                    output(str(event.get("status", "")))
+            self._client.api.tag(image.id, repository, tag)
         except endpoint.FAILURES as exc:
-            reason = endpoint.words(exc)
-            raise EngineError(f"{reference} could not be fetched from its registry: {reason}") from exc
-        return self._must_have(reference)
+            raise endpoint.failed(f"giving {image.reference} the name {reference}", exc) from exc
+        return replace(image, reference=reference)
 
-    def load_base(self, archive: Path, tag: str, platform: Platform, output: Output) -> ImageInfo:
-        # `docker import --platform` of Docker 20.10 labels every image with the host's architecture; a build does not.
-        recipe = archive.with_name("Dockerfile")
-        recipe.write_text(f'FROM scratch\nADD {archive.name} /\nCMD ["/bin/bash"]\n')
-        argv = ["--platform", str(platform), "--tag", tag, "--file", str(recipe), str(archive.parent)]
-        lines = self._build(argv, output)
-        if lines is not None:
-            raise EngineError(
-                f"{tag} could not be made from a base archive:\n" + "\n".join(lines[-buildkit.TAIL_LINES :])
-            )
-        return self._must_have(tag)
-
-    def build(
-        self, layer: LayerBuild, parent: ImageInfo | None, platform: Platform, output: Output, *, fresh: bool
-    ) -> ImageInfo:
-        argv = ["--tag", layer.tag, "--label", f"{PARENT_LABEL}={parent.id if parent else ''}"]
-        argv += ["--no-cache"] if fresh else []
-        self._build_layer(layer, parent.reference if parent else "", platform, argv, output)
-        return self._must_have(layer.tag)
-
-    def export(self, layer: LayerBuild, stage: str, platform: Platform, archive: Path, output: Output) -> None:
-        argv = ["--target", stage, "--output", f'type=tar,"dest={archive}"']  # a CSV record: a path may hold a comma
-        self._build_layer(layer, "scratch", platform, argv, output)
-
-    def _build_layer(
-        self, layer: LayerBuild, parent: str, platform: Platform, argv: Sequence[str], output: Output
-    ) -> None:
-        words = [*argv, "--platform", str(platform), "--file", str(layer.dockerfile)]
-        given = {"METALLIZE_SRC_IMG": parent} if parent else {}
-        for name, value in {**given, **layer.build_args}.items():
-            words += ["--build-arg", f"{name}={value}"]
-        lines = self._build([*words, str(layer.context)], output)
-        if lines is not None:
-            raise buildkit.failure(layer, lines)
-
-    def _build(self, argv: Sequence[str], output: Output) -> list[str] | None:
-        """Run a build to its end; the lines it printed where it failed, None where it did not."""
-        words: list[str | Path] = [self.cli.path, "build", "--progress", "plain", *argv]
-        with spawn(words, env=self._environment, stderr=subprocess.STDOUT, stdout=subprocess.PIPE) as process:
+    def run(self, argv: Sequence[str], output: Output) -> list[str] | None:
+        with spawn(argv, env=self._environment, stderr=subprocess.STDOUT, stdout=subprocess.PIPE) as process:
             self._running.add(process)
             if self._cancelled:
                 process.terminate()
@@ -138,16 +102,9 @@ class DockerEngine:
             return None if status == 0 else lines
 
     def assemble(self, assembly: Assembly, output: Output) -> None:
-        try:
-            self._assemble(assembly, output)
-        except endpoint.FAILURES as exc:
-            raise endpoint.failed("running the generator's container", exc) from exc
-
-    def _assemble(self, assembly: Assembly, output: Output) -> None:
         with told_if_left(lambda: self._left_of(assembly.label)), ExitStack() as stack:
             # Registered before the container is there, so that an interruption in between leaves none either.
             stack.callback(self.remove_leftovers, [assembly.label])
-            container = self._client.containers.create(**self._generator(assembly))
             pipe = stack.enter_context(RootfsPipe(assembly.out))
             build = stack.enter_context(self._seal(assembly, pipe))
             # The container ends before the build is asked to: a build would first write all that nobody reads.
@@ -156,54 +113,29 @@ class DockerEngine:
             seal_lines: list[str] = []
             progress = threading.Thread(target=lambda: seal_lines.extend(_follow(build.stderr, output)), daemon=True)
             progress.start()
-            container.start()
-            generator_lines: list[str] = []
-            logs = threading.Thread(target=_collect, args=(container, generator_lines, output), daemon=True)
-            logs.start()
-            ended: list[int] = []
-            waiting = threading.Thread(target=_wait, args=(container, ended, pipe), daemon=True)
-            waiting.start()
+            generator = _Generator(assembly, self._environment, pipe, output)
+            stack.callback(generator.end)
+            generator.start()
             sealed = build.wait()
             progress.join(timeout=10)
-            if sealed != 0 and not ended:
+            if sealed != 0 and generator.status is None:
                 raise assembling.seal_failure(seal_lines)
-            pipe.finish(given_up=lambda: bool(ended))
-            waiting.join()
-            logs.join(timeout=10)
-            if ended != [0]:
-                if pipe.waiting:  # whoever ran there did not find the pipe that is here
+            pipe.finish(given_up=lambda: generator.status is not None)
+            generator.join()
+            if generator.status != 0:
+                if pipe.waiting and not generator.refused:  # whoever ran there did not find the pipe that is here
                     raise endpoint.not_here(self._environment["DOCKER_HOST"])
-                status = ended[0] if ended else int(container.wait()["StatusCode"])
-                raise assembling.generator_failure(str(assembly.job["name"]), status, generator_lines)
+                raise assembling.generator_failure(assembly.name, generator.status or 0, generator.lines)
 
     @contextmanager
     def _seal(self, assembly: Assembly, pipe: RootfsPipe) -> Iterator[subprocess.Popen[bytes]]:
         """The build that seals the rootfs and writes it into the pipe."""
-        words: list[str | Path] = [self.cli.path, "build", "--progress", "plain", *assembling.seal_arguments(assembly)]
         with (
             pipe.writer() as sink,
-            spawn(words, env=self._environment, stdout=sink, stderr=subprocess.PIPE) as build,
+            spawn(assembly.seal, env=self._environment, stdout=sink, stderr=subprocess.PIPE) as build,
         ):
             sink.close()
             yield build
-
-    def _generator(self, assembly: Assembly) -> dict[str, Any]:
-        """The container that runs the generator: no network, no capability, nothing to write to but /out and /tmp."""
-        # A rootless engine's root is the user who runs it; its other users are none of the host's.
-        rootless = any("rootless" in option for option in self._client.info().get("SecurityOptions") or ())
-        return {
-            "image": assembly.tools.reference,
-            "command": [*rootfs_pipe.READER, "/generator/build", json.dumps(assembly.job, sort_keys=True)],
-            "environment": {"SOURCE_DATE_EPOCH": str(assembly.epoch)},
-            "volumes": {str(assembly.out.absolute()): {"bind": "/out", "mode": "rw"}},
-            "user": "0:0" if rootless else f"{os.getuid()}:{os.getgid()}",
-            "network_mode": "none",
-            "cap_drop": ["ALL"],
-            "security_opt": ["no-new-privileges"],
-            "read_only": True,
-            "tmpfs": {"/tmp": ""},  # noqa: S108 - the container's own
-            "labels": {RUN_LABEL: assembly.label},
-        }
 
     def _left_of(self, label: str) -> list[str]:
         """The containers of a run that are still there."""
@@ -255,26 +187,37 @@ def _follow(stream: IO[bytes] | None, output: Output) -> list[str]:
     return list(kept)
 
 
-def _collect(container: Any, lines: list[str], output: Output) -> None:
-    """Follow a container's output to its end; a lost connection ends it quietly, the exit status tells the rest."""
-    rest = b""
-    with suppress(*endpoint.FAILURES, ValueError):
-        for part in _parts(container.logs(stdout=True, stderr=True, stream=True, follow=True)):
-            *whole, rest = (rest + part).split(b"\n")
-            for raw in whole:
-                line = raw.decode("utf-8", "replace").rstrip("\r")
-                lines.append(line)
-                output(line)
-    if rest:
-        lines.append(rest.decode("utf-8", "replace"))
+class _Generator(threading.Thread):
+    """The command that runs the generator's container, and what it says, followed to its end."""
 
+    def __init__(self, assembly: Assembly, environment: Mapping[str, str], pipe: RootfsPipe, output: Output) -> None:
+        super().__init__(daemon=True)
+        self.lines: list[str] = []
+        self.status: int | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._assembly, self._environment = assembly, environment
+        self._pipe, self._output = pipe, output
 
-def _wait(container: Any, ended: list[int], pipe: RootfsPipe) -> None:
-    """Wait for a container's end, and note its status."""
-    with suppress(*endpoint.FAILURES):
-        ended.append(int(container.wait()["StatusCode"]))
-    pipe.release()
+    @property
+    def refused(self) -> bool:
+        """Whether the engine made no container of it (docker-run(1), Exit Status)."""
+        return self.status == _NO_CONTAINER
 
+    def run(self) -> None:
+        try:
+            with spawn(
+                self._assembly.generate, env=self._environment, stderr=subprocess.STDOUT, stdout=subprocess.PIPE
+            ) as process:
+                self._process = process
+                self.lines = _follow(process.stdout, self._output)
+                self.status = process.wait()
+        except MetallizeError as exc:
+            self.lines, self.status = [exc.message], _NO_CONTAINER
+        finally:
+            self._pipe.release()
 
-def _parts(stream: Iterable[bytes]) -> Iterable[bytes]:
-    return stream
+    def end(self) -> None:
+        """End the command; its container has gone before."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+        self.join(timeout=_ENDING_SECONDS)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from metallize.build.plan import LayerBuild, Seal
 from metallize.model.profile import Platform
 
 Output = Callable[[str], None]
@@ -30,45 +29,43 @@ class ImageInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembly:
-    """One run of a generator on the rootfs of `top`, its image going to `out`."""
+    """One run of a generator: the build that writes the rootfs into a pipe, and the container that reads it."""
 
-    top: ImageInfo
-    platform: Platform
-    seal: Seal
-    tools: ImageInfo
-    job: Mapping[str, object]
-    epoch: int
+    name: str
+    seal: Sequence[str]
+    generate: Sequence[str]
     out: Path
+    """The build's own folder, which the container sees as /out."""
     label: str
     """Marks the run's container, so that it can be found whatever happens."""
 
 
 class Engine(Protocol):
-    """Errors: EngineError where the engine fails, LayerError for a layer, GeneratorError for a generator."""
+    """Errors: EngineError where the engine fails, LayerError for the seal, GeneratorError for a generator."""
 
     @property
     def version(self) -> str: ...
+
+    @property
+    def command(self) -> str:
+        """The command of the engine that can build. Raises EngineError where there is none."""
+        ...
+
+    @property
+    def user(self) -> str:
+        """Who a container must run as for its files to be the caller's: `1000:1000`."""
+        ...
 
     def inspect(self, reference: str) -> ImageInfo | None:
         """The local image, or None."""
         ...
 
-    def pull(self, reference: str, platform: Platform, output: Output) -> ImageInfo:
-        """Fetch an image from its registry; EngineError where it does not come."""
+    def tag(self, image: ImageInfo, reference: str) -> ImageInfo:
+        """The image under another name too."""
         ...
 
-    def load_base(self, archive: Path, tag: str, platform: Platform, output: Output) -> ImageInfo:
-        """An image from the tar archive of a root filesystem."""
-        ...
-
-    def build(
-        self, layer: LayerBuild, parent: ImageInfo | None, platform: Platform, output: Output, *, fresh: bool
-    ) -> ImageInfo:
-        """Build one layer; `fresh` uses no cache."""
-        ...
-
-    def export(self, layer: LayerBuild, stage: str, platform: Platform, archive: Path, output: Output) -> None:
-        """Build one stage of a layer's dockerfile and write its files into a tar archive."""
+    def run(self, argv: Sequence[str], output: Output) -> list[str] | None:
+        """Run a command of the engine to its end; the last lines it printed where it failed, None where it did not."""
         ...
 
     def assemble(self, assembly: Assembly, output: Output) -> None:
@@ -76,7 +73,7 @@ class Engine(Protocol):
         ...
 
     def cancel(self) -> None:
-        """End builds that run in other threads, because this one has failed or was interrupted."""
+        """End commands that run in other threads, because this one has failed or was interrupted."""
         ...
 
     def remove_leftovers(self, labels: Sequence[str]) -> None:

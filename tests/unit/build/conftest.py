@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from metallize.build.engines.engine import Assembly, ImageInfo, Output
-from metallize.build.plan import BuildPlan, LayerBuild
+from metallize.build.plan import BuildPlan
 from metallize.build.planner import plan
 from metallize.build.sources import LayerSource, read_layer
-from metallize.errors import EngineError, Location
+from metallize.errors import Location
 from metallize.events import Event
 from metallize.model.boot import Media
 from metallize.model.catalogue import Generator, Layer, Option, OptionType
@@ -47,39 +48,45 @@ def image(reference: str, *, platform: Platform | None = Platform.AMD64) -> Imag
 
 @dataclass
 class FakeEngine:
-    """Knows the images it is given; `registry` has what can be pulled."""
+    """Knows the images it is given, and makes what it is asked for; `registry` has what can be pulled."""
 
     images: dict[str, ImageInfo] = field(default_factory=dict)
     registry: dict[str, ImageInfo] = field(default_factory=dict)
-    loaded: list[str] = field(default_factory=list)
-    exported: list[tuple[str, str, Platform]] = field(default_factory=list)
-    """For each archive of native tools: the image they are taken from, the stage, the platform they are for."""
+    commands: list[list[str]] = field(default_factory=list)
+    """All that were run, without the command's own name."""
+    built: int = 0
     assembled: Callable[[Assembly], None] = lambda _assembly: None
     version: str = "0"
+    command: str = "docker"
+    user: str = "1:1"
 
     def inspect(self, reference: str) -> ImageInfo | None:
         return self.images.get(reference)
 
-    def pull(self, reference: str, platform: Platform, output: Output) -> ImageInfo:
-        output("pulling")
-        if reference not in self.registry:
-            raise EngineError(f"{reference} could not be fetched from its registry: no route to host")
-        return self.registry[reference]
+    def tag(self, image: ImageInfo, reference: str) -> ImageInfo:
+        self.images[reference] = replace(image, reference=reference)
+        return self.images[reference]
 
-    def load_base(self, archive: Path, tag: str, platform: Platform, output: Output) -> ImageInfo:
-        assert archive.read_text() == "a base"
-        self.loaded.append(tag)
-        self.images[tag] = image(tag, platform=platform)
-        return self.images[tag]
+    def run(self, argv: Sequence[str], output: Output) -> list[str] | None:
+        _, verb, *words = argv
+        self.commands.append([verb, *words])
+        if verb == "pull":
+            output("pulling")
+            if words[-1] not in self.registry:
+                return ["Trying", "no route to host"]
+            self.images[words[-1]] = self.registry[words[-1]]
+            return None
+        given = dict(itertools.pairwise(words))
+        if "--tag" in given:
+            self.built += 1
+            made = image(given["--tag"], platform=Platform(given["--platform"]))
+            self.images[made.reference] = replace(made, id=f"sha256:{self.built:064d}")
+        return None
 
-    def build(
-        self, layer: LayerBuild, parent: ImageInfo | None, platform: Platform, output: Output, *, fresh: bool
-    ) -> ImageInfo:
-        raise NotImplementedError
-
-    def export(self, layer: LayerBuild, stage: str, platform: Platform, archive: Path, output: Output) -> None:
-        self.exported.append((layer.build_args["METALLIZE_NATIVE_IMG"], stage, platform))
-        archive.write_text("tools")
+    @property
+    def loaded(self) -> list[str]:
+        """The bases that were made of an archive."""
+        return [dict(itertools.pairwise(each))["--tag"] for each in self.commands if "--tag" in each]
 
     def assemble(self, assembly: Assembly, output: Output) -> None:
         self.assembled(assembly)
@@ -165,6 +172,7 @@ def make_plan(layers: Layers) -> MakePlan:
             "tools": [tools.read("Dockerfile")],
             "seal": seal.read("Dockerfile"),
             "native": Layers(layers.folder.parent / "native").read("native.dockerfile"),
+            "base_recipe": Path("base") / "Dockerfile",
             "host_platform": Platform.AMD64,
             "build_dir": Path("build"),
         }

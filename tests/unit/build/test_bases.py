@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from metallize.build import bases
-from metallize.build.bases import Origin
-from metallize.build.bootstrap import base_tag, bootstrap_argv, distribution
+from metallize.build.bases import Origin, Renewal
+from metallize.build.bootstrap import base_tag, bootstrap_argv, distribution, pulled_tag
 from metallize.build.plan import BaseImage, LayerBuild
+from metallize.build.step import SCRATCH, Step, filled
+from metallize.build.steps import base_step
 from metallize.errors import EngineError, HostError
 from metallize.events import Level, Note, Outcome, StepFinished, StepOutput
 from metallize.model.profile import Platform
 
 from .conftest import FakeEngine, Recorder, image
 
-TRIXIE = BaseImage(reference="debian:trixie", platform=Platform.AMD64)
+RECIPE = Path("base") / "Dockerfile"
+
+
+def base(reference: str = "debian:trixie", platform: Platform = Platform.AMD64) -> Step:
+    return base_step("base", BaseImage(reference=reference, platform=platform), RECIPE)
+
+
+TRIXIE = base()
 TAG = "metallize/base-debian:trixie-amd64"
 MMDEBSTRAP = r"""#!/bin/sh
 for target do :; done
-printf '%s\n' "$@" >"$RECORD"
+printf '%s\n' "$@" >>"$RECORD"
 echo "I: chroot is ready"
 [ -z "${FAILING-}" ] || { echo "E: $FAILING"; exit 1; }
 printf 'a base' >"$target"
@@ -43,11 +53,13 @@ def notes(recorder: Recorder) -> list[Note]:
     return [event for event in recorder.events if isinstance(event, Note)]
 
 
-def test_a_local_image_is_taken_without_a_word() -> None:
+def test_a_local_image_is_taken_without_a_word_and_by_a_name_that_stays_with_it() -> None:
     engine, recorder = FakeEngine(images={"debian:trixie": image("debian:trixie")}), Recorder()
-    base = bases.resolve(engine, TRIXIE, recorder)
-    assert (base.origin, base.image.reference) == (Origin.LOCAL, "debian:trixie")
-    assert recorder.events == []
+    found = bases.resolve(engine, TRIXIE, recorder)
+    assert (found.origin, found.reference) == (Origin.LOCAL, "debian:trixie")
+    assert found.image.id == "sha256:debian:trixie"
+    assert found.image.reference.startswith("metallize/from:")
+    assert (recorder.events, engine.commands) == ([], [])
 
 
 def test_an_image_that_was_bootstrapped_before_is_taken() -> None:
@@ -55,23 +67,57 @@ def test_an_image_that_was_bootstrapped_before_is_taken() -> None:
     assert bases.resolve(engine, TRIXIE, Recorder()).origin is Origin.BOOTSTRAP
 
 
-def test_a_local_image_of_another_platform_is_not_taken() -> None:
-    local = {"debian:trixie": image("debian:trixie", platform=Platform.ARM64)}
-    engine = FakeEngine(images=local, registry={"debian:trixie": image("debian:trixie")})
+def test_a_local_image_of_another_platform_is_not_taken_and_not_lost() -> None:
+    """Two architectures under one tag: whichever was pulled last has it, and the other one is there all the same."""
+    arm, amd = (replace(image("debian:trixie", platform=each), id=f"sha256:{each}") for each in Platform)
+    arm, amd = (arm, amd) if arm.platform is Platform.ARM64 else (amd, arm)
+    engine = FakeEngine(images={"debian:trixie": arm}, registry={"debian:trixie": amd})
     assert bases.resolve(engine, TRIXIE, Recorder()).origin is Origin.REGISTRY
+    engine.registry.clear()
+    foreign = bases.resolve(engine, base(platform=Platform.ARM64), Recorder())
+    assert (foreign.origin, foreign.image.id) == (Origin.REGISTRY, arm.id)
+    del engine.images["debian:trixie"]
+    assert bases.resolve(engine, TRIXIE, Recorder()).image.id == amd.id
+    assert len(engine.commands) == 1
+
+
+def test_a_registry_that_gives_another_platform_gives_nothing() -> None:
+    engine = FakeEngine(registry={"own:1": image("own:1", platform=Platform.ARM64)})
+    with pytest.raises(EngineError, match="it gave one for linux/arm64"):
+        bases.resolve(engine, base("own:1"), Recorder())
+
+
+def test_a_pull_takes_nothing_as_it_is(record: Path) -> None:
+    newer = replace(image("debian:trixie"), id="sha256:newer")
+    engine = FakeEngine(images={"debian:trixie": image("debian:trixie")}, registry={"debian:trixie": newer})
+    assert bases.resolve(engine, TRIXIE, Recorder(), Renewal.MADE).image.id == "sha256:debian:trixie"
+    assert bases.resolve(engine, TRIXIE, Recorder(), Renewal.ALL).image.id == "sha256:newer"
+    made = FakeEngine(images={TAG: image(TAG)})
+    assert bases.resolve(made, TRIXIE, Recorder(), Renewal.MADE).image.id != f"sha256:{TAG}"
+    assert made.loaded == [TAG]
+    assert not any(words[0] == "pull" for words in made.commands), "what is made here is made again, and nothing asked"
+    assert record.exists()
+
+
+def test_a_reference_with_a_digest_is_that_image_or_none() -> None:
+    pinned = base(f"debian:trixie@sha256:{'0' * 64}")
+    engine = FakeEngine(images={TAG: image(TAG)})
+    with pytest.raises(EngineError, match="no route to host"):
+        bases.resolve(engine, pinned, Recorder())
 
 
 def test_the_registry_is_asked_and_its_progress_shown() -> None:
     recorder = Recorder()
     engine = FakeEngine(registry={"debian:trixie": image("debian:trixie")})
     assert bases.resolve(engine, TRIXIE, recorder).origin is Origin.REGISTRY
+    assert engine.commands == [["pull", "--platform", "linux/amd64", "debian:trixie"]]
     assert any(isinstance(event, StepOutput) and event.line == "pulling" for event in recorder.events)
 
 
 def test_without_a_registry_debian_is_made_from_packages_and_said_so(record: Path) -> None:
     engine, recorder = FakeEngine(), Recorder()
-    base = bases.resolve(engine, TRIXIE, recorder)
-    assert (base.origin, base.reference, engine.loaded) == (Origin.BOOTSTRAP, "debian:trixie", [TAG])
+    made = bases.resolve(engine, TRIXIE, recorder)
+    assert (made.origin, made.reference, engine.loaded) == (Origin.BOOTSTRAP, "debian:trixie", [TAG])
     (note,) = notes(recorder)
     assert note.level is Level.WARNING
     assert "made from the distribution's own packages" in note.text
@@ -80,6 +126,7 @@ def test_without_a_registry_debian_is_made_from_packages_and_said_so(record: Pat
     assert [(event.step, event.outcome, event.detail) for event in finished] == [
         ("base debian:trixie", Outcome.DONE, "no registry gave it"),
         ("bootstrap debian:trixie", Outcome.DONE, ""),
+        ("load debian:trixie", Outcome.DONE, ""),
     ]
     *words, target = record.read_text().splitlines()
     assert words[-1] == "trixie"
@@ -88,28 +135,31 @@ def test_without_a_registry_debian_is_made_from_packages_and_said_so(record: Pat
 
 
 def test_a_base_of_another_architecture_is_made_with_tools_of_this_hosts(record: Path) -> None:
-    foreign = BaseImage(reference="debian:trixie", platform=Platform.ARM64)
     native = LayerBuild(
         name="native-tools",
         summary="x",
-        dockerfile=Path("Dockerfile"),
-        context=Path(),
+        dockerfile=Path("native") / "Dockerfile",
+        context=Path("native"),
         build_args={},
-        tag="t:1",
-        native_base=TRIXIE,
+        repository="metallize/native-tools",
+        key="0",
+        native_base=BaseImage(reference="debian:trixie", platform=Platform.AMD64),
     )
+    foreign = base_step("base", BaseImage(reference="debian:trixie", platform=Platform.ARM64), RECIPE, native)
     engine, recorder = FakeEngine(images={TAG: image(TAG)}), Recorder()
-    base = bases.resolve(engine, foreign, recorder, native)
-    assert (base.origin, engine.loaded) == (Origin.BOOTSTRAP, ["metallize/base-debian:trixie-arm64"])
-    assert engine.exported == [(TAG, "tools", Platform.ARM64)]
+    made = bases.resolve(engine, foreign, recorder)
+    assert (made.origin, engine.loaded) == (Origin.BOOTSTRAP, ["metallize/base-debian:trixie-arm64"])
+    [exporting] = [words for words in engine.commands if "--target" in words]
+    assert exporting[exporting.index("--platform") + 1] == "linux/arm64"
+    assert any(word.startswith("METALLIZE_NATIVE_IMG=metallize/from:") for word in exporting)
     words = record.read_text().splitlines()
-    unpacking = words.index(f'--extract-hook=tar -C "$1" --exclude=etc/apt -xf {Path(words[-1]).parent}/native.tar')
+    unpacking = words.index('--extract-hook=tar -C "$1" --exclude=etc/apt -xf "$METALLIZE_SCRATCH/native.tar"')
     removing = words.index('--customize-hook=sh "$1/usr/local/lib/metallize-native/remove" "$1"')
     assert 0 < unpacking < removing < words.index("trixie")
 
 
 def test_another_image_without_a_registry_is_an_error_with_the_reason() -> None:
-    own = BaseImage(reference="localhost:5000/own/os:1", platform=Platform.AMD64)
+    own = base("localhost:5000/own/os:1")
     with pytest.raises(EngineError) as caught:
         bases.resolve(FakeEngine(), own, Recorder())
     assert "no route to host" in caught.value.message
@@ -174,9 +224,12 @@ def test_the_distribution_behind_a_reference(reference: str, suite: str | None) 
 def test_the_bootstrap_command_and_the_name_of_what_it_makes() -> None:
     wanted = distribution("debian:12")
     assert wanted is not None
-    argv = bootstrap_argv(wanted, Platform.ARM64, "base.tar")
+    argv = filled(bootstrap_argv(wanted, Platform.ARM64), {SCRATCH: "/scratch"})
     assert argv[0] == "mmdebstrap"
-    assert argv[-2:] == ("bookworm", "base.tar")
+    assert argv[-2:] == ("bookworm", "/scratch/base.tar")
     assert "--architectures=arm64" in argv
     assert base_tag("debian:12", Platform.ARM64) == "metallize/base-debian:12-arm64"
     assert base_tag("debian", Platform.AMD64) == "metallize/base-debian:latest-amd64"
+    assert pulled_tag("Host:5000/a/b:1", Platform.AMD64) == "metallize/pulled-host-5000-a-b:1-amd64"
+    digest = f"debian:12@sha256:{'ab' * 32}"
+    assert pulled_tag(digest, Platform.AMD64) == f"metallize/pulled-debian:12-{'ab' * 8}-amd64"

@@ -8,12 +8,8 @@ from pathlib import Path
 import pytest
 
 from metallize.build.engines import assembling, buildkit
-from metallize.build.engines.engine import Assembly
-from metallize.build.plan import LayerBuild, Seal
+from metallize.build.plan import LayerBuild
 from metallize.errors import EngineError
-from metallize.model.profile import Platform
-
-from .conftest import image
 
 DOCKERFILE = """\
 # A layer.
@@ -111,7 +107,9 @@ failed to solve with frontend dockerfile.v0: failed to solve with frontend gatew
 def layer(tmp_path: Path) -> LayerBuild:
     path = tmp_path / "fail.dockerfile"
     path.write_text(DOCKERFILE)
-    return LayerBuild(name=path.name, summary="x", dockerfile=path, context=tmp_path, build_args={}, tag="t:1")
+    return LayerBuild(
+        name=path.name, summary="x", dockerfile=path, context=tmp_path, build_args={}, repository="t", key="0"
+    )
 
 
 @pytest.mark.parametrize(
@@ -238,20 +236,3 @@ def test_the_generator_says_what_is_wrong(status: int, lines: list[str], message
     error = assembling.generator_failure("my", status, lines)
     assert message in error.message
     assert (hint in (error.hint or "")) if hint else error.hint is None
-
-
-def test_the_seal_is_built_on_the_top_layer_and_exported(tmp_path: Path) -> None:
-    assembly = Assembly(
-        top=image("metallize/top:1"),
-        platform=Platform.AMD64,
-        seal=Seal(dockerfile=tmp_path / "Dockerfile", context=tmp_path, fstab="a / ext4\nb /c vfat"),
-        tools=image("tools"),
-        job={},
-        epoch=1,
-        out=tmp_path,
-        label="x",
-    )
-    words = assembling.seal_arguments(assembly)
-    assert words[-3:] == ["--output", "type=tar,dest=-", str(tmp_path)]
-    assert "METALLIZE_SRC_IMG=metallize/top:1" in words
-    assert "METALLIZE_FSTAB=a / ext4\nb /c vfat" in words

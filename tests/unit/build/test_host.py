@@ -15,11 +15,10 @@ from metallize import doctor
 from metallize.build import generator as generators
 from metallize.build.engines import endpoint
 from metallize.build.engines.engine import Assembly
-from metallize.build.plan import Seal
 from metallize.errors import EngineError, GeneratorError, HostError
-from metallize.model.profile import ImageFormat, Platform
+from metallize.model.profile import ImageFormat
 
-from .conftest import FakeEngine, image
+from .conftest import FakeEngine
 
 
 @pytest.fixture
@@ -87,18 +86,8 @@ def test_what_the_engine_says_is_passed_on(exc: Exception, words: str, hint: str
     assert hint in (error.hint or "")
 
 
-def assembly(out: Path, size: int = 1 << 20) -> Assembly:
-    del size
-    return Assembly(
-        top=image("top"),
-        platform=Platform.AMD64,
-        seal=Seal(dockerfile=out, context=out, fstab=""),
-        tools=image("tools"),
-        job={"name": "my"},
-        epoch=1,
-        out=out,
-        label="x",
-    )
+def assembly(out: Path) -> Assembly:
+    return Assembly(name="my", seal=("seal",), generate=("generate",), out=out, label="x")
 
 
 def writes(content: bytes, answer: str = '{"kernel": "6.9"}') -> Callable[[Assembly], None]:
@@ -114,7 +103,7 @@ ISO = bytes(0x8001) + b"CD001"
 
 def test_an_image_with_its_answer(tmp_path: Path) -> None:
     engine = FakeEngine(assembled=writes(ISO))
-    made = generators.make_image(engine, assembly(tmp_path), ImageFormat.ISO, print)
+    made = generators.make_image(engine, assembly(tmp_path), ImageFormat.ISO, print, rootfs_bytes=1 << 20)
     assert (made.size_bytes, made.facts["kernel"]) == (len(ISO), "6.9")
     assert made.sha256 == generators.sha256_of(tmp_path / "image")
 
@@ -129,7 +118,9 @@ def test_an_image_with_its_answer(tmp_path: Path) -> None:
 )
 def test_a_generator_that_breaks_its_contract(tmp_path: Path, act: Callable[[Assembly], None], words: str) -> None:
     with pytest.raises(GeneratorError, match=words):
-        generators.make_image(FakeEngine(assembled=act), assembly(tmp_path), ImageFormat.ISO, print)
+        generators.make_image(
+            FakeEngine(assembled=act), assembly(tmp_path), ImageFormat.ISO, print, rootfs_bytes=1 << 20
+        )
 
 
 class Usage(NamedTuple):

@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 
 from metallize import images, pipeline
-from metallize.build.generator import sha256_of
+from metallize.build.generator import DiskImage, sha256_of
 from metallize.build.plan import BuildPlan
-from metallize.build.stacks import Images
+from metallize.build.stacks import Images, manifest_of
+from metallize.build.steps import Steps
 from metallize.build.store import Store, Stored
 from metallize.catalog import Catalog
 from metallize.config import load_profile
 from metallize.errors import VerificationFailed
 from metallize.events import Note
 from metallize.model.loaded import Profile
+from metallize.model.profile import ImageFormat
 from metallize.model.report import BootReport
 from metallize.pipeline import Built, Options
 from metallize.proof import Proof
@@ -79,22 +81,19 @@ class House:
     def told(self) -> list[str]:
         return [event.text for event in self.events.events if isinstance(event, Note)]
 
-    def images(self, *_args: object, **_more: object) -> Images:
+    def images(self, _plan: object, steps: Steps, *_args: object, **_more: object) -> Images:
         one = base_image("debian:trixie")
-        return Images(base=one, origin="", rootfs=one, layers=(), tools_base=None, tools=one)
+        return Images(made={each.id: one for each in (*steps.rootfs, *steps.tools)}, origin="")
 
-    def make(self, plan: BuildPlan, *rest: object) -> Stored:
-        _, _, _, work, inputs = rest
+    def make(self, plan: BuildPlan, steps: Steps, images: Images, *rest: object) -> Stored:
+        _, _, work, epoch = rest
         assert isinstance(work, Path)
+        assert isinstance(epoch, int)
         path = work / "image"
         path.write_bytes(self.content)
-        manifest = {"inputs": inputs, "plan": plan.id, "sha256": sha256_of(path), "size": 3, "format": "iso"}
-        told = {
-            "kernel_boot_params": plan.job.kernel_boot_params,
-            "layers": [{"tag": layer.tag} for layer in plan.rootfs.layers],
-            "generator": {"name": plan.job.generator, "options": dict(plan.job.options)},
-        }
-        return Stored(path=path, manifest={**manifest, **told})
+        size = path.stat().st_size
+        made = DiskImage(path=path, format=ImageFormat.ISO, size_bytes=size, sha256=sha256_of(path), facts={})
+        return Stored(path=path, manifest=manifest_of(plan, steps, images, made, epoch))
 
     def run_all(self, requests: Sequence[VerifyRequest], _events: object) -> tuple[BootReport, ...]:
         assert all(sha256_of(request.image) == request.sha256 for request in requests)
