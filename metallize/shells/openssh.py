@@ -66,7 +66,7 @@ _ALWAYS = (
 _STATUS = re.compile(rb"\nmz-status-(\d{1,3})\n?\Z")
 _REMOTE = "sh -c 'sh; printf \"\\nmz-status-%s\\n\" $? >&2'"
 """The exit status comes as a word, for ssh(1) has 255 of its own; any login shell understands the quotes."""
-_NO_SESSION = re.compile(r"session request failed: ([^\n]*)|([^\n]*administratively prohibited[^\n]*)")
+_NO_SESSION = re.compile(r"session request failed: ([^\n]*)|^([^\n]*administratively prohibited[^\n]*)", re.MULTILINE)
 
 
 class OpenSshShell:
@@ -182,7 +182,7 @@ def _failure(said: str, access: SshAccess, because: str, client: str) -> Excepti
         return NoCommonAlgorithmError(
             f"the SSH server has no algorithm in common with either client: {line} ({client}); {because}"
         )
-    if found := re.search(r"Permission denied \(([^)\n]*)\)", said):
+    if found := re.search(r"Permission denied \(([^)\n]{0,200})\)", said):
         how = "key" if access.key is not None else "password"
         return SshRefusedError(f"the SSH server refused the {how} of {access.user}: it allows {found[1]} ({client})")
     return ServerClosedError(f"the SSH server answered, but the handshake failed: {line} ({client})")

@@ -92,7 +92,8 @@ def test_ones_own_kernel_is_booted_and_a_tuning_that_is_lost_is_named(cli: Cli, 
     done = cli("build", "own-kernel.yaml", "--verify", cwd=tmp_path)
     assert done.status == 1
     assert not (tmp_path / "build" / "own-kernel.img").exists()
-    [path] = (tmp_path / "build" / "runs").rglob("report.json")
+    # The last one: emulated CPUs that ran out of step are given another boot.
+    path = max((tmp_path / "build" / "runs").rglob("report.json"))
     found = results(json.loads(path.read_text()))
     assert {title for title, result in found.items() if result["status"] == "held"} >= {
         "package linux-image-own",
