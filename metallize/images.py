@@ -56,8 +56,14 @@ def verify_built(profile: Profile, catalog: Catalog, events: Events, options: Op
     What it shows on some machines adds to what is known of the others. Raises UsageError where there is no such image.
     """
     store, _ = _built_image(profile, options)
+    plan = pipeline.plan_of(profile, catalog, options)
     with store.locked(events):
         _, stored = _built_image(profile, options)
+        changes = changes_since(stored.manifest, plan, steps_of(plan), {})
+        if changes:
+            build = command_for(profile, options, "build", "--verify")
+            told = f"{store.image} is not what {profile.path} makes now ({changes}), and stays not verified for that"
+            events.emit(Note(text=f"{told}; next: {build}", level=Level.WARNING))
         requests = requests_of(profile, catalog, stored, options, store.build_dir)
         reports = verification.run_all(requests, events)
         recorded = record(profile, catalog, stored, options, requests, reports)

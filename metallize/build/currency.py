@@ -107,9 +107,9 @@ def known_images(steps: Steps, engine: Engine) -> dict[str, str]:
     return known
 
 
-def known_to(engine: Engine | None, steps: Steps) -> dict[str, str]:
-    """The same of an engine that there may not be, and that may not answer: then nothing is known."""
+def known_to(engine: Engine, steps: Steps) -> dict[str, str]:
+    """The same of an engine that may not answer: then nothing is known."""
     try:
-        return known_images(steps, engine) if engine is not None else {}
+        return known_images(steps, engine)
     except EngineError:
         return {}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metallize import images, pipeline
 from metallize.asked import asked_of
+from metallize.build.currency import changes_since, known_to
 from metallize.build.engines.docker import DockerEngine
+from metallize.build.steps import steps_of
 from metallize.build.store import Store, Stored
 from metallize.catalog import Catalog
-from metallize.errors import MetallizeError
+from metallize.errors import EngineError, MetallizeError
 from metallize.events import Events
 from metallize.model.assertion import Assertion
 from metallize.model.profile import ImageFormat
@@ -165,20 +167,26 @@ class Guests:
         return request
 
     def _image(self, target: Target) -> tuple[Stored, Path]:
-        """The profile's image, built where the build folder has none that was made by the same plan."""
+        """The profile's image, built where the build folder has none that is what the profile makes today."""
         profile = target.profile
         assert profile is not None  # noqa: S101 - asked of profiles only
         options = pipeline.Options(build_dir=self._settings.build_dir)
         plan = pipeline.plan_of(profile, self._catalog, options)
         store = Store(build_dir=plan.build_dir, file=plan.file)
         stored = store.any()
-        if stored is None or stored.manifest.get("plan") != plan.id:
-            engine = DockerEngine()
+        with ExitStack() as stack:
+            engine: DockerEngine | EngineError
             try:
+                engine = stack.enter_context(closing(DockerEngine()))
+            except EngineError as exc:
+                engine = exc
+            steps = steps_of(plan)
+            known = {} if isinstance(engine, EngineError) else known_to(engine, steps)
+            if stored is None or changes_since(stored.manifest, plan, steps, known):
+                if isinstance(engine, EngineError):
+                    raise engine
                 pipeline.build(plan, profile, self._catalog, engine, self._events, options, verified=False)
-            finally:
-                engine.close()
-            stored = store.any()
+                stored = store.any()
         if stored is None:
             raise MetallizeError(f"{store.image} was built and is gone again", hint="is something clearing it away?")
         return stored, plan.build_dir

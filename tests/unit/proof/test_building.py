@@ -295,3 +295,15 @@ def test_a_profile_with_an_http_assertion_is_published_by_the_next_process(house
     house.build()
     assert house.publish()
     assert replace(house.profile, path=Path("elsewhere")).assertions
+
+
+def test_verify_says_of_an_image_that_the_profile_makes_no_longer_that_it_stays_not_verified(house: House) -> None:
+    house.build()
+    house.verify()
+    assert house.told == []
+    house.text = house.text.replace("file: web.iso", "file: web.iso\n  kernel_boot_params: quiet")
+    house.verify()
+    [told] = house.told
+    assert "kernel_boot_params changed since" in told
+    assert "metallize build" in told
+    assert "kernel_boot_params changed since" in house.refusal().message
