@@ -115,3 +115,14 @@ def test_an_initrd_that_is_made_anew_is_the_same(site: Site, engine: DockerEngin
         built = pipeline.build(plan, loaded, catalog, engine, Silent(), options, verified=False)
         digests.add(built.sha256)
     assert len(digests) == 1
+
+
+@pytest.mark.nightly
+def test_the_printed_plan_of_another_architecture_does_the_same_build(cli: Cli, tmp_path: Path) -> None:
+    """With the tools of this host, which the base of an emulated one is made with."""
+    profile = data_folder() / "profiles" / "rpi3-templogger.yaml"
+    assert cli("build", profile, "--build-dir", "built", cwd=tmp_path).status == 0
+    planned = cli("plan", profile, "--build-dir", "planned", cwd=tmp_path)
+    run(["sh"], stdin=planned.stdout, cwd=tmp_path, timeout=timedelta(minutes=40))
+    [image] = images(tmp_path / "planned")
+    assert sha256_of(tmp_path / "planned" / image) == sha256_of(tmp_path / "built" / image)
