@@ -7,14 +7,17 @@ and what the base image brings (a shell, as a rule) is not the profile's app. So
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from metallize.build.dockerfile import Dockerfile, Instruction
+from metallize.build.dockerfile import SOURCE_ARGUMENT, Dockerfile, Instruction, automatic_arguments
+from metallize.build.dockerfile.grammar import pairs
+from metallize.build.dockerfile.lines import triggered
+from metallize.build.dockerfile.stages import lenient, outer_arguments, stages_of
+from metallize.build.dockerfile.words import WordError, json_words
 from metallize.build.plan import AppUnit
 from metallize.model.profile import App, Platform
 
@@ -22,6 +25,15 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """What Docker sets where an image sets no PATH, and what Debian's and Ubuntu's images set."""
 CARRIED = ("CMD", "ENTRYPOINT", "ENV", "USER", "WORKDIR", "STOPSIGNAL")
 """Instructions that the unit takes over; the others (EXPOSE, VOLUME, HEALTHCHECK) mean nothing to an OS."""
+_BY_NUMBER = (
+    # What runc does for USER: the account's own group, groups and home where /etc/passwd knows it, else group 0 and /.
+    "u=$1 g=$2; shift 2; h=/ own=0; "
+    'if e=$(getent passwd "$u"); then h=${e%:*}; h=${h##*:}; own=${e#*:*:*:}; own=${own%%:*}; fi; '
+    'export HOME="${HOME:-$h}"; '
+    'if [ -z "$g" ] && [ -n "$e" ]; then exec setpriv --reuid="$u" --regid="$own" --init-groups -- "$@"; fi; '
+    'exec setpriv --reuid="$u" --regid="${g:-$own}" --clear-groups -- "$@"'
+)
+"""systemd starts no unit whose user or group is a number that /etc/passwd or /etc/group lacks (217/USER, 216/GROUP)."""
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "login"})
 _INITS = frozenset({"init", "systemd"})
 _SOURCE_IMAGE = "\0source"
@@ -51,6 +63,11 @@ class Container:
     layer: str = ""
     """The layer that had the last word on what is run."""
     line: int = 0
+    command_at: tuple[str, int] | None = None
+    """Layer and line of the CMD that holds."""
+    entrypoint_at: tuple[str, int] | None = None
+    triggers: tuple[Instruction, ...] = ()
+    """What ONBUILD has the next stage, or the next layer, begin with."""
 
     @property
     def argv(self) -> tuple[str, ...]:
@@ -58,12 +75,23 @@ class Container:
 
     @property
     def runs_an_app(self) -> bool:
-        """Whether it runs something of its own: a bare shell waits for a person, and an init is the OS's."""
+        """Whether it runs something of its own."""
+        return bool(self.argv) and not self.idle_because
+
+    @property
+    def idle_because(self) -> str | None:
+        """Why what it would run makes no unit; None where it makes one, or where nobody asked for any."""
         if not self.argv:
-            return False
+            return "nothing is left to run" if self.layer else None
         program, *rest = self.argv
         name = posixpath.basename(program)
-        return not (name in _INITS or (name in _SHELLS and all(word.startswith("-") for word in rest)))
+        if name in _INITS:
+            return "an init is the operating system's own"
+        if name in _SHELLS and all(word.startswith("-") for word in rest):
+            return "a bare shell waits for a person"
+        if not program or (name in _SHELLS and rest[:1] == ["-c"] and not "".join(rest[1:2]).strip()):
+            return "its command is empty"
+        return None
 
 
 def container_of(layers: Iterable[AppLayer], platform: Platform) -> Container:
@@ -93,140 +121,155 @@ def app_unit(layers: Iterable[AppLayer], platform: Platform, settings: App) -> A
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoUnit:
+    """A CMD or ENTRYPOINT that runs in no unit, and why."""
+
+    layer: str
+    line: int
+    word: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.layer}:{self.line}: {self.word} makes no unit: {self.reason}"
+
+
+def without_unit(layers: Sequence[AppLayer], platform: Platform, settings: App) -> tuple[NoUnit, ...]:
+    """Every CMD and ENTRYPOINT of the stack that the booted system will not run, so that none is dropped in silence."""
+    container = container_of(layers, platform)
+    idle = container.idle_because if settings.enabled else "the profile says `app: false`"
+    found = []
+    for layer in layers:
+        for index, stage in enumerate(reversed(layer.dockerfile.stages)):
+            for each in stage.instructions:
+                if each.word not in ("CMD", "ENTRYPOINT"):
+                    continue
+                if (layer.name, each.line) in (container.command_at, container.entrypoint_at):
+                    reason = idle
+                elif index and not _stands_on(layer, stage.name):
+                    reason = "it stands in a stage that the last one does not stand on"
+                else:
+                    reason = f"{container.layer}:{container.line} takes its place, as in a container"
+                if reason:
+                    found.append(NoUnit(layer=layer.name, line=each.line, word=each.word, reason=reason))
+    return tuple(found)
+
+
+def _stands_on(layer: AppLayer, name: str) -> bool:
+    """Whether the last stage stands on the stage of that name, so that its CMD may still hold."""
+    on = layer.dockerfile.stages[-1].image
+    for stage in reversed(layer.dockerfile.stages[:-1]):
+        if stage.name and stage.name == on:
+            if stage.name == name:
+                return True
+            on = stage.image
+    return False
+
+
 # --- the dockerfiles -------------------------------------------------------------------------------------------------
 
 
 def _through(layer: AppLayer, below: Container, platform: Platform) -> Container:
     """The configuration after a layer's last stage."""
-    architecture = platform.rpartition("/")[2]
-    given = {
-        "TARGETPLATFORM": str(platform),
-        "TARGETOS": "linux",
-        "TARGETARCH": architecture,
-        **layer.build_args,
-        "METALLIZE_SRC_IMG": _SOURCE_IMAGE,
-    }
-    stages: dict[str, Container] = {}
-    outside: dict[str, str] = {}
-    """ARGs before the first FROM, which a stage sees only where it names them again."""
-    scope = outside
-    current, name, command_is_ours = below, "", False
-    for each in layer.dockerfile.instructions:
-        if each.word == "FROM":
-            words = [word for word in each.rest.split() if not word.startswith("--")]
-            image = expand(words[0], outside) if words else ""
-            current = below if image == _SOURCE_IMAGE else stages.get(image.lower(), Container())
-            name = words[2].lower() if len(words) == 3 and words[1].upper() == "AS" else ""  # noqa: PLR2004 - FROM image AS name
-            scope, command_is_ours = {}, False
-        elif each.word == "ARG":
-            for key, default in _pairs(each.rest, {**scope, **current.environment}, arguments=True):
-                value = given.get(key, default if default is not None else outside.get(key))
-                if value is not None:
-                    scope[key] = value
+    reading = layer.dockerfile.reading
+    escape = reading.escape
+    # The host's own side says nothing of what runs in the image, and a profile is the same on every host.
+    automatic = automatic_arguments(str(platform), str(platform))
+    given = {**layer.build_args, SOURCE_ARGUMENT: _SOURCE_IMAGE}
+    before, stages = stages_of(reading)
+    outside = outer_arguments(before, given, escape, automatic)
+    done: dict[str, tuple[Container, dict[str, str]]] = {}
+    current, known = below, {"PATH": DEFAULT_PATH, **below.environment}
+    for stage in stages:
+        image = lenient(stage.image, outside, escape)
+        if image in done:
+            current, known = done[image]
+            known = dict(known)
         else:
-            known = {"PATH": DEFAULT_PATH, **scope, **current.environment}
-            current = _after(current, each, known, layer.name, keep_command=command_is_ours)
+            current = below if image == _SOURCE_IMAGE else Container()
+            known = {"PATH": DEFAULT_PATH, **current.environment}
+        triggers, current = current.triggers, replace(current, triggers=())
+        command_is_ours = False
+        for each in (*(replace(trigger, line=stage.line) for trigger in triggers), *stage.instructions):
+            if each.word == "ARG":
+                known |= _declared(each, known, outside, given, escape)
+                continue
+            before_it = current.environment
+            current = _after(current, each, known, layer.name, escape, keep_command=command_is_ours)
+            known |= {key: value for key, value in current.environment.items() if before_it.get(key) != value}
+            if each.word == "ENV":
+                known |= {key: current.environment[key] for key in _names(each, known, escape)}
             command_is_ours |= each.word == "CMD"
-        if name:
-            stages[name] = current
+        if stage.name:
+            done[stage.name] = (current, known)
     return current
 
 
+def _names(each: Instruction, known: Mapping[str, str], escape: str) -> list[str]:
+    return [lenient(key, known, escape) for key, _ in pairs(each, escape)]
+
+
+def _declared(
+    each: Instruction, known: Mapping[str, str], outside: Mapping[str, str], given: Mapping[str, str], escape: str
+) -> dict[str, str]:
+    """The values of one ARG: the build's, else its own, else that of an ARG before the first FROM."""
+    found: dict[str, str] = {}
+    for name, default in pairs(each, escape):
+        key = lenient(name, {**known, **found}, escape)
+        if key in given:
+            found[key] = given[key]
+        elif default is not None:
+            found[key] = lenient(default, {**known, **found}, escape)
+        elif key in outside:
+            found[key] = outside[key]
+    return found
+
+
 def _after(
-    current: Container, each: Instruction, known: Mapping[str, str], layer: str, *, keep_command: bool
+    current: Container, each: Instruction, known: Mapping[str, str], layer: str, escape: str, *, keep_command: bool
 ) -> Container:
     """The configuration after one instruction; an ENTRYPOINT takes away the CMD of the layers below."""
-    rest = each.rest.strip()
+    rest = each.arguments
     changes: dict[str, Any] = {}
     match each.word:
         case "ENV":
-            pairs = {key: value or "" for key, value in _pairs(each.rest, known)}
-            changes = {"environment": {**current.environment, **pairs}}
+            new = {
+                lenient(key, known, escape): lenient(value or "", known, escape) for key, value in pairs(each, escape)
+            }
+            changes = {"environment": {**current.environment, **new}}
         case "USER":
-            changes = {"user": expand(rest, known)}
+            changes = {"user": lenient(rest, known, escape)}
         case "WORKDIR":
-            changes = {"directory": posixpath.normpath(posixpath.join(current.directory, expand(rest, known)))}
+            path = posixpath.join(current.directory, lenient(rest, known, escape))
+            changes = {"directory": posixpath.normpath(path).replace("//", "/")}
         case "STOPSIGNAL":
-            changes = {"stop_signal": expand(rest, known)}
+            changes = {"stop_signal": lenient(rest, known, escape)}
         case "SHELL":
-            changes = {"shell": _json_words(rest) or current.shell}
+            changes = {"shell": _exec_form(rest) or current.shell}
         case "CMD":
-            changes = {"command": _argv(rest, current.shell), "layer": layer, "line": each.line}
+            changes = {"command": _argv(rest, current.shell), "command_at": (layer, each.line)}
         case "ENTRYPOINT":
-            kept = current.command if keep_command else ()
-            changes = {"entrypoint": _argv(rest, current.shell), "command": kept, "layer": layer, "line": each.line}
+            kept = (current.command, current.command_at) if keep_command else ((), None)
+            changes = {"entrypoint": _argv(rest, current.shell), "entrypoint_at": (layer, each.line)}
+            changes |= {"command": kept[0], "command_at": kept[1]}
+        case "ONBUILD":
+            changes = {"triggers": (*current.triggers, triggered(each, escape))}
+    if each.word in ("CMD", "ENTRYPOINT"):
+        changes |= {"layer": layer, "line": each.line}
     return replace(current, **changes)
 
 
 def _argv(rest: str, shell: tuple[str, ...]) -> tuple[str, ...]:
-    words = _json_words(rest)
+    words = _exec_form(rest)
     return words if words is not None else (*shell, rest)
 
 
-def _json_words(rest: str) -> tuple[str, ...] | None:
-    """The words of the exec form; None where it is none, as Docker then takes it for the shell form."""
+def _exec_form(rest: str) -> tuple[str, ...] | None:
+    """The words of a JSON array; one that BuildKit refuses (see Dockerfile.faults) has none."""
     try:
-        words = json.loads(rest)
-    except ValueError:
-        return None
-    return tuple(words) if isinstance(words, list) and all(isinstance(word, str) for word in words) else None
-
-
-def _pairs(rest: str, known: Mapping[str, str], *, arguments: bool = False) -> Iterator[tuple[str, str | None]]:
-    """Names and expanded values of ENV and ARG; `ENV NAME the rest of the line` is the old form."""
-    words = list(_split(rest))
-    if words and "=" not in words[0] and not arguments:
-        key, _, value = rest.strip().partition(" ")
-        yield key, expand(value.strip(), known)
-        return
-    for word in words:
-        key, equals, value = word.partition("=")
-        yield expand(key, known), expand(value, known) if equals else None
-
-
-def _split(text: str) -> Iterator[str]:
-    """Words at unquoted blanks, their quotes and backslashes kept."""
-    for match in re.finditer(r"(?:[^\s\"'\\]|\\.|\"(?:[^\"\\]|\\.)*\"|'[^']*'|[\"'\\])+", text, re.DOTALL):
-        yield match[0]
-
-
-_PART = re.compile(
-    r"\\(?P<escaped>.)|'(?P<literal>[^']*)'|\"(?P<quoted>(?:[^\"\\]|\\.)*)\""
-    r"|\$\{(?P<braced>\w+)(?:(?P<how>:?[-+])(?P<word>[^}]*))?\}|\$(?P<name>\w+)|(?P<char>.)",
-    re.DOTALL,
-)
-
-
-def expand(text: str, known: Mapping[str, str]) -> str:
-    """Quotes taken off and variables replaced, as in ENV, USER and WORKDIR; an unknown variable is empty."""
-
-    def part(match: re.Match[str]) -> str:
-        if match["quoted"] is not None:
-            return _PART.sub(quoted_part, match["quoted"])
-        plain = match["escaped"] if match["literal"] is None else match["literal"]
-        return _variable(match, known) if plain is None else plain
-
-    def quoted_part(match: re.Match[str]) -> str:
-        """Between double quotes a backslash keeps its meaning before `"`, `$` and itself alone."""
-        if match["escaped"] is not None:
-            return match["escaped"] if match["escaped"] in '"$\\' else match[0]
-        return match[0] if match["literal"] is not None else _variable(match, known)
-
-    return _PART.sub(part, text)
-
-
-def _variable(match: re.Match[str], known: Mapping[str, str]) -> str:
-    """The value of $name, ${name} or ${name:-word}; any other text as it is."""
-    name = match["braced"] or match["name"]
-    if name is None:
-        return match[0]
-    value, how = known.get(name), match["how"] or ""
-    there = bool(value) if how.startswith(":") else value is not None
-    if how.endswith("-") and not there:
-        return expand(match["word"], known)
-    if how.endswith("+"):
-        return expand(match["word"], known) if there else ""
-    return value or ""
+        return json_words(rest)
+    except WordError:
+        return ()
 
 
 # --- the unit --------------------------------------------------------------------------------------------------------
@@ -250,12 +293,21 @@ def quote(word: str, *, command: bool = False) -> str:
     return f'"{text}"'
 
 
+def _needs_numbers(user: str, group: str) -> bool:
+    """Whether one of them is a number that may have no name; root's always has one."""
+    return any(re.fullmatch("[0-9]+", word) and word.strip("0") for word in (user, group))
+
+
 def _unit(name: str, container: Container, settings: App) -> str:
     argv = container.argv
     if not argv[0].startswith("/"):
         # systemd looks for a program in folders of its own, and not in the app's PATH or WORKDIR
         argv = ("/usr/bin/env", *argv)
     user, _, group = (container.user or "root").partition(":")
+    user = user or "root"
+    who = [f"User={quote(user)}", *([f"Group={quote(group)}"] if group else [])]
+    if _needs_numbers(user, group):
+        who, argv = [], ("/bin/sh", "-c", _BY_NUMBER, "sh", user, group, *argv)
     after = ("network.target", *settings.after)
     lines = [
         "[Unit]",
@@ -266,8 +318,7 @@ def _unit(name: str, container: Container, settings: App) -> str:
         "",
         "[Service]",
         "Type=exec",
-        f"User={quote(user)}",
-        *([f"Group={quote(group)}"] if group else []),
+        *who,
         f"WorkingDirectory={container.directory.replace('%', '%%')}",
         *(f"Environment={quote(f'{key}={value}')}" for key, value in sorted(container.environment.items())),
         f"ExecStart={' '.join(quote(word, command=True) for word in argv)}",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from metallize.build.dockerfile import Dockerfile, parse
-from metallize.errors import MetallizeError
+from metallize.build.dockerfile import ContextRead, Dockerfile, parse
+from metallize.build.dockerignore import Ignored, excluded, ignore_file, read_ignored, relative, wildcards
+from metallize.errors import Location, MetallizeError, Problem
 from metallize.model.catalogue import Layer
 
 
@@ -22,19 +24,68 @@ class LayerSource:
     dockerfile: Dockerfile
     digest: str
 
+    @property
+    def faults(self) -> tuple[Problem, ...]:
+        """What BuildKit would end with, each with its place in the dockerfile."""
+        return tuple(
+            Problem(
+                location=Location(path=self.layer.path, line=each.line, column=1),
+                message=each.message,
+                hint=each.hint,
+            )
+            for each in self.dockerfile.faults
+        )
+
 
 def read_layer(layer: Layer) -> LayerSource:
     """Read a layer and digest its inputs: the same digest means that its build would do the same.
 
-    Raises MetallizeError when the dockerfile or a file of its context cannot be read.
+    Raises MetallizeError when the dockerfile, its ignore file or a file of its context cannot be read.
     """
     text = _bytes(layer.path)
     dockerfile = parse(text.decode("utf-8", "replace"))
-    sources = dockerfile.context_sources()
+    reads = dockerfile.context_reads()
     digest = hashlib.sha256(text)
-    for path in sorted({*_matching(layer.context, sources), *_ignore_files(layer, sources)}):
-        _digest_file(digest, layer.context, path)
+    if reads is None:
+        reads = (ContextRead(pattern=".", line=0),)
+    if reads:
+        ignored_by = ignore_file(layer.path, layer.context)
+        paths = set(_read(layer.context, reads, read_ignored(ignored_by)))
+        for path in sorted({*paths, *([ignored_by] if ignored_by else [])}):
+            _digest_file(digest, layer.context, path)
     return LayerSource(layer=layer, dockerfile=dockerfile, digest=digest.hexdigest())
+
+
+def swallowing(source: LayerSource, folder: Path) -> int | None:
+    """The line that copies a folder, or a file of it, out of the build context; 0 where only a build could tell.
+
+    None where nothing does. A folder that metallize itself writes into, build/ above all, never stays the same: the
+    layer that takes it is built anew each time, with the last image inside.
+    """
+    layer, folder = source.layer, folder.resolve()
+    context = layer.context.resolve()
+    if not folder.is_relative_to(context) or folder == context:
+        return None
+    name = relative(folder, context)
+    ignored = read_ignored(ignore_file(layer.path, layer.context))
+    if name in ignored and not ignored.returns:
+        return None
+    reads = source.dockerfile.context_reads()
+    if reads is None:
+        return 0
+    for read in reads:
+        pattern = _cleaned(read.pattern)
+        above = ["", *("/".join(name.split("/")[: count + 1]) for count in range(name.count("/") + 1))]
+        if name not in excluded(read.excludes) and any(_matches(pattern, each) for each in above):
+            return read.line
+    return None
+
+
+def _matches(pattern: str, path: str) -> bool:
+    try:
+        return re.fullmatch(wildcards(pattern, deep=False), path) is not None
+    except ValueError:
+        return False
 
 
 def _bytes(path: Path) -> bytes:
@@ -44,36 +95,60 @@ def _bytes(path: Path) -> bytes:
         raise MetallizeError(f"{path}: cannot be read: {exc.strerror}") from exc
 
 
-def _ignore_files(layer: Layer, sources: tuple[str, ...] | None) -> list[Path]:
-    """The files that say what of the context does not exist for the build."""
-    named = layer.path.with_name(f"{layer.path.name}.dockerignore")
-    candidates = [layer.context / ".dockerignore", named]
-    reads_context = sources is None or bool(sources)
-    return [path for path in candidates if reads_context and path.is_file()]
+def _cleaned(pattern: str) -> str:
+    """A source as a path below the context: COPY /a, ./a and a/ are all a, and ../a is a too."""
+    cleaned = os.path.normpath(f"/{pattern}").lstrip("/")
+    return "" if cleaned == "." else cleaned
 
 
-def _matching(context: Path, sources: Iterable[str] | None) -> Iterator[Path]:
-    """The files below `context` that the sources name; all of them for None."""
-    if sources is None:
-        yield from _files(context)
+def _read(context: Path, reads: tuple[ContextRead, ...], ignored: Ignored) -> Iterator[Path]:
+    """The files of the context that the build sees and that one of the reads takes."""
+    for read in reads:
+        left_out = excluded(read.excludes)
+        for found in _matching(context, _cleaned(read.pattern), ignored):
+            for path in _below(context, found, ignored):
+                if relative(path, context) not in left_out:
+                    yield path
+            if found.is_symlink() and (target := found.resolve()).is_relative_to(context.resolve()):
+                yield from _below(context, context / target.relative_to(context.resolve()), ignored)  # COPY follows it
+
+
+def _matching(context: Path, pattern: str, ignored: Ignored) -> Iterator[Path]:
+    """The paths that a source names, which may have wildcards in any of its parts."""
+    found = [context]
+    for part in pattern.split("/") if pattern else ():
+        if not re.search(r"[*?\[\\]", part):
+            found = [path / part for path in found if os.path.lexists(path / part)]
+            continue
+        found = [
+            entry for folder in found if folder.is_dir() for entry in folder.iterdir() if _matches(part, entry.name)
+        ]
+    for path in found:
+        name = "" if path == context else relative(path, context)
+        if name and not path.parent.resolve().is_relative_to(context.resolve()):
+            continue  # a link on the way leads out of the context, where the build does not follow it
+        if not name or name not in ignored or ignored.returns:
+            yield path
+
+
+def _below(context: Path, root: Path, ignored: Ignored) -> Iterator[Path]:
+    """A file, or a folder with all that is in it, without what is left out; a folder that holds something stays."""
+    name = "" if root == context else relative(root, context)
+    left_out = bool(name) and name in ignored
+    if left_out and not ignored.returns:
         return
-    for source in sources:
-        pattern = source.strip().lstrip("/").removeprefix("./").rstrip("/")
-        if pattern in ("", "."):
-            yield from _files(context)
-            return
-        if ".." in Path(pattern).parts:
-            continue  # outside of the context: BuildKit refuses it
-        for found in context.glob(pattern):
-            yield from _files(found)
-            if found.is_symlink() and found.resolve().is_relative_to(context.resolve()):  # COPY follows it
-                yield from _files(context / found.resolve().relative_to(context.resolve()))
-
-
-def _files(root: Path) -> Iterator[Path]:
-    yield root
-    if root.is_dir() and not root.is_symlink():
-        yield from root.rglob("*")
+    if not root.is_dir() or root.is_symlink():
+        if not left_out and os.path.lexists(root):
+            yield root
+        return
+    try:
+        entries = sorted(root.iterdir())
+    except OSError as exc:
+        raise MetallizeError(f"{root}: cannot be read: {exc.strerror}") from exc
+    inside = [path for entry in entries for path in _below(context, entry, ignored)]
+    if inside or not left_out:
+        yield root
+        yield from inside
 
 
 def _digest_file(digest: hashlib._Hash, context: Path, path: Path) -> None:

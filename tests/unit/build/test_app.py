@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metallize.build.app import AppLayer, Container, app_unit, container_of, expand, quote
+from metallize.build.app import AppLayer, Container, app_unit, container_of, quote
 from metallize.build.dockerfile import parse
+from metallize.build.dockerfile.words import expand
 from metallize.model.profile import App, Platform, Restart
 
 HEAD = "ARG METALLIZE_SRC_IMG\nFROM ${METALLIZE_SRC_IMG}\n"

@@ -94,7 +94,8 @@ def test_whether_the_last_stage_stands_on_the_layers_below(text: str, stands: bo
         ('COPY ["with space", "b", "/dest/"]', ("with space", "b")),
         ("COPY --chown=1:2 --chmod=600 a /dest", ("a",)),
         ('COPY --chown=1:2 ["a", "/dest"]', ("a",)),
-        ("COPY 'a b' /dest", ("a b",)),
+        ("COPY 'a b' /dest", ()),  # BuildKit splits at the blank and refuses the quote that stays open
+        ('COPY "a" /dest', ("a",)),
         ("COPY --from=stage a /dest", ()),
         ("COPY --chown=1 --from=stage a /dest", ()),
         ("ADD https://example.org/x a /dest/", ("a",)),
