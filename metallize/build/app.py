@@ -25,7 +25,7 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """What Docker sets where an image sets no PATH, and what Debian's and Ubuntu's images set."""
 CARRIED = ("CMD", "ENTRYPOINT", "ENV", "USER", "WORKDIR", "STOPSIGNAL")
 """Instructions that the unit takes over; the others (EXPOSE, VOLUME, HEALTHCHECK) mean nothing to an OS."""
-_BY_NUMBER = (
+BY_NUMBER = (
     # What runc does for USER: the account's own group, groups and home where /etc/passwd knows it, else group 0 and /.
     "u=$1 g=$2; shift 2; h=/ own=0; "
     'if e=$(getent passwd "$u"); then h=${e%:*}; h=${h##*:}; own=${e#*:*:*:}; own=${own%%:*}; fi; '
@@ -307,7 +307,7 @@ def _unit(name: str, container: Container, settings: App) -> str:
     user = user or "root"
     who = [f"User={quote(user)}", *([f"Group={quote(group)}"] if group else [])]
     if _needs_numbers(user, group):
-        who, argv = [], ("/bin/sh", "-c", _BY_NUMBER, "sh", user, group, *argv)
+        who, argv = [], ("/bin/sh", "-c", BY_NUMBER, "sh", user, group, *argv)
     after = ("network.target", *settings.after)
     lines = [
         "[Unit]",

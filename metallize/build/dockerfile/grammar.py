@@ -53,7 +53,7 @@ def cautions(reading: Reading) -> Iterator[Remark]:
         text = inner.arguments.strip()
         if inner.word in ("CMD", "ENTRYPOINT", "RUN", "HEALTHCHECK") and not inner.heredocs:
             text = text.removeprefix("CMD").lstrip() if inner.word == "HEALTHCHECK" else text
-            if re.fullmatch(r"\[\s*[\"'].*\]", text, re.DOTALL) and _json(text) is None:
+            if re.match(r"\[\s*[\"'].*\]", text, re.DOTALL) and _json(text) is None:
                 yield Remark(
                     line=each.line,
                     message=f"{inner.word} {text[:120]} is no JSON, so a shell is given the whole of it as a command",
@@ -66,6 +66,8 @@ def _json_hint(text: str) -> str:
         return "take the comma before `]` away"
     if "'" in text:
         return 'the exec form takes double quotes: ["program", "argument"]'
+    if not text.rstrip().endswith("]"):
+        return "nothing may follow the `]`; BuildKit before 0.16 leaves away what does"
     return 'the exec form is a JSON array of strings: ["program", "argument"]'
 
 

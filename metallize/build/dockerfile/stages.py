@@ -6,6 +6,7 @@ Source: Dockerfile reference (FROM; Understand how ARG and FROM interact; COPY -
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -153,7 +154,13 @@ def faults(reading: Reading) -> Iterator[Remark]:
     """Stages that are named and do not exist, or exist only further down."""
     _, stages = stages_of(reading)
     names = [stage.name for stage in stages if stage.name]
+    before, _ = stages_of(reading)
+    declared = {key for each in before if each.word == "ARG" for key, _ in pairs(each, reading.escape)}
     for stage in stages:
+        named = re.fullmatch(r"\$\{?(\w+)\}?", stage.image)
+        if named and named[1] not in declared and not re.match("(TARGET|BUILD)[A-Z]+$", named[1]):
+            hint = f"write `ARG {named[1]}` above the first FROM"
+            yield Remark(line=stage.line, message=f"no ARG before the first FROM declares {named[1]}", hint=hint)
         if stage.image != stage.image.lower() and stage.image.lower() in names and "$" not in stage.image:
             hint = f"write `FROM {stage.image.lower()}`"
             yield Remark(line=stage.line, message=f"FROM finds stages in small letters: {stage.image}", hint=hint)

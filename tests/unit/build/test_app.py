@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metallize.build.app import AppLayer, Container, app_unit, container_of, quote
+from metallize.build.app import (
+    BY_NUMBER,
+    DEFAULT_PATH,
+    AppLayer,
+    Container,
+    app_unit,
+    container_of,
+    quote,
+    without_unit,
+)
 from metallize.build.dockerfile import parse
 from metallize.build.dockerfile.words import expand
+from metallize.command import run
 from metallize.model.profile import App, Platform, Restart
 
 HEAD = "ARG METALLIZE_SRC_IMG\nFROM ${METALLIZE_SRC_IMG}\n"
@@ -176,3 +188,69 @@ def test_every_word_reaches_the_program(word: str) -> None:
     quoted = quote(word, command=True)
     assert "\n" not in quoted
     assert _unquoted(quoted) == word
+
+
+@pytest.mark.parametrize(
+    ("user", "plain"),
+    [
+        ("", ["root"]), ("0", ["0"]), ("app", ["app"]), ("app:sensors", ["app"]), ("0:0", ["0"]),
+        ("1000", None), ("1000:1000", None), ("app:1000", None), ("65532:nogroup", None),
+    ],
+)  # fmt: skip
+def test_a_number_that_may_have_no_account_is_not_left_to_systemd(user: str, plain: list[str] | None) -> None:
+    lines = unit(f'{HEAD}{f"USER {user}" if user else ""}\nCMD ["/opt/app", "100%"]\n')
+    assert lines.get("User") == plain
+    assert ("setpriv" in lines["ExecStart"][0]) is (plain is None)
+    assert lines["ExecStart"][0].endswith('/opt/app "100%%"')
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+@pytest.mark.parametrize(
+    ("user", "group", "shown"),
+    [
+        ("54321", "", "54321:0:0:/"),
+        ("54321", "54322", "54321:54322:54322:/"),
+        ("0", "54322", "0:54322:54322:/root"),
+        ("daemon", "54322", "1:54322:54322:/usr/sbin"),
+        ("1", "", "1:1:1:/usr/sbin"),
+    ],
+)
+def test_a_number_runs_as_it_does_in_a_container(user: str, group: str, shown: str) -> None:
+    """Its own group where it has an account, else group 0; no other groups; its home, else /."""
+    script = 'echo "$(id -u):$(id -g):$(id -G | tr " " ,):$HOME"'
+    argv = ["env", "-i", f"PATH={DEFAULT_PATH}", "/bin/sh", "-c", BY_NUMBER, "sh", user, group, "/bin/sh", "-c", script]
+    done = run(argv, timeout=timedelta(seconds=20))
+    assert done.stdout.strip() == shown
+
+
+def missed(*texts: str, **settings: object) -> list[tuple[str, int, str]]:
+    layers = [layer(f"{HEAD}{text}\n", f"{number}.dockerfile") for number, text in enumerate(texts)]
+    found = without_unit(layers, Platform.AMD64, App.model_validate(settings))
+    return [(each.layer, each.line, each.reason) for each in found]
+
+
+def test_a_command_that_makes_no_unit_is_told_with_the_reason() -> None:
+    assert missed('CMD ["run"]') == []
+    assert missed("RUN true") == []
+    assert missed('CMD ["bash"]') == [("0.dockerfile", 3, "a bare shell waits for a person")]
+    assert missed('CMD ["/sbin/init"]') == [("0.dockerfile", 3, "an init is the operating system's own")]
+    assert missed("CMD []") == [("0.dockerfile", 3, "nothing is left to run")]
+    assert missed("CMD") == [("0.dockerfile", 3, "its command is empty")]
+    assert missed('CMD ["run"]', enabled=False) == [("0.dockerfile", 3, "the profile says `app: false`")]
+    assert missed('CMD ["one"]', 'CMD ["two"]') == [
+        ("0.dockerfile", 3, "1.dockerfile:3 takes its place, as in a container")
+    ]
+    assert missed('ENTRYPOINT ["one"]', 'CMD ["two"]') == []
+
+
+def test_a_command_of_a_stage_that_is_left_behind_is_told_too() -> None:
+    text = f'FROM a AS x\nCMD ["lost"]\n{HEAD}CMD ["run"]\n'
+    found = without_unit([layer(f"ARG METALLIZE_SRC_IMG\n{text}")], Platform.AMD64, App())
+    assert [(each.line, each.reason) for each in found] == [
+        (3, "it stands in a stage that the last one does not stand on")
+    ]
+
+
+def test_triggers_run_in_the_next_layer_and_not_again() -> None:
+    seen = container(f"{HEAD}ONBUILD ENV A=$B\nONBUILD USER web\n", f"{HEAD}ARG C\nENV B=1\n", f"{HEAD}USER db\n")
+    assert (seen.environment, seen.user) == ({"A": "", "B": "1"}, "db")

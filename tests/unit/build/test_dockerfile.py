@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metallize.build.dockerfile import parse
+from metallize.build.dockerfile import automatic_arguments, parse
 
 
 def words(text: str) -> list[tuple[str, str, int]]:
@@ -134,3 +134,121 @@ def test_locating_a_step_by_its_text_and_an_instruction_by_a_line() -> None:
     assert inside is not None
     assert inside.line == 2
     assert parse("").at(3) is None
+
+
+ON_SOURCE = "ARG METALLIZE_SRC_IMG\nFROM ${METALLIZE_SRC_IMG}\n"
+AUTOMATIC = automatic_arguments("linux/arm64", "linux/amd64")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message", "hint"),
+    [
+        ("FROM a AS build\nFROM b\nCOPY --from=biuld /a /a", 3, "there is no stage `biuld`", "did you mean `build`?"),
+        ("FROM a AS build\nFROM b\nRUN --mount=from=biuld,target=/x y", 3, "no stage `biuld`", "did you mean `build`?"),
+        ("FROM a\nCOPY --from=1 /a /a", 2, "no stage of that number", None),
+        ("FROM a AS x\nCOPY --from=y /a /a\nFROM b AS y", 2, "begins only in line 3", "move it"),
+        ("FROM a AS x\nCOPY --from=x /a /a", 2, "the stage that it stands in", None),
+        ("FROM a\nCOPY --from=$X /a /a", 2, "variables are not replaced", "FROM ${...}"),
+        ("FROM a\nRNU true", 2, "unknown instruction: RNU", "did you mean `RUN`?"),
+        ("FROM a\nCOPY --chonw=1 a b", 2, "no flag --chonw", "did you mean `chown`?"),
+        ("FROM a\n\nRUN cat <<EOF\nx", 3, "unterminated heredoc `EOF`", "alone ends it"),
+        ("FROM $X", 1, "declares X", "ARG X"),
+        ("FROM a\nENV A='", 2, "single-quote", None),
+        ('FROM a\nCMD ["a", 2]', 2, "strings only", None),
+        ("", 1, "no instructions", None),
+    ],
+)
+def test_what_buildkit_would_refuse_is_told_with_its_line(text: str, line: int, message: str, hint: str | None) -> None:
+    fault = parse(text).faults[0]
+    assert fault.line == line
+    assert message in fault.message
+    assert (hint or "") in (fault.hint or "")
+
+
+@pytest.mark.parametrize("source", ["nginx", "nginx:1", "biuld:latest", "team/biuld", "biuld@sha256:1"])
+def test_an_image_that_looks_like_one_is_no_misspelt_stage(source: str) -> None:
+    assert not parse(f"FROM a AS build\nFROM b\nCOPY --from={source} /a /a").faults
+
+
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        ('["shop",]', "take the comma before `]` away"),
+        ('["a", "b" , ]', "take the comma before `]` away"),
+        ("['shop']", "double quotes"),
+        ('["a" "b"]', "a JSON array of strings"),
+        ('["a"] b', "nothing may follow"),
+    ],
+)
+@pytest.mark.parametrize("word", ["CMD", "ENTRYPOINT", "RUN", "HEALTHCHECK CMD", "ONBUILD CMD"])
+def test_an_exec_form_that_is_none_is_cautioned_of(word: str, command: str, hint: str) -> None:
+    [caution] = parse(f"FROM a\n{word} {command}").cautions
+    assert caution.line == 2
+    assert "a shell is given the whole of it" in caution.message
+    assert hint in str(caution.hint)
+
+
+@pytest.mark.parametrize("command", ['["a", "b"]', "[ -e /x ] && y", "a", '["a,]"]'])
+def test_what_is_meant_as_it_is_read_is_not(command: str) -> None:
+    assert parse(f"FROM a\nCMD {command}").cautions == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "images"),
+    [
+        ("FROM debian:trixie", [("debian:trixie", 1, "FROM", "")]),
+        ("ARG S=trixie\nARG I=debian:${S}\nFROM $I", [("debian:trixie", 3, "FROM", "")]),
+        ("FROM scratch", []),
+        ("FROM a:1 AS x\nFROM x", [("a:1", 1, "FROM", "")]),
+        ("FROM unused:1 AS x\nFROM b:2", [("b:2", 2, "FROM", "")]),
+        ("FROM a:1 AS x\nFROM b:2\nCOPY --from=x /a /a", [("a:1", 1, "FROM", ""), ("b:2", 2, "FROM", "")]),
+        ("FROM a:1\nFROM b:2\nCOPY --from=0 /a /a", [("a:1", 1, "FROM", ""), ("b:2", 2, "FROM", "")]),
+        (f"{ON_SOURCE}COPY --from=nginx:1 /a /a", [("nginx:1", 3, "COPY", "")]),
+        (f"{ON_SOURCE}RUN --mount=type=bind,from=uv:2,target=/x x", [("uv:2", 3, "RUN", "")]),
+        ("FROM --platform=$BUILDPLATFORM go:1 AS x\nFROM x", [("go:1", 1, "FROM", "linux/amd64")]),
+        (f"FROM tools:1 AS t\n{ON_SOURCE}COPY --from=t /a /a", [("tools:1", 1, "FROM", "")]),
+        (ON_SOURCE, []),
+        (f"ARG METALLIZE_NATIVE_IMG\nFROM $METALLIZE_NATIVE_IMG AS n\n{ON_SOURCE}COPY --from=n /a /a", []),
+    ],
+)  # fmt: skip
+def test_the_images_that_come_from_elsewhere(text: str, images: list[tuple[str, int, str, str]]) -> None:
+    found = parse(text).foreign_images({}, AUTOMATIC)
+    assert [(each.reference, each.line, each.by, each.platform) for each in found] == images
+
+
+def test_the_builds_arguments_decide_which_image() -> None:
+    read = parse("ARG S=trixie\nFROM debian:$S")
+    assert [each.reference for each in read.foreign_images({"S": "bookworm"}, AUTOMATIC)] == ["debian:bookworm"]
+
+
+@pytest.mark.parametrize(
+    ("text", "version", "lines", "action"),
+    [
+        ("FROM a\nRUN <<EOF\nx\nEOF", "20.10.24+dfsg1", [2], "it takes Docker 23"),
+        ("FROM a\nRUN <<EOF\nx\nEOF", "23.0.1", [], ""),
+        ("FROM a\nRUN <<EOF\nx\nEOF", "28.2.2", [], ""),
+        ("FROM a\nRUN <<EOF\nx\nEOF", "dev", [], ""),
+        ("FROM a\nCOPY --link a b\nADD --checksum=x a b", "20.10.5", [2, 3], "Docker 23"),
+        ("FROM a\nENV A=${B##x}", "25.0.1", [2], "Docker 26"),
+        ("FROM a\nCOPY --parents a b", "28.5.0", [2], "Dockerfile syntax 1.20"),
+        ("# syntax=docker/dockerfile:1\nFROM a", "28.0.0", [1], "so take the line away"),
+        ("# syntax=docker/dockerfile:1\nFROM a\nRUN <<E\nE", "20.10.1", [1], "without it the file needs Docker 23"),
+        ("FROM a\nRUN true", "20.10.24", [], ""),
+    ],
+)
+def test_what_this_hosts_engine_cannot_build_is_said_with_the_action(
+    text: str, version: str, lines: list[int], action: str
+) -> None:
+    found = parse(text).shortfalls(version)
+    assert [each.line for each in found] == lines
+    assert action in " ".join(str(each.hint) for each in found)
+
+
+def test_what_the_next_layer_will_run() -> None:
+    read = parse("FROM a AS x\nONBUILD RUN lost\nFROM b\nONBUILD COPY src /dst\n")
+    assert [(each.word, each.arguments, each.line) for each in read.triggers] == [("COPY", "src /dst", 4)]
+
+
+def test_a_long_dockerfile_is_read_in_linear_time() -> None:
+    text = "FROM a\n" + "RUN cat <<EOF\n" + "x\n" * 20_000 + "EOF\n" + "ENV A='b c' D=$E \\\n" * 4_000 + "F=1\n"
+    assert [each.word for each in parse(text).instructions] == ["FROM", "RUN", "ENV"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from metallize.build.sources import read_layer
+from metallize.build.sources import read_layer, swallowing
 from metallize.errors import MetallizeError
 from metallize.model.catalogue import Layer
 
@@ -91,3 +91,85 @@ def test_a_dockerfile_that_cannot_be_read(layer: Layer) -> None:
     layer.path.unlink()
     with pytest.raises(MetallizeError, match=r"my\.dockerfile: cannot be read: No such file"):
         read_layer(layer)
+
+
+IGNORING: dict[str, tuple[str, str, str, bool]] = {
+    "what is left out does not count": (".dockerignore", "build\n", "build/image.iso", False),
+    "what is not left out counts": (".dockerignore", "other\n", "build/image.iso", True),
+    "the dockerfile's own file has the word": ("my.dockerfile.dockerignore", "build\n", "build/image.iso", False),
+    "what comes back counts": (".dockerignore", "build\n!build/keep\n", "build/keep", True),
+    "its neighbours do not": (".dockerignore", "build\n!build/keep\n", "build/image.iso", False),
+}
+
+
+@pytest.mark.parametrize("case", IGNORING)
+def test_ignore_files(layer: Layer, case: str) -> None:
+    file, rules, changed, counts = IGNORING[case]
+    (layer.context / "build").mkdir()
+    (layer.context / "build/keep").write_text("kept")
+    layer.path.write_text("FROM x\nCOPY . /srv\n")
+    (layer.context / file).write_text(rules)
+    before = read_layer(layer).digest
+    (layer.context / changed).write_text("changed")
+    assert (read_layer(layer).digest != before) is counts
+
+
+def test_the_ignore_file_that_is_not_used_says_nothing(layer: Layer) -> None:
+    layer.path.write_text("FROM x\nCOPY . /srv\n")
+    (layer.context / "my.dockerfile.dockerignore").write_text("build\n.dockerignore\n")
+    before = read_layer(layer).digest
+    (layer.context / ".dockerignore").write_text("conf\n")
+    assert read_layer(layer).digest == before
+
+
+@pytest.mark.parametrize(
+    ("copied", "changed", "counts"),
+    [
+        ("*.txt", "one.txt", True), ("*", "conf/a", True), ("c?nf/a", "conf/a", True), ("[^a-b]onf", "conf/a", True),
+        ("*.txt", "conf/x.txt", False), ("**/a", "conf/a", True), ("/conf", "conf/a", True),
+        ("--exclude=conf .", "conf/a", False),
+        ("--exclude=**/*.txt .", "one.txt", False), ("--from=x conf", "conf/a", False),
+        ('["conf", "x"] #', "conf/a", False),
+    ],
+)  # fmt: skip
+def test_wildcards_and_flags(layer: Layer, copied: str, changed: str, counts: bool) -> None:
+    layer.path.write_text(f"FROM x\nCOPY {copied} /srv/\n")
+    before = read_layer(layer).digest
+    (layer.context / changed).write_text("changed")
+    assert (read_layer(layer).digest != before) is counts
+
+
+def test_a_link_on_the_way_out_of_the_context_is_not_followed(
+    layer: Layer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "secret").write_text("a")
+    (layer.context / "way").symlink_to(outside)
+    layer.path.write_text("FROM x\nCOPY way/secret /srv/\n")
+    before = read_layer(layer).digest
+    (outside / "secret").write_text("b")
+    assert read_layer(layer).digest == before
+
+
+@pytest.mark.parametrize(
+    ("text", "rules", "line"),
+    [
+        ("COPY . /srv", "", 2), ("COPY build/x /srv", "", None), ("COPY conf /srv", "", None), ("COPY * /srv/", "", 2),
+        ("COPY . /srv", "build", None), ("COPY . /srv", "build\n!build/x", 2),
+        ("COPY --exclude=build . /srv", "", None),
+        ("RUN --mount=target=/ctx x", "", 2), ("COPY $X /srv", "", 0), ("RUN true", "", None),
+    ],
+)  # fmt: skip
+def test_a_build_folder_that_a_layer_takes_in_is_told(layer: Layer, text: str, rules: str, line: int | None) -> None:
+    layer.path.write_text(f"FROM x\n{text}\n")
+    (layer.context / ".dockerignore").write_text(rules)
+    assert swallowing(read_layer(layer), layer.context / "build") == line
+    assert swallowing(read_layer(layer), layer.context.parent / "elsewhere") is None
+
+
+def test_faults_have_their_place(layer: Layer) -> None:
+    layer.path.write_text("FROM a AS build\nFROM b\nCOPY --from=biuld /a /a\n")
+    [fault] = read_layer(layer).faults
+    assert str(fault).startswith(
+        f"{layer.path}:3:1: COPY --from=biuld: there is no stage `biuld` (did you mean `build`?"
+    )

@@ -1,0 +1,9 @@
+ARG METALLIZE_SRC_IMG=scratch
+FROM ${METALLIZE_SRC_IMG}
+# How often.
+ARG METALLIZE_SECONDS=5
+ENV LOGGER_SECONDS=${METALLIZE_SECONDS}
+WORKDIR /opt/templogger
+COPY a .
+USER templogger
+CMD ["/opt/templogger/run", "--every", "$LOGGER_SECONDS"]

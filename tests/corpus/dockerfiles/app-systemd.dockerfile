@@ -1,0 +1,5 @@
+ARG METALLIZE_SRC_IMG=scratch
+FROM ${METALLIZE_SRC_IMG}
+ENV container=docker
+STOPSIGNAL SIGRTMIN+3
+CMD ["/sbin/init"]

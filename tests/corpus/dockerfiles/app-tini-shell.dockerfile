@@ -1,0 +1,4 @@
+FROM scratch
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+ENTRYPOINT ["/usr/bin/tini", "--"]
+CMD serve | tee /var/log/serve.log

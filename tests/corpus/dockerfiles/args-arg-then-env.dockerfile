@@ -1,0 +1,4 @@
+FROM scratch
+ARG A=arg
+ENV A=env
+ENV V=$A

@@ -1,0 +1,5 @@
+ARG DISTRO=debian
+ARG SUITE=trixie
+ARG IMAGE=${DISTRO}:${SUITE}-slim
+FROM $IMAGE
+RUN true

@@ -1,0 +1,4 @@
+ARG A=outer
+FROM scratch
+ARG A=inner
+ENV V=$A

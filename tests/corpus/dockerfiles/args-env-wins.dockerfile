@@ -1,0 +1,4 @@
+FROM scratch
+ENV A=env
+ARG A=arg
+ENV V=$A

@@ -1,0 +1,4 @@
+FROM scratch AS one
+ARG COLOUR=red
+FROM scratch
+ENV V=[$COLOUR]

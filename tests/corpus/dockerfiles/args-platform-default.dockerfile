@@ -1,0 +1,3 @@
+FROM scratch
+ARG TARGETARCH=mine
+ENV A=$TARGETARCH

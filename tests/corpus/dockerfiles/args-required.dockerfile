@@ -1,0 +1,3 @@
+FROM scratch
+ARG NEEDED
+ENV A=${NEEDED:?missing}

@@ -1,0 +1,4 @@
+FROM scratch
+COPY <<"END OF FILE" /etc/motd
+x
+END OF FILE

@@ -1,0 +1,2 @@
+FROM scratch as x y
+ENV A=1

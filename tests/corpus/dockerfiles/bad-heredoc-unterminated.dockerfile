@@ -1,0 +1,3 @@
+FROM debian:trixie
+RUN cat <<EOF
+never ends

@@ -1,0 +1,2 @@
+FROM debian:trixie AS base
+RUN --mount=from=base,target=/x true

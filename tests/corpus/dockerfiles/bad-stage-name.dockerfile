@@ -1,0 +1,2 @@
+FROM scratch AS 1st
+ENV A=1

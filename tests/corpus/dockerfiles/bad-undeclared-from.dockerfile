@@ -1,0 +1,2 @@
+FROM $NOWHERE
+ENV A=1

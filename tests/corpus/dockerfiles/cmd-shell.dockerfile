@@ -1,0 +1,2 @@
+FROM scratch
+CMD exec serve --port "$PORT" && echo 'done'

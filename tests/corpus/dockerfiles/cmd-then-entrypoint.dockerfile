@@ -1,0 +1,4 @@
+FROM scratch AS base
+CMD ["old"]
+FROM base
+ENTRYPOINT ["new"]

@@ -1,0 +1,2 @@
+FROM scratch
+ENTRYPOINT ["shop", "--port", "80", ]

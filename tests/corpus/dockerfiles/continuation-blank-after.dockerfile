@@ -1,0 +1,4 @@
+FROM scratch
+ENV A=one \  
+    B=two \	
+    C=three

@@ -1,0 +1,3 @@
+FROM scratch
+ENV LONG=ab\
+cd

@@ -1,0 +1,2 @@
+FROM scratch
+COPY --exclude=*.md --exclude=sub . /x/

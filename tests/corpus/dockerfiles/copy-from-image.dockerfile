@@ -1,0 +1,2 @@
+FROM scratch
+COPY --from=nginx:1.27 /etc/nginx/nginx.conf /nginx.conf

@@ -1,0 +1,5 @@
+FROM scratch
+COPY <<"EOF" /etc/motd
+FROM nothing
+EOF
+USER real

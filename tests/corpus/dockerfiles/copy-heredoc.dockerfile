@@ -1,0 +1,6 @@
+FROM scratch
+COPY <<EOF /etc/motd
+Hello, ${NAME}
+USER nobody
+EOF
+USER real

@@ -1,0 +1,4 @@
+FROM scratch
+ARG FILE=a
+ENV TARGET=/dest
+COPY $FILE ${TARGET}/

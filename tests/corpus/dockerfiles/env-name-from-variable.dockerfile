@@ -1,0 +1,3 @@
+FROM scratch
+ARG KEY=NAME
+ENV $KEY=value X_${KEY}=other

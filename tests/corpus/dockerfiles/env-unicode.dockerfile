@@ -1,0 +1,3 @@
+FROM scratch
+ENV GREETING="Grüße, 世界" ÄÖ=ü
+ENV V=$GREETING

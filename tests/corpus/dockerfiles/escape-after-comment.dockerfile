@@ -1,0 +1,5 @@
+# just a comment
+# escape=`
+FROM scratch
+ENV A=1 \
+    B=2

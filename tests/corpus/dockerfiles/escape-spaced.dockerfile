@@ -1,0 +1,3 @@
+#   EsCaPe  =  `  
+FROM scratch
+ENV A=\x

@@ -1,0 +1,4 @@
+FROM debian:trixie
+RUN cat 3<<EOF <&3
+x
+EOF

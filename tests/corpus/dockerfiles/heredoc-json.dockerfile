@@ -1,0 +1,3 @@
+FROM debian:trixie
+RUN ["echo", "<<EOF"]
+USER real

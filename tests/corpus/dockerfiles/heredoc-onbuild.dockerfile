@@ -1,0 +1,5 @@
+FROM debian:trixie
+ONBUILD RUN <<EOF
+USER fake
+EOF
+USER real

@@ -1,0 +1,5 @@
+FROM debian:trixie
+RUN cat << EOF
+echo hello
+EOF
+USER real

@@ -1,0 +1,7 @@
+FROM debian:trixie
+RUN cat <<EOF \
+  >/x
+a \
+b
+EOF
+USER real

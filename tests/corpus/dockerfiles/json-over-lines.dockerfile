@@ -1,0 +1,6 @@
+FROM scratch
+ENTRYPOINT [ \
+  "one", \
+  # two is gone
+  "three" \
+]

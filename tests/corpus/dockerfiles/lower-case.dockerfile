@@ -1,0 +1,5 @@
+from scratch as Base
+env A=1
+from base
+workdir /x
+cmd ["a"]

@@ -1,0 +1,2 @@
+FROM debian:trixie
+RUN --mount=type=bind,from=ghcr.io/astral-sh/uv:0.4,source=/uv,target=/bin/uv uv --version

@@ -1,0 +1,5 @@
+FROM scratch
+SHELL ["/bin/bash", "-ec"]
+CMD one
+SHELL ["/bin/sh", "-c"]
+ENTRYPOINT two

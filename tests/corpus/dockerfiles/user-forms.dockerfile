@@ -1,0 +1,3 @@
+FROM scratch
+ARG UID=1234
+USER ${UID}:${GID:-56}

@@ -1,0 +1,6 @@
+FROM scratch
+WORKDIR a
+WORKDIR b/../c/
+WORKDIR "d e"
+ENV NAME=f
+WORKDIR $NAME
