@@ -6,13 +6,13 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from metallize.build.dockerfile import ContextRead, Dockerfile, parse
+from metallize.build.dockerfile import ContextRead, Dockerfile, Instruction, parse
 from metallize.build.dockerignore import Ignored, excluded, ignore_file, read_ignored, relative, wildcards
-from metallize.errors import Location, MetallizeError, Problem
+from metallize.errors import Location, MetallizeError, Problem, ProfileError
 from metallize.model.catalogue import Layer
 
 
@@ -37,14 +37,19 @@ class LayerSource:
         )
 
 
-def read_layer(layer: Layer) -> LayerSource:
+def read_layer(layer: Layer, *, triggers: Sequence[Instruction] = (), refuse: bool = True) -> LayerSource:
     """Read a layer and digest its inputs: the same digest means that its build would do the same.
 
-    Raises MetallizeError when the dockerfile, its ignore file or a file of its context cannot be read.
+    `triggers` are the layer's below (Dockerfile.triggers): they run in this build, and read this context. Raises
+    ProfileError, with places, for what BuildKit would refuse, unless `refuse` is off and it stands in `faults`;
+    MetallizeError when the dockerfile, its ignore file or a file of its context cannot be read.
     """
     text = _bytes(layer.path)
     dockerfile = parse(text.decode("utf-8", "replace"))
-    reads = dockerfile.context_reads()
+    source = LayerSource(layer=layer, dockerfile=dockerfile, digest="")
+    if refuse and source.faults:
+        raise ProfileError(source.faults)
+    reads = dockerfile.context_reads(triggers)
     digest = hashlib.sha256(text)
     if reads is None:
         reads = (ContextRead(pattern=".", line=0),)
@@ -53,7 +58,7 @@ def read_layer(layer: Layer) -> LayerSource:
         paths = set(_read(layer.context, reads, read_ignored(ignored_by)))
         for path in sorted({*paths, *([ignored_by] if ignored_by else [])}):
             _digest_file(digest, layer.context, path)
-    return LayerSource(layer=layer, dockerfile=dockerfile, digest=digest.hexdigest())
+    return replace(source, digest=digest.hexdigest())
 
 
 def swallowing(source: LayerSource, folder: Path) -> int | None:

@@ -9,7 +9,7 @@ builds did.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from metallize.build.dockerfile import frontend, grammar, stages
@@ -118,10 +118,13 @@ class Dockerfile:
         reads = self.context_reads()
         return None if reads is None else tuple(read.pattern for read in reads)
 
-    def context_reads(self) -> tuple[ContextRead, ...] | None:
-        """What it reads from its build context, instruction by instruction; None where only a build could tell."""
+    def context_reads(self, triggers: Sequence[Instruction] = ()) -> tuple[ContextRead, ...] | None:
+        """What it reads from its build context, instruction by instruction; None where only a build could tell.
+
+        `triggers` are those of the image that it stands on, which run in its build.
+        """
         found: list[ContextRead] = []
-        for outer in self.instructions:
+        for outer in (*triggers, *self.instructions):
             each = triggered(outer, self.reading.escape) if outer.word == "ONBUILD" else outer
             for pattern in _patterns(each):
                 try:

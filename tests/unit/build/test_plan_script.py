@@ -66,7 +66,9 @@ exit 0
 def test_no_value_is_anything_but_a_word(
     make_plan: MakePlan, layers: Layers, tmp_path: Path, hostile: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    layer = layers.read("a.dockerfile", f"# {hostile}\n{ON_SOURCE}ARG METALLIZE_HOSTNAME\nENV A=1\n")
+    layer = layers.read(
+        "a.dockerfile", f"# {hostile.replace(chr(10), ' ')}\n{ON_SOURCE}ARG METALLIZE_HOSTNAME\nENV A=1\n"
+    )
     given = profile(
         name=hostile or "x",
         path=tmp_path / f"a {hostile.replace('/', '')}.yaml",

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from metallize.build.dockerfile import parse
 from metallize.build.sources import read_layer, swallowing
-from metallize.errors import MetallizeError
+from metallize.errors import ExitCode, MetallizeError, ProfileError
 from metallize.model.catalogue import Layer
 
 TEXT = "FROM x\nCOPY conf/ one.txt /etc/\nCOPY link /etc/\n"
@@ -169,7 +170,17 @@ def test_a_build_folder_that_a_layer_takes_in_is_told(layer: Layer, text: str, r
 
 def test_faults_have_their_place(layer: Layer) -> None:
     layer.path.write_text("FROM a AS build\nFROM b\nCOPY --from=biuld /a /a\n")
-    [fault] = read_layer(layer).faults
-    assert str(fault).startswith(
-        f"{layer.path}:3:1: COPY --from=biuld: there is no stage `biuld` (did you mean `build`?"
-    )
+    expected = f"{layer.path}:3:1: COPY --from=biuld: there is no stage `biuld` (did you mean `build`?"
+    with pytest.raises(ProfileError) as caught:
+        read_layer(layer)
+    assert str(caught.value).startswith(expected)
+    assert caught.value.exit_code is ExitCode.BAD_INPUT
+    [fault] = read_layer(layer, refuse=False).faults
+    assert str(fault).startswith(expected)
+
+
+def test_what_the_layer_belows_triggers_take_counts(layer: Layer) -> None:
+    triggers = parse("FROM x\nONBUILD COPY unused /srv/\n").triggers
+    before = read_layer(layer, triggers=triggers).digest
+    (layer.context / "unused").write_text("changed")
+    assert read_layer(layer, triggers=triggers).digest != before
