@@ -194,19 +194,13 @@ def _through(layer: AppLayer, below: Container, platform: Platform) -> Container
             if each.word == "ARG":
                 known |= _declared(each, known, outside, given, escape)
                 continue
-            before_it = current.environment
+            named = [lenient(key, known, escape) for key, _ in pairs(each, escape)] if each.word == "ENV" else []
             current = _after(current, each, known, layer.name, escape, keep_command=command_is_ours)
-            known |= {key: value for key, value in current.environment.items() if before_it.get(key) != value}
-            if each.word == "ENV":
-                known |= {key: current.environment[key] for key in _names(each, known, escape)}
+            known |= {key: current.environment[key] for key in named}
             command_is_ours |= each.word == "CMD"
         if stage.name:
             done[stage.name] = (current, known)
     return current
-
-
-def _names(each: Instruction, known: Mapping[str, str], escape: str) -> list[str]:
-    return [lenient(key, known, escape) for key, _ in pairs(each, escape)]
 
 
 def _declared(
@@ -324,7 +318,7 @@ def _unit(name: str, container: Container, settings: App) -> str:
         f"ExecStart={' '.join(quote(word, command=True) for word in argv)}",
         f"Restart={settings.restart}",
         f"RestartSec={settings.restart_delay.total_seconds():g}",
-        *([f"KillSignal={container.stop_signal}"] if container.stop_signal else []),
+        *([f"KillSignal={container.stop_signal.upper()}"] if container.stop_signal else []),
         f"SyslogIdentifier={name}",
         "StandardOutput=journal",
         "StandardError=journal",

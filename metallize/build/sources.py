@@ -67,8 +67,8 @@ def swallowing(source: LayerSource, folder: Path) -> int | None:
     None where nothing does. A folder that metallize itself writes into, build/ above all, never stays the same: the
     layer that takes it is built anew each time, with the last image inside.
     """
-    layer, folder = source.layer, folder.resolve()
-    context = layer.context.resolve()
+    layer, folder = source.layer, _real(folder)
+    context = _real(layer.context)
     if not folder.is_relative_to(context) or folder == context:
         return None
     name = relative(folder, context)
@@ -114,8 +114,13 @@ def _read(context: Path, reads: tuple[ContextRead, ...], ignored: Ignored) -> It
             for path in _below(context, found, ignored):
                 if relative(path, context) not in left_out:
                     yield path
-            if found.is_symlink() and (target := found.resolve()).is_relative_to(context.resolve()):
-                yield from _below(context, context / target.relative_to(context.resolve()), ignored)  # COPY follows it
+            if found.is_symlink() and (target := _real(found)).is_relative_to(_real(context)):  # COPY follows it
+                yield from _below(context, context / target.relative_to(_real(context)), ignored)
+
+
+def _real(path: Path) -> Path:
+    """Where links lead; one that leads to itself leads nowhere, and is no error as it is to Path.resolve."""
+    return Path(os.path.realpath(path))
 
 
 def _matching(context: Path, pattern: str, ignored: Ignored) -> Iterator[Path]:
@@ -130,7 +135,7 @@ def _matching(context: Path, pattern: str, ignored: Ignored) -> Iterator[Path]:
         ]
     for path in found:
         name = "" if path == context else relative(path, context)
-        if name and not path.parent.resolve().is_relative_to(context.resolve()):
+        if name and not _real(path.parent).is_relative_to(_real(context)):
             continue  # a link on the way leads out of the context, where the build does not follow it
         if not name or name not in ignored or ignored.returns:
             yield path

@@ -6,6 +6,7 @@ Source: Dockerfile reference, each instruction's own section.
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator, Mapping
 
 from metallize.build.dockerfile.lines import Instruction, Reading, Remark, heredoc, triggered
@@ -29,6 +30,7 @@ KNOWN = (
 )  # fmt: skip
 _LAX_FLAGS = frozenset({"ARG", "STOPSIGNAL"})
 """Their flags are read and looked at by nobody."""
+_SIGNALS = frozenset(each.name for each in signal.Signals)
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
 
 
@@ -144,6 +146,8 @@ def _argument_faults(each: Instruction, escape: str) -> Iterator[Fault]:  # noqa
                 yield f"{each.word} cannot take a here-document as its destination", None
         case "USER" | "WORKDIR" | "MAINTAINER" | "STOPSIGNAL" if not rest:
             yield f"{each.word} takes one argument", None
+        case "STOPSIGNAL" if "$" not in rest and not _is_signal(rest):
+            yield f"STOPSIGNAL: there is no signal {rest}", did_you_mean(rest.upper(), _SIGNALS)
         case "EXPOSE" if not rest:
             yield "EXPOSE takes at least one port", None
         case "VOLUME" if not [path for path in path_words(rest) if path.strip()]:
@@ -153,7 +157,7 @@ def _argument_faults(each: Instruction, escape: str) -> Iterator[Fault]:  # noqa
         case "SHELL" if not json_words(rest):
             yield "SHELL takes its words as a JSON array", 'for example SHELL ["/bin/bash", "-c"]'
         case "HEALTHCHECK":
-            kind, _, command = rest.partition(" ")
+            kind, command = (*rest.split(None, 1), "", "")[:2]
             if kind.upper() == "NONE":
                 if command.strip():
                     yield "HEALTHCHECK NONE takes no arguments", None
@@ -167,6 +171,11 @@ def _argument_faults(each: Instruction, escape: str) -> Iterator[Fault]:  # noqa
                 yield f"ONBUILD does not take {inner.word or 'nothing'}", None
             else:
                 yield from _faults(inner, escape)
+
+
+def _is_signal(text: str) -> bool:
+    name = text.strip("\"'").upper().removeprefix("SIG")
+    return f"SIG{name}" in _SIGNALS or re.fullmatch(r"[0-9]+|RTMIN\+[0-9]+|RTMAX-[0-9]+", name) is not None
 
 
 def _pair_faults(each: Instruction, escape: str) -> Iterator[Fault]:

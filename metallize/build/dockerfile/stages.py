@@ -6,6 +6,7 @@ Source: Dockerfile reference (FROM; Understand how ARG and FROM interact; COPY -
 from __future__ import annotations
 
 import csv
+import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +15,41 @@ from itertools import pairwise
 from metallize.build.dockerfile.grammar import pairs
 from metallize.build.dockerfile.lines import Instruction, Reading, Remark, triggered
 from metallize.build.dockerfile.words import WordError, expand
-from metallize.config.suggest import did_you_mean
 
 SCRATCH = "scratch"
-_NEAR = "did you mean"
+COMMON_IMAGES = frozenset(
+    {
+        "alpine",
+        "busybox",
+        "caddy",
+        "composer",
+        "debian",
+        "docker",
+        "fedora",
+        "golang",
+        "gradle",
+        "haproxy",
+        "httpd",
+        "mariadb",
+        "maven",
+        "memcached",
+        "mongo",
+        "mysql",
+        "nginx",
+        "node",
+        "openjdk",
+        "php",
+        "postgres",
+        "python",
+        "redis",
+        "registry",
+        "ruby",
+        "rust",
+        "traefik",
+        "ubuntu",
+    }
+)
+"""Images that people copy from by their bare name, however near to a stage's it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,10 +218,10 @@ def _source_fault(  # noqa: PLR0911 - one for each mistake
         return None
     if each.word == "COPY" and source.isdecimal():
         return f"{what}: there is no stage of that number; they are counted from 0", None
-    hint = did_you_mean(source, names)
-    if hint and hint.startswith(_NEAR) and not set(source) & set(":/@."):
-        return (
-            f"{what}: there is no stage `{source}`",
-            f"{hint} An image of that name is written with its tag: {source}:latest",
-        )
-    return None
+    near = difflib.get_close_matches(source.lower(), names, n=1, cutoff=0.75)
+    if not near or set(source) & set(":/@.") or source in COMMON_IMAGES:
+        return None  # an image, then
+    return (
+        f"{what}: there is no stage `{source}`",
+        f"did you mean `{near[0]}`? An image of that name is written with its tag: {source}:latest",
+    )

@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 SPACES = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000"
 )
 """What Go's unicode.IsSpace calls white space; Python's own notion has four characters more."""
+DEEPEST = 100
+"""How deeply substitutions may be nested here: deeper than any person nests them."""
 _SPECIAL = frozenset("@*#?-$!0")
 
 
@@ -107,7 +109,7 @@ class _Lexer:
     keep_quotes: bool = False
     skip_unset: bool = False
     at: int = 0
-    words: list[str] = field(default_factory=list)
+    depth: int = 0
 
     def peek(self) -> str:
         return self.text[self.at : self.at + 1]
@@ -119,23 +121,26 @@ class _Lexer:
 
     def until(self, stop: str, *, raw_escapes: bool) -> tuple[str, list[str]]:
         """What stands before `stop` (or the end), as one text and as words."""
+        if self.depth > DEEPEST:
+            raise WordError("substitutions are nested too deeply")
+        self.depth += 1
         parts: list[str] = []
         words: list[str] = []
-        word, inside = "", False
-        while char := self.peek():
-            if stop and char == stop:
-                self.at += 1
-                return "".join(parts), [*words, word] if word else words
+        word: list[str] = []
+        while (char := self.peek()) and char != stop:
             taken, splits = self._piece(raw_escapes=raw_escapes)
             parts.append(taken)
             for each in taken:
                 if not splits or each not in SPACES:
-                    word, inside = word + each, True
-                elif inside and word:
-                    words, word, inside = [*words, word], "", False
-        if stop:
+                    word.append(each)
+                elif word:
+                    words.append("".join(word))
+                    word.clear()
+        if stop and not char:
             raise WordError(f"unexpected end of statement while looking for matching {stop}")
-        return "".join(parts), [*words, word] if word else words
+        self.at += len(stop)
+        self.depth -= 1
+        return "".join(parts), [*words, "".join(word)] if word else words
 
     def _piece(self, *, raw_escapes: bool) -> tuple[str, bool]:
         """The next character, or what stands for the quoted text or the variable; and whether blanks in it split."""

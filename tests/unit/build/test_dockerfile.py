@@ -165,9 +165,12 @@ def test_what_buildkit_would_refuse_is_told_with_its_line(text: str, line: int, 
     assert (hint or "") in (fault.hint or "")
 
 
-@pytest.mark.parametrize("source", ["nginx", "nginx:1", "biuld:latest", "team/biuld", "biuld@sha256:1"])
+@pytest.mark.parametrize(
+    "source", ["nginx", "alpine", "node", "redis", "nginx:1", "biuld:latest", "team/biuld", "biuld@sha256:1"]
+)
 def test_an_image_that_looks_like_one_is_no_misspelt_stage(source: str) -> None:
-    assert not parse(f"FROM a AS build\nFROM b\nCOPY --from={source} /a /a").faults
+    stages = "FROM a AS build\nFROM a AS alpine-build\nFROM a AS redis7\nFROM a AS node-modules\nFROM b\n"
+    assert not parse(f"{stages}COPY --from={source} /a /a").faults
 
 
 @pytest.mark.parametrize(
@@ -252,3 +255,23 @@ def test_what_the_next_layer_will_run() -> None:
 def test_a_long_dockerfile_is_read_in_linear_time() -> None:
     text = "FROM a\n" + "RUN cat <<EOF\n" + "x\n" * 20_000 + "EOF\n" + "ENV A='b c' D=$E \\\n" * 4_000 + "F=1\n"
     assert [each.word for each in parse(text).instructions] == ["FROM", "RUN", "ENV"]
+    word = "x" * 2_000_000
+    assert parse(f"FROM a\nENV A={word}\n").instructions[1].arguments == f"A={word}"
+
+
+@pytest.mark.parametrize("text", ["ENV A=" + "${A:-" * 12_000, "ENV A=" + '"${A:-' * 10_000])
+def test_what_is_nested_without_end_is_refused(text: str) -> None:
+    assert parse(f"FROM a\n{text}\n").faults
+
+
+def test_json_that_is_nested_without_end_is_none() -> None:
+    [caution] = parse("FROM a\nCMD ['x'" + "[" * 50_000 + "]\n").cautions
+    assert "is no JSON" in caution.message
+    assert not parse("FROM a\nCMD " + "[" * 50_000 + "\n").faults
+
+
+@pytest.mark.parametrize("signal", ["SIGQUIT", "quit", "9", "SIGRTMIN+3", "RTMAX-1", "${SIG}"])
+def test_signals(signal: str) -> None:
+    assert not parse(f"FROM a\nSTOPSIGNAL {signal}").faults
+    [fault] = parse("FROM a\nSTOPSIGNAL SIGTREM").faults
+    assert "did you mean `SIGTERM`?" in str(fault.hint)

@@ -184,3 +184,9 @@ def test_what_the_layer_belows_triggers_take_counts(layer: Layer) -> None:
     before = read_layer(layer, triggers=triggers).digest
     (layer.context / "unused").write_text("changed")
     assert read_layer(layer, triggers=triggers).digest != before
+
+
+def test_a_link_that_leads_to_itself_is_a_link(layer: Layer) -> None:
+    (layer.context / "round").symlink_to("round")
+    layer.path.write_text("FROM x\nCOPY round* /srv/\n")
+    assert read_layer(layer).digest
