@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import pytest
 
-from metallize.build.app import DEFAULT_PATH, AppLayer, Container, container_of
+from metallize.build.container import DEFAULT_PATH, AppLayer, Container, container_of
 from metallize.build.dockerfile import Dockerfile, automatic_arguments, parse
 from metallize.build.dockerignore import read_ignored, relative
 from metallize.build.engines import buildkit

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from metallize.build.app import (
     BY_NUMBER,
-    DEFAULT_PATH,
     AppLayer,
     Container,
     app_unit,
@@ -21,6 +20,7 @@ from metallize.build.app import (
     quote,
     without_unit,
 )
+from metallize.build.container import DEFAULT_PATH
 from metallize.build.dockerfile import parse
 from metallize.build.dockerfile.words import expand
 from metallize.command import run
