@@ -38,6 +38,8 @@ class LayerBuild:
     """Of its image: metallize/admin-user. The tag has the ids of what it is built on in it (see step.tag_of)."""
     key: str
     """Digest of all that goes into it but for the images that it is built on."""
+    foreign: tuple[BaseImage, ...] = ()
+    """The images that its dockerfile names itself, in a FROM of another stage or in a COPY --from."""
     native_base: BaseImage | None = None
     """An image of the building host's own architecture that it takes tools from, as METALLIZE_NATIVE_IMG."""
     runtime_only: tuple[Instruction, ...] = ()

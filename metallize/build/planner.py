@@ -6,11 +6,13 @@ import json
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from metallize.build.app import AppLayer, app_unit
 from metallize.build.bootstrap import distribution, supports
+from metallize.build.dockerfile import automatic_arguments
 from metallize.build.plan import SOURCE_ARGUMENT, BaseImage, BuildPlan, ImageStack, Job, LayerBuild, Seal
 from metallize.build.sources import LayerSource
 from metallize.build.step import digest_of
@@ -61,10 +63,10 @@ def plan(
         ids=ids,
         units={app.name: app.text} if app else {},
     )
-    rootfs_stack = _stack(rootfs, arguments, profile.platform)
+    rootfs_stack = _stack(rootfs, arguments, profile.platform, host_platform)
     if _takes_native_tools(rootfs, profile.platform, host_platform):
         rootfs_stack = _with_native_tools(native, rootfs, arguments, profile.platform, host_platform)
-    tools_stack = _stack([TOOLS_BASE, *tools], {}, host_platform)
+    tools_stack = _stack([TOOLS_BASE, *tools], {}, host_platform, host_platform)
     seal_step = Seal(
         dockerfile=seal.layer.path,
         context=seal.layer.context,
@@ -162,7 +164,9 @@ def _unsupported(profile: Profile, rootfs: Sequence[str | LayerSource]) -> list[
     ]
 
 
-def _stack(parts: Sequence[str | LayerSource], arguments: Mapping[str, str], platform: Platform) -> ImageStack:
+def _stack(
+    parts: Sequence[str | LayerSource], arguments: Mapping[str, str], platform: Platform, host: Platform
+) -> ImageStack:
     base = BaseImage(reference=parts[0], platform=platform) if isinstance(parts[0], str) else None
     layers = []
     for part in parts:
@@ -179,10 +183,22 @@ def _stack(parts: Sequence[str | LayerSource], arguments: Mapping[str, str], pla
                 build_args=given,
                 repository=f"metallize/{_repository_name(part.layer.name)}",
                 key=digest_of("layer 2", platform, part.layer.name, part.digest, json.dumps(given)),
+                foreign=_foreign(part, given, platform, host),
                 runtime_only=part.dockerfile.runtime_only,
             )
         )
     return ImageStack(base=base, layers=tuple(layers), platform=platform)
+
+
+def _foreign(
+    source: LayerSource, arguments: Mapping[str, str], platform: Platform, host: Platform
+) -> tuple[BaseImage, ...]:
+    """The images of the platforms that we know, each once; one of another platform is BuildKit's own affair."""
+    found = []
+    for each in source.dockerfile.foreign_images(arguments, automatic_arguments(platform, host)):
+        with suppress(ValueError):
+            found.append(BaseImage(reference=each.reference, platform=Platform(each.platform or platform)))
+    return tuple(dict.fromkeys(found))
 
 
 def _takes_native_tools(rootfs: Sequence[str | LayerSource], platform: Platform, host: Platform) -> bool:
@@ -199,14 +215,14 @@ def _with_native_tools(
     host: Platform,
 ) -> ImageStack:
     """The stack with the host's tools right above its base."""
-    stack = _stack([rootfs[0], native, *rootfs[1:]], arguments, platform)
+    stack = _stack([rootfs[0], native, *rootfs[1:]], arguments, platform, host)
     assert stack.base is not None  # noqa: S101 - see _takes_native_tools
     return replace(stack, layers=(native_tools(native, stack.base, host), *stack.layers[1:]))
 
 
 def native_tools(native: LayerSource, base: BaseImage, host: Platform) -> LayerBuild:
     """The layer with the building host's own tools, right above a base of another architecture."""
-    [layer] = _stack([base.reference, native], {}, base.platform).layers
+    [layer] = _stack([base.reference, native], {}, base.platform, host).layers
     return replace(layer, native_base=BaseImage(reference=base.reference, platform=host))
 
 

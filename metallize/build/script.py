@@ -53,6 +53,9 @@ pinned() {
   "$docker" tag "$id" "$reference"
 }
 
+# lend IMAGE REFERENCE: see that a reference of a dockerfile leads to the image that was found for it.
+lend() { [ "$(id_of "$1")" = "$(id_of "$2" || true)" ] || "$docker" tag "$1" "$2"; }
+
 # find_layer REPOSITORY KEY IDS...: sets `tag`, which has all in it that the layer is built from, and `id` where it is.
 find_layer() {
   repository=$1
@@ -192,6 +195,8 @@ def _layer(step: Step) -> Iterator[str]:
     yield f"find_layer {step.output} {step.key} {' '.join(ids)}".rstrip()
     yield 'if [ -z "$id" ]; then'
     yield f'  say "building $tag" && {PARENT_ID}={parent}'
+    for name, reference in step.lent:
+        yield f'  lend "${name}" {shlex.quote(reference)}'
     yield f"  {in_shell(step.argv)} >&2"
     yield f'  id=$(id_of "${TAG}")'
     yield "fi"

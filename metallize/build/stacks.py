@@ -95,17 +95,29 @@ class _Builder:
             building.cached()
             return found
         for _ in range(_TRIES):
+            for name, reference in each.lent:
+                self._lend(made[name], reference)
             self._run(each, layer, tag, inputs, building)
             image = self.engine.inspect(tag)
             if image is None:
                 raise EngineError(f"Docker says it made {tag}, but does not know it", hint="is its disk full?")
             # Another build may have given a name of ours to another image while BuildKit read it.
-            if all(self.engine.inspect(given.reference) == given for given in inputs):
+            lent = all(self._leads_to(reference, made[name]) for name, reference in each.lent)
+            if lent and all(self._leads_to(given.reference, given) for given in inputs):
                 return image
         raise EngineError(
             f"what {layer.name} stands on changed while it was built",
             hint="is another build with --no-cache at work on the same layers? Let it end, and try again",
         )
+
+    def _lend(self, image: ImageInfo, reference: str) -> None:
+        """See that a reference of a dockerfile leads to the image that was found for it: BuildKit knows no other."""
+        if not self._leads_to(reference, image):
+            self.engine.tag(image, reference)
+
+    def _leads_to(self, reference: str, image: ImageInfo) -> bool:
+        found = self.engine.inspect(reference)
+        return found is not None and found.id == image.id
 
     def _run(self, each: Step, layer: LayerBuild, tag: str, inputs: Sequence[ImageInfo], building: StepHandle) -> None:
         values = {name: image.reference for name, image in zip(each.inputs, inputs, strict=True)}

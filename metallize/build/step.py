@@ -72,6 +72,8 @@ class Step:
     """Of a layer: the repository of its tag. Of a base: the reference. Else what it writes."""
     key: str = ""
     """Digest of all that goes into it but for its inputs' images."""
+    lent: tuple[tuple[str, str], ...] = ()
+    """Of a layer: steps whose images BuildKit looks for by a reference that its dockerfile names, and that."""
     platform: Platform | None = None
     """Of a base."""
     places: tuple[str, ...] = ()

@@ -64,9 +64,9 @@ def steps_of(plan: BuildPlan) -> Steps:
         bases.append(base_step(BASE, plan.rootfs.base, plan.base_recipe, native))
     if native and native.native_base:
         bases.append(base_step(NATIVE_BASE, native.native_base, plan.base_recipe))
-    rootfs = (*bases, *_layers(plan.rootfs, "layer", BASE))
+    rootfs = (*bases, *_layers(plan, plan.rootfs, "layer", BASE))
     tools_base = () if plan.tools.base is None else (base_step(TOOLS_BASE, plan.tools.base, plan.base_recipe),)
-    tools = (*tools_base, *_layers(plan.tools, "tool", TOOLS_BASE))
+    tools = (*tools_base, *_layers(plan, plan.tools, "tool", TOOLS_BASE))
     top = rootfs[-1].id if plan.rootfs.layers else BASE
     seal = _seal(plan.seal, plan.rootfs.platform, top)
     return Steps(rootfs=rootfs, tools=tools, seal=seal, generate=_generate(plan, tools[-1].id))
@@ -144,8 +144,12 @@ def _native_tools(native: LayerBuild, platform: Platform, recipe: Path) -> Itera
     )  # fmt: skip
 
 
-def _layers(stack: ImageStack, prefix: str, base: str) -> Iterator[Step]:
-    """Each layer on the one below it."""
+def _layers(plan: BuildPlan, stack: ImageStack, prefix: str, base: str) -> Iterator[Step]:
+    """The images that dockerfiles name themselves, and then each layer on the one below it."""
+    named = dict.fromkeys(image for layer in stack.layers for image in layer.foreign)
+    foreign = {image: f"{prefix}_from_{number}" for number, image in enumerate(named, 1)}
+    for image, identity in foreign.items():
+        yield base_step(identity, image, plan.base_recipe)
     parent = base if stack.base else ""
     for number, layer in enumerate(stack.layers, 1):
         argv: tuple[Word, ...] = (
@@ -159,7 +163,12 @@ def _layers(stack: ImageStack, prefix: str, base: str) -> Iterator[Step]:
             kind=Kind.LAYER,
             explain=f"{layer.name}: {layer.summary}",
             argv=argv,
-            inputs=(*((parent,) if parent else ()), *((NATIVE_BASE,) if layer.native_base else ())),
+            inputs=(
+                *((parent,) if parent else ()),
+                *((NATIVE_BASE,) if layer.native_base else ()),
+                *(foreign[image] for image in layer.foreign),
+            ),
+            lent=tuple((foreign[image], image.reference) for image in layer.foreign),
             output=layer.repository,
             key=layer.key,
         )

@@ -51,3 +51,17 @@ def test_a_layer_that_was_removed(site: Site, cli: Cli) -> None:
     again = run(["docker", "images", "--quiet", f"metallize/{name}"]).stdout.split()
     assert current == (again == images), "it is current where the engine made the very same of its cache"
     assert digest(cli, site, ours) == (True, after)
+
+
+def test_an_image_that_a_dockerfile_takes_from_elsewhere_is_made_where_no_registry_gives_it(
+    site: Site, cli: Cli
+) -> None:
+    name = uuid4().hex
+    text = f"ARG METALLIZE_SRC_IMG\nFROM debian:13-slim AS tools\nRUN echo {name} >/word\n"
+    layer = site.layer("taking.dockerfile", f"{text}FROM ${{METALLIZE_SRC_IMG}}\nCOPY --from=tools /word /word\n")
+    ours = site.profile("ours.iso", "system.dockerfile", layer)
+    assert digest(cli, site, ours)[0] is False
+    assert digest(cli, site, ours)[0] is True
+    planned = cli("plan", ours, "--build-dir", "planned", cwd=site.folder)
+    assert "taking.dockerfile [cached]" in planned.stdout
+    assert 'lend "$layer_from_1" debian:13-slim' in planned.stdout

@@ -217,3 +217,27 @@ def test_every_step_has_an_id_of_its_own_that_a_shell_takes(house: House) -> Non
     assert all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in ids(house.steps))
     assert all(each.explain for each in house.steps)
     assert {each.platform for each in house.steps if each.kind is Kind.BASE} == {Platform.AMD64}
+
+
+def test_an_image_that_a_dockerfile_names_itself_is_found_and_counts(make_plan: MakePlan, layers: Layers) -> None:
+    text = (
+        "ARG VERSION=1\nFROM own/tools:${VERSION} AS tools\nFROM --platform=linux/arm64 debian:bookworm AS arm\n"
+        "ARG METALLIZE_SRC_IMG\nFROM ${METALLIZE_SRC_IMG}\nCOPY --from=tools /a /a\nCOPY --from=arm /b /b\n"
+        "COPY --from=own/more /c /c\n"
+    )
+    text = text.replace("ARG METALLIZE_SRC_IMG\n", "").replace("ARG VERSION", "ARG METALLIZE_SRC_IMG\nARG VERSION", 1)
+    house = House(make_plan(rootfs=[TRIXIE, layers.read("top.dockerfile", text)]))
+    named = [(each.output, each.platform) for each in house.steps.rootfs if each.id.startswith("layer_from")]
+    assert named == [
+        ("own/tools:1", Platform.AMD64), ("debian:bookworm", Platform.ARM64), ("own/more", Platform.AMD64),
+    ]  # fmt: skip
+    made = "metallize/base-debian:bookworm-arm64"
+    house.engine.images |= {"own/more": image("own/more"), made: image(made, platform=Platform.ARM64)}
+    house.engine.registry["own/tools:1"] = image("own/tools:1")
+    first = house.build()
+    assert house.engine.images["debian:bookworm"].id == f"sha256:{made}", "BuildKit finds it by no other name"
+    house.build()
+    assert house.built == []
+    house.engine.images["own/tools:1"] = replace(image("own/tools:1"), id="sha256:newer")
+    assert house.build().ids["layer_1"] != first.ids["layer_1"]
+    assert house.built == ["top"]
