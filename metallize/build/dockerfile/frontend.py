@@ -24,7 +24,7 @@ _FLAGS: dict[tuple[str, str], Version] = {
     ("ADD", "exclude"): (1, 19), ("COPY", "parents"): (1, 20), ("RUN", "security"): (1, 20),
 }  # fmt: skip
 _MODIFIERS: tuple[tuple[str, Version], ...] = (
-    (r"\$\{\w+:?\?", (1, 2)),
+    (r"\$\{\w+[-+?]", (1, 6)),
     (r"\$\{\w+[#%/]", (1, 7)),
 )
 
@@ -58,6 +58,10 @@ def demands(reading: Reading) -> Iterator[Demand]:
             name = flag[2:].partition("=")[0]
             if (each.word, name) in _FLAGS:
                 yield _demand(each, f"{each.word} --{name}", _FLAGS[each.word, name])
+        if each.word in ("CMD", "ENTRYPOINT", "RUN") and re.match(r"\[.*\]\s*[^\s\]]", each.arguments, re.DOTALL):
+            yield Demand(
+                line=each.line, what="what follows the `]` and leaves it away", since=(1, 10), instead="leave it away"
+            )
         if outer.word == "ONBUILD" and each.word == "COPY" and each.flag("from"):
             yield _demand(outer, "ONBUILD COPY --from", (1, 11))
         if each.word in ("ENV", "ARG", "LABEL", "USER", "WORKDIR", "COPY", "ADD", "FROM"):

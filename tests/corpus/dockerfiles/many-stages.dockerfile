@@ -4,6 +4,6 @@ FROM a AS b
 ENV B=$A-2
 FROM b AS c
 ENV C=$B-3
-USER c
+USER 7
 FROM c
 WORKDIR /w

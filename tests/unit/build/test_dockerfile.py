@@ -233,6 +233,8 @@ def test_the_builds_arguments_decide_which_image() -> None:
         ("FROM a\nRUN <<EOF\nx\nEOF", "dev", [], ""),
         ("FROM a\nCOPY --link a b\nADD --checksum=x a b", "20.10.5", [2, 3], "Docker 23"),
         ("FROM a\nENV A=${B##x}", "25.0.1", [2], "Docker 26"),
+        ("FROM a\nENV A=${B-x} C=${D:-y}", "24.0.1", [2], "Docker 25"),
+        ('FROM a\nCMD ["a"] b', "26.1.5", [2], "Docker 28"),
         ("FROM a\nCOPY --parents a b", "28.5.0", [2], "Dockerfile syntax 1.20"),
         ("# syntax=docker/dockerfile:1\nFROM a", "28.0.0", [1], "so take the line away"),
         ("# syntax=docker/dockerfile:1\nFROM a\nRUN <<E\nE", "20.10.1", [1], "without it the file needs Docker 23"),
