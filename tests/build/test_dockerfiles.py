@@ -209,6 +209,11 @@ IGNORED = [
 ]
 
 
+SKIPPED = {"**\n!docs/**/README.md"}
+"""Clients before 23 look into no folder that is left out where the pattern that brings something back has wildcards."""
+
+
+@pytest.mark.nightly
 @pytest.mark.parametrize("rules", IGNORED)
 def test_ignore_files_leave_out_what_they_leave_out_for_buildkit(builder: Builder, rules: str) -> None:
     ignore = builder.context.with_name("Dockerfile.dockerignore")
@@ -220,6 +225,10 @@ def test_ignore_files_leave_out_what_they_leave_out_for_buildkit(builder: Builde
         reads = parse("FROM scratch\nCOPY . /\n").context_reads()
         assert reads is not None
         found = _read(builder.context, reads, read_ignored(ignore))
-        assert {relative(path, builder.context) for path in found if not path.is_dir()} == theirs
+        files = {relative(path, builder.context) for path in found if not path.is_dir()}
+        if rules in SKIPPED and int(builder.version.partition(".")[0]) < 23:
+            assert files > theirs
+        else:
+            assert files == theirs
     finally:
         ignore.unlink()
