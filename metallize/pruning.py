@@ -102,7 +102,7 @@ def of_runs(build_dir: Path, limits: Limits, now: datetime) -> Pruning:
     held: list[Held] = []
     for each in surplus:
         if each.folder in busy:
-            held.append(Held(name=str(each.folder), by="a running process"))
+            held.append(Held(name=str(each.folder), by="a running process holds it"))
         elif each.verdict is None and now - _touched(each.folder) < _YOUNG:
             held.append(Held(name=str(each.folder), by="it has no verdict yet and may be under way"))
         else:
@@ -126,7 +126,9 @@ def of_images(build_dir: Path, limits: Limits, now: datetime) -> Pruning:
         file = folder.name.removesuffix(KEPT) if folder in old else folder.name.rpartition(".work-")[0]
         with _alone(private, file) as alone:
             if folder in busy or not alone:
-                held.append(Held(name=str(folder), by="a running process" if alone else f"a build of {file}"))
+                held.append(
+                    Held(name=str(folder), by="a running process holds it" if alone else f"a build of {file} holds it")
+                )
                 continue
         days = (now - _touched(folder)).days
         what, why = (What.KEPT, f"put aside {days} days ago") if folder in old else (What.WORK, "nobody builds it")
@@ -140,7 +142,7 @@ def of_layers(build_dir: Path, limits: Limits, now: datetime) -> Pruning:
     Raises EngineError, HostError or CommandError where no engine answers.
     """
     if _builds_under_way():
-        return Pruning(held=(Held(name="the layers' tags", by="a build that is under way"),))
+        return Pruning(held=(Held(name="the layers' tags", by="a build is under way"),))
     used = layer_tags_of(build_dir)
     found = _tags(run([buildkit.find_cli().path, *_LIST], timeout=_ENGINE_LIMIT).stdout)
     return Pruning(candidates=tuple(surplus_tags(found, used, limits, now)))
@@ -220,9 +222,9 @@ def remove(candidate: Candidate, build_dir: Path) -> str | None:
     file = folder.name.removesuffix(KEPT) if candidate.what is What.KEPT else folder.name.rpartition(".work-")[0]
     with _alone(build_dir / PRIVATE, "" if candidate.what is What.RUN else file) as alone:
         if not alone:
-            return f"a build of {file}"
+            return f"a build of {file} holds it"
         if holders.now().within([folder]):
-            return "a running process"
+            return "a running process holds it"
         try:
             (folder / REPORT).unlink(missing_ok=True)  # first: what is left of it must tell of no verdict
             shutil.rmtree(folder)
@@ -243,7 +245,7 @@ def _untag(tag: str) -> str | None:
         if "No such image" in exc.output_tail:
             return None
         if "is using" in exc.output_tail or "being used" in exc.output_tail:
-            return "a container"
+            return "a container holds it"
         raise
     return None
 

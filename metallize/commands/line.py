@@ -239,6 +239,12 @@ def _add_tending(verbs: Verbs) -> None:
     stays.add_argument("--all", action="store_true", help="nothing but what is in use, proves an image, or passed last")
     common.build_dir(prune, "build")
     common.as_json(prune, "each thing that goes")
+    summary = 'completion for your shell: eval "$(metallize completion bash)"'
+    completion = add(verbs, TEND, "completion", Later("manual", "completion"), summary)
+    completion.add_argument("shell", nargs="?", choices=["bash", "zsh"], help="default: the one of $SHELL")
+    completion.add_argument("--names", choices=list(common.NAMES), help="print the names of these, one a line")
+    common.extensions_dir(completion)
+    add(verbs, TEND, "man", Later("manual", "man"), "the manual page, of troff: metallize man | man -l -")
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:

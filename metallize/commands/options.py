@@ -9,6 +9,10 @@ OF_PROFILES = ("overrides", "arguments", "outputs", "extensions_dir")
 """What says something about a profile, and nothing about an image: the names argparse gives them."""
 
 
+NAMES = ("profiles", "machines", "layers", "all", "runs")
+"""What `metallize completion --names` prints, for the completion of shells."""
+
+
 def profile_argument(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("profile", type=Path, metavar="PROFILE", help="a profile's file, or a shipped profile's name")
 

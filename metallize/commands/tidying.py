@@ -51,7 +51,7 @@ def prune(options: argparse.Namespace) -> int:
         if lines is not None:
             lines.write({"event": "held", "name": stays.name, "by": stays.by})
         else:
-            err(f"stays: {stays.name}, held by {stays.by}")
+            err(f"stays: {stays.name}: {stays.by}")
     _sum_up(gone, lines, dry_run=options.dry_run)
     for error in failed[1:]:
         err(f"error: {error.message}")

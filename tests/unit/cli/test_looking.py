@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from .test_publish import stored
 NAME = "my profile,\u00fc"
 
 
-def run(name: str, machine: str = "seabios", profile: str = NAME, **report: object) -> Path:
+def run(name: str, machine: str = "seabios", profile: str = NAME, report: Mapping[str, object] | None = None) -> Path:
     """A run's folder; without a report, one that has none yet."""
     folder = Path("build/runs", profile, machine, name)
     folder.mkdir(parents=True)
@@ -102,16 +103,16 @@ def test_papers_that_are_none(call: Call, text: str) -> None:
     placed(passed=True)
     Path("build/web.iso.manifest.json").write_text(text)
     assert "  changed  " in call("ls").out
-    run("20261129T000000Z", **PASSED)
+    run("20261129T000000Z", report=PASSED)
     Path(f"build/runs/{NAME}/seabios/20261129T000000Z/report.json").write_text(text)
     assert "  cut short  " in call("runs").out
 
 
 def test_runs_are_listed_the_newest_first(call: Call) -> None:
-    run("20261129T000000Z", **PASSED)
-    run("20261129T000000Z-2", **FAILED)
-    run("20261129T000000Z-10", "ovmf", **PASSED)
-    run("20261130T000000Z", profile="other/web.img", **PASSED)
+    run("20261129T000000Z", report=PASSED)
+    run("20261129T000000Z-2", report=FAILED)
+    run("20261129T000000Z-10", "ovmf", report=PASSED)
+    run("20261130T000000Z", profile="other/web.img", report=PASSED)
     (Path("build/runs") / NAME / "seabios/notes").mkdir()
     (Path("build/runs") / NAME / "seabios/20261130T000000Z").symlink_to("/")
     events = call("runs", "--json").events()
@@ -144,8 +145,8 @@ def test_a_run_that_somebody_is_at(call: Call) -> None:
 
 
 def test_what_a_run_printed(call: Call) -> None:
-    older = run("20261128T000000Z", **PASSED)
-    folder = run("20261129T000000Z", **FAILED)
+    older = run("20261128T000000Z", report=PASSED)
+    folder = run("20261129T000000Z", report=FAILED)
     (folder / "console.txt").write_text("one\ntwo \x1b]52;c;x\x07\nthree\n")
     assert call("logs").out == "one\ntwo \\u001b]52;c;x\\u0007\nthree\n"
     assert call("logs", "-n", "1").out == "three\n"
@@ -171,7 +172,7 @@ def test_the_end_of_a_long_file(call: Call) -> None:
 
 
 def test_a_page_is_opened_where_there_is_a_desktop(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = run("20261129T000000Z", **PASSED)
+    folder = run("20261129T000000Z", report=PASSED)
     programs = tmp_path / "programs"
     programs.mkdir()
     opener = programs / "xdg-open"

@@ -24,7 +24,7 @@ OLD = NOW - timedelta(days=20)
 
 def nights(count: int, machine: str = "seabios") -> list[Path]:
     """Runs that failed, one a night, the oldest first."""
-    return [run(f"202611{day:02d}T000000Z", machine, **FAILED) for day in range(1, count + 1)]
+    return [run(f"202611{day:02d}T000000Z", machine, report=FAILED) for day in range(1, count + 1)]
 
 
 def aged(path: Path, days: int = 30) -> None:
@@ -70,10 +70,10 @@ def test_a_dry_run_says_the_same_and_removes_nothing(call: Call) -> None:
 @pytest.mark.usefixtures("no_engine")
 def test_the_last_that_passed_and_what_proves_an_image_stay(call: Call) -> None:
     first, passed, proves, *others = (
-        run("20261101T000000Z", **PASSED),
-        run("20261102T000000Z", **PASSED),
-        run("20261103T000000Z", **FAILED),
-        *(run(f"202611{day:02d}T000000Z", **FAILED) for day in range(4, 8)),
+        run("20261101T000000Z", report=PASSED),
+        run("20261102T000000Z", report=PASSED),
+        run("20261103T000000Z", report=FAILED),
+        *(run(f"202611{day:02d}T000000Z", report=FAILED) for day in range(4, 8)),
     )
     Path("build/web.iso.verification.json").write_text(json.dumps({"machines": [{"run_folder": str(proves)}]}))
     call("prune", "--runs", "--all")
@@ -82,20 +82,20 @@ def test_the_last_that_passed_and_what_proves_an_image_stay(call: Call) -> None:
 
 @pytest.mark.usefixtures("no_engine")
 def test_what_somebody_is_at_stays(call: Call) -> None:
-    held, young, old = run("20261101T000000Z", **FAILED), run("20261102T000000Z"), run("20261103T000000Z")
+    held, young, old = run("20261101T000000Z", report=FAILED), run("20261102T000000Z"), run("20261103T000000Z")
     aged(old, 1)
     with subprocess.Popen(["sleep", "600"], cwd=held) as process:
         said = call("prune", "--runs", "--keep", "0")
         process.kill()
     assert said.status == 0
-    assert f"stays: {held}, held by a running process" in said.err
-    assert f"stays: {young}, held by it has no verdict yet" in said.err
+    assert f"stays: {held}: a running process holds it" in said.err
+    assert f"stays: {young}: it has no verdict yet" in said.err
     assert (held.exists(), young.exists(), old.exists()) == (True, True, False)
 
 
 @pytest.mark.usefixtures("no_engine")
 def test_an_open_file_that_has_lost_its_name_holds_its_folder(call: Call) -> None:
-    folder = run("20261101T000000Z", **FAILED)
+    folder = run("20261101T000000Z", report=FAILED)
     disk = folder / "disk"
     with disk.open("w") as file, subprocess.Popen(["sleep", "600"], stdout=file) as process:
         disk.unlink()
@@ -138,7 +138,7 @@ def test_an_image_that_is_being_built_stays(call: Call) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         said = call("prune")
     assert folder.exists()
-    assert f"stays: {folder}, held by a build of web.iso" in said.err
+    assert f"stays: {folder}: a build of web.iso holds it" in said.err
 
 
 @pytest.mark.usefixtures("no_engine")
