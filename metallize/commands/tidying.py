@@ -11,6 +11,7 @@ from pathlib import Path
 from metallize import pruning
 from metallize.commands.saying import err, out
 from metallize.errors import CommandError, EngineError, ExitCode, HostError, MetallizeError, UsageError
+from metallize.model.visible import visible
 from metallize.pruning import Candidate, Held, Limits, Pruning, What
 from metallize.render import JsonLines
 from metallize.render.words import size
@@ -46,7 +47,7 @@ def prune(options: argparse.Namespace) -> int:
             lines.write({"event": "would-prune" if options.dry_run else "pruned", "what": each.what, "name": each.name,
                          "why": each.why, "bytes": each.frees_bytes})  # fmt: skip
         else:
-            out(f"{each.what}  {each.name}  {size(each.frees_bytes)}  ({each.why})")
+            out(f"{each.what}  {visible(each.name)}  {size(each.frees_bytes)}  ({each.why})")
     for stays in held:
         if lines is not None:
             lines.write({"event": "held", "name": stays.name, "by": stays.by})
