@@ -39,8 +39,9 @@ _INTERRUPTED = 130
 def _run(words: Sequence[str], interruption: Interruption) -> int:
     try:
         _open_streams()
-        from metallize.commands import line  # noqa: PLC0415 - takes half a second, in which no signal is lost
+        from metallize.commands import line  # noqa: PLC0415 - nothing is imported before main is entered
 
+        line.load(words)  # takes half a second, in which no signal is lost
         interruption.raise_from_now_on()
         status = line.run(words)
         sys.stdout.flush()

@@ -10,10 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from metallize.commands import bug_report
-from metallize.commands.shared import show_error
+from metallize.commands.saying import show_error
 from metallize.errors import FULL, BugError, ExitCode, HostError, MetallizeError, left_behind, of_thread
+from metallize.render.colour import Colour
 
-_ONLY_PRINT = frozenset({"list", "explain", "schema", "plan", "doctor", "report"})
+_ONLY_PRINT = frozenset(
+    {"list", "explain", "schema", "plan", "doctor", "report", "ls", "runs", "logs", "completion", "man"}
+)
 """Verbs whose output is all that comes of them."""
 _CHILD_SECONDS = 2.0
 """A child that was killed is gone by then."""
@@ -30,21 +33,27 @@ def told(error: BaseException, words: Sequence[str], broken: BaseException | Non
         error = of_thread("a thread", broken)
     if isinstance(error, BrokenPipeError):
         _give_up_output()
-        return ExitCode.DONE if words and words[0] in _ONLY_PRINT else ExitCode.UNREAD
+        return ExitCode.DONE if not words or words[0] in _ONLY_PRINT else ExitCode.UNREAD
     with suppress(OSError, ValueError, AttributeError):  # nobody hears: standard error is closed, or its disk is full
         if isinstance(error, KeyboardInterrupt):
             sys.stderr.write(f"\ninterrupted; {_remains(left_behind(error))}\n")
         else:
-            _show(_as_ours(error, words), as_json="--json" in words)
+            _show(_as_ours(error, words), as_json="--json" in words, colour=_colour(words))
     _give_up_output()
     if isinstance(error, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
     return int(error.exit_code) if isinstance(error, MetallizeError) else ExitCode.MACHINERY
 
 
-def _show(error: MetallizeError, *, as_json: bool) -> None:
-    show_error(error, as_json=as_json)
+def _show(error: MetallizeError, *, as_json: bool, colour: Colour) -> None:
+    show_error(error, as_json=as_json, colour=colour)
     sys.stdout.flush()
+
+
+def _colour(words: Sequence[str]) -> Colour:
+    """What the command line says of colours, as far as it can be read."""
+    text = " ".join(words).replace("--color ", "--color=")
+    return next((colour for colour in Colour if f"--color={colour}" in text.split()), Colour.AUTO)
 
 
 def _as_ours(error: BaseException, words: Sequence[str]) -> MetallizeError:

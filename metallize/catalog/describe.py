@@ -35,11 +35,16 @@ def render_explain(catalog: Catalog, name: str) -> str:
 
     Raises UsageError, with the nearest name, for a name that nothing has.
     """
+    require_known(catalog, name)
     parts = [render() for entry, render in _entries(catalog) if name in {entry, entry.removesuffix(".dockerfile")}]
-    if not parts:
-        names = [entry for entry, _ in _entries(catalog)]
-        raise UsageError(f"nothing is called `{name}`", hint=did_you_mean(name, names) or "see `metallize list`")
     return "\n\n".join(parts) + "\n"
+
+
+def require_known(catalog: Catalog, name: str) -> None:
+    """Raises UsageError, with the nearest name, for a name that nothing has."""
+    names = [entry for entry, _ in _entries(catalog)]
+    if name not in names and f"{name}.dockerfile" not in names:
+        raise UsageError(f"nothing is called `{name}`", hint=did_you_mean(name, names) or "see `metallize list`")
 
 
 def _entries(catalog: Catalog) -> Iterable[tuple[str, Callable[[], str]]]:

@@ -13,7 +13,7 @@ from importlib import metadata
 
 from metallize import __version__
 
-_SECRET_OPTIONS = ("--password", "--set")
+_SECRET_OPTIONS = ("--password", "--set", "--arg")
 _SHORTEST_OPTION = 3
 """argparse takes an option's beginning for it; `--` alone is none."""
 _SHORTEST_SECRET = 3
@@ -49,7 +49,7 @@ def _option(name: str) -> str:
 
 
 def _hidden(option: str, value: str, secrets: list[str]) -> str:
-    key, equals, rest = value.partition("=") if option == "--set" and "=" in value else ("", "", value)
+    key, equals, rest = value.partition("=") if option != "--password" and "=" in value else ("", "", value)
     secrets.append(rest)
     return f"{key}{equals}{HIDDEN}"
 

@@ -11,19 +11,29 @@ from metallize import proof as proofs
 from metallize.build.currency import known_images
 from metallize.build.script import shell_script
 from metallize.build.steps import steps_of
-from metallize.commands.shared import catalog_of, engine_of_host, out, profiles_of, settings_of, show_reports
-from metallize.errors import EngineError, ExitCode, VerificationFailed
+from metallize.commands.engine import engine_of_host
+from metallize.commands.saying import out
+from metallize.commands.shared import (
+    catalog_of,
+    profiles_of,
+    renderer_of,
+    settings_of,
+    show_reports,
+    write_junit,
+)
+from metallize.errors import EngineError, ExitCode, UsageError, VerificationFailed
 from metallize.model.report import BootReport
-from metallize.render import JsonLines, choose
+from metallize.render import JsonLines
 
 
 def build(options: argparse.Namespace) -> int:
     """`metallize build`: every output of the profile; one that fails its boots does not keep the next from its own."""
+    _check_belonging(options)
     catalog = catalog_of(options)
     profiles = profiles_of(options, catalog)
     settings = settings_of(options)
     plans = [pipeline.prepare(profile, catalog, settings, verified=options.verify) for profile in profiles]
-    renderer = choose(as_json=options.json, verbose=options.verbose)
+    renderer = renderer_of(options)
     done: list[pipeline.Built] = []
     failures: list[VerificationFailed] = []
     with renderer, engine_of_host() as engine:
@@ -36,7 +46,8 @@ def build(options: argparse.Namespace) -> int:
                 failures.append(exc)
     shown = [*(built.reports for built in done), *(failure.reports for failure in failures)]
     reports = [report for some in shown for report in some if isinstance(report, BootReport)]
-    show_reports(reports, renderer)
+    show_reports(reports, renderer, options)
+    write_junit(options, reports, [_known(built) for built in done if built.verified and not built.reports])
     for built in done:
         if isinstance(renderer, JsonLines):
             renderer.write(
@@ -48,6 +59,25 @@ def build(options: argparse.Namespace) -> int:
     if failures:
         raise failures[0] if len(failures) == 1 else _all_of(failures, reports)
     return ExitCode.DONE
+
+
+def _check_belonging(options: argparse.Namespace) -> None:
+    """Raises UsageError for what means nothing where nothing is booted: nothing that is asked may be passed over."""
+    if options.verify:
+        return
+    for name, given in (
+        ("--machine", options.machines),
+        ("--accel", options.accel != "auto"),
+        ("--keep-running-on-failure", options.keep_running_on_failure),
+        ("--capture", options.capture),
+        ("--junitxml", options.junitxml),
+    ):
+        if given:
+            raise UsageError(f"{name} goes with --verify: without it nothing is booted", hint="add --verify")
+
+
+def _known(built: pipeline.Built) -> str:
+    return f"{built.image.name}: these bytes held all of it before (sha256 {built.sha256[:12]})"
 
 
 def _all_of(failures: Sequence[VerificationFailed], reports: Sequence[BootReport]) -> VerificationFailed:
@@ -72,7 +102,12 @@ def plan(options: argparse.Namespace) -> int:
         known = [None for _ in plans]
     scripts = [shell_script(each, known=ids) for each, ids in zip(plans, known, strict=True)]
     # Each in a shell of its own: they set traps and end with a status.
-    sys.stdout.write(scripts[0] if len(scripts) == 1 else "set -e\n" + "".join(f"(\n{each})\n" for each in scripts))
+    script = scripts[0] if len(scripts) == 1 else "set -e\n" + "".join(f"(\n{each})\n" for each in scripts)
+    if options.json:
+        made = [str(each.build_dir / each.file) for each in plans]
+        JsonLines(sys.stdout).write({"event": "plan", "images": made, "script": script})
+    else:
+        sys.stdout.write(script)
     return ExitCode.DONE
 
 
@@ -80,7 +115,7 @@ def publish(options: argparse.Namespace) -> int:
     """`metallize publish`: every output, and none of them where one is not verified."""
     catalog = catalog_of(options)
     settings = settings_of(options)
-    renderer = choose(as_json=options.json, verbose=options.verbose)
+    renderer = renderer_of(options)
     with renderer:
         done = images.publish(profiles_of(options, catalog), catalog, renderer, settings, options.to)
     for verified, copies in done:

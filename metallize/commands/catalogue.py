@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 
-from metallize.catalog import render_explain, render_list
-from metallize.commands.shared import catalog_of, out
+from metallize.catalog import explain_as_json, list_as_json, render_explain, render_list
+from metallize.commands.saying import out
+from metallize.commands.shared import catalog_of
 from metallize.config import profile_schema
 from metallize.errors import ExitCode
+from metallize.render import JsonLines
 
 
 def list_all(options: argparse.Namespace) -> int:
     """`metallize list`."""
-    out(render_list(catalog_of(options)))
+    if options.json:
+        JsonLines(sys.stdout).write({"event": "list", **list_as_json(catalog_of(options))})
+    else:
+        out(render_list(catalog_of(options)))
     return ExitCode.DONE
 
 
 def explain(options: argparse.Namespace) -> int:
     """`metallize explain NAME`."""
-    out(render_explain(catalog_of(options), options.name))
+    if options.json:
+        found = explain_as_json(catalog_of(options), options.name)
+        JsonLines(sys.stdout).write({"event": "explain", "name": options.name, "entries": found})
+    else:
+        out(render_explain(catalog_of(options), options.name))
     return ExitCode.DONE
 
 

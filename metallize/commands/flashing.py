@@ -8,9 +8,10 @@ from pathlib import Path
 
 from metallize import flash as flashing
 from metallize import publish as publishing
-from metallize.commands.shared import err, out
+from metallize.commands.saying import err, out
+from metallize.commands.shared import renderer_of
 from metallize.errors import ExitCode, UsageError
-from metallize.render import JsonLines, choose
+from metallize.render import JsonLines
 
 
 def flash(options: argparse.Namespace) -> int:
@@ -18,7 +19,7 @@ def flash(options: argparse.Namespace) -> int:
     if options.device is None:
         return _list_disks(options)
     device = flashing.is_device(options.device)
-    renderer = choose(as_json=options.json, verbose=options.verbose)
+    renderer = renderer_of(options)
     if device:
         flashing.require_allowed(options.device, 0, any_disk=options.any_disk)
         if not options.yes:

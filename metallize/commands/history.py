@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from metallize import nightly as nightlies
-from metallize.commands.shared import catalog_of, engine_of_host, out, profiles_of, settings_of, show_reports
+from metallize.commands.engine import engine_of_host
+from metallize.commands.saying import out
+from metallize.commands.shared import (
+    catalog_of,
+    profiles_of,
+    renderer_of,
+    settings_of,
+    show_reports,
+    write_junit,
+)
 from metallize.errors import ExitCode
 from metallize.model.report import BootReport
-from metallize.render import JsonLines, Renderer, choose
+from metallize.render import JsonLines
 from metallize.report.as_json import report_to_json
 from metallize.report.history import HistoryEntry
 
@@ -29,32 +39,36 @@ def nightly(options: argparse.Namespace) -> int:
         )
         for path in paths
     ]
-    renderer = choose(as_json=options.json, verbose=options.verbose)
+    renderer = renderer_of(options)
+    reports: list[BootReport] = []
 
     def seen(entry: HistoryEntry, boot_report: BootReport | None) -> None:
+        if boot_report is not None:
+            reports.append(boot_report)
         if isinstance(renderer, JsonLines):
             if boot_report is not None:
                 renderer.write({"event": "report", **report_to_json(boot_report)})
             renderer.write({"event": "nightly", **asdict(entry)})
         elif boot_report is not None and not boot_report.passed:
-            show_reports([boot_report], renderer)
+            show_reports([boot_report], renderer, options)
 
     with renderer, engine_of_host() as engine:
         entries = nightlies.run_nightly(candidates, catalog, engine, renderer, settings, seen=seen)
     status = nightlies.status_of(entries)
-    _show_page(nightlies.page_path(settings), renderer, status=int(status))
+    _show_page(nightlies.page_path(settings), as_json=options.json, status=int(status))
+    write_junit(options, reports)
     return status
 
 
 def report(options: argparse.Namespace) -> int:
     """`metallize report`: the nightlies' history as a page."""
     page = nightlies.write_page(nightlies.page_path(settings_of(options)).parent)
-    _show_page(page, choose(as_json=options.json, verbose=options.verbose), status=int(ExitCode.DONE))
+    _show_page(page, as_json=options.json, status=int(ExitCode.DONE))
     return ExitCode.DONE
 
 
-def _show_page(page: Path, renderer: Renderer, *, status: int) -> None:
-    if isinstance(renderer, JsonLines):
-        renderer.write({"event": "result", "report": str(page), "exit": status})
+def _show_page(page: Path, *, as_json: bool, status: int) -> None:
+    if as_json:
+        JsonLines(sys.stdout).write({"event": "result", "report": str(page), "exit": status})
     else:
         out(str(page))

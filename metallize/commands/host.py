@@ -9,11 +9,13 @@ from metallize import pipeline
 from metallize.build import bases
 from metallize.build.plan import BaseImage
 from metallize.catalog import Catalog, host_platform
-from metallize.commands.shared import engine_of_host, out
+from metallize.commands.engine import engine_of_host
+from metallize.commands.saying import out
+from metallize.commands.shared import renderer_of
 from metallize.doctor import examine
 from metallize.errors import ExitCode
 from metallize.model.profile import Platform
-from metallize.render import JsonLines, choose
+from metallize.render import JsonLines
 
 
 def doctor(options: argparse.Namespace) -> int:
@@ -31,7 +33,7 @@ def doctor(options: argparse.Namespace) -> int:
 def base(options: argparse.Namespace) -> int:
     """`metallize base REFERENCE`."""
     platform = Platform(options.platform) if options.platform else host_platform()
-    renderer = choose(as_json=options.json, verbose=options.verbose)
+    renderer = renderer_of(options)
     wanted = BaseImage(reference=options.reference, platform=platform)
     step = pipeline.base_of(wanted, Catalog())
     with renderer, engine_of_host() as engine:

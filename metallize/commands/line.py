@@ -1,144 +1,160 @@
-"""The command line: the verbs and what they take."""
+"""The command line: the verbs and what they take. A verb's own module is imported when it is called."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+import importlib
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from metallize import __version__
-from metallize.commands import building, catalogue, flashing, history, host, serving, verifying
-from metallize.config.suggest import did_you_mean
-from metallize.errors import UsageError
-from metallize.serve.server import EVERYWHERE
+from metallize.commands import options as common
+from metallize.commands.parser import Later, Parser
+from metallize.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    Verbs = argparse._SubParsersAction[Parser]  # noqa: SLF001 - add_subparsers returns it, and it has no public name
 
 _DESCRIPTION = "Bootable OS images from Dockerfiles, proven to boot before anyone can publish them."
-_EPILOG = """exit status: 0 done or verified; 1 the image failed its boot assertions; 2 bad input;
+_EPILOG = """`metallize COMMAND --help` says what a command takes; `metallize man` prints the manual page.
+
+exit status: 0 done or verified; 1 the image failed its boot assertions; 2 bad input;
 3 the machinery broke (Docker, QEMU, disk, or a bug in metallize); 130 interrupted; 141 nobody read the output"""
+_IMAGE_OR_PROFILE = "a profile's file, a shipped profile's name, or an image that anybody made"
+
+MAKE = "Make an image"
+PROVE = "Prove that it boots"
+HAND_OUT = "Hand it out"
+LOOK = "See what there is"
+TEND = "Tend this host and your shell"
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse, with its errors as ours."""
-
-    commands: Mapping[str, _Parser] = MappingProxyType({})
-    """The parser of each command, by its name."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]  # ends by raising
-        raise UsageError(message, hint=f"{self.prog} --help")
-
-    @property
-    def options(self) -> tuple[str, ...]:
-        """Every option that it takes, as it is written."""
-        return tuple(self._option_string_actions)
-
-
-def parser() -> _Parser:
-    """The command line: PROFILE.md, Commands."""
-    top = _Parser(
+def parser() -> Parser:
+    """The whole command line."""
+    top = Parser(
         prog="metallize", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    top.add_argument("--version", action="version", version=f"metallize {__version__}")
+    top.add_argument("--version", action="version", version=f"metallize {__version__}", help="print the version")
     verbs = top.add_subparsers(dest="verb", metavar="COMMAND", required=True)
-    _add_build(verbs)
-    _add_verify(verbs)
-    _add_flash(verbs)
-    _add_serve(verbs)
-    _add_nightly(verbs)
-    _add_catalogue(verbs)
+    _add_making(verbs)
+    _add_proving(verbs)
+    _add_handing_out(verbs)
+    _add_looking(verbs)
+    _add_tending(verbs)
     top.commands = verbs.choices
     return top
 
 
-def _add_build(verbs: argparse._SubParsersAction[_Parser]) -> None:
-    build = verbs.add_parser("build", help="build the image; with --verify boot it first")
-    _profile_argument(build)
+def add(verbs: Verbs, group: str, name: str, run: Later, summary: str) -> Parser:
+    """Add a command below a heading of the help."""
+    command = verbs.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    command.group, command.summary = group, summary
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_making(verbs: Verbs) -> None:
+    build = add(verbs, MAKE, "build", Later("building", "build"), "build the image; with --verify boot it first")
+    common.profile_argument(build)
     build.add_argument(
         "--verify", action="store_true", help="only an image that passes its boots reaches the build folder"
     )
     build.add_argument("--no-cache", action="store_true", help="build every layer again, and the bases made here")
     build.add_argument("--pull", action="store_true", help="ask the registries for newer base images")
-    _common(build)
-    _booting(build)
-    _output_option(build)
-    build.set_defaults(run=building.build)
-    plan = verbs.add_parser("plan", help="print the build as a shell script that does the same")
-    _profile_argument(plan)
-    _common(plan)
-    _output_option(plan)
-    plan.set_defaults(run=building.plan)
-    publish = verbs.add_parser("publish", help="ship a verified image; refuses any other")
-    _profile_argument(publish)
-    publish.add_argument("--to", required=True, type=Path, metavar="DEST", help="the folder to publish to")
-    _common(publish)
-    _output_option(publish)
-    publish.set_defaults(run=building.publish)
+    common.build_dir(build)
+    common.of_a_profile(build)
+    common.judged(build, "the boots, with --verify")
+    common.showing(build)
+    plan = add(verbs, MAKE, "plan", Later("building", "plan"), "print the build as a shell script that does the same")
+    common.profile_argument(plan)
+    common.build_dir(plan)
+    common.of_a_profile(plan)
+    common.as_json(plan, "what is wrong with the profile, or the script,")
+    base = add(verbs, MAKE, "base", Later("host", "base"), "make a base image from the distribution's own packages")
+    base.add_argument("reference", metavar="REFERENCE", help="debian:trixie, ubuntu:24.04, ...")
+    base.add_argument("--platform", choices=["linux/amd64", "linux/arm64"], help="default: the host's")
+    common.showing(base)
 
 
-def _add_verify(verbs: argparse._SubParsersAction[_Parser]) -> None:
-    verify = verbs.add_parser("verify", help="boot an image that is already built, and judge it")
-    verify.add_argument("profile", nargs="?", type=Path, metavar="PROFILE")
-    verify.add_argument("--image", type=Path, metavar="FILE", help="verify this image, whoever made it")
-    verify.add_argument("--assert", dest="assertions", type=Path, action="append", default=[], metavar="GOSS.yaml")
-    verify.add_argument("--user", help="log in as this user (with --image)")
-    verify.add_argument("--password", help="its password")
-    verify.add_argument(
-        "--steps", type=Path, metavar="STEPS.yaml", help="console steps: a list of {expect, send} (with --image)"
+def _add_proving(verbs: Verbs) -> None:
+    summary = "boot an image that is there already, and judge it"
+    verify = add(verbs, PROVE, "verify", Later("verifying", "verify"), summary)
+    verify.add_argument("target", nargs="?", type=Path, metavar="PROFILE or IMAGE", help=_IMAGE_OR_PROFILE)
+    verify.add_argument("--image", type=Path, metavar="FILE", help="the image, whatever it is called")
+    common.build_dir(verify, "the profile's, else build; of an image, where its runs are kept")
+    image = verify.add_argument_group("an image that no profile tells of")
+    image.add_argument(
+        "--assert", dest="assertions", type=Path, action="append", default=[], metavar="GOSS.yaml", help="assertions"
     )
-    verify.add_argument(
+    image.add_argument("--user", help="log in as this user")
+    image.add_argument("--password", help="its password")
+    image.add_argument("--steps", type=Path, metavar="STEPS.yaml", help="console steps: a list of {expect, send}")
+    image.add_argument(
         "--require",
         action="append",
         default=[],
         metavar="PATTERN",
-        help="a regular expression that a line of the console must match; may be repeated (with --image)",
+        help="a regular expression that a line of the console must match; may be repeated",
     )
-    verify.add_argument(
-        "--display", action="store_true", help="give it a VGA display, and keep a screenshot of that (with --image)"
-    )
-    verify.add_argument(
+    image.add_argument("--display", action="store_true", help="give it a VGA display, and keep a screenshot of that")
+    image.add_argument(
         "--init",
         choices=["systemd", "other"],
         default="systemd",
-        help="what runs as process 1; of one that is not systemd no unit is asked (with --image; default: systemd)",
+        help="what runs as process 1; of one that is not systemd no unit is asked (default: systemd)",
     )
-    _internet(verify, "with --image: ")
-    _common(verify)
-    _booting(verify)
-    _output_option(verify)
-    verify.set_defaults(run=verifying.verify)
-    boot = verbs.add_parser("boot", help="boot it for a person: serial on the terminal, SSH command printed")
-    boot.add_argument("target", type=Path, metavar="PROFILE or IMAGE")
-    _internet(boot)
-    _common(boot)
-    _booting(boot)
-    _output_option(boot)
-    boot.set_defaults(run=verifying.boot)
+    common.internet(image)
+    common.of_a_profile(verify)
+    common.judged(verify, "the boots")
+    common.showing(verify)
+    summary = "boot it for a person: serial on the terminal, SSH command printed"
+    boot = add(verbs, PROVE, "boot", Later("verifying", "boot"), summary)
+    boot.add_argument("target", type=Path, metavar="PROFILE or IMAGE", help=_IMAGE_OR_PROFILE)
+    common.internet(boot)
+    common.machines(boot)
+    common.build_dir(boot)
+    common.of_a_profile(boot)
+    common.verbose(boot)
+    summary = "build and verify every profile, keep the history, write its page"
+    nightly = add(verbs, PROVE, "nightly", Later("history", "nightly"), summary)
+    nightly.add_argument("profiles", nargs="*", type=Path, metavar="PROFILE", help="default: every shipped profile")
+    nightly.add_argument("--no-cache", action="store_true", help="build every layer again, with today's packages")
+    common.build_dir(nightly)
+    common.of_a_profile(nightly, outputs=False)
+    common.judged(nightly, "the boots", held=False)
+    common.showing(nightly)
+    report = add(verbs, PROVE, "report", Later("history", "report"), "the nightlies' history as one HTML page")
+    common.build_dir(report, "build")
+    common.as_json(report)
 
 
-def _add_flash(verbs: argparse._SubParsersAction[_Parser]) -> None:
-    flash = verbs.add_parser(
-        "flash",
-        help="write an image to a card, stick or disk and read it back; without DEVICE: list what could be written to",
-    )
-    flash.add_argument("image", nargs="?", type=Path, metavar="IMAGE")
+def _add_handing_out(verbs: Verbs) -> None:
+    publish = add(verbs, HAND_OUT, "publish", Later("building", "publish"), "ship a verified image; refuses any other")
+    common.profile_argument(publish)
+    publish.add_argument("--to", required=True, type=Path, metavar="DEST", help="the folder to publish to")
+    common.build_dir(publish)
+    common.of_a_profile(publish)
+    common.showing(publish)
+    summary = "write an image to a card, stick or disk and read it back; without DEVICE: list what could be written to"
+    flash = add(verbs, HAND_OUT, "flash", Later("flashing", "flash"), summary)
+    flash.add_argument("image", nargs="?", type=Path, metavar="IMAGE", help="an image file")
     flash.add_argument("device", nargs="?", type=Path, metavar="DEVICE", help="a disk (/dev/sdb) or a file")
     flash.add_argument("--yes", action="store_true", help="do not ask: everything on the device is lost")
     flash.add_argument("--any-disk", action="store_true", help="take and list also disks that are not removable")
-    _common(flash)
-    flash.set_defaults(run=flashing.flash)
-
-
-def _add_serve(verbs: argparse._SubParsersAction[_Parser]) -> None:
-    serve = verbs.add_parser("serve", help="hand out a network boot image over HTTP and TFTP; says who fetched what")
-    serve.add_argument("target", type=Path, metavar="IMAGE, FOLDER or PROFILE")
-    serve.add_argument("--address", default=EVERYWHERE, help="of this host, to listen on; default: all of them")
+    common.showing(flash)
+    summary = "hand out a network boot image over HTTP and TFTP; says who fetched what"
+    serve = add(verbs, HAND_OUT, "serve", Later("serving", "serve"), summary)
+    serve.add_argument("target", type=Path, metavar="IMAGE, FOLDER or PROFILE", help="what is handed out")
+    serve.add_argument("--address", metavar="ADDRESS", help="of this host, to listen on; default: all of them")
     serve.add_argument("--http-port", type=_port, default=8080, metavar="PORT", help="default: 8080")
     serve.add_argument("--tftp-port", type=_port, default=69, metavar="PORT", help="default: 69, where firmware asks")
     serve.add_argument("--no-tftp", action="store_true", help="HTTP alone: another server hands out the boot loaders")
     serve.add_argument("--unverified", action="store_true", help="also what has not been seen to boot")
-    _common(serve)
-    _output_option(serve)
-    serve.set_defaults(run=serving.serve)
+    common.build_dir(serve)
+    common.of_a_profile(serve)
+    common.as_json(serve)
 
 
 def _port(text: str) -> int:
@@ -151,82 +167,84 @@ def _port(text: str) -> int:
 _LAST_PORT = 65535
 
 
-def _add_nightly(verbs: argparse._SubParsersAction[_Parser]) -> None:
-    nightly = verbs.add_parser("nightly", help="build and verify every profile, keep the history, write its page")
-    nightly.add_argument("profiles", nargs="*", type=Path, metavar="PROFILE", help="default: every shipped profile")
-    nightly.add_argument("--no-cache", action="store_true", help="build every layer again, with today's packages")
-    _common(nightly)
-    _booting(nightly, held=False)
-    nightly.set_defaults(run=history.nightly)
-    report = verbs.add_parser("report", help="the nightlies' history as one HTML page")
-    _common(report)
-    report.set_defaults(run=history.report)
-
-
-def _add_catalogue(verbs: argparse._SubParsersAction[_Parser]) -> None:
-    listing = verbs.add_parser("list", help="layers, generators, machines, assertion kinds, suites, profiles")
-    _common(listing)
-    listing.set_defaults(run=catalogue.list_all)
-    explain = verbs.add_parser("explain", help="what one of them is and takes")
-    explain.add_argument("name", metavar="NAME")
-    _common(explain)
-    explain.set_defaults(run=catalogue.explain)
-    schema = verbs.add_parser("schema", help="JSON Schema of a profile, for editors")
-    _common(schema)
-    schema.set_defaults(run=catalogue.schema)
-    doctor = verbs.add_parser("doctor", help="what this host has and lacks, each with the command that mends it")
-    _common(doctor)
-    doctor.set_defaults(run=host.doctor)
-    base = verbs.add_parser("base", help="make a base image from the distribution's own packages")
-    base.add_argument("reference", metavar="REFERENCE", help="debian:trixie, ubuntu:24.04, ...")
-    base.add_argument("--platform", choices=["linux/amd64", "linux/arm64"], help="default: the host's")
-    _common(base)
-    base.set_defaults(run=host.base)
-
-
-def _profile_argument(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("profile", type=Path, metavar="PROFILE", help="a profile's file, or a shipped profile's name")
-
-
-def _output_option(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument(
-        "--output", dest="outputs", action="append", default=[], metavar="FILE", help="only this one of `outputs`"
+def _add_looking(verbs: Verbs) -> None:
+    ls = add(verbs, LOOK, "ls", Later("looking", "ls"), "the images in the build folder: verdict, age, size")
+    common.build_dir(ls, "build")
+    common.as_json(ls, "each image")
+    common.colour(ls)
+    runs = add(
+        verbs, LOOK, "runs", Later("looking", "runs"), "how boots went, the newest first, and where their logs are"
     )
-
-
-def _internet(verb: argparse.ArgumentParser, where: str = "") -> None:
-    verb.add_argument(
-        "--internet",
-        action="store_true",
-        help=f"{where}let the guest reach other networks, and this host's own services",
+    _which_runs(runs)
+    runs.add_argument("--number", "-n", type=_count, default=20, metavar="N", help="so many; default: 20")
+    runs.add_argument("--all", action="store_true", help="all of them")
+    common.as_json(runs, "each run")
+    common.colour(runs)
+    logs = add(
+        verbs, LOOK, "logs", Later("looking", "logs"), "what the newest run printed: its console, or another file"
     )
+    _which_runs(logs)
+    logs.add_argument("--file", default="console.txt", metavar="FILE", help="default: console.txt")
+    logs.add_argument("--lines", "-n", type=_count, metavar="N", help="only the last ones; default: all")
+    how = logs.add_mutually_exclusive_group()
+    how.add_argument("--follow", "-f", action="store_true", help="go on with what is added until the run ends")
+    how.add_argument("--files", action="store_true", help="list the files of the run")
+    how.add_argument("--path", action="store_true", help="print the path of its folder")
+    how.add_argument("--open", action="store_true", help="open its report.html in the browser")
+    summary = "layers, generators, machines, assertion kinds, suites, profiles"
+    listing = add(verbs, LOOK, "list", Later("catalogue", "list_all"), summary)
+    common.extensions_dir(listing)
+    common.as_json(listing, "each of them")
+    explain = add(verbs, LOOK, "explain", Later("catalogue", "explain"), "what one of them is and takes")
+    explain.add_argument("name", metavar="NAME", help="as `metallize list` has it")
+    common.extensions_dir(explain)
+    common.as_json(explain, "all of that")
+    schema = add(verbs, LOOK, "schema", Later("catalogue", "schema"), "JSON Schema of a profile, for editors")
+    common.extensions_dir(schema)
+    summary = "what this host has and lacks, each with the command that mends it"
+    doctor = add(verbs, LOOK, "doctor", Later("host", "doctor"), summary)
+    common.as_json(doctor, "each finding")
 
 
-def _common(verb: argparse.ArgumentParser) -> None:
+def _which_runs(verb: Parser) -> None:
+    verb.add_argument("name", nargs="?", metavar="NAME", help="a profile or an image; default: whatever ran last")
     verb.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="args.NAME=VALUE, output.file=...",
+        "--machine", dest="machines", action="append", default=[], metavar="NAME", help="only on this one"
     )
-    verb.add_argument("--build-dir", type=Path, metavar="FOLDER", help="default: the profile's, else build")
-    verb.add_argument("--extensions-dir", "--extensions_dir", type=Path, metavar="FOLDER", help="more layers")
-    verb.add_argument("--json", action="store_true", help="events and results as JSON lines on standard output")
-    verb.add_argument("--verbose", "-v", action="store_true", help="every line that the tools print")
+    verb.add_argument("--failed", action="store_true", help="only what did not pass")
+    common.build_dir(verb, "build")
 
 
-def _booting(verb: argparse.ArgumentParser, *, held: bool = True) -> None:
-    verb.add_argument(
-        "--machine", dest="machines", action="append", default=[], metavar="NAME", help="only this machine"
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"`{text}` is no number")
+    return int(text)
+
+
+def _add_tending(verbs: Verbs) -> None:
+    summary = "remove old runs, images that were kept aside, and layers that no image here stands on"
+    prune = add(verbs, TEND, "prune", Later("tidying", "prune"), summary)
+    prune.add_argument("--dry-run", action="store_true", help="say what would go, and remove nothing")
+    prune.add_argument("--runs", action="store_true", help="runs only")
+    prune.add_argument("--images", action="store_true", help="kept images, and what killed builds left, only")
+    prune.add_argument("--layers", action="store_true", help="layers' tags in Docker only")
+    stays = prune.add_argument_group("what stays")
+    stays.add_argument("--keep", type=_count, metavar="N", help="runs of each profile on each machine; default: 10")
+    stays.add_argument(
+        "--older-than",
+        type=_count,
+        metavar="DAYS",
+        help="kept images and layers that are younger stay; default: 14",
     )
-    verb.add_argument("--accel", choices=["auto", "kvm", "tcg"], default="auto", help="default: probed")
-    if held:
-        verb.add_argument(
-            "--keep-running-on-failure", action="store_true", help="hold a failed guest and print how to reach it"
-        )
-    verb.add_argument("--capture", action="store_true", help="keep every packet of the guest's network card: net.pcap")
+    stays.add_argument("--all", action="store_true", help="nothing but what is in use, proves an image, or passed last")
+    common.build_dir(prune, "build")
+    common.as_json(prune, "each thing that goes")
+    summary = 'completion for your shell: eval "$(metallize completion bash)"'
+    completion = add(verbs, TEND, "completion", Later("manual", "completion"), summary)
+    completion.add_argument("shell", nargs="?", choices=["bash", "zsh"], help="default: the one of $SHELL")
+    completion.add_argument("--names", choices=list(common.NAMES), help="print the names of these, one a line")
+    common.extensions_dir(completion)
+    add(verbs, TEND, "man", Later("manual", "man"), "the manual page, of troff: metallize man | man -l -")
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
@@ -234,17 +252,44 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     top = parser()
     known = top.commands
     if words and not words[0].startswith("-") and words[0] not in known:
-        raise UsageError(f"there is no command `{words[0]}`", hint=did_you_mean(words[0], known) or "metallize --help")
+        raise UsageError(f"there is no command `{words[0]}`", hint=_nearest(words[0], known) or "metallize --help")
     options, rest = top.parse_known_args(words)
     if rest:
-        verb = known[options.verb]
-        near = did_you_mean(rest[0].partition("=")[0], verb.options) if rest[0].startswith("-") else None
-        raise UsageError(f"`{verb.prog}` does not take `{rest[0]}`", hint=near or f"{verb.prog} --help")
+        raise _not_taken(rest[0], known[options.verb], known)
     return options
+
+
+def _not_taken(word: str, verb: Parser, known: Mapping[str, Parser]) -> UsageError:
+    """The error for a word that a verb has no use for."""
+    name = word.partition("=")[0]
+    hint = _nearest(name, verb.options) if word.startswith("-") else None
+    others = [other for other, command in known.items() if name in command.options]
+    if others:
+        hint = f"it means something to {', '.join(others)}; see {verb.prog} --help"
+    return UsageError(f"`{verb.prog}` does not take `{word}`", hint=hint or f"{verb.prog} --help")
+
+
+def _nearest(word: str, words: Iterable[str]) -> str | None:
+    from metallize.config.suggest import did_you_mean  # noqa: PLC0415 - brings all that reads profiles along
+
+    return did_you_mean(word, words)
+
+
+def load(words: Sequence[str]) -> None:
+    """Import all that a command line needs, as far as it can be known: nothing of it is run."""
+    command = parser().commands.get(words[0]) if words else None
+    later = command.get_default("run") if command is not None else None
+    if isinstance(later, Later) and not {"-h", "--help"} & set(words):
+        later.load()
+        if command is not None and "--quiet" in command.options and sys.stderr is not None and sys.stderr.isatty():
+            importlib.import_module("metallize.render.terminal")
 
 
 def run(words: Sequence[str]) -> int:
     """Run one command; its exit status. Raises MetallizeError, and whatever else its verb raises."""
+    if not words:
+        sys.stdout.write(parser().format_help())
+        return ExitCode.DONE
     options = parse(words)
     status: int = options.run(options)
     return status

@@ -13,10 +13,12 @@ from pathlib import Path
 from metallize import images
 from metallize import publish as publishing
 from metallize.build.store import Store
-from metallize.commands.shared import catalog_of, err, profile_of, settings_of
-from metallize.errors import ExitCode, VerificationFailed
+from metallize.commands.saying import err
+from metallize.commands.shared import catalog_of, names_profile, profile_of, require_no_profile, settings_of
+from metallize.errors import ExitCode, UsageError, VerificationFailed
 from metallize.render import JsonLines
 from metallize.serve import Fetch, FetchLog, Running, advice, opened, own_address, serving
+from metallize.serve.server import EVERYWHERE
 
 _PROOF = "metallize build PROFILE --verify"
 _ALL_THE_SAME = "; to serve it all the same: --unverified"
@@ -31,6 +33,7 @@ class _Source:
 
 def serve(options: argparse.Namespace) -> int:
     """`metallize serve IMAGE, FOLDER or PROFILE`: until Ctrl-C, which is its proper end."""
+    options.address = options.address or EVERYWHERE
     source = _source(options)
     lines = JsonLines(sys.stdout) if options.json else None
     log = FetchLog(_teller(lines))
@@ -58,13 +61,17 @@ def serve(options: argparse.Namespace) -> int:
 def _source(options: argparse.Namespace) -> _Source:
     """What is to be served. Raises VerificationFailed for what nobody has seen boot, without --unverified."""
     target: Path = options.target
+    if target.is_dir() or not names_profile(target):
+        require_no_profile(options, target)
+        if options.build_dir is not None:
+            raise UsageError(f"--build-dir goes with a profile, and {target} is none", hint="leave it out")
     if target.is_dir():
         if not options.unverified:
             raise VerificationFailed(
                 f"{target} is a folder, and only an image can have been verified", hint=f"{_PROOF}{_ALL_THE_SAME}"
             )
         return _Source(path=target)
-    if target.suffix in {".yaml", ".yml"} or not target.exists():
+    if names_profile(target):
         options.profile = target
         catalog, settings = catalog_of(options), settings_of(options)
         profile = profile_of(options, catalog)

@@ -9,13 +9,23 @@ from typing import Any
 
 from metallize import images
 from metallize import proof as proofs
-from metallize.commands.shared import catalog_of, profile_of, profiles_of, settings_of, show_reports
+from metallize.commands.shared import (
+    catalog_of,
+    names_profile,
+    profile_of,
+    profiles_of,
+    renderer_of,
+    require_no_profile,
+    settings_of,
+    show_reports,
+    write_junit,
+)
 from metallize.config import load_steps
 from metallize.errors import ExitCode, UsageError
 from metallize.events import Note
 from metallize.model.boot import Boot, ConsoleRules, Init, Login, Ssh
 from metallize.qemu.interactive import boot_interactive
-from metallize.render import PlainLines, choose
+from metallize.render import PlainLines
 from metallize.shells.ssh import EPHEMERAL
 from metallize.verify import requests as verification
 
@@ -27,12 +37,15 @@ _BY_KEY = (
 
 
 def verify(options: argparse.Namespace) -> int:
-    """`metallize verify PROFILE` or `metallize verify --image FILE`."""
-    if (options.profile is None) == (options.image is None):
-        raise UsageError("verify takes a PROFILE, or --image FILE", hint="metallize verify --help")
+    """`metallize verify PROFILE`, `metallize verify IMAGE` or `metallize verify --image FILE`."""
+    if (options.target is None) == (options.image is None):
+        raise UsageError("verify takes a PROFILE or an IMAGE, or --image FILE", hint="metallize verify --help")
+    if options.image is None and not names_profile(options.target):
+        options.image = options.target
+    options.profile = options.target
     catalog = catalog_of(options)
     settings = settings_of(options)
-    renderer = choose(as_json=options.json, verbose=options.verbose)
+    renderer = renderer_of(options)
     _check_belonging(options)
     if options.image is not None:
         boot = Boot(
@@ -54,7 +67,8 @@ def verify(options: argparse.Namespace) -> int:
         with renderer:
             each = [images.verify_built(profile, catalog, renderer, settings) for profile in profiles]
         reports = tuple(report for some in each for report in some)
-    show_reports(reports, renderer)
+    show_reports(reports, renderer, options)
+    write_junit(options, reports)
     if not all(report.passed for report in reports):
         raise proofs.failed(reports)
     return ExitCode.DONE
@@ -75,8 +89,10 @@ def _check_belonging(options: argparse.Namespace) -> None:
         ):
             if given:
                 raise UsageError(f"{name} goes with --image", hint=f"in a profile it stands under {place}")
-    elif options.password and not options.user:
-        raise UsageError("--password goes with --user", hint="say whose it is")
+    else:
+        require_no_profile(options, options.image)
+        if options.password and not options.user:
+            raise UsageError("--password goes with --user", hint="say whose it is")
     for pattern in options.require:
         try:
             re.compile(pattern)
@@ -98,12 +114,15 @@ def _ways_in(options: argparse.Namespace) -> dict[str, Any]:
 
 def boot(options: argparse.Namespace) -> int:
     """`metallize boot PROFILE or IMAGE`: the serial console on this terminal until the guest is switched off."""
+    if len(options.machines) > 1:
+        raise UsageError("boot takes one --machine: it has this terminal", hint="boot the other from another terminal")
     catalog = catalog_of(options)
     settings = settings_of(options)
-    if options.target.suffix in {".yaml", ".yml"} or not options.target.exists():
+    if names_profile(options.target):
         options.profile = options.target
         request = images.bootable(profile_of(options, catalog), catalog, settings)
     else:
+        require_no_profile(options, options.target)
         request = images.requests_for_image(options.target, catalog, settings, boot=Boot(), assertions=())[0]
     verification.require_emulators([request.machine])
     status = boot_interactive(

@@ -10,6 +10,7 @@ import os
 import stat
 import struct
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from metallize.qemu import chain
 
 # ioctl(2) numbers of linux/fs.h
 BLKRRPART, BLKFLSBUF, BLKZEROOUT, BLKGETSIZE64 = 0x125F, 0x1261, 0x127F, 0x80081272
+_TELLING_SECONDS = 1.0
+"""So long at the least a pace is watched before it is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,9 +250,19 @@ class _Meter:
 
     def __init__(self, handle: StepHandle, size: int) -> None:
         self._handle, self._size, self._said = handle, size, -1
+        self._begun = time.monotonic()
 
     def at(self, done: int) -> None:
         percent = done * 100 // self._size
         if percent > self._said:
             self._said = percent
-            self._handle.output(f"{percent} % of {self._size / 1e6:.0f} MB")
+            left = time_left(time.monotonic() - self._begun, done, self._size)
+            self._handle.output(f"{percent} % of {self._size / 1e6:.0f} MB{left}")
+
+
+def time_left(seconds: float, done: int, total: int) -> str:
+    """How long the rest takes at the pace so far, in words; empty where that is too early to tell, or over."""
+    if seconds < _TELLING_SECONDS or not 0 < done < total:
+        return ""
+    left = seconds * (total - done) / done
+    return f", about {left:.0f} s left" if left < 90 else f", about {left / 60:.0f} min left"  # noqa: PLR2004 - a minute

@@ -1,4 +1,4 @@
-"""What README.md and CONTRIBUTING.md tell people to type is there, and what they show loads."""
+"""What README.md, CONTRIBUTING.md and docs/ tell people to type is there, and what they show loads."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from pathlib import Path
 import pytest
 
 from metallize.catalog import Catalog
-from metallize.commands.line import parse
+from metallize.commands.line import parse, parser
 from metallize.config import load_profile
 from metallize.pipeline import Options, plan_of
 from tests.conftest import ROOT
 from tests.documents import blocks, commands, files, section
 
-DOCUMENTS = ("README.md", "CONTRIBUTING.md")
+PAGES = tuple(f"docs/{name}.md" for name in ("commands", "profiles", "targets", "machines"))
+"""What README.md sends people to; the others have tests of their own."""
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", *PAGES)
+MOST_LINES = 165
+"""Of README.md: three screens."""
 
 
 def simple_commands(document: str) -> list[list[str]]:
@@ -38,7 +42,7 @@ def simple_commands(document: str) -> list[list[str]]:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_metallize_command_is_one(document: str) -> None:
     calls = [words[1:] for words in simple_commands(document) if Path(words[0]).name == "metallize" and words[1:]]
-    assert len(calls) > 1
+    assert calls
     for words in calls:
         if words[0].startswith("-"):
             continue
@@ -49,7 +53,7 @@ def test_every_metallize_command_is_one(document: str) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_script_and_its_options_are_there(document: str) -> None:
     calls = [words for words in simple_commands(document) if words[0].startswith(("scripts/", ".ci/"))]
-    assert calls
+    assert calls or document in PAGES
     for name, *words in calls:
         path = ROOT / name
         assert path.is_file(), f"{name} is not there"
@@ -65,8 +69,28 @@ def test_every_file_that_is_named_is_there(document: str) -> None:
     shown = files(text)
     named = [code for code in re.findall(r"`([\w.-]+/[\w./-]+)`", text) if code not in shown]
     folders = ("metallize/", "tests/", "generators/", "layers/", "scripts/", "docs/", "requirements/", "boot-tests/")
-    for name in (*links, *(code for code in named if code.startswith(folders) and "NAME" not in code)):
+    for name in (code for code in named if code.startswith(folders) and "NAME" not in code):
         assert (ROOT / name).exists(), f"{document} names {name}, which is not there"
+    for name in links:
+        assert name.startswith("http") or (ROOT / document).parent.joinpath(name).exists(), f"{document} links {name}"
+
+
+def test_the_readme_fits_on_three_screens_and_sends_to_every_page() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= MOST_LINES
+    links = re.findall(r"\]\(([^)#:]+)\)", text)
+    for page in (ROOT / "docs").glob("*.md"):
+        if page.name != "mutation.md":  # of the project's own tests: CONTRIBUTING.md has it
+            assert f"docs/{page.name}" in links, f"README.md does not send to {page.name}"
+    block = blocks(section("README.md", "Two commands"), "sh")[0]
+    assert [line.split()[0] for line in block.splitlines()] == ["scripts/quickstart", "scripts/test"]
+
+
+def test_every_command_is_told_of() -> None:
+    text = (ROOT / "docs/commands.md").read_text() + (ROOT / "docs/profiles.md").read_text()
+    text += (ROOT / "README.md").read_text()
+    for name in parser().commands:
+        assert f"metallize {name}" in text, f"no page tells of metallize {name}"
 
 
 def test_the_example_of_a_profile_loads_and_plans(tmp_path: Path) -> None:
@@ -81,7 +105,7 @@ def test_your_own_layer_loads_and_plans(tmp_path: Path) -> None:
 
 
 def test_your_own_server_loads_and_plans(tmp_path: Path) -> None:
-    own = files(section("README.md", "On a bare-metal server"))
+    own = files(section("docs/targets.md", "On a bare-metal server"))
     assert set(own) == {"kernel.dockerfile", "my-server.yaml"}
     booted = (ROOT / "tests/boot/server/kernel.dockerfile").read_text()
     assert own["kernel.dockerfile"].splitlines()[1:] == booted.splitlines()[1:]

@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from metallize.events import Level, Note, Outcome, StepFinished, StepOutput, StepStarted, step
-from metallize.render import JsonLines, PlainLines, Terminal, choose, seconds
+from metallize.render import JsonLines, PlainLines, choose, seconds
+from metallize.render.terminal import Terminal
 
 EVENTS = (
     StepStarted(step="a", title="layer a"),
@@ -128,3 +129,29 @@ def test_a_step_that_raises_is_shown_as_failed() -> None:
     with pytest.raises(KeyboardInterrupt), step(renderer, "a", "layer a"):
         raise KeyboardInterrupt
     assert stream.getvalue().startswith("✗ layer a failed")
+
+
+def test_quiet_lines_are_warnings_and_what_failed() -> None:
+    stream = io.StringIO()
+    with PlainLines(stream, verbose=False, quiet=True) as renderer:
+        for event in EVENTS:
+            renderer.emit(event)
+    assert stream.getvalue().splitlines() == PLAIN[1:3]
+    stream = io.StringIO()
+    with JsonLines(stream, quiet=True) as renderer:
+        for event in EVENTS:
+            renderer.emit(event)
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["step-finished", "note"]
+
+
+def test_coloured_lines_say_the_same() -> None:
+    stream = io.StringIO()
+    with PlainLines(stream, verbose=False, coloured=True) as renderer:
+        for event in EVENTS:
+            renderer.emit(event)
+    assert stream.getvalue().splitlines() == [
+        PLAIN[0],
+        f"\x1b[31m{PLAIN[1]}\x1b[0m",
+        f"\x1b[33m{PLAIN[2]}\x1b[0m",
+        PLAIN[3],
+    ]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -10,7 +13,11 @@ import pytest
 import yaml
 
 from metallize import __version__, cli
+from metallize.catalog import Catalog
 from metallize.commands import line
+from metallize.commands.parser import OTHERS, Later
+from metallize.commands.shared import names_profile
+from metallize.render import Colour
 from tests.conftest import ROOT
 
 from .conftest import Call, write
@@ -19,9 +26,8 @@ from .conftest import Call, write
 @pytest.mark.parametrize(
     ("words", "told", "hint"),
     [
-        ("", "the following arguments are required: COMMAND", "metallize --help"),
         ("buidl web.yaml", "there is no command `buidl`", "did you mean `build`?"),
-        ("frobnicate", "there is no command `frobnicate`", "there is base, boot, build"),
+        ("frobnicate", "there is no command `frobnicate`", "metallize --help"),
         ("build", "the following arguments are required: PROFILE", "metallize build --help"),
         ("build web.yaml --verfy", "`metallize build` does not take `--verfy`", "did you mean `--verify`?"),
         ("build web.yaml --machne=ovmf", "does not take `--machne=ovmf`", "did you mean `--machine`?"),
@@ -33,12 +39,33 @@ from .conftest import Call, write
         ("build web.yaml --build-dir web.yaml", "--build-dir web.yaml: it is a file", "name a folder"),
         ("build web.yaml --extensions-dir more", "--extensions-dir more: there is no such folder", ""),
         ("build web.yaml --verify --machine ovfm", "there is no machine `ovfm`", "did you mean `ovmf`?"),
-        ("verify", "verify takes a PROFILE, or --image FILE", "metallize verify --help"),
-        ("verify web.yaml --image web.iso", "verify takes a PROFILE, or --image FILE", "metallize verify --help"),
+        ("verify", "verify takes a PROFILE or an IMAGE, or --image FILE", "metallize verify --help"),
+        ("verify web.yaml --image web.iso", "verify takes a PROFILE or an IMAGE", "metallize verify --help"),
         ("verify web.yaml", "there is no build/web.iso that its manifest tells of", "metallize build web.yaml"),
         ("verify --image gone.iso", "gone.iso: No such file or directory", "an image file to boot is wanted"),
         ("verify --image empty.iso", "empty.iso is empty", "an image file to boot is wanted"),
         ("verify --image .", ".: Is a directory", "an image file to boot is wanted"),
+        ("verify web.yaml some.img", "`metallize verify` does not take `some.img`", "metallize verify --help"),
+        ("verify gone.iso", "gone.iso: No such file or directory", "an image file to boot is wanted"),
+        ("verify some.img --user x --set args.a=b", "--set goes with a profile, and some.img", "leave"),
+        ("verify --image some.img --arg a=b", "--arg goes with a profile, and some.img is an image", "leave it out"),
+        ("boot some.img --output web.iso", "--output goes with a profile, and some.img is an image", "leave it out"),
+        ("serve some.img --extensions-dir .", "--extensions-dir goes with a profile", "leave it out"),
+        ("serve some.img --build-dir .", "--build-dir goes with a profile, and some.img is none", "leave it out"),
+        ("boot web.yaml --machine ovmf --machine seabios", "boot takes one --machine", "from another terminal"),
+        ("build web.yaml --machine seabios", "--machine goes with --verify: without it nothing is booted", "add"),
+        ("build web.yaml --accel tcg", "--accel goes with --verify: without it nothing is booted", "add --verify"),
+        ("build web.yaml --capture", "--capture goes with --verify: without it nothing is booted", "add --verify"),
+        ("build web.yaml --keep-running-on-failure", "goes with --verify: without it", "add --verify"),
+        ("build web.yaml --junitxml x.xml", "--junitxml goes with --verify: without it nothing is", "add --verify"),
+        ("verify web.yaml --junitxml .", "--junitxml .: it is a folder", "name a file"),
+        ("doctor --set args.a=b", "does not take `--set`", "it means something to build, plan"),
+        ("plan web.yaml --machine=ovmf", "does not take `--machine=ovmf`", "it means something to build, verify, boot"),
+        ("list --build-dir x", "`metallize list` does not take `--build-dir`", "it means something to build"),
+        ("build web.yaml -q -v", "-v: not allowed with argument --quiet/-q", "metallize build --help"),
+        ("build web.yaml --color blue", "invalid choice: 'blue'", "metallize build --help"),
+        ("build web.yaml --arg colour", "--arg colour: it is NAME=VALUE", "for example --arg hostname=web1"),
+        ("build web.yaml --arg boot.x=1", "--arg boot.x=1: an argument's name has no dot", "--set boot.x=1"),
         ("verify web.yaml --assert x.yaml", "--assert goes with --image", "under boot.suites"),
         ("verify web.yaml --user admin", "--user goes with --image", "under boot.login and boot.ssh"),
         ("verify web.yaml --require ready", "--require goes with --image", "under boot.console.require"),
@@ -88,6 +115,122 @@ def test_overrides_reach_the_plan(call: Call, no_engine: None) -> None:
     assert said.status == 0
     assert "Output: build/other.iso" in said.out
     assert '"level": 3' in said.out
+
+
+def test_an_argument_is_an_override_in_short(call: Call, no_engine: None) -> None:
+    profile = write("  - debian-live.dockerfile\n", "  - debian-live.dockerfile\n  - hostname.dockerfile\n")
+    short = call("plan", profile, "--arg", "hostname=red")
+    assert short.status == 0
+    assert "METALLIZE_HOSTNAME=red" in short.out
+    assert short == call("plan", profile, "--set", "args.hostname=red")
+
+
+def test_the_command_alone_says_what_there_is(call: Call) -> None:
+    said = call()
+    assert (said.status, said.err) == (0, "")
+    headings = [text for text in said.out.splitlines() if text.endswith(":") and not text.startswith(" ")]
+    assert headings[0] == "Make an image:"
+    assert headings[-1] == "Options:"
+    assert len(headings) >= 5
+    for name in line.parser().commands:
+        assert re.search(rf"^  {name} ", said.out, re.MULTILINE), name
+
+
+def test_every_command_stands_in_a_group_and_its_module_has_it() -> None:
+    top = line.parser()
+    assert OTHERS not in dict(top.groups())
+    for name, command in top.commands.items():
+        later = command.get_default("run")
+        assert isinstance(later, Later), name
+        later.load()
+        assert callable(getattr(sys.modules[f"metallize.commands.{later.module}"], later.function)), name
+
+
+def test_every_option_says_what_it_is_for() -> None:
+    for name, command in line.parser().commands.items():
+        for action in command.actions:
+            assert action.help, (name, action.dest)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "profile"),
+    [
+        ("web.yaml", b"\0", True),
+        ("web.yml", None, True),
+        ("web", None, True),
+        ("web", b"images: [debian:trixie]\n", True),
+        ("web.profile", "# \u4e16\n".encode() * 1000, True),
+        ("web.iso", None, False),
+        ("web.img", b"text", False),
+        ("disk", b"\xeb\x3c\x90" + bytes(509), False),
+        ("disk.bin", b"\xff\xfe\xff", False),
+    ],
+)
+def test_what_is_a_profile_and_what_an_image(tmp_path: Path, name: str, content: bytes | None, profile: bool) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    assert names_profile(path) is profile
+
+
+def test_what_there_is_as_json(call: Call) -> None:
+    [event] = call("list", "--json").events()
+    assert event["event"] == "list"
+    assert {"name": "ovmf", "summary": Catalog().machines["ovmf"].summary} in event["machines"]
+    for section in ("profiles", "layers", "generators", "machines", "suites", "kinds"):
+        assert event[section], section
+        for entry in event[section]:
+            [explained] = call("explain", entry["name"], "--json").events()
+            assert (explained["event"], explained["name"]) == ("explain", entry["name"])
+            assert entry["summary"] in [each["summary"] for each in explained["entries"]]
+
+
+def test_a_layer_as_json_has_its_arguments(call: Call) -> None:
+    [event] = call("explain", "hostname", "--json").events()
+    [layer] = event["entries"]
+    assert layer["what"] == "layer"
+    assert [argument["name"] for argument in layer["arguments"]] == ["hostname"]
+
+
+def test_a_plan_as_json_is_its_script(call: Call, no_engine: None) -> None:
+    [event] = call("plan", write(), "--json").events()
+    assert event["images"] == ["build/web.iso"]
+    assert event["script"] == call("plan", write()).out
+
+
+def test_colour_where_it_is_asked_for_and_nowhere_else(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b" not in call("build", "gone.yaml").err
+    assert "\x1b[31merror:\x1b[0m" in call("build", "gone.yaml", "--color", "always").err
+    assert "\x1b[31merror:\x1b[0m" in call("build", "gone.yaml", "--color=always").err
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert Colour.AUTO.on(sys.stderr)
+    assert not Colour.NEVER.on(sys.stderr)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not Colour.AUTO.on(sys.stderr)
+    assert Colour.ALWAYS.on(sys.stderr)
+
+
+QUICK = """
+import sys
+from metallize.cli import main
+sys.argv = ["metallize", *sys.argv[1:]]
+try:
+    main()
+except SystemExit:
+    pass
+print(*sorted(sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("words", [["--version"], [], ["build", "--help"], ["--help"]])
+def test_what_reads_no_profile_imports_next_to_nothing(words: list[str]) -> None:
+    """The times of a busy host say little: what takes them does."""
+    done = subprocess.run([sys.executable, "-c", QUICK, *words], capture_output=True, text=True, cwd=ROOT, check=True)
+    loaded = done.stderr.split()
+    assert "metallize.commands.line" in loaded
+    for slow in ("pydantic", "yaml", "docker", "rich", "paramiko", "re2", "metallize.pipeline", "asyncio", "json"):
+        assert slow not in loaded
 
 
 def test_problems_as_json(call: Call) -> None:

@@ -105,6 +105,9 @@ def test_no_secret_gets_into_a_report_or_on_the_screen(call: Call, planted: Plan
         (["build", "--se=a.b=x"], ["build", f"--se=a.b={HIDDEN}"]),
         (["build", "--set", "nothing"], ["build", "--set", HIDDEN]),
         (["build", "--set"], ["build", "--set"]),
+        (["build", "--arg", "key=x=y"], ["build", "--arg", f"key={HIDDEN}"]),
+        (["build", "--ar=key=x"], ["build", f"--ar=key={HIDDEN}"]),
+        (["build", "--accel", "tcg"], ["build", "--accel", "tcg"]),
         (["build", "--", "x"], ["build", "--", "x"]),
         (["verify", "--steps", "x", "-v"], ["verify", "--steps", "x", "-v"]),
     ],
@@ -221,7 +224,7 @@ def test_a_child_that_still_runs_is_said(call: Call, planted: Plant, monkeypatch
 # --- as a process -----------------------------------------------------------------------------------------------------
 
 
-MODULES = ["metallize.commands", "argparse", "yaml", "pydantic", "metallize.verify.course", "docker", "rich"]
+MODULES = ["metallize.commands", "argparse", "yaml", "pydantic", "metallize.verify.course", "docker"]
 INTERRUPTED_AT_AN_IMPORT = """
 import importlib.abc, os, signal, sys
 wanted = sys.argv[-1]
@@ -233,7 +236,7 @@ class Interrupts(importlib.abc.MetaPathFinder):
 sys.modules.pop(wanted, None)
 sys.meta_path.insert(0, Interrupts())
 from metallize.cli import main
-sys.argv = ["metallize", "list"]
+sys.argv = ["metallize", "build", "nothing.yaml"]
 sys.exit(main())
 """
 

@@ -15,7 +15,8 @@ from rich.console import Console
 from metallize.errors import BugError
 from metallize.events import Event, Events, Named, Note, Outcome, Progress, StepFinished, StepStarted
 from metallize.model.report import Stage
-from metallize.render import JsonLines, PlainLines, Terminal
+from metallize.render import JsonLines, PlainLines
+from metallize.render.terminal import Terminal
 from metallize.verify.ticker import Ticker, last_seconds
 
 

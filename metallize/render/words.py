@@ -1,0 +1,62 @@
+"""Events in words. Pure."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from metallize.events import Event, Level, Note, Outcome, Progress, StepFinished
+from metallize.model.visible import visible
+
+MARKS = {Outcome.DONE: "✓", Outcome.CACHED: "=", Outcome.FAILED: "✗"}
+
+
+def seconds(value: float) -> str:
+    """`0.4 s`, `12.3 s`, `2 m 05 s`."""
+    if value < 60:  # noqa: PLR2004 - a minute
+        return f"{value:.1f} s"
+    return f"{int(value // 60)} m {int(value % 60):02d} s"
+
+
+def size(value: int) -> str:
+    """`812 B`, `1.4 KiB`, `312 MiB`."""
+    number = float(value)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:  # noqa: PLR2004 - the next unit
+            return f"{number:.0f} {unit}" if unit == "B" or number >= 10 else f"{number:.1f} {unit}"  # noqa: PLR2004
+        number /= 1024
+    return f"{number:.1f} TiB"
+
+
+def age(value: timedelta) -> str:
+    """`12 s`, `5 min`, `3 h`, `2 d`: of a clock that was set back, none."""
+    passed = max(value.total_seconds(), 0.0)
+    for unit, factor, until in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172800)):
+        if passed < until:
+            return f"{passed // factor:.0f} {unit}"
+    return f"{passed // 86400:.0f} d"
+
+
+def needed_by_all(event: Event) -> bool:
+    """Whether also somebody who wants to hear as little as possible must be told: a warning, or what failed."""
+    if isinstance(event, StepFinished):
+        return event.outcome is Outcome.FAILED
+    return isinstance(event, Note) and event.level is Level.WARNING
+
+
+def stage(event: Progress) -> str:
+    """How far it is, in words."""
+    return f"stage {event.stage}"
+
+
+def last_time(event: Progress) -> str:
+    return "" if event.last_seconds is None else f" (last time {event.last_seconds:.0f} s)"
+
+
+def finished(event: StepFinished) -> str:
+    state = "" if event.outcome is Outcome.DONE else f" {event.outcome}"
+    detail = f" ({event.detail})" if event.detail else ""
+    return visible(f"{MARKS[event.outcome]} {event.title}{state} {seconds(event.seconds)}{detail}")
+
+
+def note(event: Note) -> str:
+    return visible(f"{'warning' if event.level is Level.WARNING else 'note'}: {event.text}")

@@ -1,0 +1,120 @@
+"""Completion as shells have it, and the manual page as man reads it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from metallize.catalog import Catalog
+from metallize.commands import line
+from metallize.commands.options import NAMES
+from tests.conftest import ROOT
+
+from .conftest import Call
+from .test_looking import PASSED, run
+
+TRY = """
+source ./completion
+try() {
+  COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
+  _shtab_metallize
+  printf '%s\\n' "${COMPREPLY[@]}"
+}
+try "$@"
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "some"),
+    [
+        (["pu"], ["publish"]),
+        (["build", "debian13-l"], ["debian13-livecd"]),
+        (["build", "we"], ["web.yaml"]),
+        (["build", "x.yaml", "--machine", "ovmf-"], ["ovmf-secureboot"]),
+        (["explain", "debian-li"], ["debian-live.dockerfile"]),
+        (["boot", "x.yaml", "--acc"], ["--accel"]),
+        (["boot", "x.yaml", "--accel", "k"], ["kvm"]),
+        (["flash", "we"], ["web.yaml"]),
+    ],
+)
+def test_bash_completes(call: Call, words: list[str], some: list[str]) -> None:
+    Path("web.yaml").touch()
+    Path("completion").write_text(call("completion", "bash").out)
+    program = Path("metallize")
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m metallize "$@"\n')
+    program.chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-c", TRY, "bash", "./metallize", *words],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.stdout.split() == some
+    assert done.stderr == ""
+
+
+def test_every_command_and_option_is_in_the_completion(call: Call) -> None:
+    for shell in ("bash", "zsh"):
+        text = call("completion", shell).out
+        for name, command in line.parser().commands.items():
+            assert name in text
+            for option in command.options:
+                assert option in text, (shell, option)
+
+
+def test_names_that_are_completed(call: Call) -> None:
+    run("20261129T000000Z", report=PASSED)
+    Path("mine.dockerfile").write_text("FROM x\n")
+    catalog = Catalog()
+    wanted = {"profiles": "debian13-livecd", "machines": "ovmf", "layers": "mine.dockerfile", "all": "file",
+              "runs": "my profile,\u00fc"}  # fmt: skip
+    assert set(wanted) == set(NAMES)
+    for kind, name in wanted.items():
+        said = call("completion", "--names", kind)
+        assert said.status == 0
+        assert name in said.out.splitlines()
+    assert call("completion", "--names", "machines").out.splitlines() == list(catalog.machines)
+
+
+def test_a_shell_that_is_not_known(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHELL", "/usr/bin/fish")
+    said = call("completion")
+    assert said.status == 2
+    assert "no completion for fish" in said.err
+    assert "invalid choice: 'fish'" in call("completion", "fish").err
+    monkeypatch.setenv("SHELL", "/bin/bash")
+    assert call("completion").out == call("completion", "bash").out
+    assert "--names means nothing beside a shell" in call("completion", "bash", "--names", "runs").err
+
+
+def test_the_manual_page_has_every_command_and_option(call: Call) -> None:
+    said = call("man")
+    assert said.status == 0
+    text = said.out.replace("\\-", "-")
+    for name, command in line.parser().commands.items():
+        assert f".SS metallize {name}\n" in text
+        for option in command.options:
+            assert option in {"-h", "--help"} or rf"\fB{option}\fR" in text, option
+    assert ".SH EXIT STATUS" in text
+    assert "141 nobody read the output" in text
+
+
+@pytest.mark.skipif(shutil.which("man") is None, reason="this host has no man")
+def test_man_reads_the_page_without_a_warning(call: Call) -> None:
+    done = subprocess.run(
+        ["man", "-l", "--warnings", "-"],
+        input=call("man").out,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "MANWIDTH": "100", "LC_ALL": "C.UTF-8"},
+    )
+    assert done.stderr == ""
+    assert "metallize prune" in done.stdout
