@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from metallize_os.convert import DROPPED
 from metallize_os.identities import IDENTITIES, Identity
 
 from metallize.command import run
@@ -175,3 +176,18 @@ def test_the_seal_leaves_no_initiator_name_of_the_build(tmp_path: Path, content:
         assert file.stat().st_mode & 0o777 == 0o600
         assert file.stat().st_mtime == 1577836800
     assert bool(said) is not kept
+
+
+def test_the_page_has_every_identity() -> None:
+    """docs/identities.md names each file that is left out for this reason, and each unit."""
+    text = (ROOT / "docs/identities.md").read_text()
+    for identity in IDENTITIES:
+        assert identity.unit in text
+        for file in identity.files:
+            assert f"`/{file}`" in text
+    of_machines = [pattern for pattern, _ in DROPPED if re.search("seed|secret|duid|host_|machine-id", pattern)]
+    assert len(of_machines) == 7
+    paths = [path.replace("*", "rsa").lstrip("/") for path in re.findall(r"`([\w./*-]+)`", text)]
+    for pattern in of_machines:
+        last = re.compile(pattern)
+        assert any(last.fullmatch(path) or last.fullmatch(f"boot/{path}") for path in paths), pattern
