@@ -19,8 +19,8 @@ class _Unsettable(Exception):  # noqa: N818 - it carries a reason out of a recur
 def apply_overrides(root: Mapping, overrides: MappingABC[str, str], findings: Findings) -> Mapping:
     """The tree with each override in its place; the location of what it sets names `--set`."""
     for key_path, text in overrides.items():
-        value = "..." if is_secret(key_path) else text
-        source = Path(f"--set {shown(Scalar(location=root.location, value=None, text=f'{key_path}={value}'))}")
+        told = "..." if is_secret(key_path) else text
+        source = Path(f"--set {shown(Scalar(location=root.location, value=None, text=f'{key_path}={told}'))}")
         steps = _steps(key_path)
         if not all(steps):
             place = Location(path=source, line=1, column=1)
