@@ -15,7 +15,7 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
  && user=${METALLIZE_ADMIN_USER} keys=/run/metallize-keys/keys one=/run/metallize-keys/one \
  && printf '%s' "${METALLIZE_AUTHORIZED_KEYS}" | tr -s ' ' '\n' \
       | awk '/^(sk-)?(ssh|ecdsa)-[a-z0-9@.-]+$/ { printf "%s%s", (n++ ? "\n" : ""), $0; next } \
-          { printf " %s", $0 } END { if (n) print "" }' >"$keys" \
+          !n { exit 1 } { printf " %s", $0 } END { if (n) print "" }' >"$keys" \
  && [ -s "$keys" ] || refuse "args.authorized_keys names no key" \
  && apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends openssh-client sudo passwd \

@@ -22,6 +22,7 @@ from metallize.catalog import Catalog
 from metallize.command import Finished, run
 from metallize.events import Silent
 from metallize.model.profile import Platform
+from metallize.pipeline import base_of
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.docker
@@ -36,7 +37,7 @@ IDENTITY_LAYER = ROOT / "tests/boot/identities/identities.dockerfile"
 def base() -> str:
     """debian:trixie, as a build finds or makes it."""
     wanted = BaseImage(reference="debian:trixie", platform=Platform.AMD64)
-    return bases.resolve(DockerEngine(), wanted, Silent()).image.reference
+    return bases.resolve(DockerEngine(), base_of(wanted, Catalog()), Silent()).image.reference
 
 
 class Images:
