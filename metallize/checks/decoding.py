@@ -277,7 +277,8 @@ def value_schema(description: str, *types: str) -> WithJsonSchema:
 
 _ANY = ("string", "number", "boolean", "array")
 MATCHER_SCHEMA = value_schema("a value, a list, or a matcher", *_ANY)
-Expected = Annotated[Matcher, PlainValidator(decode_typed(TEXT)), MATCHER_SCHEMA]
+_TEXTS = ("string", "number", "array")
+Expected = Annotated[Matcher, PlainValidator(decode_typed(TEXT)), value_schema("a text, a list, or a matcher", *_TEXTS)]
 ExpectedBool = Annotated[Matcher, PlainValidator(decode_typed(TRUTH)), value_schema("true or false", "boolean")]
 ExpectedNumber = Annotated[
     Matcher, PlainValidator(decode_typed(NUMBER)), value_schema("a number, or a matcher", "number", "string")
@@ -285,7 +286,7 @@ ExpectedNumber = Annotated[
 ExpectedLines = Annotated[
     Matcher,
     PlainValidator(_decode_text_lines),
-    value_schema("a list of patterns: text, !text, /re/, !/re/; or the whole text; or a matcher", *_ANY),
+    value_schema("a list of patterns: text, !text, /re/, !/re/; or the whole text; or a matcher", *_TEXTS),
 ]
 ExpectedMode = Annotated[
     Matcher, PlainValidator(decode_typed(MODE)), value_schema('a mode, like "0644"', "string", "integer")

@@ -50,6 +50,8 @@ class Typed:
     """Matchers that cannot look at such a value."""
     list_hint: str | None = None
     """What to write in place of a list; None where the attribute is a list."""
+    equal_as_written: bool = False
+    """Whether `equal` tells the text "0" from the number: some of these are text in the guest."""
 
     def read(self, raw: object) -> tuple[object, list[Mistake]]:
         """The attribute with its values as they are compared, and every mistake among them."""
@@ -86,8 +88,9 @@ class Typed:
         if name == "not":
             return self._read(raw, path, mistakes)
         if name == "equal":
-            self._read(raw, path, mistakes)  # it compares what was written
-        elif self.list_hint is None and name in {"contain-elements", "consist-of"} and isinstance(raw, list):
+            read = self._read(raw, path, mistakes)
+            return raw if self.equal_as_written else read
+        if self.list_hint is None and name in {"contain-elements", "consist-of"} and isinstance(raw, list):
             return self._each(raw, path, mistakes)
         return raw
 
@@ -100,8 +103,10 @@ def _words(raw: object) -> str:
 
 
 def _truth(raw: object) -> object:
-    if isinstance(raw, bool) or raw in ("true", "false"):
+    if isinstance(raw, bool):
         return raw
+    if raw in ("true", "false"):
+        return raw == "true"
     if isinstance(raw, str) and raw.lower() in _WORDS:
         return _WORDS[raw.lower()]
     raise Wrong(f"true or false is wanted here, not {_words(raw)}", "write true or false")
@@ -157,6 +162,12 @@ def checksum(name: str, digits: int) -> Typed:
 
 
 TRUTH = Typed(what="true or false", value=_truth, refused=_OF_NO_TRUTH, list_hint="write true or false")
-NUMBER = Typed(what="a number", value=_number, refused=_OF_COLLECTIONS, list_hint="join several with `or: [...]`")
+NUMBER = Typed(
+    what="a number",
+    value=_number,
+    refused=_OF_COLLECTIONS,
+    list_hint="join several with `or: [...]`",
+    equal_as_written=True,
+)
 TEXT = Typed(what="text", value=_text)
 MODE = Typed(what="a mode", value=_mode, refused=_OF_COLLECTIONS, list_hint="join several with `or: [...]`")

@@ -55,7 +55,7 @@ class Places:
 
 def resembles(key: str, known: Iterable[str]) -> bool:
     """Whether a key is that of its own section but for a letter or so."""
-    lower = key.casefold()
+    lower = key[:200].casefold()
     return any(difflib.SequenceMatcher(None, lower, each.casefold()).ratio() >= _STRONG for each in known)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from metallize.checks.values import Value
 from metallize.config import load_suite
 from metallize.errors import ProfileError
 
@@ -93,3 +94,24 @@ def test_a_mode_means_the_same_wherever_it_stands(tmp_path: Path) -> None:
     assert mode.holds("0644")
     assert mode.holds("0755")
     assert not mode.holds("0420")
+
+
+@pytest.mark.parametrize(
+    ("text", "seen", "other"),
+    [
+        ("service: {ssh: {running: {equal: yes}}}", True, False),
+        ("service: {ssh: {running: 'true'}}", True, False),
+        ("service: {ssh: {running: {not: yes}}}", False, True),
+        ("file: {/a: {exists: true, mode: {equal: 0644}}}", "0644", "0420"),
+        ("user: {a: {exists: true, uid: {equal: '0'}}}", "0", "1"),
+        ("command: {a: {exit-status: {equal: 0}}}", 0, 1),
+    ],
+)
+def test_equal_compares_what_is_meant(tmp_path: Path, text: str, seen: Value, other: Value) -> None:
+    suite = tmp_path / "goss.yaml"
+    suite.write_text(f"{text}\n")
+    [assertion] = load_suite(suite, vocabulary=vocabulary())
+    names = ("running", "mode", "uid", "exit_status")
+    [matcher] = [found for name in names if (found := getattr(assertion.options, name, None)) is not None]
+    assert matcher.holds(seen)
+    assert not matcher.holds(other)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,11 @@ def test_every_place_that_is_named_is_one() -> None:
     assert places.hint("output") == "it belongs at the top"
     assert places.hint("nobody") is None
     assert Places().hint("memory") is None
+
+
+def test_a_key_of_any_length_is_told_at_once(problems: Problems) -> None:
+    started = time.monotonic()
+    [found] = problems(f"{GOOD}? {'memory' * 50_000}\n: 1\n")
+    assert "unknown key `memorymemory" in str(found)
+    assert len(str(found)) < 400
+    assert time.monotonic() - started < 10  # a quadratic look takes minutes
