@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from metallize.build.app import AppLayer, app_unit
+from metallize.build.arguments import problems as argument_problems
+from metallize.build.arguments import without_passwords
 from metallize.build.bootstrap import distribution, supports
 from metallize.build.dockerfile import automatic_arguments
 from metallize.build.plan import SOURCE_ARGUMENT, BaseImage, BuildPlan, ImageStack, Job, LayerBuild, Seal
@@ -46,9 +48,11 @@ def plan(
     ProfileError, with places, where layers do not stack or the generator does not fit.
     """
     problems = [*_misfits(profile, generator), *_unstacked(profile, rootfs), *_unsupported(profile, rootfs)]
+    problems += argument_problems(profile, rootfs, generator)
     if problems:
         raise ProfileError(problems)
     arguments = {f"METALLIZE_{name.upper()}": value for name, value in profile.args.items()}
+    arguments = without_passwords(arguments, rootfs, profile.name)
     ids = {role: str(uuid.uuid5(_IDS, f"{profile.name}/{role}")) for role in generator.ids}
     app = app_unit(_app_layers(rootfs, arguments), profile.platform, profile.output.app)
     job = Job(

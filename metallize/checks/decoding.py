@@ -37,6 +37,7 @@ from metallize.checks.matchers import (
     Text,
 )
 from metallize.checks.semver import parse_constraint
+from metallize.checks.typed import MODE, NUMBER, TEXT, TRUTH, Typed
 from metallize.config.suggest import did_you_mean
 from metallize.model.go_regex import compile_go_regex
 from metallize.model.pattern import LinePattern, parse_line_pattern
@@ -240,25 +241,24 @@ def decode_lines(raw: object, info: ValidationInfo) -> Matcher:
     return decode_value(raw, info)
 
 
-def _decode_bool(raw: object, info: ValidationInfo) -> Matcher:
-    """Read yes, no, on and off, which YAML 1.1 takes for a truth and goss files hold as such."""
-    words = {"yes": True, "on": True, "no": False, "off": False}
-    return decode_value(words.get(raw.lower(), raw) if isinstance(raw, str) else raw, info)
+def decode_typed(kind: Typed) -> Callable[[object, ValidationInfo], Matcher]:
+    """One attribute's matcher, whose values are all of one kind."""
+
+    def decode(raw: object, info: ValidationInfo) -> Matcher:
+        read, mistakes = kind.read(raw)
+
+        def decoded(decoder: _Decoder) -> Matcher:
+            matcher = decoder.matcher(read)
+            decoder.mistakes.extend(mistakes)
+            return matcher
+
+        return _top(read, info, decoded)
+
+    return decode
 
 
-def _decode_number(raw: object, info: ValidationInfo) -> Matcher:
-    """Read the text "1000" of a uid, gid or exit status as a number, as goss does."""
-    is_number = isinstance(raw, str) and raw.strip().isdecimal()
-    return decode_value(int(str(raw)) if is_number else raw, info)
-
-
-def _decode_mode(raw: object, info: ValidationInfo) -> Matcher:
-    """`0644`, `644` and "644" all mean the mode "0644"."""
-    if isinstance(raw, int | str) and not isinstance(raw, bool):
-        text = (written(raw) if isinstance(raw, int) else raw).removeprefix("0o")
-        if text.isdecimal() and len(text) <= 5:  # noqa: PLR2004 - 04755 with a leading zero
-            return EqualText(text.lstrip("0").rjust(4, "0"))
-    return decode_value(raw, info)
+def _decode_text_lines(raw: object, info: ValidationInfo) -> Matcher:
+    return decode_lines(raw, info) if isinstance(raw, list) else decode_typed(TEXT)(raw, info)
 
 
 _NAMED_SCHEMA = {
@@ -270,21 +270,24 @@ _NAMED_SCHEMA = {
 }
 
 
-def _schema(description: str, *types: str) -> WithJsonSchema:
+def value_schema(description: str, *types: str) -> WithJsonSchema:
     plain: list[dict[str, object]] = [{"type": kind} for kind in types]
     return WithJsonSchema({"anyOf": [*plain, _NAMED_SCHEMA], "description": description})
 
 
 _ANY = ("string", "number", "boolean", "array")
-MATCHER_SCHEMA = _schema("a value, a list, or a matcher", *_ANY)
-Expected = Annotated[Matcher, PlainValidator(decode_value), MATCHER_SCHEMA]
-ExpectedBool = Annotated[Matcher, PlainValidator(_decode_bool), _schema("true or false", "boolean")]
+MATCHER_SCHEMA = value_schema("a value, a list, or a matcher", *_ANY)
+_TEXTS = ("string", "number", "array")
+Expected = Annotated[Matcher, PlainValidator(decode_typed(TEXT)), value_schema("a text, a list, or a matcher", *_TEXTS)]
+ExpectedBool = Annotated[Matcher, PlainValidator(decode_typed(TRUTH)), value_schema("true or false", "boolean")]
 ExpectedNumber = Annotated[
-    Matcher, PlainValidator(_decode_number), _schema("a number, or a matcher", "number", "string")
+    Matcher, PlainValidator(decode_typed(NUMBER)), value_schema("a number, or a matcher", "number", "string")
 ]
 ExpectedLines = Annotated[
     Matcher,
-    PlainValidator(decode_lines),
-    _schema("a list of patterns: text, !text, /re/, !/re/; or the whole text; or a matcher", *_ANY),
+    PlainValidator(_decode_text_lines),
+    value_schema("a list of patterns: text, !text, /re/, !/re/; or the whole text; or a matcher", *_TEXTS),
 ]
-ExpectedMode = Annotated[Matcher, PlainValidator(_decode_mode), _schema('a mode, like "0644"', "string", "integer")]
+ExpectedMode = Annotated[
+    Matcher, PlainValidator(decode_typed(MODE)), value_schema('a mode, like "0644"', "string", "integer")
+]

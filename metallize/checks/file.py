@@ -6,14 +6,30 @@ from collections.abc import Iterator, Sequence
 from shlex import quote
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, PlainValidator
 
 from metallize.checks.claims import CONTENTS, Attribute, Fields, Unseen, judge_existing, read_fields
-from metallize.checks.decoding import Expected, ExpectedBool, ExpectedLines, ExpectedMode, ExpectedNumber
+from metallize.checks.decoding import (
+    Expected,
+    ExpectedBool,
+    ExpectedLines,
+    ExpectedMode,
+    ExpectedNumber,
+    decode_typed,
+    value_schema,
+)
 from metallize.checks.kind import Claim, Observation, ResourceKind, Together
+from metallize.checks.matchers import Matcher
+from metallize.checks.typed import FILE_TYPES, checksum, one_of
 from metallize.model.kind import ResourceOptions
 
 _SUMS = ("md5", "sha256", "sha512")
+FileType = Annotated[
+    Matcher, PlainValidator(decode_typed(one_of("a type of file", FILE_TYPES))), value_schema("its type", "string")
+]
+Md5 = Annotated[Matcher, PlainValidator(decode_typed(checksum("md5", 32))), value_schema("checksum", "string")]
+Sha256 = Annotated[Matcher, PlainValidator(decode_typed(checksum("sha256", 64))), value_schema("checksum", "string")]
+Sha512 = Annotated[Matcher, PlainValidator(decode_typed(checksum("sha512", 128))), value_schema("checksum", "string")]
 
 
 class FileOptions(ResourceOptions):
@@ -28,15 +44,15 @@ class FileOptions(ResourceOptions):
     group: Annotated[Expected | None, Field(description="group name")] = None
     gid: Annotated[ExpectedNumber | None, Field(description="group id")] = None
     filetype: Annotated[
-        Expected | None,
+        FileType | None,
         Field(description="file, directory, symlink, socket, pipe, character-device or block-device"),
     ] = None
     linked_to: Annotated[Expected | None, Field(alias="linked-to", description="what the link says")] = None
     contents: Annotated[ExpectedLines | None, Field(description="patterns, or the whole text")] = None
     contains: Annotated[ExpectedLines | None, Field(description="goss 0.3's name of contents")] = None
-    md5: Annotated[Expected | None, Field(description="checksum")] = None
-    sha256: Annotated[Expected | None, Field(description="checksum")] = None
-    sha512: Annotated[Expected | None, Field(description="checksum")] = None
+    md5: Annotated[Md5 | None, Field(description="checksum")] = None
+    sha256: Annotated[Sha256 | None, Field(description="checksum")] = None
+    sha512: Annotated[Sha512 | None, Field(description="checksum")] = None
 
 
 def _path(resource: str, options: FileOptions) -> str:

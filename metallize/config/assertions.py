@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from metallize.config.includes import Chain, include
+from metallize.config.places import attributes, resembles
 from metallize.config.source import parse_tree, read_text
 from metallize.config.suggest import did_you_mean
 from metallize.config.tree import Entry, Mapping, Node, Scalar, Sequence, kind_of, shown
@@ -94,7 +95,7 @@ def decode_assertions(
         if kind is None:
             _unknown_kind(entry, kinds, findings)
             continue
-        for resource, options in _resources(kind, entry, findings, own=own):
+        for resource, options in _resources(kind, entry, kinds, findings, own=own):
             if isinstance(options, Include):
                 includes.append((resource, options))
             else:
@@ -131,12 +132,30 @@ def _refuse_templates(node: Node, findings: Findings) -> None:
 def _unknown_kind(entry: Entry, kinds: MappingABC[str, Kind], findings: Findings) -> None:
     if entry.key == "registry":
         findings.add(entry.location, "goss's `registry` is Windows's, and no image here has one", "leave it out")
-    else:
-        message = f"unknown assertion kind `{entry.key}`"
-        findings.add(entry.location, message, did_you_mean(entry.key, kinds))
+        return
+    hint = None if resembles(entry.key, kinds) else _depth(entry, kinds) or findings.places.hint(entry.key)
+    findings.add(entry.location, f"unknown assertion kind `{entry.key}`", hint or did_you_mean(entry.key, kinds))
 
 
-def _resources(kind: Kind, entry: Entry, findings: Findings, *, own: bool) -> list[tuple[Entry, ResourceOptions]]:
+def _depth(entry: Entry, kinds: MappingABC[str, Kind]) -> str | None:
+    """What the keys below a kind that there is not say of it: a resource whose kind was left out, or an attribute."""
+    common = set(attributes(ResourceOptions))
+    if isinstance(entry.value, Mapping) and entry.value.entries:
+        keys = {each.key for each in entry.value.entries} - common
+        fitting = [name for name, kind in sorted(kinds.items()) if keys and keys <= set(attributes(kind.options))]
+        if fitting:
+            which = " or ".join(f"`{name}`" for name in fitting[:3])
+            return f"it looks like a resource: it belongs one level deeper, in its kind: {which}"
+    owners = [name for name, kind in sorted(kinds.items()) if entry.key in set(attributes(kind.options)) - common]
+    if owners:
+        which = " or ".join(f"`{name}`" for name in owners[:3])
+        return f"it is an attribute of {which}: it belongs two levels deeper, in a resource"
+    return None
+
+
+def _resources(
+    kind: Kind, entry: Entry, kinds: MappingABC[str, Kind], findings: Findings, *, own: bool
+) -> list[tuple[Entry, ResourceOptions]]:
     if not isinstance(entry.value, Mapping):
         message = f"`{kind.name}` takes a mapping of resources, not {kind_of(entry.value)}: `{shown(entry.value)}`"
         findings.add(entry.location, message, f"for example {_flow(kind.example)}")
@@ -145,16 +164,21 @@ def _resources(kind: Kind, entry: Entry, findings: Findings, *, own: bool) -> li
         findings.add(entry.location, f"`{kind.name}` names no resource, so it asserts nothing", "leave it out")
     found = []
     for resource in entry.value.entries:
-        options = _options(kind, resource, findings, own=own)
+        options = _options(kind, resource, kinds, findings, own=own)
         if options is not None:
             found.append((resource, options))
     return found
 
 
-def _options(kind: Kind, resource: Entry, findings: Findings, *, own: bool) -> ResourceOptions | None:
+def _options(
+    kind: Kind, resource: Entry, kinds: MappingABC[str, Kind], findings: Findings, *, own: bool
+) -> ResourceOptions | None:
     if not isinstance(resource.value, Mapping):
         message = f"`{resource.key}` takes a mapping of attributes, not {kind_of(resource.value)}"
-        findings.add(resource.location, f"{message}: `{shown(resource.value)}`", f"for example {_flow(kind.example)}")
+        hint = f"for example {_flow(kind.example)}"
+        if resource.key in attributes(kind.options):
+            hint = f"it is an attribute: it belongs one level deeper, in a resource of `{kind.name}`; {hint}"
+        findings.add(resource.location, f"{message}: `{shown(resource.value)}`", hint)
         return None
     if not resource.value.entries and not issubclass(kind.options, Include):
         findings.add(resource.location, f"`{resource.key}` has no attributes, so it asserts nothing")
@@ -163,6 +187,11 @@ def _options(kind: Kind, resource: Entry, findings: Findings, *, own: bool) -> R
     for entry in resource.value.entries:
         if isinstance(entry.value, Scalar) and entry.value.value is None:
             findings.add(entry.location, f"`{entry.key}` has no value", 'write "" for empty text')
+    known = tuple(attributes(kind.options))
+    for entry in resource.value.entries:
+        if entry.key in kinds and entry.key not in known and not resembles(entry.key, known):
+            hint = f"it is an assertion kind: it belongs beside `{kind.name}`, and not in a resource of it"
+            findings.add(entry.location, f"unknown key `{entry.key}`", hint)
     options = decode(
         kind.options,
         _with_yaml_1_2s_truth(resource.value),

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping as MappingABC
 
 from metallize.config.assertions import decode_assertions
-from metallize.config.suggest import did_you_mean
 from metallize.config.tree import Entry, Mapping, Node, Scalar, Sequence, kind_of, shown
 from metallize.config.validation import Findings
 from metallize.model.assertion import Assertion, Group
@@ -45,7 +44,7 @@ def _group(entry: Entry, kinds: MappingABC[str, Kind], findings: Findings) -> Gr
         elif item.key == "assert":
             assertions = decode_assertions(item.value, item.location, kinds, findings, own=True)
         else:
-            findings.add(item.location, f"unknown key `{item.key[:60]}`", did_you_mean(item.key, KEYS))
+            findings.unknown(item.location, item.key, KEYS)
     return Group(name=entry.key, run=run, assertions=assertions, location=entry.location)
 
 

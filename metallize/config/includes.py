@@ -46,7 +46,7 @@ def include(resource: Entry, options: Include, chain: Chain, findings: Findings,
             way = " -> ".join(each.name for each in (*chain, file))
             findings.add(place, f"`{wanted}` includes itself: {way}", "take it out of the pattern, or say skip: true")
             continue
-        inner = Findings()
+        inner = Findings(places=findings.places)
         found += read(file, (*chain, file), inner)
         for problem in inner.problems:
             findings.add(problem.location, f"{problem.message} (included at {place})", problem.hint)

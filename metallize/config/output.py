@@ -14,6 +14,8 @@ from metallize.config.words import (
     argument_value_problem,
     boot_parameters_problem,
     file_name_problem,
+    is_secret,
+    password_hash_problem,
 )
 from metallize.model.catalogue import Generator, Option, OptionType, OptionValue
 from metallize.model.profile import SUFFIX_FORMATS, Output, Platform
@@ -194,7 +196,8 @@ def decode_arguments(entry: Entry | None, findings: Findings) -> dict[str, str]:
 def _argument_value(item: Entry, findings: Findings) -> str | None:
     node = item.value
     if not isinstance(node, Scalar):
-        message = f"argument `{item.key}` is {kind_of(node)}; an argument is a single value: `{shown(node)}`"
+        value = "" if is_secret(item.key) else f": `{shown(node)}`"
+        message = f"argument `{item.key}` is {kind_of(node)}; an argument is a single value{value}"
         findings.add(item.location, message)
         return None
     if node.value is None and not node.verbatim:
@@ -207,8 +210,22 @@ def _argument_value(item: Entry, findings: Findings) -> str | None:
             findings.add(node.location, message, f'write "{node.text}" for the text, or {read}')
             return None
         return str(node.value).lower()
-    if (problem := argument_value_problem(node.text)) is not None:
+    return _argument_text(item.key, node, findings)
+
+
+def _argument_text(key: str, node: Scalar, findings: Findings) -> str | None:
+    """The value as text; one that is a secret is shown in no message."""
+    if key.lower().endswith("password_hash"):
+        problem = password_hash_problem(node.text)
+        hint = "write what `openssl passwd -6` or `mkpasswd` prints, which begins with `$`"
+    else:
+        problem = argument_value_problem(node.text)
         hint = "use letters, digits, spaces and - _ . , : / + = @ % ^ [ ]"
-        findings.add(node.location, f"argument `{item.key}`: {problem}: `{shown(node)}`", hint)
-        return None
-    return node.text
+    if problem is None:
+        return node.text
+    if not is_secret(key):
+        problem = f"{problem}: `{shown(node)}`"
+    elif key.lower().endswith("password"):
+        hint = f"give its hash, as `openssl passwd -6` prints it, as `{key}_hash`, where the layer takes that"
+    findings.add(node.location, f"argument `{key}`: {problem}", hint)
+    return None

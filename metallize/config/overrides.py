@@ -8,6 +8,7 @@ from pathlib import Path
 from metallize.config.source import resolve_scalar
 from metallize.config.tree import Entry, Mapping, Node, Scalar, Sequence, shown
 from metallize.config.validation import Findings
+from metallize.config.words import is_secret
 from metallize.errors import Location
 
 
@@ -18,7 +19,8 @@ class _Unsettable(Exception):  # noqa: N818 - it carries a reason out of a recur
 def apply_overrides(root: Mapping, overrides: MappingABC[str, str], findings: Findings) -> Mapping:
     """The tree with each override in its place; the location of what it sets names `--set`."""
     for key_path, text in overrides.items():
-        source = Path(f"--set {shown(Scalar(location=root.location, value=None, text=f'{key_path}={text}'))}")
+        told = "..." if is_secret(key_path) else text
+        source = Path(f"--set {shown(Scalar(location=root.location, value=None, text=f'{key_path}={told}'))}")
         steps = _steps(key_path)
         if not all(steps):
             place = Location(path=source, line=1, column=1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from collections.abc import Mapping as MappingABC
+from contextlib import suppress
 from pathlib import Path
 
 from metallize.config.boot import decode_boot
@@ -12,12 +14,13 @@ from metallize.config.inherit import resolve_extends, split_outputs
 from metallize.config.lookup import decode_images
 from metallize.config.output import decode_arguments, decode_output
 from metallize.config.overrides import apply_overrides
+from metallize.config.places import Places, profile_places
 from metallize.config.source import read_tree
 from metallize.config.suggest import did_you_mean
-from metallize.config.tree import Entry, Mapping, Scalar, kind_of, locations, shown
+from metallize.config.tree import Entry, Mapping, Scalar, Sequence, find, kind_of, locations, shown
 from metallize.config.validation import Findings, decode
-from metallize.config.vocabulary import Vocabulary
-from metallize.config.words import path_problem
+from metallize.config.vocabulary import Escape, Vocabulary
+from metallize.config.words import layer_name_problem, path_problem
 from metallize.errors import Location, ProfileError
 from metallize.model.assertion import Assertion, Group
 from metallize.model.boot import Boot
@@ -61,11 +64,34 @@ def _read(path: Path, vocabulary: Vocabulary, overrides: MappingABC[str, str], f
         findings.add(root.location, message)
         return None
     root = apply_overrides(resolve_extends(root, path, vocabulary, findings), overrides, findings)
+    findings.places = _places(root, path, vocabulary)
     for entry in root.entries:
         if entry.key not in KEYS:
-            label = shown(Scalar(location=entry.location, value=entry.key, text=entry.key))
-            findings.add(entry.location, f"unknown key `{label}`", did_you_mean(entry.key, KEYS))
+            findings.unknown(entry.location, entry.key, KEYS)
     return root
+
+
+def _places(root: Mapping, path: Path, vocabulary: Vocabulary) -> Places:
+    """Where the keys of this profile belong: those of every profile, of its layers and of its generators."""
+    places = profile_places().with_more(vocabulary.kinds, "boot.assert")
+    outputs = find(root, ("outputs",))[0]
+    for output in (find(root, ("output",))[0], *(outputs.items if isinstance(outputs, Sequence) else ())):
+        node = find(output, ("generator",))[0]
+        if isinstance(node, Scalar) and (generator := vocabulary.generators.get(node.text)) is not None:
+            places = places.with_more(generator.options, "output.options")
+    return places.with_more(_argument_keys(root, path, vocabulary), "args")
+
+
+def _argument_keys(root: Mapping, path: Path, vocabulary: Vocabulary) -> Iterator[str]:
+    """The arguments that the profile's layers declare."""
+    images, settings = find(root, ("images",))[0], find(root, ("metallize", "dockerfile_dir"))[0]
+    folder = settings.text if isinstance(settings, Scalar) else None
+    for item in images.items if isinstance(images, Sequence) else ():
+        layer = None
+        if isinstance(item, Scalar) and layer_name_problem(item.text) is None:
+            with suppress(Escape, OSError, ValueError):
+                layer = vocabulary.layers.find(item.text, beside=path.parent, dockerfile_dir=folder)
+        yield from (argument.key for argument in (layer.arguments if layer is not None else ()))
 
 
 def _decode(root: Mapping, path: Path, vocabulary: Vocabulary, findings: Findings, *, several: bool) -> Profile | None:

@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from metallize.config.suggest import did_you_mean
 from metallize.config.tree import Entry, Mapping, Scalar, Sequence, plain, shown
 from metallize.config.validation import Findings
 from metallize.config.words import path_problem
@@ -26,8 +25,7 @@ def read_seed(entry: Entry, path: Path, findings: Findings) -> Entry:
         if item.key in list(SeedFile):
             items.append(_content(item, path, findings))
         else:
-            hint = did_you_mean(item.key, list(SeedFile))
-            findings.add(item.location, f"unknown key `{item.key[:60]}`", hint)
+            findings.unknown(item.location, item.key, list(SeedFile))
     return replace(entry, value=replace(entry.value, entries=tuple(items)))
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from metallize.config.places import Places, attributes, resembles
 from metallize.config.suggest import did_you_mean
 from metallize.config.tree import Mapping, Node, Plain, Scalar, Sequence, find, kind_of, plain, printable, shown
 from metallize.config.words import control_character
@@ -25,9 +26,17 @@ class Findings:
     """Problems as they are found."""
 
     problems: list[Problem] = field(default_factory=list)
+    places: Places = field(default_factory=Places)
+    """Where keys belong that stand where nothing takes them."""
 
     def add(self, location: Location, message: str, hint: str | None = None) -> None:
         self.problems.append(Problem(location=location, message=message, hint=hint))
+
+    def unknown(self, location: Location, key: str, known: Iterable[str], what: str = "key") -> None:
+        """Say that nothing takes this key here, and what was meant: a key of this section, or one of another."""
+        known = tuple(known)
+        elsewhere = None if resembles(key, known) else self.places.hint(key)
+        self.add(location, f"unknown {what} `{printable(key)[:60]}`", elsewhere or did_you_mean(key, known))
 
     def at(self, location: Location) -> bool:
         """Whether something is already said of this place."""
@@ -128,11 +137,13 @@ def _report(
     place = found.location if isinstance(found, Scalar | Sequence) else key_place
     name = str(error["loc"][-1]) if error["loc"] else ""
     match error["type"]:
+        case "extra_forbidden" if findings.at(key_place):
+            pass  # it is said where it belongs
         case "extra_forbidden":
             known = _keys(_model_at(model, error["loc"][:-1]))
             if len(error["loc"]) == 1:
                 known += [*also]
-            findings.add(key_place, f"unknown key `{name}`", did_you_mean(name, known))
+            findings.unknown(key_place, name, known)
         case "missing":
             findings.add(key_place, f"the key `{name}` is missing")
         case "several":
@@ -199,7 +210,7 @@ def _type_hint(kind: str, found: Node) -> str | None:
 def _keys(model: type[BaseModel] | None) -> list[str]:
     if model is None:
         return []
-    return [info.alias or name for name, info in model.model_fields.items()]
+    return list(attributes(model))
 
 
 def _model_at(model: type[BaseModel], loc: Iterable[str | int]) -> type[BaseModel] | None:

@@ -10,6 +10,7 @@ _UNSAFE_IN_SHELL = frozenset(";&|<>$`\"'\\(){}*?!#~")
 _UNSAFE_IN_LOADER = frozenset(";&|<>$`\"'\\{}#")
 """GRUB's script language gives meaning to these (GNU GRUB manual, Shell-like scripting)."""
 _RESERVED_ARGUMENTS = frozenset({"src_img"})
+_PASSWORD_HASH = re.compile(r"\$(?:y|gy|7|6|5|2[abxy]|sha1|md5|1)[$,][./A-Za-z0-9$=,+-]{8,400}")
 _IMAGE_REFERENCE = re.compile(
     r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?(?::[0-9]{1,5})?/)?"  # a registry's host
     r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*)*"
@@ -27,6 +28,18 @@ def control_character(text: str) -> str | None:
         if not char.isprintable():
             return f"the control character U+{ord(char):04X}"
     return None
+
+
+def is_secret(name: str) -> bool:
+    """Whether the value of an argument of this name is shown to nobody."""
+    return re.search(r"password|passphrase|passwd|secret|token", name, re.IGNORECASE) is not None
+
+
+def password_hash_problem(value: str) -> str | None:
+    """Why this is no hash of a password as crypt(5) lists them, or None; it may be empty."""
+    if not value or _PASSWORD_HASH.fullmatch(value):
+        return None
+    return "this is no hash of a password"
 
 
 def argument_name_problem(name: str) -> str | None:

@@ -55,7 +55,8 @@ def with_layer(name: str) -> list[str]:
 
 
 def test_a_wrong_password_is_named(cli: Cli, tmp_path: Path) -> None:
-    content = profile_text(boot={"login": {"user": "admin", "password": "guess"}, "ssh": None})
+    login = {"login": {"user": "admin", "password": "guess"}, "ssh": None}
+    content = profile_text(images=with_layer("other-password.dockerfile"), boot=login)
     content["boot"].pop("ssh")
     done = build(cli, tmp_path, content)
     assert done.status == 1

@@ -137,3 +137,10 @@ def test_what_a_boot_can_be_asked_loads(block: str, tmp_path: Path) -> None:
     head = "images: [debian:trixie, debian-disk.dockerfile]\noutput: {generator: ext4, file: x.img}\n"
     path.write_text(head + block)
     assert load_profile(path, vocabulary=Catalog().vocabulary()).boot is not None
+
+
+@pytest.mark.parametrize("block", blocks((ROOT / "docs/passwords.md").read_text(), "yaml"))
+def test_a_profile_without_passwords_loads_and_plans(block: str, tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys/test").write_text("")
+    plans(tmp_path, {"keys.yaml": block}, "keys.yaml", "authorized-keys.dockerfile")

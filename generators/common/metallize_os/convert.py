@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from metallize_os import tarstream
+from metallize_os.identities import Forgetting
 from metallize_os.tarstream import Entry
 from metallize_os.units import HOST_KEYS_ONCE, HOST_KEYS_UNIT, PRESET
 
@@ -25,9 +26,12 @@ DROPPED: tuple[tuple[str, str], ...] = (
     (r"etc/apt/apt\.conf\.d/docker-[^/]+", "docker's apt settings: no package cache, no compressed lists kept"),
     (r"etc/dpkg/dpkg\.cfg\.d/docker[^/]*", "docker's dpkg settings: unsafe writes, no documentation"),
     (r"etc/ssh/ssh_host_[^/]+_key(\.pub)?", "a host key in an image is everyone's key; made on first boot instead"),
-    (r"var/lib/systemd/random-seed", "a seed that every copy shares is no seed"),
+    (r"var/lib/(systemd|urandom)/random-seed", "a seed that every copy shares is no seed"),
+    (r"(boot/|efi/|boot/efi/)loader/random-seed", "the same, for systemd-boot (bootctl install)"),
     (r"var/lib/systemd/credential\.secret", "a secret that every copy shares is no secret"),
     (r"var/lib/dbus/machine-id", "must follow /etc/machine-id"),
+    (r"var/lib/NetworkManager/secret_key", "stable addresses and DHCP ids follow from it; made on first start"),
+    (r"(var/lib/dhcpcd/|etc/dhcpcd\.)(duid|secret)", "DHCP tells machines apart by it; made on first start"),
     (r"var/cache/apt/[^/]*\.bin", "apt's index of package lists that are not in the image"),
     (r"var/cache/apt/archives/[^/]*\.deb", "packages that are installed already"),
     (r"var/cache/ldconfig/aux-cache", "holds inode numbers of the machine that built it"),
@@ -101,6 +105,7 @@ class Conversion:
     """Every path of the result, to answer `has()`."""
     _own: dict[str, bytes] = field(default_factory=dict)
     _dropped: set[str] = field(default_factory=set)
+    _forgetting: Forgetting = field(default_factory=Forgetting)
 
     def has(self, *candidates: str) -> bool:
         return any(name in self.paths for name in candidates)
@@ -116,7 +121,8 @@ class Conversion:
                 sink.write(entry.raw)
                 continue
             data = self._capture(entry, stream)
-            if self._drops(entry.name):
+            forgotten, data = self._forgets(entry, data)
+            if forgotten or self._drops(entry.name):
                 self._dropped.add(entry.name)
                 tarstream.copy_data(data, entry)
                 continue
@@ -130,6 +136,15 @@ class Conversion:
         for addition in self._all_additions():
             self._add(addition, sink)
         sink.write(tarstream.END)
+
+    def _forgets(self, entry: Entry, stream: BinaryIO) -> tuple[bool, BinaryIO]:
+        """Whether it is an identity that a package made up; and what remains to be read of the entry."""
+        if entry.kind == tarstream.SYMLINK:
+            return self._forgetting.takes_link(entry.name, entry.link), stream
+        if entry.kind not in tarstream.FILE_TYPES or not self._forgetting.knows(entry.name):
+            return False, stream
+        content = tarstream.read_data(stream, entry)
+        return self._forgetting.takes(entry.name, content), io.BytesIO(content.ljust(entry.padded_size, b"\0"))
 
     def _drops(self, name: str) -> bool:
         if _DROPPED.fullmatch(name) or _EMPTIED.match(name):
@@ -239,8 +254,20 @@ class Conversion:
             if self.has("usr/lib/systemd/system/sshd-keygen.service"):
                 once = "etc/systemd/system/sshd-keygen.service.d/metallize.conf"
                 yield Addition(once, HOST_KEYS_ONCE.encode())
+        yield from self._identities()
         yield from self._app_units()
         yield from self.additions(self)
+
+    def _identities(self) -> Iterable[Addition]:
+        """What a layer chose, and a unit for each identity that the image was relieved of."""
+        for name, content in self._forgetting.given_back():
+            yield Addition(name, content)
+        self.notes += self._forgetting.notes(self.has)
+        for identity in self._forgetting.forgotten():
+            if self.has(identity.needs):
+                unit = f"etc/systemd/system/{identity.unit}"
+                yield Addition(unit, identity.text.encode())
+                yield Addition(f"etc/systemd/system/sysinit.target.wants/{identity.unit}", symlink=f"/{unit}")
 
     def _app_units(self) -> Iterable[Addition]:
         for name, text in self.units.items():

@@ -176,6 +176,7 @@ def make_plan(layers: Layers) -> MakePlan:
             "host_platform": Platform.AMD64,
             "build_dir": Path("build"),
         }
-        return plan(given or profile(), **{**values, **changes})  # type: ignore[arg-type]
+        given = given or (profile(args={}) if "rootfs" in changes else profile())  # no other layer takes the argument
+        return plan(given, **{**values, **changes})  # type: ignore[arg-type]
 
     return make

@@ -132,7 +132,7 @@ def test_the_plan_says_what_becomes_of_a_containers_instructions(make_plan: Make
         "# note: web.dockerfile:5: EXPOSE configures a container; an OS that boots does not see it.",
     ]
     assert '"web.service": "[Unit]' in script
-    without = make_plan(profile(output={"app": False}), rootfs=["debian:trixie", below, above])
+    without = make_plan(profile(output={"app": False}, args={}), rootfs=["debian:trixie", below, above])
     assert "web.service" not in shell_script(without)
     assert without.id != make_plan(rootfs=["debian:trixie", below, above]).id
 

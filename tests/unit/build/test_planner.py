@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metallize.build.planner import fat_id, fill, hostname_of
-from metallize.errors import ProfileError
+from metallize.build.script import shell_script
+from metallize.errors import Location, ProfileError
 from metallize.model.boot import Boot
 from metallize.model.loaded import Profile
 from metallize.model.profile import Platform
@@ -35,7 +36,6 @@ MEANINGLESS: dict[str, Callable[[], Profile]] = {
     "nothing": profile,
     "the file's name": lambda: profile(output={"file": "other.iso"}),
     "the profile's place": lambda: profile(path=Path("elsewhere/my.yaml")),
-    "an argument that no layer declares": lambda: profile(args={"hostname": "web1", "unused": "x"}),
     "how it boots": lambda: profile(boot=Boot()),
     "the default of an option": lambda: profile(output={"options": {"level": 9}}),
 }
@@ -61,7 +61,7 @@ def test_the_id_changes_with_the_files_of_every_stack(make_plan: MakePlan, layer
         make_plan(rootfs=[base, other, other]),
         make_plan(rootfs=[base]),
         make_plan(rootfs=["debian:bookworm"]),
-        make_plan(rootfs=[base], generator=BOTH, given=profile(platform=Platform.ARM64)),
+        make_plan(rootfs=[base], generator=BOTH, given=profile(platform=Platform.ARM64, args={})),
         make_plan(tools=[other]),
         make_plan(seal=other),
         make_plan(generator=dataclasses.replace(GENERATOR, fstab="")),
@@ -105,9 +105,35 @@ def test_a_plan_is_the_same_twice(make_plan: MakePlan) -> None:
     assert make_plan() == make_plan()
 
 
-def test_layers_get_the_arguments_that_they_declare(make_plan: MakePlan) -> None:
-    made = make_plan(profile(args={"hostname": "a b;$(c)", "other": "x"}))
-    assert made.rootfs.layers[0].build_args == {"METALLIZE_HOSTNAME": "a b;$(c)"}
+def test_layers_get_the_arguments_that_they_declare(make_plan: MakePlan, layers: Layers) -> None:
+    one = layers.read("one.dockerfile", f"{ON_SOURCE}ARG METALLIZE_HOSTNAME\n")
+    other = layers.read("other.dockerfile", f"{ON_SOURCE}ARG METALLIZE_OTHER\n")
+    made = make_plan(profile(args={"hostname": "a b;$(c)", "other": "x"}), rootfs=["debian:trixie", one, other])
+    assert [layer.build_args for layer in made.rootfs.layers] == [
+        {"METALLIZE_HOSTNAME": "a b;$(c)"},
+        {"METALLIZE_OTHER": "x"},
+    ]
+
+
+def test_an_argument_that_no_layer_declares_is_refused_at_its_place(make_plan: MakePlan) -> None:
+    place = Location(path=Path("profiles/my.yaml"), line=7, column=3)
+    with pytest.raises(ProfileError) as caught:
+        make_plan(profile(args={"hostnam": "x"}, locations={("args", "hostnam"): place}))
+    assert str(caught.value).startswith("profiles/my.yaml:7:3: argument `hostnam`: no layer of the profile declares")
+
+
+def test_a_plan_holds_the_hash_of_a_password(make_plan: MakePlan, layers: Layers) -> None:
+    text = f"{ON_SOURCE}ARG METALLIZE_ADMIN_PASSWORD=admin\nARG METALLIZE_ADMIN_PASSWORD_HASH=\n"
+    rootfs = ["debian:trixie", layers.read("user.dockerfile", text)]
+    made = make_plan(profile(args={"admin_password": "s3cret"}), rootfs=rootfs)
+    [(name, value)] = made.rootfs.layers[0].build_args.items()
+    assert name == "METALLIZE_ADMIN_PASSWORD_HASH"
+    assert value.startswith("$6$")
+    script = shell_script(made)
+    assert f"METALLIZE_ADMIN_PASSWORD_HASH={value}" in script.replace("'", "")
+    assert "s3cret" not in script
+    other = make_plan(profile(args={"admin_password": "s3cret2"}), rootfs=rootfs)
+    assert other.id != made.id
 
 
 def test_a_layer_that_stands_on_nothing_is_refused_at_its_place(make_plan: MakePlan, layers: Layers) -> None:

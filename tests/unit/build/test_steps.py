@@ -154,7 +154,7 @@ def test_what_was_made_again_is_named(house: House, known: str, words: str) -> N
 def test_a_plan_that_says_something_else_is_named(house: House, make_plan: MakePlan, layers: Layers) -> None:
     made = house.build()
     other = make_plan(
-        profile(output={"options": {"level": 3}, "kernel_boot_params": "quiet"}),
+        profile(args={}, output={"options": {"level": 3}, "kernel_boot_params": "quiet"}),
         rootfs=["debian:bookworm", layers.read("low.dockerfile"), layers.read("new.dockerfile")],
     )
     changes = changes_since(house.manifest(made), other, steps_of(other), {})

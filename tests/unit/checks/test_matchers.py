@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
 import pytest
-from pydantic import TypeAdapter
+from pydantic import PlainValidator, TypeAdapter
 
-from metallize.checks.decoding import Expected, ExpectedLines, ExpectedMode, ExpectedNumber
+from metallize.checks.decoding import ExpectedLines, ExpectedMode, ExpectedNumber, decode_value
 from metallize.checks.matchers import Matcher
 from metallize.checks.values import Mismatch, Value
 
-ANY: TypeAdapter[Matcher] = TypeAdapter(Expected)
+ANY: TypeAdapter[Matcher] = TypeAdapter(Annotated[Matcher, PlainValidator(decode_value)])
 LINES: TypeAdapter[Matcher] = TypeAdapter(ExpectedLines)
 JSON = json.dumps({"foo": "bar", "moo": {"nested": "cow"}, "count": "15", "list": [{"n": 1}, {"n": 2}], "t": True})
 

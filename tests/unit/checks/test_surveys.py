@@ -165,7 +165,7 @@ def test_where_systemd_does_not_answer_nothing_is_said_of_services(tmp_path: Pat
     ("name", "resources"),
     [
         ("file", {"/a b": {"exists": True}, "/c": {"exists": True}, "~root": {"exists": True}}),
-        ("file", {"/a": {"exists": True, "contents": ["x"]}, "/c": {"exists": True, "sha256": "0"}}),
+        ("file", {"/a": {"exists": True, "contents": ["x"]}, "/c": {"exists": True, "sha256": "0" * 64}}),
         ("file", {"/c": {"exists": True}, "c": {"path": "/c", "exists": True, "mode": "0755"}}),
         ("package", {"libc6:amd64": {"installed": True}, "dpkg*": {"installed": True}, "dpkg": {"installed": True}}),
         ("service", {"ssh": {"running": True}, "$(reboot)": {"running": True}, "a*": {"running": True}}),

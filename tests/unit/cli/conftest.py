@@ -16,7 +16,7 @@ from metallize import cli
 
 GOOD = """\
 args:
-  colour: blue
+  kernel_package: linux-image-amd64
 images:
   - debian:trixie
   - debian-live.dockerfile

@@ -20,12 +20,12 @@ BAD = {
     "unknown kind": ("service:", "sevice:", "13:5", "unknown assertion kind `sevice` (did you mean `service`?)"),
     "empty assertion": ("{enabled: true}", "{}", "13:15", "`ssh` has no attributes"),
     "empty list": ("service: {ssh: {enabled: true}}", "user: {x: {exists: true, groups: []}}", "13:38", "an empty"),
-    "substitution": ("blue", "$(reboot)", "2:11", "it holds `$`, which a shell gives a meaning"),
-    "backticks": ("blue", "'`reboot`'", "2:11", "it holds ```"),
-    "semicolon": ("blue", "b;reboot", "2:11", "it holds `;`"),
-    "quote": ("blue", "b'lue", "2:11", "it holds `'`"),
-    "line break": ("blue", '"b\\nRUN reboot"', "2:11", "it holds a line break"),
-    "line break in a name": ("colour", '"a\\nb"', "2:3", "a name is letters, digits and _"),
+    "substitution": ("linux-image-amd64", "$(reboot)", "2:19", "it holds `$`, which a shell gives a meaning"),
+    "backticks": ("linux-image-amd64", "'`reboot`'", "2:19", "it holds ```"),
+    "semicolon": ("linux-image-amd64", "b;reboot", "2:19", "it holds `;`"),
+    "quote": ("linux-image-amd64", "b'lue", "2:19", "it holds `'`"),
+    "line break": ("linux-image-amd64", '"b\\nRUN reboot"', "2:19", "it holds a line break"),
+    "line break in a name": ("kernel_package", '"a\\nb"', "2:3", "a name is letters, digits and _"),
     "file above": ("web.iso", "../web.iso", "8:9", "it names a folder"),
     "layer above": ("debian-live", "../debian-live", "5:5", "it leaves its folder with `..`"),
     "suite above": ("login:", "suites: [../base.yaml]\n  login:", "11:12", "it leaves its folder"),
@@ -51,7 +51,7 @@ def test_bad_input_is_refused_with_its_place_before_docker_is_asked(
 def test_every_command_that_reads_a_profile_tells_all_that_is_wrong_with_it(call: Call, verb: str) -> None:
     text = GOOD
     for old, new in (
-        ("blue", "$(reboot)"),
+        ("linux-image-amd64", "$(reboot)"),
         ("-live.", "-lvie."),
         ("livecd", "lifecd"),
         ("web.iso", "../web.iso"),
@@ -118,3 +118,21 @@ def test_a_file_of_that_name_comes_before_the_shipped_one(call: Call, no_engine:
     said = call("plan", write(name="debian13-livecd.yaml"))
     assert said.status == 0
     assert "web.iso: made from" in said.out
+
+
+@pytest.mark.parametrize("verb", ["plan", "build", "build --verify"])
+def test_an_argument_and_a_password_that_nothing_takes_are_told_before_docker_is_asked(call: Call, verb: str) -> None:
+    text = GOOD.replace("kernel_package: linux-image-amd64", "admin_pasword: s3cret")
+    text = text.replace("debian-live.dockerfile", "debian-live.dockerfile\n  - admin-user.dockerfile")
+    Path("web.yaml").write_text(text.replace("password: admin}", "password: s3cret}"))
+    word, *options = verb.split()
+    said = call(word, "web.yaml", *options)
+    assert said.status == 2
+    first, second, _ = said.err.splitlines()
+    assert first.startswith("web.yaml:2:18: argument `admin_pasword`: no layer of the profile declares")
+    assert first.endswith("(did you mean `admin_password`?)")
+    assert second.startswith(
+        "web.yaml:12:34: `boot.login.password` is not the password that admin-user.dockerfile gives"
+    )
+    assert "s3cret" not in said.err
+    assert not Path("build").exists()

@@ -91,6 +91,9 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "arguments that collide": ("compression: zstd", "A: 1\n  a: 2", "3:3", "argument `a` is METALLIZE_A, as `A` is"),
     "argument that is a list": ("zstd", "[zstd]", "2:3", "an argument is a single value"),
     "argument without value": ("zstd", "", "2:3", 'write "" for an empty one'),
+    "password with a metacharacter": ("compression: zstd", "admin_password: pa$$word", "2:19", "argument `admin_password`: it holds `$`, which a shell gives a meaning (give its hash, as `openssl passwd -6` prints it, as `admin_password_hash`"),
+    "password for its hash": ("compression: zstd", "admin_password_hash: s3cret", "2:24", "argument `admin_password_hash`: this is no hash of a password (write what `openssl passwd -6`"),
+    "hash that runs on": ("compression: zstd", "admin_password_hash: $6$a$bcdefghijk;id", "2:24", "this is no hash of a password"),
     "norwegian argument": ("zstd", "no", "2:16", 'write "no" for the text, or false'),
     "layer above": ("debian-live.", "../debian-live.", "5:5", "it leaves its folder with `..`"),
     "absolute layer": ("debian-live.", "/debian-live.", "5:5", "it is an absolute path"),
@@ -274,3 +277,30 @@ def test_overrides_replace_and_add(load: Load) -> None:
     assert profile.boot.login.password == "yes"
     assert profile.boot.reboot is True
     assert profile.boot.time.ready is not None
+
+
+@pytest.mark.parametrize("value", ["s3c$ret", "[s3cret]", "{a: s3cret}", '"s3c\\nret"', "s3cret;", '"`s3cret`"'])
+@pytest.mark.parametrize("key", ["admin_password", "admin_password_hash", "API_TOKEN", "db_secret"])
+def test_a_secret_stands_in_no_message(problems: Problems, key: str, value: str) -> None:
+    found = problems("compression: zstd", f"{key}: {value}")
+    assert found
+    assert "s3c" not in " ".join(str(each) for each in found)
+
+
+def test_a_secret_of_the_command_line_stands_in_no_message(problems: Problems) -> None:
+    [found] = problems(GOOD, overrides={"args.admin_password": "s3c$ret"})
+    assert str(found).startswith("--set args.admin_password=...:1:21: argument `admin_password`: it holds `$`")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1",
+        "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7",
+        "$5$rounds=10000$saltstringsaltst$3xv.VbSCBX41eDL9L3voGdPQd8iKwSMHWjl9xZdaBF2",
+        "$2b$12$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZabcde",
+        '""',
+    ],
+)
+def test_a_hash_of_a_password_is_taken_as_it_is(load: Load, value: str) -> None:
+    assert load("compression: zstd", f"admin_password_hash: {value}").args["admin_password_hash"] == value.strip('"')
