@@ -19,7 +19,9 @@ from rich.text import Text
 from metallize.events import Event, Events, Level, Note, Outcome, Progress, StepFinished, StepOutput, StepStarted
 from metallize.model.visible import visible, visible_line
 
-_MARKS = {Outcome.DONE: ("✓", "green"), Outcome.CACHED: ("=", "cyan"), Outcome.FAILED: ("✗", "red")}
+_MARKS = {Outcome.DONE: "✓", Outcome.CACHED: "=", Outcome.NOTHING: "-", Outcome.FAILED: "✗"}
+_COLOURS = {Outcome.DONE: "", Outcome.CACHED: "", Outcome.NOTHING: "yellow", Outcome.FAILED: "red"}
+_WORDS = {Outcome.DONE: "", Outcome.CACHED: " cached", Outcome.NOTHING: " found nothing", Outcome.FAILED: " failed"}
 _OUTPUT_LINES = 5
 
 
@@ -130,10 +132,9 @@ def _last_time(event: Progress) -> str:
 
 
 def _finished(event: StepFinished) -> str:
-    mark, _ = _MARKS[event.outcome]
-    state = "" if event.outcome is Outcome.DONE else f" {event.outcome}"
     detail = f" ({event.detail})" if event.detail else ""
-    return visible(f"{mark} {event.title}{state} {seconds(event.seconds)}{detail}")
+    title = f"{_MARKS[event.outcome]} {event.title}{_WORDS[event.outcome]}"
+    return visible(f"{title} {seconds(event.seconds)}{detail}")
 
 
 def _note(event: Note) -> str:
@@ -169,8 +170,7 @@ class Terminal:
             elif isinstance(event, StepFinished):
                 self._running.pop(event.step, None)
                 self._progress.pop(event.step, None)
-                colour = _MARKS[event.outcome][1]
-                self._console.print(Text(_finished(event), style=colour if event.outcome is Outcome.FAILED else ""))
+                self._console.print(Text(_finished(event), style=_COLOURS[event.outcome]))
             elif isinstance(event, Progress):
                 if event.step in self._running:
                     self._progress[event.step] = event
