@@ -8,7 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from metallize import __version__
-from metallize.commands import building, catalogue, flashing, history, host, serving, verifying
+from metallize.commands import building, catalogue, flashing, history, host, serving, ssh, verifying
+from metallize.commands.ports import add_ports
 from metallize.config.suggest import did_you_mean
 from metallize.errors import UsageError
 from metallize.serve.server import EVERYWHERE
@@ -42,6 +43,7 @@ def parser() -> _Parser:
     verbs = top.add_subparsers(dest="verb", metavar="COMMAND", required=True)
     _add_build(verbs)
     _add_verify(verbs)
+    ssh.add_to(verbs, _common)
     _add_flash(verbs)
     _add_serve(verbs)
     _add_nightly(verbs)
@@ -108,6 +110,7 @@ def _add_verify(verbs: argparse._SubParsersAction[_Parser]) -> None:
     verify.set_defaults(run=verifying.verify)
     boot = verbs.add_parser("boot", help="boot it for a person: serial on the terminal, SSH command printed")
     boot.add_argument("target", type=Path, metavar="PROFILE or IMAGE")
+    add_ports(boot)
     _internet(boot)
     _common(boot)
     _booting(boot)
