@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from metallize import __version__
-from metallize.commands import building, catalogue, flashing, history, host, serving, ssh, verifying
+from metallize.commands import building, catalogue, flashing, history, host, serving, ssh, verifying, watch
 from metallize.commands.ports import add_ports
 from metallize.config.suggest import did_you_mean
 from metallize.errors import UsageError
@@ -44,6 +44,7 @@ def parser() -> _Parser:
     _add_build(verbs)
     _add_verify(verbs)
     ssh.add_to(verbs, _common)
+    watch.add_to(verbs, _common, _watching, _output_option)
     _add_flash(verbs)
     _add_serve(verbs)
     _add_nightly(verbs)
@@ -230,6 +231,10 @@ def _booting(verb: argparse.ArgumentParser, *, held: bool = True) -> None:
             "--keep-running-on-failure", action="store_true", help="hold a failed guest and print how to reach it"
         )
     verb.add_argument("--capture", action="store_true", help="keep every packet of the guest's network card: net.pcap")
+
+
+def _watching(verb: argparse.ArgumentParser) -> None:
+    _booting(verb, held=False)
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
