@@ -25,7 +25,7 @@ ATTEMPTS = 6
 LARGEST_PACKET = 65536
 LOOK_SECONDS = 0.2
 """Between two looks at whether it is to end."""
-PROMPT_SECONDS = 0.25
+PROMPT_SECONDS = 1.0
 """A client that goes on confirms a block within so long; one that does not has lost it, or has begun anew."""
 _NO_ANSWER = "no answer any more"
 _ELSEWHERE = "the client asked for something else"
