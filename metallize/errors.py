@@ -19,6 +19,7 @@ pipeline, when the reports are complete.
 from __future__ import annotations
 
 import errno
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -27,6 +28,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says where no more can be written."""
+MAKE_ROOM = "make room: see df -h and the quotas"
 
 
 class ExitCode(IntEnum):
@@ -94,11 +100,16 @@ class ProfileError(MetallizeError):
 
 
 class CommandError(MetallizeError):
-    """A host tool failed: its argv, its status and the tail of what it printed."""
+    """A host tool failed: its argv, its status and the tail of what it printed.
+
+    Where no more could be written, the hint is about that, whatever the caller took for likely.
+    """
 
     def __init__(self, argv: Sequence[str], status: int, output_tail: str, *, hint: str | None = None) -> None:
         tail = f"\n{output_tail.rstrip()}" if output_tail.strip() else ""
-        super().__init__(f"`{' '.join(argv)}` ended with status {status}{tail}", hint=hint)
+        self.full = any(os.strerror(number) in output_tail for number in FULL)
+        """Whether a disk or a quota is full."""
+        super().__init__(f"`{' '.join(argv)}` ended with status {status}{tail}", hint=MAKE_ROOM if self.full else hint)
         self.argv = tuple(argv)
         self.status = status
         self.output_tail = output_tail
@@ -129,10 +140,6 @@ class BugError(MetallizeError):
         self.__cause__ = cause
 
 
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""What the system says where no more can be written."""
-
-
 def of_thread(where: str, error: BaseException) -> BaseException:
     """What a helper thread that died of an error ends the run with, in the thread that everybody waits for.
 
@@ -141,7 +148,7 @@ def of_thread(where: str, error: BaseException) -> BaseException:
     if isinstance(error, MetallizeError | BrokenPipeError):
         return error
     if isinstance(error, OSError) and error.errno in FULL:
-        return HostError(f"{where}: {error}", hint="make room: see df -h and the quotas")
+        return HostError(f"{where}: {error}", hint=MAKE_ROOM)
     return BugError(where, error)
 
 

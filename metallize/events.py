@@ -18,6 +18,8 @@ class Level(StrEnum):
 class Outcome(StrEnum):
     DONE = "done"
     CACHED = "cached"
+    NOTHING = "nothing"
+    """It came to its end and found nothing; whoever asked goes on in another way."""
     FAILED = "failed"
 
 
@@ -98,7 +100,7 @@ class Silent:
 
 
 class StepHandle:
-    """Given to the body of `step()`: say that it was cached, add a detail, pass on output lines."""
+    """Given to the body of `step()`: say that it was cached or found nothing, add a detail, pass on output lines."""
 
     def __init__(self, events: Events, step: str) -> None:
         self._events = events
@@ -108,6 +110,11 @@ class StepHandle:
 
     def cached(self) -> None:
         self.outcome = Outcome.CACHED
+
+    def nothing(self, why: str) -> None:
+        """It found nothing, for that reason, and something else is tried."""
+        self.outcome = Outcome.NOTHING
+        self.detail = why
 
     def output(self, line: str) -> None:
         self._events.emit(StepOutput(step=self._step, line=line))

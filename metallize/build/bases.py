@@ -81,7 +81,7 @@ def resolve(engine: Engine, base: Step, events: Events, renew: Renewal = Renewal
                 engine.tag(image, base.places[1])
                 return _named(engine, base, image, Origin.REGISTRY)
             reason = _refusal(base, lines, image)
-            fetching.detail = "no registry gave it"
+            fetching.nothing("no registry gave it")
         if not base.otherwise:
             raise EngineError(
                 reason,

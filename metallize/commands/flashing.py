@@ -24,6 +24,8 @@ def flash(options: argparse.Namespace) -> int:
         flashing.require_allowed(options.device, 0, any_disk=options.any_disk)
         if not options.yes:
             _confirm(options.device)
+    elif flashing.holds_something(options.device) and not options.yes:
+        _confirm(options.device)
     with renderer:
         renderer.emit(publishing.standing(options.image))
         done = flashing.flash(options.image, options.device, renderer, any_disk=options.any_disk)
@@ -57,6 +59,7 @@ def _list_disks(options: argparse.Namespace) -> int:
 
 
 def _confirm(device: Path) -> None:
+    """Ask on the terminal, and raise UsageError where nobody can answer or the answer is another."""
     disk = next((each for each in flashing.disks() if each.path == device.resolve()), device)
     if not sys.stdin.isatty():
         raise UsageError(f"everything on {disk} would be lost", hint="add --yes if that is meant")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from metallize import __version__
 from metallize.commands import options as common
 from metallize.commands.parser import Later, Parser
+from metallize.commands.ports import add_ports
 from metallize.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -72,6 +73,14 @@ def _add_making(verbs: Verbs) -> None:
     common.build_dir(plan)
     common.of_a_profile(plan)
     common.as_json(plan, "what is wrong with the profile, or the script,")
+    summary = "build and verify, and again after each change, until Ctrl-C"
+    watch = add(verbs, MAKE, "watch", Later("watch", "watch"), summary)
+    common.profile_argument(watch)
+    watch.add_argument("--no-verify", action="store_true", help="build only")
+    common.build_dir(watch)
+    common.of_a_profile(watch)
+    common.judged(watch, "the boots", held=False)
+    common.showing(watch)
     base = add(verbs, MAKE, "base", Later("host", "base"), "make a base image from the distribution's own packages")
     base.add_argument("reference", metavar="REFERENCE", help="debian:trixie, ubuntu:24.04, ...")
     base.add_argument("--platform", choices=["linux/amd64", "linux/arm64"], help="default: the host's")
@@ -112,11 +121,13 @@ def _add_proving(verbs: Verbs) -> None:
     summary = "boot it for a person: serial on the terminal, SSH command printed"
     boot = add(verbs, PROVE, "boot", Later("verifying", "boot"), summary)
     boot.add_argument("target", type=Path, metavar="PROFILE or IMAGE", help=_IMAGE_OR_PROFILE)
+    add_ports(boot)
     common.internet(boot)
     common.machines(boot)
     common.build_dir(boot)
     common.of_a_profile(boot)
     common.verbose(boot)
+    _add_held(verbs)
     summary = "build and verify every profile, keep the history, write its page"
     nightly = add(verbs, PROVE, "nightly", Later("history", "nightly"), summary)
     nightly.add_argument("profiles", nargs="*", type=Path, metavar="PROFILE", help="default: every shipped profile")
@@ -128,6 +139,25 @@ def _add_proving(verbs: Verbs) -> None:
     report = add(verbs, PROVE, "report", Later("history", "report"), "the nightlies' history as one HTML page")
     common.build_dir(report, "build")
     common.as_json(report)
+
+
+def _add_held(verbs: Verbs) -> None:
+    """The ways into a guest that is held."""
+    summary = "log in over SSH to a guest that is held (--keep-running-on-failure)"
+    ssh = add(verbs, PROVE, "ssh", Later("ssh", "ssh"), summary)
+    ssh.add_argument("-c", "--command", metavar="COMMAND", help="run this, and end with its exit status")
+    ssh.add_argument("--user", help="default: the profile's boot.ssh.user")
+    summary = "the serial port of a guest that is held, on this terminal"
+    shell = add(verbs, PROVE, "shell", Later("ssh", "shell"), summary)
+    for verb in (ssh, shell):
+        verb.add_argument(
+            "target", nargs="?", metavar="PROFILE, IMAGE or RUN", help="whose guest; default: the only one there is"
+        )
+        verb.add_argument(
+            "--machine", dest="machines", action="append", default=[], metavar="NAME", help="the one on this machine"
+        )
+        common.build_dir(verb)
+        common.of_a_profile(verb, outputs=False)
 
 
 def _add_handing_out(verbs: Verbs) -> None:

@@ -133,5 +133,6 @@ def boot(options: argparse.Namespace) -> int:
         boot=request.boot.model_copy(update={"internet": True}) if options.internet else request.boot,
         overrides=request.overrides,
         accel=request.accel,
+        forwards=options.ports,
     )
     return ExitCode.DONE if status == 0 else ExitCode.MACHINERY

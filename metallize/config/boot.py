@@ -9,6 +9,7 @@ from metallize.config.actions import action_assertions, check_links, without_ass
 from metallize.config.assertions import decode_assertions, read_suite
 from metallize.config.expectations import check_expectations
 from metallize.config.lookup import look_up
+from metallize.config.named_files import with_key_found
 from metallize.config.seed import read_seed
 from metallize.config.suggest import did_you_mean
 from metallize.config.tree import Entry, Mapping, Node, Scalar, Sequence, kind_of, shown
@@ -60,9 +61,11 @@ def decode_boot(
 
 
 def _prepared(entry: Entry, path: Path, findings: Findings) -> Entry:
-    """The entry as the model takes it: seeds read, and no `assert` in actions."""
+    """The entry as the model takes it: seeds read, a key's place found, and no `assert` in actions."""
     if entry.key == "actions":
         return without_assertions(entry)
+    if entry.key == "ssh":
+        return with_key_found(entry, path)
     return read_seed(entry, path, findings) if entry.key == "seed" else entry
 
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from metallize.config.named_files import named_file
 from metallize.config.tree import Entry, Mapping, Scalar, Sequence, plain, shown
 from metallize.config.validation import Findings
 from metallize.config.words import path_problem
@@ -39,15 +40,15 @@ def _content(entry: Entry, path: Path, findings: Findings) -> Entry:
         case Scalar() if "\n" in node.text or node.text.startswith("#"):
             text = node.text
         case Scalar():
-            text = _read(node, path.parent, findings)
+            text = _read(node, path, findings)
     return replace(entry, value=Scalar(location=node.location, value=text, text=text, verbatim=True))
 
 
-def _read(node: Scalar, folder: Path, findings: Findings) -> str:
+def _read(node: Scalar, profile: Path, findings: Findings) -> str:
     if (problem := path_problem(node.text)) is not None:
         findings.add(node.location, f"{problem}: `{shown(node)}`", "name a file beside the profile, or write its text")
         return ""
-    file = folder / node.text
+    file = named_file(node, profile)
     try:
         if file.stat().st_size > MAX_BYTES:
             findings.add(node.location, f"`{shown(node)}` is larger than {MAX_BYTES >> 20} MiB")

@@ -12,7 +12,7 @@ from metallize.qemu import sandbox
 from metallize.qemu.board import OPTIONS, BoardBoot, last_console
 from metallize.qemu.chain import QEMU_FORMATS, Layer, graph, whole
 from metallize.qemu.firmware import FirmwarePair
-from metallize.qemu.network import Card, cards_of, network_options
+from metallize.qemu.network import Card, Forward, cards_of, network_options
 from metallize.serve import Running
 
 WRITABLE = frozenset({Media.DISK, Media.USB})
@@ -68,6 +68,8 @@ class GuestPlan:
     """Network cards; empty: the machine's one."""
     forwards: tuple[int, ...] = (22,)
     """TCP ports of the guest that the host reaches, each at a port of 127.0.0.1 that QEMU chooses."""
+    asked_forwards: tuple[Forward, ...] = ()
+    """Those beside them whose port of the host a person chose."""
     credentials: tuple[str, ...] = ()
     """Strings of SMBIOS type 11, in which systemd looks for credentials."""
     seed_files: tuple[tuple[str, str], ...] = ()
@@ -192,6 +194,7 @@ def guest_argv(plan: GuestPlan, ports: Ports, *, paused: bool) -> tuple[str, ...
         served=value(plan.served or ""),
         internet=plan.internet,
         bridge=value(plan.bridge),
+        asked=plan.asked_forwards,
     )
     if plan.capture is not None:
         options.append(("-object", f"filter-dump,id=capture0,netdev=net0,file={value(plan.capture)}"))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from metallize.command import spawn
-from metallize.errors import CommandError, HostError, UsageError
+from metallize.errors import MAKE_ROOM, CommandError, HostError, UsageError
 from metallize.model.machine import Machine
 from metallize.model.profile import ImageFormat
 from metallize.qemu.descriptors import memory_file
@@ -136,11 +136,14 @@ def _copy(partition: str, name: str, target: int, most_bytes: int) -> int:
 
 
 def copy_out(boot: BoardBoot, name: str, target: int) -> None:
-    """Copy a file to an open descriptor. Raises CommandError where the card does not have it."""
+    """Copy a file to an open descriptor. Raises CommandError where the card lacks it, HostError without room."""
     argv = mcopy_argv(boot.partition, name)
     card_bytes = Path(boot.partition.rpartition("@@")[0]).stat().st_size
     status = _copy(boot.partition, name, target, max(card_bytes, _TEXT_BYTES))  # no file is larger than its card
     if status != 0:
+        room = os.fstatvfs(target)
+        if room.f_bavail * room.f_frsize < _TEXT_BYTES:
+            raise HostError(f"there is no room for a copy of {name}, which the board loads", hint=MAKE_ROOM)
         raise CommandError(argv, status, "", hint=f"config.txt makes the board load {name}, and it cannot be read")
 
 

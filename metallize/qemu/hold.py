@@ -19,6 +19,7 @@ from contextlib import ExitStack, contextmanager
 from metallize.events import Events, Note
 from metallize.model.boot import Ssh
 from metallize.model.report import BootReport
+from metallize.qemu.held import Held, recorded, ssh_command
 from metallize.qemu.vm import RunningGuest
 from metallize.shells.ssh import EPHEMERAL, SshAccess
 
@@ -35,6 +36,7 @@ def hold(guest: RunningGuest, report: BootReport, ssh: Ssh | None, access: SshAc
         server.listen()
         key = stack.enter_context(key_in_memory(access.private_text)) if access and access.private_text else None
         with contextlib.suppress(KeyboardInterrupt):
+            stack.enter_context(recorded(held(guest, report, ssh, socket_name=name, key=key), guest.folder))
             for line in ways_in(guest, report, ssh, socket_name=name, key=key):
                 events.emit(Note(text=line))
             relay(guest, server)
@@ -46,9 +48,12 @@ def ways_in(
     """What a person is told: why it failed, the serial port, SSH, and where the evidence is."""
     cause = report.failure.cause if report.failure is not None else f"{len(report.failed_results)} assertions"
     yield f"{report.machine} failed in stage {report.stage} ({cause}), and the guest is kept"
-    yield f"its serial port: socat -,raw,echo=0,escape=0x1d ABSTRACT-CONNECT:{socket_name}"
+    folder = shlex.quote(str(guest.folder))
+    yield f"its serial port, from another terminal: metallize shell {folder}"
+    yield f"or: socat -,raw,echo=0,escape=0x1d ABSTRACT-CONNECT:{socket_name}"
     if SSH_PORT in guest.forwards:
-        yield f"SSH: {ssh_command(guest.forwards[SSH_PORT], ssh, key=key)}"
+        yield f"SSH: metallize ssh {folder}"
+        yield f"or: {ssh_command(guest.forwards[SSH_PORT], user_of(ssh), key=key or key_of(ssh))}"
     yield f"its run folder, with report.html: {guest.folder}"
     yield "Ctrl-C ends it"
 
@@ -65,12 +70,26 @@ def key_in_memory(text: str) -> Iterator[str]:
         os.close(number)
 
 
-def ssh_command(port: int, ssh: Ssh | None, *, key: str | None = None) -> str:
-    """What a person types to log in over SSH."""
-    user = ssh.user if ssh is not None else "USER"
-    path = key or (ssh.key if ssh is not None and ssh.key != EPHEMERAL else None)
-    identity = f"-i {shlex.quote(path)} -o IdentitiesOnly=yes " if path else ""
-    return f"ssh {identity}-p {port} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null {user}@127.0.0.1"
+def user_of(ssh: Ssh | None) -> str:
+    """Who logs in over SSH; empty where nobody is known."""
+    return ssh.user if ssh is not None else ""
+
+
+def key_of(ssh: Ssh | None) -> str | None:
+    """The private key's file that the profile names, if any."""
+    return ssh.key if ssh is not None and ssh.key != EPHEMERAL else None
+
+
+def held(guest: RunningGuest, report: BootReport, ssh: Ssh | None, *, socket_name: str, key: str | None) -> Held:
+    """What another process must know to get in."""
+    return Held(
+        machine=report.machine,
+        image=str(guest.plan.image),
+        console=socket_name,
+        ssh_port=guest.forwards.get(SSH_PORT),
+        user=user_of(ssh),
+        key=key or key_of(ssh) or "",
+    )
 
 
 def relay(guest: RunningGuest, server: socket.socket) -> None:

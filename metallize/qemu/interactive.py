@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import sys
 import tempfile
 import termios
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,7 +24,9 @@ from metallize.model.profile import ImageFormat
 from metallize.qemu import sandbox
 from metallize.qemu.argv import TERMINAL, Ports, guest_argv
 from metallize.qemu.descriptors import socket_pair
-from metallize.qemu.hold import key_in_memory, ssh_command
+from metallize.qemu.held import ssh_command
+from metallize.qemu.hold import key_in_memory, key_of, user_of
+from metallize.qemu.network import Forward
 from metallize.qemu.plan import SSH_PORT, make_plan
 from metallize.qemu.qmp import QmpMonitor
 from metallize.qemu.tpm import with_tpm
@@ -42,11 +46,14 @@ def boot_interactive(
     boot: Boot | None = None,
     overrides: MachineOverrides | None = None,
     accel: str = "auto",
+    forwards: Sequence[Forward] = (),
 ) -> int:
     """Boot an image on the terminal until the guest switches itself off or Ctrl-A X; returns QEMU's exit status.
 
-    Raises HostError or CommandError when QEMU does not start.
+    Raises HostError or CommandError when QEMU does not start, HostError where a port of `forwards` is taken.
     """
+    for each in forwards:
+        require_free(each)
     boot = boot or Boot()
     use = accelerator.choose(machine, accel)
     access = _ephemeral_access(boot)
@@ -59,6 +66,7 @@ def boot_interactive(
         accelerator=use,
         credentials=key_credentials(access) if access is not None else (),
     )
+    plan = replace(plan, asked_forwards=tuple(forwards))
     with ExitStack() as stack:
         key = stack.enter_context(key_in_memory(access.private_text)) if access is not None else None
         folder = stack.enter_context(vanishing_folder(Path(tempfile.gettempdir()), ".metallize-boot-"))
@@ -94,9 +102,13 @@ def boot_interactive(
         if not plan.internet:
             events.emit(Note(text=CLOSED))
         with contextlib.suppress(HostError):  # the person may end QEMU sooner than it answers
-            port = monitor.forwards().get(SSH_PORT)
+            found = monitor.forwards()
+            for each in forwards:
+                events.emit(Note(text=f"port {each.host or found.get(each.guest)} here is the guest's {each.guest}"))
+            port = found.get(SSH_PORT)
             if port is not None:
-                events.emit(Note(text=f"SSH, once the guest is up: {ssh_command(port, boot.ssh, key=key)}"))
+                command = ssh_command(port, user_of(boot.ssh), key=key or key_of(boot.ssh))
+                events.emit(Note(text=f"SSH, once the guest is up: {command}"))
             events.emit(Note(text="Ctrl-A X ends QEMU, Ctrl-A C is its monitor; the image is not changed"))
             monitor.execute("cont")
         status = process.wait()
@@ -105,6 +117,25 @@ def boot_interactive(
         if broken:
             raise of_thread("the listener to QEMU's events", broken[0])
         return status
+
+
+def require_free(forward: Forward) -> None:
+    """Raises HostError where the port of this host cannot be had: QEMU would only say that it could not be set up."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", forward.host))
+        except PermissionError as exc:
+            raise HostError(
+                f"port {forward.host} of this host is not permitted: ports below 1024 are for root",
+                hint=f"choose a higher one: -p {forward.host + 8000}:{forward.guest}",
+            ) from exc
+        except OSError as exc:
+            raise HostError(
+                f"port {forward.host} of this host cannot be had: {exc.strerror}",
+                hint=f"another program has it (ss -lntp 'sport = :{forward.host}'): choose another port before the "
+                "colon, or 0 for any that is free",
+            ) from exc
 
 
 def _ephemeral_access(boot: Boot) -> SshAccess | None:

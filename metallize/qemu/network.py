@@ -37,6 +37,15 @@ class Card:
     """Its number among the cards of the mainboard."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forward:
+    """A TCP port of 127.0.0.1 that somebody wants to lead to a port of the guest."""
+
+    host: int
+    """0: any that is free."""
+    guest: int
+
+
 def cards_of(nics: Sequence[Nic], device: str) -> tuple[Card, ...]:
     """What a profile declares, and one card where it declares none; `device` is the machine's own."""
     if not nics:
@@ -63,6 +72,7 @@ def network_options(
     own_driver: bool = False,
     internet: bool = False,
     bridge: str = "",
+    asked: Sequence[Forward] = (),
 ) -> list[tuple[str, ...]]:
     """The options for the cards, and for the ports of the guest that the host reaches.
 
@@ -73,6 +83,7 @@ def network_options(
     """
     serving = f",tftp={served},bootfile={boot_file}" if boot_file else ""
     forwarded = "".join(f",hostfwd=tcp:127.0.0.1:0-:{port}" for port in forwards)
+    forwarded += "".join(f",hostfwd=tcp:127.0.0.1:{each.host}-:{each.guest}" for each in asked)
     closed = "" if internet else ",restrict=on"
     bridged = f",guestfwd=tcp:{HTTP_ADDRESS}:80-cmd:{bridge}" if bridge else ""
     options: list[tuple[str, ...]] = [("-netdev", f"user,id=net0{closed}{serving}{bridged}{forwarded}")]

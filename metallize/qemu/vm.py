@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ from metallize.command import run, spawn, tethered
 from metallize.console.effort import busy_seconds
 from metallize.console.port import SerialConsole
 from metallize.console.watch import BootWatch
-from metallize.errors import CommandError, HostError, told_if_left
+from metallize.errors import MAKE_ROOM, CommandError, HostError, told_if_left
 from metallize.model.boot import Media
 from metallize.qemu import chain, netboot
 from metallize.qemu.argv import WRITABLE, GuestPlan, Ports, guest_argv, overlay_argv
@@ -83,7 +83,7 @@ def prepared_files(plan: GuestPlan, folder: Path) -> Iterator[GuestPlan]:
         if plan.media in WRITABLE:
             overlay = nameless_file(stack, folder)
             argv = overlay_argv(plan, descriptor_path(overlay))
-            run(argv, pass_fds=(overlay, *plan.descriptors), hint="is the image what its suffix says?")
+            _made(argv, folder, overlay, *plan.descriptors, hint="is the image what its suffix says?")
             plan = replace(plan, overlay=descriptor_path(overlay), descriptors=(*plan.descriptors, overlay))
         if plan.media is Media.NETWORK:
             web = stack.enter_context(netboot.web_server(plan.image, folder / netboot.LOG_NAME))
@@ -96,7 +96,7 @@ def prepared_files(plan: GuestPlan, folder: Path) -> Iterator[GuestPlan]:
             variables = nameless_file(stack, folder)
             path = descriptor_path(variables)
             formats = ("-f", plan.firmware.variables_format, "-O", plan.variables_format)
-            run(("qemu-img", "convert", *formats, plan.firmware.variables, path), pass_fds=(variables,))
+            _made(("qemu-img", "convert", *formats, plan.firmware.variables, path), folder, variables)
             plan = replace(plan, firmware_variables=path, descriptors=(*plan.descriptors, variables))
         if plan.seed_files:
             seed = nameless_file(stack, folder)  # it may hold secrets, and a run folder is shown to others
@@ -107,7 +107,7 @@ def prepared_files(plan: GuestPlan, folder: Path) -> Iterator[GuestPlan]:
             plan = replace(plan, tpm_state=nameless_file(stack, folder))
         if plan.snapshots and plan.overlay is None:
             state = nameless_file(stack, folder)
-            run(("qemu-img", "create", "-q", "-f", "qcow2", descriptor_path(state), "1M"), pass_fds=(state,))
+            _made(("qemu-img", "create", "-q", "-f", "qcow2", descriptor_path(state), "1M"), folder, state)
             plan = replace(plan, state=descriptor_path(state), descriptors=(*plan.descriptors, state))
         if plan.board is not None:
             loaded = tuple(nameless_file(stack, folder) for _ in plan.board.files)
@@ -116,6 +116,18 @@ def prepared_files(plan: GuestPlan, folder: Path) -> Iterator[GuestPlan]:
             paths = tuple(descriptor_path(number) for number in loaded)
             plan = replace(plan, board_files=paths, descriptors=(*plan.descriptors, *loaded))
         yield plan
+
+
+def _made(argv: Sequence[str | Path], folder: Path, *descriptors: int, hint: str | None = None) -> None:
+    """Have a file made in the folder, which has no name there. Raises HostError where there is no room for it."""
+    try:
+        run(argv, pass_fds=descriptors, hint=hint)
+    except CommandError as exc:
+        if exc.full:
+            raise HostError(
+                f"there is no room in {folder} for what the guest writes: {exc.output_tail.strip()}", hint=MAKE_ROOM
+            ) from exc
+        raise
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from metallize.model.visible import visible, visible_line
 from metallize.render.colour import Style
 from metallize.render.words import finished, last_time, needed_by_all, note, stage
 
-_STYLES = {Outcome.FAILED: Style.BAD, Outcome.DONE: None, Outcome.CACHED: None}
+_STYLES = {Outcome.FAILED: Style.BAD, Outcome.DONE: None, Outcome.CACHED: None, Outcome.NOTHING: None}
 
 
 class PlainLines:

@@ -53,7 +53,7 @@ class Terminal:
             elif isinstance(event, StepFinished):
                 self._running.pop(event.step, None)
                 self._progress.pop(event.step, None)
-                style = "red" if event.outcome is Outcome.FAILED else ""
+                style = {Outcome.FAILED: "red", Outcome.NOTHING: "yellow"}.get(event.outcome, "")
                 self._console.print(Text(finished(event), style=style))
             elif isinstance(event, Progress):
                 if event.step in self._running:

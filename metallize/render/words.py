@@ -7,7 +7,8 @@ from datetime import timedelta
 from metallize.events import Event, Level, Note, Outcome, Progress, StepFinished
 from metallize.model.visible import visible
 
-MARKS = {Outcome.DONE: "✓", Outcome.CACHED: "=", Outcome.FAILED: "✗"}
+MARKS = {Outcome.DONE: "✓", Outcome.CACHED: "=", Outcome.NOTHING: "-", Outcome.FAILED: "✗"}
+_STATES = {Outcome.DONE: "", Outcome.CACHED: " cached", Outcome.NOTHING: " found nothing", Outcome.FAILED: " failed"}
 
 
 def seconds(value: float) -> str:
@@ -53,7 +54,7 @@ def last_time(event: Progress) -> str:
 
 
 def finished(event: StepFinished) -> str:
-    state = "" if event.outcome is Outcome.DONE else f" {event.outcome}"
+    state = _STATES[event.outcome]
     detail = f" ({event.detail})" if event.detail else ""
     return visible(f"{MARKS[event.outcome]} {event.title}{state} {seconds(event.seconds)}{detail}")
 

@@ -12,6 +12,8 @@ MAX_BLOCK_BYTES = 1468
 MIN_BLOCK_BYTES = 8
 DEFAULT_BLOCK_BYTES = 512
 MAX_TIMEOUT_SECONDS = 255
+MOST_DIGITS = 20
+"""Of a number with 64 bits; one with more makes no sense, and Python reads no text of thousands as a number."""
 
 
 class Opcode(IntEnum):
@@ -78,7 +80,7 @@ def negotiate(options: Mapping[str, str], size_bytes: int) -> Terms:
     """What we agree to: an option that is unknown, or makes no sense, is as if it were not there (RFC 2347)."""
     block, timeout, confirmed = DEFAULT_BLOCK_BYTES, 1.0, {}
     for name, text in options.items():
-        if not (text.isascii() and text.isdigit()):
+        if not (text.isascii() and text.isdigit()) or len(text) > MOST_DIGITS:
             continue
         value = int(text)
         if name == "blksize" and value >= MIN_BLOCK_BYTES:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import paramiko
@@ -30,11 +30,14 @@ from metallize.events import Note
 from metallize.machines import seabios
 from metallize.model.profile import ImageFormat
 from metallize.qemu import boot_interactive
+from metallize.qemu.network import Forward
 class Printer:
     def emit(self, event):
         print(event.text, flush=True)
 path = Path(sys.argv[1])
-sys.exit(boot_interactive(image=path, image_format=ImageFormat.RAW, machine=seabios.MACHINE, events=Printer()))
+ports = [Forward(host=int(host), guest=int(guest)) for host, guest in (pair.split(":") for pair in sys.argv[2:])]
+sys.exit(boot_interactive(image=path, image_format=ImageFormat.RAW, machine=seabios.MACHINE, events=Printer(),
+    forwards=ports))
 """
 KEEP = """
 import sys
@@ -57,11 +60,11 @@ print(verify_machine(request, Printer()).verdict, flush=True)
 
 @contextlib.contextmanager
 def started(
-    program: str, image: Path, env: dict[str, str], stdout: int, terminal: int | None = None
+    program: str, image: Path, env: dict[str, str], stdout: int, terminal: int | None = None, words: Sequence[str] = ()
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A program of ours over an image; it is gone afterwards, and its guest with it."""
     with subprocess.Popen(
-        [sys.executable, "-c", program, str(image)], env=env, stdin=terminal, stdout=stdout, stderr=terminal
+        [sys.executable, "-c", program, str(image), *words], env=env, stdin=terminal, stdout=stdout, stderr=terminal
     ) as child:
         try:
             yield child
@@ -99,6 +102,27 @@ def test_the_serial_port_is_on_the_terminal_and_the_terminal_is_given_back(tmp_p
     os.close(far)
 
 
+def test_ports_of_this_host_lead_into_the_guest(tmp_path: Path) -> None:
+    image = tiny_image(tmp_path, f"{KERNEL}good day\r\n")
+    near, far = pty.openpty()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [f"{port}:80", "0:443"]
+    with started(BOOT, image, dict(os.environ), stdout=far, terminal=far, words=words) as child:
+        text = read_until(near, "good day")
+        assert f"port {port} here is the guest's 80" in text
+        other = re.search(r"port (\d+) here is the guest's 443", text)
+        assert other
+        for each in (port, int(other[1])):
+            with socket.create_connection(("127.0.0.1", each), timeout=10):
+                pass  # QEMU takes it; whether the guest does is the guest's
+        os.write(near, b"\x01x")
+        child.wait(30)
+    os.close(near)
+    os.close(far)
+
+
 @pytest.mark.parametrize("when", ["seabios: ", "good day"], ids=["before the guest runs", "while the guest runs"])
 def test_ctrl_a_x_ends_it(tmp_path: Path, when: str) -> None:
     image = tiny_image(tmp_path, f"{KERNEL}good day\r\n")
@@ -126,6 +150,8 @@ def test_a_guest_that_failed_is_kept_until_ctrl_c(tmp_path: Path) -> None:
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(f"\0{match[1]}")
             client.sendall(b"\r")
+        found = metallize("shell", "--build-dir", tmp_path, typed=b"\r\x1d")
+        assert (found.returncode, b"the serial port of seabios" in found.stderr) == (0, True), found.stderr
         [folder] = (tmp_path / "runs" / "seabios").iterdir()
         assert {"report.json", "junit.xml", "report.html"} <= {path.name for path in folder.iterdir()}
         key = re.search(r"ssh -i (/proc/\d+/fd/\d+) -o IdentitiesOnly=yes -p \d+ .* root@127", text)
@@ -136,6 +162,13 @@ def test_a_guest_that_failed_is_kept_until_ctrl_c(tmp_path: Path) -> None:
         assert "failed" in read_until(child.stdout.fileno(), "failed")
         assert child.wait(30) == 0
     assert not list(scratch.iterdir())
+    gone = metallize("ssh", "--build-dir", tmp_path)
+    assert (gone.returncode, b"no guest is held" in gone.stderr) == (2, True), gone.stderr
+
+
+def metallize(*words: str | Path, typed: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    argv: list[str | Path] = [sys.executable, "-m", "metallize", *words]
+    return subprocess.run(argv, check=False, input=typed, capture_output=True, timeout=60)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)

@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import re
+import stat
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,6 +99,65 @@ def test_a_device_gets_the_same_bytes_whatever_it_held(cli: Cli, image: Path, tm
     content = backing.read_bytes()
     assert content[: 24 * MIB] == image.read_bytes()
     assert content[24 * MIB :] == b"\xaa" * (8 * MIB)
+
+
+def test_a_file_of_somebody_elses_is_asked_about(cli: Cli, image: Path) -> None:
+    target = image.with_name("thesis, final.img")
+    target.write_bytes(b"three years of work")
+    asked = cli("flash", image, target)
+    assert asked.status == 2
+    assert f"everything on {target} would be lost" in asked.stderr
+    assert "--yes" in asked.stderr
+    assert target.read_bytes() == b"three years of work"
+    for options in (("--yes",), ()):  # what flash has written, it may write again
+        done = cli("flash", image, target, *options)
+        assert done.status == 0, done.stderr
+        assert sha256_of(target) == sha256_of(image)
+
+
+LYING = """
+import os, sys
+from pathlib import Path
+from metallize.errors import HostError
+from metallize.events import StepStarted
+from metallize.flash import flash
+from metallize.flash import readback, write  # all that is imported, while its files may be read
+
+class Lie:
+    def emit(self, event):
+        if isinstance(event, StepStarted) and event.step == "read back":
+            with open(sys.argv[3], "r+b") as backing:
+                backing.seek(9 << 20)
+                backing.write(b"worn")
+
+image, device = Path(sys.argv[1]), Path(sys.argv[2])
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+try:
+    flash(image, device, Lie())
+except HostError as exc:
+    print(exc.message)
+"""
+
+
+@LOOPS
+def test_a_medium_that_holds_something_else_is_found_out_without_root(image: Path, tmp_path: Path) -> None:
+    """By one who may write to the disk and no more: the kernel drops its cache of a disk for root alone."""
+    backing = tmp_path / "backing"
+    with backing.open("wb") as file:
+        file.truncate(32 * MIB)
+    backing.chmod(0o666)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == os.geteuid() and folder.is_relative_to("/tmp"):  # noqa: S108 - pytest's own folders
+            folder.chmod(folder.stat().st_mode | 0o711)
+    image.chmod(0o644)
+    with loop_over(backing) as loop:
+        device = tmp_path / "disk"  # the same one, for everybody
+        os.mknod(device, stat.S_IFBLK, loop.stat().st_rdev)
+        device.chmod(0o666)
+        done = run([sys.executable, "-c", LYING, image, device, backing])
+    assert f"{device} does not hold what was written to it: it differs in the block at byte {9 * MIB}" in done.stdout
 
 
 @LOOPS

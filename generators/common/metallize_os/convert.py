@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from metallize_os import tarstream
 from metallize_os.identities import Forgetting
+from metallize_os.aside import Aside, linked
 from metallize_os.tarstream import Entry
 from metallize_os.units import HOST_KEYS_ONCE, HOST_KEYS_UNIT, PRESET
 
@@ -84,8 +85,8 @@ class Conversion:
     """The same, for paths that are known by their form."""
     captured: Callable[[str], bool] = lambda _name: False
     """Files whose content the generator wants to see in `captures`, whether they stay in the rootfs or not."""
-    held_back: Callable[[str], BinaryIO | None] = lambda _name: None
-    """Asked for each kernel and initrd: a file to write it to instead of leaving it in the rootfs."""
+    aside: Aside | None = None
+    """Where kernels and initrds go instead of staying in the rootfs."""
 
     notes: list[str] = field(default_factory=list)
     """What a person who builds should know; `job.answer` says it."""
@@ -126,13 +127,15 @@ class Conversion:
                 self._dropped.add(entry.name)
                 tarstream.copy_data(data, entry)
                 continue
-            if entry.kind == tarstream.HARD_LINK and entry.link.removeprefix("./").strip("/") in self._dropped:
+            if entry.kind == tarstream.HARD_LINK and linked(entry) in self._dropped:
                 raise ConversionError(f"/{entry.name} is a hard link to /{entry.link}, which an image must not keep")
             if entry.name == "tmp" and entry.is_directory:
                 entry.set_mode(0o1777)
-            if self._held(entry, data) or self._inspected(entry, data, sink):
+            if self._held(entry, data, sink) or self._inspected(entry, data, sink):
                 continue
             self._pass(entry, data, sink)
+        if self.aside is not None:
+            self.aside.forget()
         for addition in self._all_additions():
             self._add(addition, sink)
         sink.write(tarstream.END)
@@ -165,7 +168,10 @@ class Conversion:
         self._count(entry.name, entry.size)
         self._note_xattrs(entry)
         sink.write(entry.raw)
-        tarstream.copy_data(stream, entry, sink)
+        if self.aside is not None:
+            self.aside.copy(entry, stream, sink)
+        else:
+            tarstream.copy_data(stream, entry, sink)
 
     def _note_xattrs(self, entry: Entry) -> None:
         for key, value in entry.pax.items():
@@ -178,22 +184,33 @@ class Conversion:
         self.entries += 1
         self.data_bytes += -(-size // 4096) * 4096
 
-    def _held(self, entry: Entry, stream: BinaryIO) -> bool:
+    def _held(self, entry: Entry, stream: BinaryIO, sink: BinaryIO) -> bool:
         """Note kernels and initrds; move one aside where the generator wants it outside the rootfs."""
-        if entry.kind not in tarstream.FILE_TYPES:
+        if entry.kind not in tarstream.FILE_TYPES and entry.kind != tarstream.HARD_LINK:
             return False
         if match := KERNEL.fullmatch(entry.name):
             self.kernels.add(match[1])
         elif match := INITRD.fullmatch(entry.name):
             self.initrds.add(match[1])
         else:
+            return self._linked(entry, sink)
+        unseen = entry.kind == tarstream.HARD_LINK and self.captured(entry.name)
+        if unseen or (self.aside is not None and not self.aside.hold(entry, stream)):
+            raise ConversionError(
+                f"/{entry.name} is a hard link to /{linked(entry)}, and what is booted stands outside the rootfs: "
+                "make it a file of its own"
+            )
+        return self.aside is not None
+
+    def _linked(self, entry: Entry, sink: BinaryIO) -> bool:
+        """Another name of a kernel that is held back: a file of its own, for what it leads to is not in the rootfs."""
+        if self.aside is None or entry.kind != tarstream.HARD_LINK:
             return False
-        target = self.held_back(entry.name)
-        if target is None:
+        entry.clamp_mtime(self.epoch)
+        size = self.aside.own_file(entry, sink)
+        if size is None:
             return False
-        with target:
-            tarstream.copy_data(stream, entry, target)
-            target.truncate(entry.size)
+        self._count(entry.name, size)
         return True
 
     def _inspected(self, entry: Entry, stream: BinaryIO, sink: BinaryIO) -> bool:
@@ -201,10 +218,12 @@ class Conversion:
         if entry.name in BINDS:
             content = tarstream.read_data(stream, entry) if entry.kind in tarstream.FILE_TYPES else b"link"
             if not content.strip():
+                self._dropped.add(entry.name)
                 return True
             if entry.kind in tarstream.FILE_TYPES:
                 self._own[entry.name] = content
         elif entry.name == "etc/machine-id":
+            self._dropped.add(entry.name)
             tarstream.copy_data(stream, entry)
             return True
         elif entry.name in ("usr/lib/os-release", "var/lib/dpkg/status") and entry.kind in tarstream.FILE_TYPES:

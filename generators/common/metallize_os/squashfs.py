@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from metallize_os import job
+from metallize_os.aside import Aside
 from metallize_os.convert import Conversion
 
 
@@ -21,15 +22,11 @@ def compressor(options: dict[str, object]) -> list[str]:
 
 def stream(task: job.Job, target: Path, *, beside: Path) -> Conversion:
     """Convert the rootfs into sqfstar's standard input; kernels and initrds go to the folder `beside`."""
-
-    def held_back(name: str) -> BinaryIO:
-        return (beside / name.rpartition("/")[2]).open("wb")
-
     argv = ["sqfstar", "-no-progress", "-exit-on-error", "-b", "1M", *compressor(task.options), str(target)]
     # -always-use-fragments packs the tails of big files too: a smaller image at no cost in time.
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as squash:
         assert squash.stdin is not None  # noqa: S101 - it was asked for
-        conversion = task.conversion(held_back=held_back)
+        conversion = task.conversion(aside=Aside(beside))
         with squash.stdin as sink:
             conversion.run(sys.stdin.buffer, cast("BinaryIO", sink))
         if squash.wait() != 0:

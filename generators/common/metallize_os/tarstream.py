@@ -134,7 +134,7 @@ class Entry:
         if self.mtime <= latest:
             return
         if "mtime" in self.pax:
-            self._drop_record("mtime")
+            self._drop_records("mtime")
         self.raw = self.raw[:-BLOCK] + _patched(self.raw[-BLOCK:], {136: b"%011o\0" % latest})
         self.mtime = latest
 
@@ -144,21 +144,29 @@ class Entry:
             self.raw = self.raw[:-BLOCK] + _patched(self.raw[-BLOCK:], {100: b"%07o\0" % mode})
             self.mode = mode
 
-    def _drop_record(self, key: str) -> None:
-        """Take one record out of the member's PAX header, and the header away where it was the only one."""
+    def become_file(self, size: int) -> None:
+        """Turn a hard link into a file of that many bytes, which the caller writes behind it."""
+        self._drop_records("linkpath", "size", extensions=b"K")
+        fields = {124: b"%011o\0" % size, 156: b"0", 157: bytes(100)}
+        self.raw = self.raw[:-BLOCK] + _patched(self.raw[-BLOCK:], fields)
+        self.kind, self.size, self.link = b"0", size, ""
+
+    def _drop_records(self, *keys: str, extensions: bytes = b"") -> None:
+        """Take records out of the member's PAX header, the header away where nothing is left, and some extensions."""
         kept, raw = b"", self.raw[:-BLOCK]
         while raw:
             header, size = raw[:BLOCK], _number(raw[124:136])
             end = BLOCK + -(-size // BLOCK) * BLOCK
             if header[156:157] == b"x":
                 records = _pax_records(raw[BLOCK : BLOCK + size])
-                records.pop(key, None)
-                kept += _pax_block(b"x", header, records) if records else b""
-            else:
+                left = {key: value for key, value in records.items() if key not in keys}
+                kept += raw[:end] if left == records else _pax_block(b"x", header, left) if left else b""
+            elif header[156] not in extensions:
                 kept += raw[:end]
             raw = raw[end:]
         self.raw = kept + self.raw[-BLOCK:]
-        del self.pax[key]
+        for key in keys:
+            self.pax.pop(key, None)
 
 
 @dataclass(slots=True)

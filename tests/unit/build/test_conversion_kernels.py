@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 import tarfile
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from metallize_os import convert
-from metallize_os.convert import ConversionError
+from metallize_os.aside import Aside
+from metallize_os.convert import Conversion, ConversionError
 
 from tests.unit.build.test_conversion import converted
 
-from .test_tarstream import member
+from .test_tarstream import Format, archive, member
 
 EPOCH = 1_700_000_000
 
@@ -43,28 +46,94 @@ def test_a_kernel_without_an_initrd_and_none_at_all() -> None:
         converted()[0].newest_kernel()
 
 
-class Held(io.BytesIO):
-    """A file whose content outlives its closing."""
-
-    def close(self) -> None:
-        self.final = self.getvalue()
-        super().close()
-
-
-def test_kernels_and_initrds_can_be_held_back() -> None:
-    files: dict[str, Held] = {}
-
-    def held_back(name: str) -> Held:
-        return files.setdefault(name, Held())
-
+def test_kernels_and_initrds_can_be_held_back(tmp_path: Path) -> None:
     members = [member("boot/vmlinuz-6.9", b"k" * 700), member("boot/initrd.img-6.9", b"i")]
-    _, result = converted(*members, member("boot/config-6.9", b"c"), held_back=held_back)
-    assert {name: file.final for name, file in files.items()} == {
-        "boot/vmlinuz-6.9": b"k" * 700,
-        "boot/initrd.img-6.9": b"i",
-    }
+    _, result = converted(*members, member("boot/config-6.9", b"c"), aside=Aside(tmp_path))
+    assert held(tmp_path) == {"vmlinuz-6.9": b"k" * 700, "initrd.img-6.9": b"i"}
     assert "boot/vmlinuz-6.9" not in result
     assert "boot/config-6.9" in result
+
+
+def held(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def hard_link(name: str, target: str, **fields: Any) -> tuple[tarfile.TarInfo, bytes]:
+    return member(name, type=tarfile.LNKTYPE, linkname=target, **fields)
+
+
+KERNEL_BYTES = bytes(range(256)) * 5
+LONG = f"boot/{'long' * 50}"
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("name", ["boot/vmlinuz", "srv/tftp/kernel", "vmlinuz", LONG, "boot/käse, 1"])
+@pytest.mark.parametrize("prefix", ["", "./", "/"])
+def test_a_hard_link_to_what_is_held_back_becomes_a_file(tmp_path: Path, name: str, prefix: str, form: Format) -> None:
+    if form == tarfile.USTAR_FORMAT and name == LONG:
+        pytest.skip("no name is so long there")
+    link = hard_link(name, f"{prefix}boot/vmlinuz-6.9", mode=0o600, uid=7, mtime=EPOCH + 9)
+    members = [member("boot/vmlinuz-6.9", KERNEL_BYTES), member("boot/initrd.img-6.9", b"i"), link]
+    again = hard_link("z/again", "boot/vmlinuz-6.9")
+    source = io.BytesIO(archive(member("sbin/init", b"x"), *members, again, form=form))
+    sink = io.BytesIO()
+    conversion = Conversion(epoch=EPOCH, hostname="x", aside=Aside(tmp_path))
+    conversion.run(source, sink)
+    sink.seek(0)
+    with tarfile.open(fileobj=sink) as tar:
+        for each in (name, "z/again"):
+            info = tar.getmember(each)
+            file = tar.extractfile(info)
+            assert info.isreg()
+            assert file is not None
+            assert file.read() == KERNEL_BYTES
+        assert (tar.getmember(name).mode, tar.getmember(name).uid, tar.getmember(name).mtime) == (0o600, 7, EPOCH)
+        assert "boot/vmlinuz-6.9" not in tar.getnames()
+    assert held(tmp_path)["vmlinuz-6.9"] == KERNEL_BYTES
+    assert conversion.newest_kernel() == "6.9"
+    assert conversion.has(name)
+
+
+def test_a_kernel_that_is_a_hard_link_itself_is_held_back_all_the_same(tmp_path: Path) -> None:
+    """`boot/vmlinuz` comes before `boot/vmlinuz-6.9`, and so it is the file, and the other one the link."""
+    files = [member("boot/initrd.img", b"i"), member("boot/vmlinuz", KERNEL_BYTES)]
+    links = [hard_link("boot/initrd.img-6.9", "boot/initrd.img"), hard_link("boot/vmlinuz-6.9", "boot/vmlinuz")]
+    conversion, result = converted(*files, *links, aside=Aside(tmp_path))
+    assert held(tmp_path) == {"vmlinuz-6.9": KERNEL_BYTES, "initrd.img-6.9": b"i"}
+    assert conversion.newest_kernel() == "6.9"
+    assert result["boot/vmlinuz"].isreg()
+    assert result["boot/vmlinuz"].size == len(KERNEL_BYTES)
+    assert "boot/vmlinuz-6.9" not in result
+
+
+def test_two_kernels_that_are_one_file(tmp_path: Path) -> None:
+    links = [hard_link("boot/vmlinuz-6.9-copy", "boot/vmlinuz-6.9")]
+    conversion, result = converted(member("boot/vmlinuz-6.9", KERNEL_BYTES), *links, aside=Aside(tmp_path))
+    assert set(held(tmp_path)) == {"vmlinuz-6.9", "vmlinuz-6.9-copy"}
+    assert conversion.kernels == {"6.9", "6.9-copy"}
+    assert not any(name.startswith("boot/vmlinuz") for name in result)
+
+
+def test_a_kernel_that_stays_may_be_a_hard_link() -> None:
+    links = [hard_link("boot/vmlinuz-6.9", "boot/vmlinuz"), member("boot/initrd.img-6.9", b"i")]
+    conversion, result = converted(member("boot/vmlinuz", KERNEL_BYTES), *links)
+    assert conversion.newest_kernel() == "6.9"
+    assert result["boot/vmlinuz-6.9"].islnk()
+
+
+@pytest.mark.parametrize("settings", [{"aside": True}, {"captured": lambda name: name.startswith("boot/vmlinuz-")}])
+def test_a_kernel_whose_content_has_gone_by_is_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
+    if "aside" in settings:
+        settings = {"aside": Aside(tmp_path)}
+    link = hard_link("boot/vmlinuz-6.9", "a/kernel")
+    with pytest.raises(ConversionError, match=r"/boot/vmlinuz-6\.9 is a hard link to /a/kernel.*a file of its own"):
+        converted(member("a/kernel", KERNEL_BYTES), link, **settings)
+
+
+@pytest.mark.parametrize("name", ["etc/machine-id", "etc/hostname"])
+def test_a_hard_link_to_what_each_machine_makes_anew_is_refused(name: str) -> None:
+    with pytest.raises(ConversionError, match=f"/srv/x is a hard link to /{name}, which an image must not keep"):
+        converted(member(name, b"\n"), hard_link("srv/x", name))
 
 
 def test_what_the_manifest_tells() -> None:

@@ -19,12 +19,14 @@ EVENTS = (
     StepFinished(step="a", title="layer a", outcome=Outcome.CACHED, seconds=0.04),
     StepStarted(step="b", title="image x.iso"),
     StepFinished(step="b", title="image x.iso", outcome=Outcome.FAILED, seconds=125.0, detail="no space"),
+    StepFinished(step="c", title="fetch c", outcome=Outcome.NOTHING, seconds=0.5, detail="no registry gave it"),
     Note(text="[red]took[/red] a fallback", level=Level.WARNING),
     Note(text="chose this"),
 )
 PLAIN = [
     "= layer a cached 0.0 s",
     "✗ image x.iso failed 2 m 05 s (no space)",
+    "- fetch c found nothing 0.5 s (no registry gave it)",
     "warning: [red]took[/red] a fallback",
     "note: chose this",
 ]
@@ -54,7 +56,8 @@ def test_json_lines() -> None:
             renderer.emit(event)
     rows = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [row["event"] for row in rows] == [
-        "step-started", "step-output", "step-output", "step-finished", "step-started", "step-finished", "note", "note",
+        "step-started", "step-output", "step-output", "step-finished", "step-started", "step-finished",
+        "step-finished", "note", "note",
     ]  # fmt: skip
     assert rows[5]["outcome"] == "failed"
     assert rows[5]["detail"] == "no space"

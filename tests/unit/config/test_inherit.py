@@ -10,6 +10,7 @@ import pytest
 from metallize.catalog import Catalog
 from metallize.config import load_profiles
 from metallize.errors import ProfileError
+from metallize.model.boot import SeedFile
 from metallize.model.loaded import Profile
 
 BASE = """\
@@ -97,6 +98,66 @@ def test_a_chain_and_a_folder_below(load: Load, tmp_path: Path) -> None:
     )
     assert profile.images[2] == "common/app.dockerfile"
     assert profile.args == {"hostname": "h", "zone": "c"}
+
+
+SEEDED = BASE.replace("  memory: 2G\n", "  seed: {user-data: cloud.yaml}\n  ssh: {user: admin, key: keys/id}\n")
+
+
+def test_files_that_a_parent_names_are_beside_it(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a child above it, whatever folder the command is run in, and whatever lies there."""
+    monkeypatch.chdir(tmp_path)
+    for folder, text in (("common", "parent"), (".", "child")):
+        (tmp_path / folder / "keys").mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / "cloud.yaml").write_text(f"#cloud-config\nhostname: {text}\n")
+        (tmp_path / folder / "keys/id").write_text(text)
+    child = "extends: common/top.yaml\n"
+    boots = [
+        profile.boot
+        for profile in load(common__top=SEEDED, mine=child)
+        + load(own=child + "boot: {seed: {user-data: cloud.yaml}, ssh: {key: keys/id}}\n")
+    ]
+    for boot, folder in zip(boots, ("common", "."), strict=True):
+        assert boot is not None
+        assert boot.ssh is not None
+        assert boot.seed[SeedFile.USER_DATA] == (tmp_path / folder / "cloud.yaml").read_text()
+        assert boot.ssh.key == str(tmp_path / folder / "keys/id")
+
+
+def test_a_file_that_is_not_beside_the_parent_may_be_beside_the_child(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys/id").write_text("x")
+    (tmp_path / "cloud.yaml").write_text("#cloud-config\n{}\n")
+    [profile] = load(common__top=SEEDED, child="extends: common/top.yaml\n")
+    assert profile.boot is not None
+    assert profile.boot.ssh is not None
+    assert profile.boot.ssh.key == str(tmp_path / "keys/id")
+    assert profile.boot.seed[SeedFile.USER_DATA] == "#cloud-config\n{}\n"
+
+
+@pytest.mark.parametrize("key", ["ephemeral", "keys/none"])
+def test_a_key_that_is_nowhere_stays_as_it_is_written(load: Load, key: str) -> None:
+    text = SEEDED.replace("keys/id", key).replace("  seed: {user-data: cloud.yaml}\n", "")
+    [profile] = load(common__top=text, child="extends: common/top.yaml\n")
+    assert profile.boot is not None
+    assert profile.boot.ssh is not None
+    assert profile.boot.ssh.key == key
+
+
+def test_a_seed_that_is_nowhere_is_told_where_it_stands(load: Load) -> None:
+    said = problems(load, common__top=SEEDED, child="extends: common/top.yaml\n")
+    assert said == ["top.yaml:6:21: `cloud.yaml` cannot be read: No such file or directory"]
+
+
+def test_what_the_command_line_names_is_beside_the_profile(tmp_path: Path) -> None:
+    (tmp_path / "common").mkdir()
+    (tmp_path / "common/top.yaml").write_text(SEEDED)
+    (tmp_path / "child.yaml").write_text("extends: common/top.yaml\n")
+    for name in ("common/cloud.yaml", "common/other.yaml", "other.yaml"):
+        (tmp_path / name).write_text(f"#cloud-config\nhostname: {name}\n")
+    overrides = {"boot.seed.user-data": "other.yaml"}
+    [profile] = load_profiles(tmp_path / "child.yaml", vocabulary=Catalog().vocabulary(), overrides=overrides)
+    assert profile.boot is not None
+    assert profile.boot.seed[SeedFile.USER_DATA] == "#cloud-config\nhostname: other.yaml\n"
 
 
 def test_a_problem_is_shown_where_it_stands(load: Load) -> None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+
+import pytest
+
+from metallize.errors import HostError
 from metallize.model.nic import Nic
-from metallize.qemu.network import cards_of, network_options
+from metallize.qemu.interactive import require_free
+from metallize.qemu.network import Forward, cards_of, network_options
 
 MODEL = "virtio-net-pci"
 
@@ -48,3 +54,23 @@ def test_a_card_of_the_mainboard_is_in_the_firmwares_table() -> None:
     assert [value for option, value in options if option == "-smbios"] == [
         "type=41,designation=Onboard LAN 1,kind=ethernet,instance=1,pcidev=leg0"
     ]
+
+
+def test_ports_that_a_person_chose_lead_in_too() -> None:
+    asked = (Forward(host=8080, guest=80), Forward(host=0, guest=22))
+    [(_, value), _] = network_options(cards_of((), MODEL), (22,), asked=asked)
+    assert value == (
+        "user,id=net0,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"
+        ",hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=tcp:127.0.0.1:0-:22"
+    )
+
+
+def test_a_port_that_is_taken_is_said_before_anything_runs() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(HostError, match=f"port {port} of this host cannot be had: Address already in use"):
+            require_free(Forward(host=port, guest=80))
+    require_free(Forward(host=port, guest=80))
+    require_free(Forward(host=0, guest=80))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from metallize.serve import Fetch, Running
+from metallize.serve.tftp_packets import BadPacketError, negotiate, parse_request
 from tests.unit.serve.conftest import FILES, LOOPBACK, Serve, some_bytes
 
 SQUASHFS = "filesystem.squashfs"
@@ -221,3 +226,130 @@ def test_stopping_ends_what_is_under_way(running: Running) -> None:
         running.stop()
         assert line.recv(1000)[:2] == b"\0\5"
     assert running.log.fetches[0].problem == "the server was stopped"
+
+
+@dataclass
+class Client:
+    """One port of a client, which asks whenever it likes."""
+
+    line: socket.socket
+    port: int
+
+    def ask(self, name: str, options: Mapping[str, str] | None = None) -> None:
+        self.line.sendto(request(name, options), (LOOPBACK, self.port))
+
+    def answer(self) -> tuple[bytes, tuple[str, int]]:
+        packet, peer = self.line.recvfrom(65536)
+        return packet, peer
+
+    def confirm(self, number: int, peer: tuple[str, int]) -> None:
+        self.line.sendto(struct.pack("!HH", 4, number), peer)
+
+    def take(
+        self, packet: bytes, peer: tuple[str, int], block: int = 512, between: Callable[[], None] = lambda: None
+    ) -> bytes:
+        """All that a transfer brings from its first block on; what others send is answered as RFC 1350 wants it."""
+        content, number = b"", 1
+        while True:
+            assert struct.unpack_from("!HH", packet) == (3, number & 0xFFFF)
+            content += packet[4:]
+            between()
+            self.confirm(number, peer)
+            if len(packet) - 4 < block:
+                return content
+            number += 1
+            while True:
+                packet, other = self.answer()
+                if other == peer:
+                    break
+                self.line.sendto(b"\0\5\0\5unknown transfer\0", other)
+
+
+@pytest.fixture
+def client(running: Running) -> Iterator[Client]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
+        line.settimeout(10)
+        line.bind((LOOPBACK, 0))
+        yield Client(line, port_of(running))
+
+
+@pytest.mark.slow
+def test_one_port_that_asks_for_something_else_is_answered_at_once(running: Running, client: Client) -> None:
+    client.ask("vmlinuz", {"timeout": "60"})
+    assert client.answer()[0][:2] == b"\0\6"
+    begun = time.monotonic()
+    client.ask("boot.ipxe")
+    packet, peer = client.answer()
+    assert time.monotonic() - begun < 20
+    assert client.take(packet, peer) == FILES["boot.ipxe"]
+    assert {each.file: each.problem for each in logged(running, 2)} == {
+        "vmlinuz": "the client asked for something else", "boot.ipxe": "",
+    }  # fmt: skip
+
+
+def test_firmware_that_asks_for_the_size_first_and_then_for_the_file(running: Running, client: Client) -> None:
+    for options in ({"tsize": "0"}, {"tsize": "0", "blksize": "1024"}):
+        client.ask("vmlinuz", options)
+        packet, peer = client.answer()
+        assert packet[:2] == b"\0\6"
+        if "blksize" not in options:
+            client.line.sendto(b"\0\5\0\0User aborted\0", peer)
+    client.confirm(0, peer)
+    assert client.take(*client.answer(), block=1024) == FILES["vmlinuz"]
+    assert {each.problem for each in logged(running, 2)} == {"only its size was asked for", ""}
+
+
+def test_the_same_request_right_after_it_was_given_up(running: Running, client: Client) -> None:
+    for _ in range(20):
+        client.ask("even", {"tsize": "0", "timeout": "60"})
+        packet, peer = client.answer()
+        assert packet == b"\0\6tsize\x001024\0timeout\x0060\0"
+        client.line.sendto(b"\0\5\0\0User aborted\0", peer)
+    client.ask("boot.ipxe")
+    assert client.take(*client.answer()) == FILES["boot.ipxe"]
+
+
+@pytest.mark.slow
+def test_one_port_that_asks_again_from_the_beginning(running: Running, client: Client) -> None:
+    """A machine that was reset in the middle of a transfer, and whose firmware always uses the same port."""
+    client.ask("vmlinuz", {"timeout": "60"})
+    _, peer = client.answer()
+    client.confirm(0, peer)
+    assert client.answer()[0][:4] == b"\0\3\0\1"
+    time.sleep(1.3)
+    client.ask("vmlinuz", {"timeout": "60"})
+    packet, other = client.answer()
+    assert (packet[:2], other != peer) == (b"\0\6", True)
+    client.confirm(0, other)
+    assert client.take(*client.answer()) == FILES["vmlinuz"]
+
+
+def test_one_file_after_another_from_one_port(running: Running, client: Client) -> None:
+    names = ["boot.ipxe", "even", "boot.ipxe", "boot.ipxe", "vmlinuz", "empty", "empty"] * 3
+    for name in names:
+        client.ask(name)
+        assert client.take(*client.answer()) == FILES[name]
+    found = Counter((each.file, each.problem) for each in logged(running, len(names)))
+    assert found == Counter((name, "") for name in names)
+
+
+def test_a_late_copy_of_a_request_ends_no_transfer(running: Running, client: Client) -> None:
+    client.ask("vmlinuz")
+    packet, peer = client.answer()
+    assert client.take(packet, peer, between=lambda: client.ask("vmlinuz")) == FILES["vmlinuz"]
+
+
+@pytest.mark.parametrize("name", ["blksize", "timeout", "tsize"])
+@pytest.mark.parametrize("digits", [19, 21, 5000])
+def test_an_option_of_a_great_many_digits(running: Running, name: str, digits: int) -> None:
+    got = fetch(port_of(running), "even", {name: "1" * digits})
+    assert got.content == FILES["even"]
+    assert digits == 19 or got.confirmed == {}
+
+
+@given(st.binary(max_size=400), st.sampled_from([b"", b"even\0octet\0", b"even\0octet\0tsize\0", b"even\0"]))
+def test_no_request_ends_the_server(packet: bytes, head: bytes) -> None:
+    """Whatever comes is a request with terms, or refused: nothing else is raised."""
+    with contextlib.suppress(BadPacketError):
+        asked = parse_request(b"\0\1" + head + packet + b"\0")
+        assert negotiate(asked.options, 1024).block_bytes >= 8

@@ -1,0 +1,43 @@
+"""Where a file is that a profile names: beside the file in which its name is written, be that one that it extends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from metallize.config.tree import Entry, Mapping, Scalar
+from metallize.config.words import path_problem
+
+EPHEMERAL = "ephemeral"
+
+
+def named_file(node: Scalar, profile: Path) -> Path:
+    """The file that a value names: beside the file that says so, else beside the profile itself.
+
+    What stands on the command line (--set) is looked for beside the profile.
+    """
+    beside = profile.parent / node.text
+    if node.verbatim:
+        return beside
+    own = node.location.path.parent / node.text
+    return own if own.exists() or not beside.exists() else beside
+
+
+def with_key_found(entry: Entry, profile: Path) -> Entry:
+    """`boot.ssh` with the place of its private key in place of its name.
+
+    Where it is neither beside the profile nor beside what that extends, it stays as it is written: it is looked for
+    where the command is run.
+    """
+    key = entry.value.get("key") if isinstance(entry.value, Mapping) else None
+    if key is None or not isinstance(entry.value, Mapping) or not isinstance(key.value, Scalar):
+        return entry
+    node = key.value
+    if not isinstance(node.value, str) or node.text == EPHEMERAL or path_problem(node.text) is not None:
+        return entry
+    file = named_file(node, profile)
+    if not file.is_file():
+        return entry
+    found = replace(node, value=str(file.absolute()), text=str(file.absolute()))
+    entries = tuple(replace(each, value=found) if each.key == "key" else each for each in entry.value.entries)
+    return replace(entry, value=replace(entry.value, entries=entries))

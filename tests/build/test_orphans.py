@@ -1,0 +1,82 @@
+"""A generator's container whose builder was killed: any other build finds and ends it, and no other container."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from metallize.build.bootstrap import base_tag
+from metallize.build.engines.docker import DockerEngine
+from metallize.build.engines.orphans import find_orphans, labels, remove_orphans
+from metallize.catalog import host_platform
+from tests.conftest import Cli
+
+from .conftest import BASE
+
+pytestmark = pytest.mark.docker
+BUILDER = """
+import sys
+from metallize.build.engines import endpoint
+from metallize.build.engines.orphans import labels
+client, _ = endpoint.connect()
+made = [
+    client.containers.create(sys.argv[1], command, labels=dict(labels())) for command in (["sleep", "90210"], ["true"])
+]
+made[0].start()
+for container in made:
+    print(container.id, flush=True)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def image(engine: DockerEngine, cli: Cli) -> str:
+    """Any system that has a `sleep`."""
+    name = base_tag(BASE, host_platform())
+    if engine.inspect(name) is None:
+        assert cli("base", BASE).status == 0
+    return name
+
+
+@pytest.fixture
+def builder(image: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """A builder with a container that runs and one that was only made, by their ids."""
+    argv = [sys.executable, "-c", BUILDER, image]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [line.strip() for line in iter(process.stdout.readline, "ready\n")]
+        try:
+            yield process, lines
+        finally:
+            process.kill()
+
+
+def test_what_a_killed_builder_left_is_ended_by_any_other(
+    engine: DockerEngine, image: str, builder: tuple[subprocess.Popen[str], list[str]]
+) -> None:
+    process, ids = builder
+    client = engine._client
+    own = client.containers.create(image, ["true"], labels=dict(labels()))
+    others = client.containers.create(image, ["true"], labels={"io.metallize.builder.not": "x"})
+    kept = {str(own.id), str(others.id)}
+    try:
+        assert not {orphan.id for orphan in find_orphans(client)} & {*ids, *kept}, "its builder lives"
+        process.kill()
+        process.wait()
+        found = {orphan.id: orphan for orphan in find_orphans(client)}
+        assert [found[each].running for each in ids] == [True, False]
+        assert "which still runs" in str(found[ids[0]])
+        removed = {orphan.id for orphan in remove_orphans(client)}
+        assert removed >= set(ids)
+        assert not removed & kept
+        there = {each.id for each in client.containers.list(all=True, ignore_removed=True)}
+        assert not there & set(ids)
+        assert there >= kept
+        assert not {orphan.id for orphan in remove_orphans(client)} & set(ids)
+    finally:
+        for container in (own, others):
+            container.remove(force=True)
