@@ -60,7 +60,7 @@ from .conftest import Call, write
         ("build web.yaml --junitxml x.xml", "--junitxml goes with --verify: without it nothing is", "add --verify"),
         ("verify web.yaml --junitxml .", "--junitxml .: it is a folder", "name a file"),
         ("doctor --set args.a=b", "does not take `--set`", "it means something to build, plan"),
-        ("plan web.yaml --machine=ovmf", "does not take `--machine=ovmf`", "it means something to build, watch, verify"),
+        ("plan web.yaml --machine=ovmf", "does not take `--machine=ovmf`", "something to build, watch, verify"),
         ("list --build-dir x", "`metallize list` does not take `--build-dir`", "it means something to build"),
         ("build web.yaml -q -v", "-v: not allowed with argument --quiet/-q", "metallize build --help"),
         ("build web.yaml --color blue", "invalid choice: 'blue'", "metallize build --help"),
