@@ -144,7 +144,7 @@ def of_layers(build_dir: Path, limits: Limits, now: datetime) -> Pruning:
     if _builds_under_way():
         return Pruning(held=(Held(name="the layers' tags", by="a build is under way"),))
     used = layer_tags_of(build_dir)
-    found = _tags(run([buildkit.find_cli().path, *_LIST], timeout=_ENGINE_LIMIT).stdout)
+    found = tags_of(run([buildkit.find_cli().path, *_LIST], timeout=_ENGINE_LIMIT).stdout)
     return Pruning(candidates=tuple(surplus_tags(found, used, limits, now)))
 
 
@@ -181,7 +181,7 @@ def surplus_tags(tags: Sequence[Tag], used: frozenset[str], limits: Limits, now:
             yield Candidate(what=What.LAYER, name=tag.name, why=why, frees_bytes=tag.size_bytes)
 
 
-def _tags(text: str) -> tuple[Tag, ...]:
+def tags_of(text: str) -> tuple[Tag, ...]:
     """What `docker image ls` prints; a line that is otherwise, or a date that the engine does not know, is left out."""
     found = []
     for line in text.splitlines():

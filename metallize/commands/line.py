@@ -282,7 +282,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     top = parser()
     known = top.commands
     if words and not words[0].startswith("-") and words[0] not in known:
-        raise UsageError(f"there is no command `{words[0]}`", hint=_nearest(words[0], known) or "metallize --help")
+        near = _nearest(words[0], known)
+        hint = near if near and near.startswith("did you mean") else "metallize --help"  # there are too many to list
+        raise UsageError(f"there is no command `{words[0]}`", hint=hint)
     options, rest = top.parse_known_args(words)
     if rest:
         raise _not_taken(rest[0], known[options.verb], known)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from metallize.pruning import Limits, Tag, surplus_tags
+from metallize.pruning import Limits, Tag, surplus_tags, tags_of
 
 from .conftest import Call
 from .test_looking import FAILED, NAME, PASSED, run
@@ -213,3 +213,19 @@ def test_layers_that_nothing_stands_on_go() -> None:
         "metallize/web:1", "metallize/web:2",
     ]  # fmt: skip
     assert not list(surplus_tags(tags, used, Limits(age=timedelta(days=21)), NOW))
+
+
+def test_what_the_engine_lists() -> None:
+    text = (
+        "metallize/system:d231a2e6345755ba\t2026-11-29 00:42:24 +0000 UTC\t119.8MB\n"
+        "metallize/web:1\t2026-11-29 02:42:24 +0200 CEST\t1.2GB\n"
+        "metallize/web:<none>\t2026-11-29 00:42:24 +0000 UTC\t1kB\n"
+        "metallize/old:1\t0001-01-01 00:00:00 +0000 UTC\t0B\n"
+        "metallize/odd:1\tN/A\tN/A\n"
+        "a warning of the engine's\n"
+    )
+    made = datetime(2026, 11, 29, 0, 42, 24, tzinfo=UTC)
+    assert tags_of(text) == (
+        Tag(name="metallize/system:d231a2e6345755ba", created=made, size_bytes=119_800_000),
+        Tag(name="metallize/web:1", created=made, size_bytes=1_200_000_000),
+    )
