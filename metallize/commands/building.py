@@ -1,4 +1,4 @@
-"""build, plan and publish: from a profile to an image, and out of the house."""
+"""build and plan: from a profile to an image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from metallize import images, pipeline
+from metallize import pipeline
 from metallize import proof as proofs
 from metallize.build.currency import known_images
 from metallize.build.script import shell_script
@@ -73,21 +73,4 @@ def plan(options: argparse.Namespace) -> int:
     scripts = [shell_script(each, known=ids) for each, ids in zip(plans, known, strict=True)]
     # Each in a shell of its own: they set traps and end with a status.
     sys.stdout.write(scripts[0] if len(scripts) == 1 else "set -e\n" + "".join(f"(\n{each})\n" for each in scripts))
-    return ExitCode.DONE
-
-
-def publish(options: argparse.Namespace) -> int:
-    """`metallize publish`: every output, and none of them where one is not verified."""
-    catalog = catalog_of(options)
-    settings = settings_of(options)
-    renderer = choose(as_json=options.json, verbose=options.verbose)
-    with renderer:
-        done = images.publish(profiles_of(options, catalog), catalog, renderer, settings, options.to)
-    for verified, copies in done:
-        if options.json:
-            files = [str(path) for path in copies]
-            JsonLines(sys.stdout).write({"event": "result", "sha256": verified.sha256, "files": files})
-            continue
-        for path in copies:
-            out(str(path))
     return ExitCode.DONE

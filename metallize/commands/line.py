@@ -8,7 +8,18 @@ from pathlib import Path
 from types import MappingProxyType
 
 from metallize import __version__
-from metallize.commands import building, catalogue, flashing, history, host, serving, verifying
+from metallize.commands import (
+    attest,
+    building,
+    catalogue,
+    flashing,
+    history,
+    host,
+    publishing,
+    releases,
+    serving,
+    verifying,
+)
 from metallize.config.suggest import did_you_mean
 from metallize.errors import UsageError
 from metallize.serve.server import EVERYWHERE
@@ -41,6 +52,7 @@ def parser() -> _Parser:
     top.add_argument("--version", action="version", version=f"metallize {__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="COMMAND", required=True)
     _add_build(verbs)
+    _add_publish(verbs)
     _add_verify(verbs)
     _add_flash(verbs)
     _add_serve(verbs)
@@ -67,12 +79,19 @@ def _add_build(verbs: argparse._SubParsersAction[_Parser]) -> None:
     _common(plan)
     _output_option(plan)
     plan.set_defaults(run=building.plan)
+
+
+def _add_publish(verbs: argparse._SubParsersAction[_Parser]) -> None:
     publish = verbs.add_parser("publish", help="ship a verified image; refuses any other")
     _profile_argument(publish)
-    publish.add_argument("--to", required=True, type=Path, metavar="DEST", help="the folder to publish to")
+    publishing.add_options(publish)
     _common(publish)
     _output_option(publish)
-    publish.set_defaults(run=building.publish)
+    for name, what, add_options in (*releases.VERBS, *attest.VERBS):
+        verb = verbs.add_parser(name, help=what)
+        add_options(verb)
+        verb.add_argument("--json", action="store_true", help="events and results as JSON lines on standard output")
+        verb.add_argument("--verbose", "-v", action="store_true", help="every line that the tools print")
 
 
 def _add_verify(verbs: argparse._SubParsersAction[_Parser]) -> None:
