@@ -12,6 +12,7 @@ from metallize.commands import (
     attest,
     building,
     catalogue,
+    difference,
     flashing,
     history,
     host,
@@ -87,7 +88,7 @@ def _add_publish(verbs: argparse._SubParsersAction[_Parser]) -> None:
     publishing.add_options(publish)
     _common(publish)
     _output_option(publish)
-    for name, what, add_options in (*releases.VERBS, *attest.VERBS):
+    for name, what, add_options in (*releases.VERBS, *difference.VERBS, *attest.VERBS):
         verb = verbs.add_parser(name, help=what)
         add_options(verb)
         verb.add_argument("--json", action="store_true", help="events and results as JSON lines on standard output")

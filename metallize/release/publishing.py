@@ -21,6 +21,7 @@ from metallize.release.packing import Content
 from metallize.release.page import size_text
 from metallize.release.pointers import Sign, require_signed_on, switch
 from metallize.release.retention import Retention, moment, retained
+from metallize.release.sbom import sbom_text
 from metallize.release.wares import Papers, Ware, papers_of, require_one_release
 
 Attest = Callable[[Ware, Papers, str, Content], bytes]
@@ -142,6 +143,7 @@ def _released(
     content = _shipped(session, ware, payload, events, terms)
     paper = [
         (f"{base}.bmap", content.block_map.encode()),
+        (f"{base}.cdx.json", _sbom(ware, papers, version)),
         (f"{base}.manifest.json", papers.manifest_bytes),
         (f"{base}.verification.json", papers.record),
     ]
@@ -160,6 +162,15 @@ def _released(
         verified=max(str(boot.report.get("started", "")) for boot in boots),
         files=tuple(files),
     )
+
+
+def _sbom(ware: Ware, papers: Papers, version: str) -> bytes:
+    try:
+        return sbom_text(ware.name, version, papers.manifest).encode()
+    except (ValueError, LookupError, TypeError, AttributeError) as exc:
+        raise HostError(
+            f"{ware.image.papers[0]} does not tell what the image is made of: {exc!r}", hint="build it again"
+        ) from exc
 
 
 def _shipped(session: Session, ware: Ware, name: str, events: Events, terms: Terms) -> Content:
