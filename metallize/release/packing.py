@@ -17,6 +17,8 @@ from metallize.release.blockmap import Mapper
 
 LEVEL = 6
 """Of xz, as its own default: 94 MiB for whoever compresses, 9 MiB for whoever unpacks (xz(1))."""
+WRITTEN_AS_IS = frozenset({ImageFormat.RAW, ImageFormat.ISO})
+"""What goes to a card or a stick byte by byte, once it is unpacked: a block map tells of it."""
 _CHUNK = 1 << 20
 _XZ_MAGIC = b"\xfd7zXZ\0"
 

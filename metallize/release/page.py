@@ -54,7 +54,7 @@ def _release(release: Release, *, latest: bool) -> str:
     )
     heading = f'<h2 id="{escape(release.key)}">{escape(release.name)} {escape(release.version)}{marks}</h2>'
     images = "".join(_image(image) for image in release.images)
-    published = f'<p class="muted">published {escape(release.published)}</p>'
+    published = f'<p class="muted">published {_day(release.published)}</p>'
     return f'<section class="release">{heading}{published}{images}</section>\n'
 
 
@@ -63,10 +63,10 @@ def _image(image: ReleasedImage) -> str:
     papers = ", ".join(_link(file.name, file.name.removeprefix(_base(payload.name))) for file in image.files[1:])
     return (
         '<div class="image">'
-        f'<p class="fetch">{_link(payload.name, payload.name)} <span class="muted">{size_text(payload.size_bytes)}'
+        f'<p class="fetch">{_link(payload.name, payload.name)} <span class="muted size">{size_text(payload.size_bytes)}'
         f"</span></p>"
         f"<p>{escape(image.architecture)}, {escape(image.format)}, {size_text(image.image_bytes)} on disk; "
-        f"booted and passed on {escape(', '.join(image.machines))} ({escape(image.verified)})</p>"
+        f"booted and passed on {escape(', '.join(image.machines))} ({_day(image.verified)})</p>"
         f'<p class="digest"><span class="muted">sha256</span> <code>{escape(payload.sha256)}</code></p>'
         f"<p>{papers}</p></div>"
     )
@@ -81,5 +81,10 @@ def _link(name: str, text: str) -> str:
     return f'<a href="{escape(name)}">{escape(text)}</a>'
 
 
+def _day(moment: str) -> str:
+    """The whole of it where somebody looks closer."""
+    return f'<time datetime="{escape(moment)}" title="{escape(moment)}">{escape(moment[:10])}</time>'
+
+
 def _gone(gone: Gone) -> str:
-    return f"<li>{escape(gone.name)} {escape(gone.version)}: {escape(gone.why)}, {escape(gone.since)}</li>"
+    return f"<li>{escape(gone.name)} {escape(gone.version)}: {escape(gone.why)}, {_day(gone.since)}</li>"

@@ -142,7 +142,7 @@ def _released(
     payload = f"{base}{packing.packed_suffix(ware.format)}"
     content = _shipped(session, ware, payload, events, terms)
     paper = [
-        (f"{base}.bmap", content.block_map.encode()),
+        *([(f"{base}.bmap", content.block_map.encode())] if ware.format in packing.WRITTEN_AS_IS else []),
         (f"{base}.cdx.json", _sbom(ware, papers, version)),
         (f"{base}.manifest.json", papers.manifest_bytes),
         (f"{base}.verification.json", papers.record),
