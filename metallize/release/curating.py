@@ -68,7 +68,7 @@ def promote(
 def taken(session: Session, release: Release, channel: str, events: Events) -> tuple[ReleasedImage, ...]:
     """The files of a release of another channel, in this one, unseen yet, each read and compared with its digest."""
     for file in release.files:
-        if not session.whole(file.name):
+        if not session.published(file.name):  # what a killed attempt has left may be anything
             session.take(file.name, channel)
         with step(events, f"read {file.name}", f"read back {file.name}") as handle, session.read(file.name) as content:
             size = content.seek(0, io.SEEK_END)

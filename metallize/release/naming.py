@@ -84,10 +84,16 @@ def compare(one: str, other: str) -> int:
         else:
             kind = r"[0-9]*" if left[0].isdigit() or right[0].isdigit() else r"[A-Za-z]*"
             heads = [re.match(kind, each)[0] for each in (left, right)]  # type: ignore[index]  # matches nothing at least
-            keys = [int(head or 0) for head in heads] if kind == r"[0-9]*" else heads
+            keys = [_number(head) if kind == r"[0-9]*" else (0, head) for head in heads]
             if keys[0] != keys[1]:
-                return -1 if keys[0] < keys[1] else 1  # type: ignore[operator]  # both of one type
+                return -1 if keys[0] < keys[1] else 1
             left, right = left[len(heads[0]) :], right[len(heads[1]) :]
+
+
+def _number(digits: str) -> tuple[int, str]:
+    """What sorts digits, however many, by their value."""
+    plain = digits.lstrip("0")
+    return len(plain), plain
 
 
 def _newer_is_less(one: str, other: str) -> int:

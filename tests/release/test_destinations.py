@@ -10,6 +10,7 @@ import json
 import os
 import pkgutil
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -123,8 +124,9 @@ def test_a_switch_to_a_file_that_is_not_there_changes_nothing(place: str) -> Non
     with destination.session("stable", Silent()) as session:
         session.put("a", lambda file: file.write(b"AA"))  # type: ignore[arg-type]  # the count is no matter
         session.switch(["a"], {"p": b"1"})
-        with pytest.raises(MetallizeError):
-            session.switch(["a", "b"], {"p": b"2"})
+        for _ in range(2):
+            with pytest.raises(MetallizeError):
+                session.switch(["a", "b"], {"p": b"2"})
     with destination.session("stable", Silent()) as session:
         assert (session.published("a"), session.pointer("p")) == (True, b"1")
         session.switch(["a"], {"p": b"3"})
@@ -169,6 +171,36 @@ def test_a_promoted_file_that_was_changed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="is not the file that the catalogue of beta tells of"):
         curating.promote(destination, "20261130.1", Silent(), curating.Terms(), channel="stable")
     assert destination.channels() == ("beta",)
+
+
+def test_promoting_goes_on_over_what_a_killed_attempt_left(place: str, tmp_path: Path) -> None:
+    destination = destination_at(place)
+    done = released(destination, ware(tmp_path / "one"), channel="beta")
+    with destination.session("stable", Silent()) as session:
+        for file in done.release.files:
+            session.put(file.name, lambda file: file.write(b"of something else"))  # type: ignore[arg-type]  # the count is no matter
+    curating.promote(destination, "20261130.1", Silent(), curating.Terms(now=NOW), channel="stable")
+    assert seen_by_clients(destination) == ("20261130.1",)
+
+
+def test_a_full_disk(place: str, tmp_path: Path) -> None:
+    """The kernel's limit of a file's size says the same as a disk without room: nothing is seen, the next completes."""
+    destination = destination_at(place)
+    released(destination, ware(tmp_path / "one"))
+    before = {name: destination.pointer("stable", name) for name in ("SHA256SUMS", FILE, "index.html")}
+    made = ware(tmp_path / "two", random.Random(1).randbytes(300_000))  # noqa: S311 - bytes that do not pack
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(HostError, match="File too large") as caught:
+            released(destination, made)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "make room" in str(caught.value.hint)
+    assert {name: destination.pointer("stable", name) for name in before} == before
+    assert seen_by_clients(destination) == ("20261130.1",)
+    assert released(destination, made).release.version == "20261130.2"
+    assert seen_by_clients(destination) == ("20261130.2", "20261130.1")
 
 
 def test_two_publishers_at_once(place: str, tmp_path: Path) -> None:

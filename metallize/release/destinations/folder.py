@@ -144,6 +144,7 @@ class FolderSession:
     def take(self, name: str, channel: str) -> None:
         with _told(self._staging / name):
             part = self._staging / f"{name}{_PART}"
+            part.unlink(missing_ok=True)
             _hard_link(self.root / channel / name, part)
             part.replace(self._staging / name)
 
@@ -164,6 +165,8 @@ class FolderSession:
             numbers = [int(each.name) for each in self._generations.iterdir() if each.name.isdecimal()]
             number = max(numbers, default=0) + 1
             part, generation = self._generations / f"{number}{_PART}", self._generations / str(number)
+            if part.exists():
+                _removed(part)
             part.mkdir()
             for name in sorted(names):
                 _hard_link(self._at(name) or self._staging / name, part / name)
@@ -174,6 +177,7 @@ class FolderSession:
             part.replace(generation)
             _synced(self._generations)
             link = self._generations / f"link{_PART}"
+            link.unlink(missing_ok=True)
             link.symlink_to(generation.relative_to(self.root))
             before = self._link.resolve() if self._link.is_symlink() else None
             link.replace(self._link)
