@@ -7,21 +7,10 @@ from pathlib import Path
 
 from metallize.commands.shared import err, out
 from metallize.errors import ExitCode, UsageError
-from metallize.release import destination_at
+from metallize.release.destinations import destination_at
 from metallize.release.difference import Difference, Side, difference
 from metallize.release.sides import side_of_file, sides_of_release
 from metallize.render import JsonLines, choose
-
-
-def diff_options(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("before", metavar="A", help="an image with its manifest beside it, a manifest, or a version")
-    verb.add_argument("after", metavar="B", help="the same; what it has otherwise is told")
-    verb.add_argument("--in", dest="destination", metavar="DEST", help="A and B are versions that are published there")
-    verb.add_argument("--channel", metavar="NAME", help="of --in; default: whichever has them")
-    verb.set_defaults(run=diff)
-
-
-VERBS = (("diff", "what differs between two images, manifests or releases: packages, kernel, layers", diff_options),)
 
 
 def diff(options: argparse.Namespace) -> int:

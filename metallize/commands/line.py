@@ -9,15 +9,12 @@ from types import MappingProxyType
 
 from metallize import __version__
 from metallize.commands import (
-    attest,
     building,
     catalogue,
-    difference,
     flashing,
     history,
     host,
-    publishing,
-    releases,
+    release_line,
     serving,
     verifying,
 )
@@ -85,10 +82,10 @@ def _add_build(verbs: argparse._SubParsersAction[_Parser]) -> None:
 def _add_publish(verbs: argparse._SubParsersAction[_Parser]) -> None:
     publish = verbs.add_parser("publish", help="ship a verified image; refuses any other")
     _profile_argument(publish)
-    publishing.add_options(publish)
+    release_line.publish_options(publish)
     _common(publish)
     _output_option(publish)
-    for name, what, add_options in (*releases.VERBS, *difference.VERBS, *attest.VERBS):
+    for name, what, add_options in release_line.VERBS:
         verb = verbs.add_parser(name, help=what)
         add_options(verb)
         verb.add_argument("--json", action="store_true", help="events and results as JSON lines on standard output")

@@ -11,33 +11,18 @@ from metallize.commands.shared import catalog_of, out, profiles_of, settings_of
 from metallize.errors import ExitCode, UsageError
 from metallize.model.profile import SUFFIX_FORMATS
 from metallize.pipeline import Options
-from metallize.release import Retention, Terms, Ware, destination_at, gpg_signer, load_signer, statements, ware_name
-from metallize.release import publish as release
-from metallize.release.spans import age
+from metallize.release.destinations import destination_at
+from metallize.release.gpg import gpg_signer
+from metallize.release.keys import load_signer
+from metallize.release.publishing import Terms
+from metallize.release.publishing import publish as release
+from metallize.release.retention import Retention
+from metallize.release.statement import statements
+from metallize.release.wares import Ware, ware_name
 from metallize.render import JsonLines, Renderer, choose
 
 
-def add_options(publish: argparse.ArgumentParser) -> None:
-    """What `metallize publish` takes beside its profile."""
-    publish.add_argument("--to", required=True, metavar="DEST", help="the folder to publish to")
-    publish.add_argument(
-        "--channel", metavar="NAME", help="release it there: versions, checksums, an SBOM, a page; docs/release.md"
-    )
-    add_change_options(publish)
-    publish.add_argument("--sign-key", type=Path, metavar="FILE", help="sign the statements: `metallize keygen`")
-    publish.add_argument("--xz-level", type=int, choices=range(10), metavar="0-9", help="default: 6")
-    publish.set_defaults(run=publish_)
-
-
-def add_change_options(verb: argparse.ArgumentParser, *, retention: bool = True) -> None:
-    """What whoever changes a channel can say."""
-    verb.add_argument("--gpg-key", metavar="KEY", help="sign SHA256SUMS with this key of gpg's")
-    if retention:
-        verb.add_argument("--keep", type=_number, metavar="N", help="so many releases of a name stay; default: all")
-        verb.add_argument("--keep-for", type=age, metavar="90d", help="older releases go; the latest and pinned stay")
-
-
-def publish_(options: argparse.Namespace) -> int:
+def publish(options: argparse.Namespace) -> int:
     """`metallize publish`: every output, and none of them where one is not verified."""
     if options.channel is not None:
         return _release(options)
@@ -106,9 +91,3 @@ def _release(options: argparse.Namespace) -> int:
 def retention_of(options: argparse.Namespace) -> Retention:
     """What `--keep` and `--keep-for` say."""
     return Retention(number=options.keep, age=options.keep_for)
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 1 << 31:
-        raise argparse.ArgumentTypeError(f"`{text}` is no number of releases: it is 1 or more")
-    return int(text)

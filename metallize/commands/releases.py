@@ -3,65 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from metallize.commands.publishing import add_change_options, retention_of
+from metallize.commands.publishing import retention_of
 from metallize.commands.shared import err, out
 from metallize.errors import ExitCode
-from metallize.release import catalogues, curating, destination_at, gpg_signer
+from metallize.release import curating
+from metallize.release.curating import catalogues
+from metallize.release.destinations import destination_at
+from metallize.release.gpg import gpg_signer
 from metallize.release.page import size_text
 from metallize.release.pointers import Sign
 from metallize.release.spans import age_text
 from metallize.render import JsonLines, choose
-
-
-def _releases_options(verb: argparse.ArgumentParser) -> None:
-    _destination(verb)
-    verb.set_defaults(run=show)
-
-
-def _promote_options(verb: argparse.ArgumentParser) -> None:
-    _release(verb)
-    verb.add_argument("--channel", required=True, metavar="NAME", help="where it is offered from now on too")
-    verb.add_argument("--from", dest="source", metavar="NAME", help="the channel that has it; default: whichever does")
-    add_change_options(verb)
-    verb.set_defaults(run=promote)
-
-
-def _retract_options(verb: argparse.ArgumentParser) -> None:
-    _release(verb)
-    verb.add_argument("--channel", metavar="NAME", help="this one alone; default: all that have it")
-    verb.add_argument("--why", default="retracted", metavar="TEXT", help="is shown to whoever looks for it")
-    add_change_options(verb, retention=False)
-    verb.set_defaults(run=retract)
-
-
-def _pin_options(verb: argparse.ArgumentParser) -> None:
-    _release(verb)
-    verb.add_argument("--channel", metavar="NAME", help="this one alone; default: all that have it")
-    verb.add_argument("--off", action="store_true", help="let retention take it away again")
-    add_change_options(verb, retention=False)
-    verb.set_defaults(run=pin)
-
-
-VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...] = (
-    ("releases", "what is published: channels, versions, sizes, where each passed, ages", _releases_options),
-    ("promote", "offer a release in another channel too: the same bytes, no new build", _promote_options),
-    ("retract", "offer a release no longer; its files stay for another day", _retract_options),
-    ("pin", "have a release stay, whatever --keep and --keep-for say", _pin_options),
-)
-"""Name, help and options of each."""
-
-
-def _destination(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("destination", metavar="DEST", help="where it was published to")
-
-
-def _release(verb: argparse.ArgumentParser) -> None:
-    _destination(verb)
-    verb.add_argument("version", metavar="VERSION", help="20261130.1, or with its name: web_20261130.1")
 
 
 def show(options: argparse.Namespace) -> int:
