@@ -21,7 +21,7 @@ from .conftest import Call, write
     [
         ("", "the following arguments are required: COMMAND", "metallize --help"),
         ("buidl web.yaml", "there is no command `buidl`", "did you mean `build`?"),
-        ("frobnicate", "there is no command `frobnicate`", "there is attest, base, boot, build"),
+        ("frobnicate", "there is no command `frobnicate`", "metallize --help"),
         ("build", "the following arguments are required: PROFILE", "metallize build --help"),
         ("build web.yaml --verfy", "`metallize build` does not take `--verfy`", "did you mean `--verify`?"),
         ("build web.yaml --machne=ovmf", "does not take `--machne=ovmf`", "did you mean `--machine`?"),
