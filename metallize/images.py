@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -138,18 +138,23 @@ def _manifest_of(store: Store, build: str) -> Mapping[str, Any]:
 def publish(
     profiles: Sequence[Profile], catalog: Catalog, events: Events, options: Options, destination: Path
 ) -> tuple[tuple[VerifiedImage, tuple[Path, ...]], ...]:
-    """Copy every image of the profiles, and none of them where one is not verified, while nobody builds one of them.
+    """Copy every image of the profiles, and none of them where one is not verified. Raises VerificationFailed."""
+    with all_verified(profiles, catalog, events, options) as images:
+        return tuple((image, publishing.publish(image, destination)) for image in images)
 
-    Raises VerificationFailed as `verified` does.
-    """
+
+@contextmanager
+def all_verified(
+    profiles: Sequence[Profile], catalog: Catalog, events: Events, options: Options
+) -> Iterator[tuple[VerifiedImage, ...]]:
+    """Every image of the profiles, while nobody builds one of them. Raises VerificationFailed as `verified` does."""
     for profile in profiles:  # before the locks, which make the build folder
         _require_placed(profile, catalog, options)
     stores = {store.file: store for store in (store_of(profile, options) for profile in profiles)}
     with ExitStack() as locks:
         for _, store in sorted(stores.items()):
             locks.enter_context(store.locked(events))
-        images = [verified(profile, catalog, options) for profile in profiles]
-        return tuple((image, publishing.publish(image, destination)) for image in images)
+        yield tuple(verified(profile, catalog, options) for profile in profiles)
 
 
 def verify_image(

@@ -1,4 +1,4 @@
-"""build, plan and publish: from a profile to an image, and out of the house."""
+"""build and plan: from a profile to an image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from metallize import images, pipeline
+from metallize import pipeline
 from metallize import proof as proofs
 from metallize.build.currency import known_images
 from metallize.build.script import shell_script
@@ -108,21 +108,4 @@ def plan(options: argparse.Namespace) -> int:
         JsonLines(sys.stdout).write({"event": "plan", "images": made, "script": script})
     else:
         sys.stdout.write(script)
-    return ExitCode.DONE
-
-
-def publish(options: argparse.Namespace) -> int:
-    """`metallize publish`: every output, and none of them where one is not verified."""
-    catalog = catalog_of(options)
-    settings = settings_of(options)
-    renderer = renderer_of(options)
-    with renderer:
-        done = images.publish(profiles_of(options, catalog), catalog, renderer, settings, options.to)
-    for verified, copies in done:
-        if options.json:
-            files = [str(path) for path in copies]
-            JsonLines(sys.stdout).write({"event": "result", "sha256": verified.sha256, "files": files})
-            continue
-        for path in copies:
-            out(str(path))
     return ExitCode.DONE

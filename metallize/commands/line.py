@@ -13,6 +13,7 @@ from metallize import __version__
 from metallize.commands import options as common
 from metallize.commands.parser import Later, Parser
 from metallize.commands.ports import add_ports
+from metallize.commands.release_line import VERBS, publish_options
 from metallize.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -161,12 +162,18 @@ def _add_held(verbs: Verbs) -> None:
 
 
 def _add_handing_out(verbs: Verbs) -> None:
-    publish = add(verbs, HAND_OUT, "publish", Later("building", "publish"), "ship a verified image; refuses any other")
+    publish = add(
+        verbs, HAND_OUT, "publish", Later("publishing", "publish"), "ship a verified image; refuses any other"
+    )
     common.profile_argument(publish)
-    publish.add_argument("--to", required=True, type=Path, metavar="DEST", help="the folder to publish to")
+    publish_options(publish)
     common.build_dir(publish)
     common.of_a_profile(publish)
     common.showing(publish)
+    for name, run, summary, add_options in VERBS:
+        verb = add(verbs, HAND_OUT, name, run, summary)
+        add_options(verb)
+        common.showing(verb)
     summary = "write an image to a card, stick or disk and read it back; without DEVICE: list what could be written to"
     flash = add(verbs, HAND_OUT, "flash", Later("flashing", "flash"), summary)
     flash.add_argument("image", nargs="?", type=Path, metavar="IMAGE", help="an image file")

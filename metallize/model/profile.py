@@ -12,7 +12,17 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from metallize.model.scalars import ArgName, Duration, FileName, Frozen, OneLine, UnitFile, UnitName
+from metallize.model.scalars import (
+    ArgName,
+    Duration,
+    FileName,
+    Frozen,
+    OneLine,
+    ReleaseName,
+    ReleaseVersion,
+    UnitFile,
+    UnitName,
+)
 
 
 class Restart(StrEnum):
@@ -85,6 +95,14 @@ class Output(Frozen):
 
     generator: Annotated[str, Field(description="a folder of generators/: livecd, ext4, ...")]
     file: Annotated[FileName, Field(description="the image's file name; its suffix decides the container format")]
+    name: Annotated[
+        ReleaseName | None,
+        Field(description="what its releases are called; default: the file's name without its suffix"),
+    ] = None
+    version: Annotated[
+        ReleaseVersion | None,
+        Field(description="of its next release; default: YYYYMMDD.N, the day's next one"),
+    ] = None
     kernel_boot_params: Annotated[
         OneLine, Field(description="appended to the kernel's command line; the last console= is /dev/console")
     ] = "console=tty0 console=ttyS0,115200"

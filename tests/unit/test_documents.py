@@ -39,7 +39,7 @@ def simple_commands(document: str) -> list[list[str]]:
     return found
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@pytest.mark.parametrize("document", [*DOCUMENTS, "docs/release.md"])
 def test_every_metallize_command_is_one(document: str) -> None:
     calls = [words[1:] for words in simple_commands(document) if Path(words[0]).name == "metallize" and words[1:]]
     assert calls

@@ -25,7 +25,8 @@ SEABIOS, OVMF = on("seabios"), on("ovmf")
 
 
 def report_of(asked: VerifyRequest, *, passed: bool = True) -> BootReport:
-    return replace(PASSED if passed else FAILED, machine=asked.machine_entry, sha256=asked.sha256)
+    report = PASSED if passed else FAILED
+    return replace(report, machine=asked.machine_entry, sha256=asked.sha256, started="2026-11-28T10:00:00+00:00")
 
 
 def booted(image: Path, *asked: VerifyRequest, passed: bool = True) -> Proof:

@@ -1,0 +1,55 @@
+"""keygen and attest: who says that an image boots, and whether it can be believed."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from metallize.commands.saying import out
+from metallize.commands.shared import renderer_of
+from metallize.errors import ExitCode
+from metallize.release import attest as attesting
+from metallize.release.keys import load_public, make_key
+from metallize.render import JsonLines
+
+
+def keygen(options: argparse.Namespace) -> int:
+    """`metallize keygen [NAME]`."""
+    files = make_key(options.name)
+    renderer = renderer_of(options)
+    if isinstance(renderer, JsonLines):
+        renderer.write({"event": "result", "private": str(files.private), "public": str(files.public)})
+    else:
+        out(str(files.private))
+        out(str(files.public))
+    return ExitCode.DONE
+
+
+def attest(options: argparse.Namespace) -> int:
+    """`metallize attest verify IMAGE --key FILE`."""
+    image: Path = options.image
+    beside = attesting.report_beside(image)
+    policy = attesting.Policy(
+        keys=tuple(load_public(key) for key in options.keys),
+        require=options.require,
+        max_age=options.max_age,
+        profile_digest=options.profile_digest,
+        allow_warned=options.allow_warned,
+    )
+    found = attesting.verify(
+        image,
+        options.statements or attesting.statements_beside(image),
+        options.report or (beside if beside.exists() else None),
+        policy,
+    )
+    renderer = renderer_of(options)
+    if isinstance(renderer, JsonLines):
+        told = [{**asdict(each), "subjects": sorted(each.subjects)} for each in found.statements]
+        renderer.write({"event": "result", "sha256": found.sha256, "statements": told})
+        return ExitCode.DONE
+    for each in found.statements:
+        accelerator = f", {each.accelerator}" if each.accelerator else ""
+        where = f"{each.machine} ({each.firmware}{accelerator})"
+        out(f"{image} passed {each.passed} tests on {where}, {each.started:%Y-%m-%d}")
+    return ExitCode.DONE

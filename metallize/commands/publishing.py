@@ -1,0 +1,94 @@
+"""publish: out of the house, as copies in a folder or as a release that clients read."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from metallize import images
+from metallize.commands.saying import out
+from metallize.commands.shared import catalog_of, profiles_of, renderer_of, settings_of
+from metallize.errors import ExitCode, UsageError
+from metallize.model.profile import SUFFIX_FORMATS
+from metallize.pipeline import Options
+from metallize.release.destinations import destination_at
+from metallize.release.gpg import gpg_signer
+from metallize.release.keys import load_signer
+from metallize.release.publishing import Terms
+from metallize.release.publishing import publish as release
+from metallize.release.retention import Retention
+from metallize.release.statement import statements
+from metallize.release.wares import Ware, ware_name
+from metallize.render import JsonLines, Renderer
+
+
+def publish(options: argparse.Namespace) -> int:
+    """`metallize publish`: every output, and none of them where one is not verified."""
+    if options.channel is not None:
+        return _release(options)
+    for name, given in (
+        ("--sign-key", options.sign_key),
+        ("--gpg-key", options.gpg_key),
+        ("--keep", options.keep),
+        ("--keep-for", options.keep_for),
+        ("--xz-level", options.xz_level),
+    ):
+        if given is not None:
+            raise UsageError(f"{name} goes with --channel", hint="--channel stable")
+    catalog = catalog_of(options)
+    settings = settings_of(options)
+    renderer = renderer_of(options)
+    with renderer:
+        done = images.publish(profiles_of(options, catalog), catalog, renderer, settings, Path(options.to))
+    for verified, copies in done:
+        if options.json:
+            files = [str(path) for path in copies]
+            JsonLines(sys.stdout).write({"event": "result", "sha256": verified.sha256, "files": files})
+            continue
+        for path in copies:
+            out(str(path))
+    return ExitCode.DONE
+
+
+def _release(options: argparse.Namespace) -> int:
+    catalog = catalog_of(options)
+    settings: Options = settings_of(options)
+    profiles = profiles_of(options, catalog)
+    destination = destination_at(options.to)
+    terms = Terms(
+        channel=options.channel,
+        retention=retention_of(options),
+        sign=gpg_signer(options.gpg_key) if options.gpg_key is not None else None,
+        attest=statements(load_signer(options.sign_key)) if options.sign_key is not None else None,
+        **({} if options.xz_level is None else {"level": options.xz_level}),
+    )
+    renderer: Renderer = renderer_of(options)
+    with renderer, images.all_verified(profiles, catalog, renderer, settings) as verified:
+        wares = [
+            Ware(
+                image=image,
+                platform=profile.platform,
+                format=SUFFIX_FORMATS[Path(profile.output.file).suffix],
+                profile=profile.path.stem,
+                name=ware_name(profile.output.name, profile.output.file),
+                version=profile.output.version,
+            )
+            for profile, image in zip(profiles, verified, strict=True)
+        ]
+        done = release(wares, destination, renderer, terms)
+    files = [f"{done.place}/{file.name}" for file in done.release.files]
+    if isinstance(renderer, JsonLines):
+        renderer.write(
+            {"event": "result", "name": done.release.name, "version": done.release.version, "channel": options.channel,
+             "new": done.new, "files": files}
+        )  # fmt: skip
+    else:
+        for file in files:
+            out(file)
+    return ExitCode.DONE
+
+
+def retention_of(options: argparse.Namespace) -> Retention:
+    """What `--keep` and `--keep-for` say."""
+    return Retention(number=options.keep, age=options.keep_for)

@@ -1,0 +1,1 @@
+"""Releases: folders that the clients of today read, made of verified images and of nothing else."""

@@ -1,0 +1,117 @@
+"""How an image becomes the file that is fetched, and what is read back of that file.
+
+A raw disk is compressed with xz in one block (RELEASE.md: bytes that are the same on every host); every other format is
+shipped as it was booted. Nothing here holds more of an image in memory than a piece of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from metallize.model.profile import ImageFormat
+from metallize.release.blockmap import Mapper
+
+LEVEL = 6
+"""Of xz, as its own default: 94 MiB for whoever compresses, 9 MiB for whoever unpacks (xz(1))."""
+WRITTEN_AS_IS = frozenset({ImageFormat.RAW, ImageFormat.ISO})
+"""What goes to a card or a stick byte by byte, once it is unpacked: a block map tells of it."""
+_CHUNK = 1 << 20
+_XZ_MAGIC = b"\xfd7zXZ\0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What a shipped file holds, by reading all of it."""
+
+    sha256: str
+    size_bytes: int
+    image_sha256: str
+    """Of the image that it unpacks to; the file's own where it is not packed."""
+    image_bytes: int
+    block_map: str
+    """Of the image, for bmaptool."""
+
+
+def packed_suffix(image_format: ImageFormat) -> str:
+    """What a shipped file's name ends with beyond the format's own suffix."""
+    return ".xz" if image_format is ImageFormat.RAW else ""
+
+
+def pack(source: BinaryIO, target: BinaryIO, *, packed: bool, level: int = LEVEL, seen: Callable[[int], None]) -> str:
+    """Write the image as it is shipped; returns the digest of what was read. `seen` is told the bytes done so far.
+
+    One thread and no filter but LZMA2: more threads would cut it into blocks by their own measure.
+    """
+    digest = hashlib.sha256()
+    squeeze = lzma.LZMACompressor(lzma.FORMAT_XZ, check=lzma.CHECK_CRC64, preset=level) if packed else None
+    done = 0
+    while chunk := source.read(_CHUNK):
+        digest.update(chunk)
+        target.write(chunk if squeeze is None else squeeze.compress(chunk))
+        done += len(chunk)
+        seen(done)
+    if squeeze is not None:
+        target.write(squeeze.flush())
+    return digest.hexdigest()
+
+
+def read_back(file: BinaryIO, seen: Callable[[int], None] = lambda _: None) -> Content:
+    """Read a shipped file to its end and unpack it where it is packed. Raises ValueError where it is damaged."""
+    whole, image, mapper = hashlib.sha256(), hashlib.sha256(), Mapper()
+    sizes = [0, 0]
+    for raw, pieces in _unpacked(file):
+        whole.update(raw)
+        sizes[0] += len(raw)
+        seen(sizes[0])
+        for piece in pieces:
+            image.update(piece)
+            mapper.add(piece)
+            sizes[1] += len(piece)
+    return Content(
+        sha256=whole.hexdigest(),
+        size_bytes=sizes[0],
+        image_sha256=image.hexdigest(),
+        image_bytes=sizes[1],
+        block_map=mapper.text(),
+    )
+
+
+def digest_of(file: BinaryIO, seen: Callable[[int], None] = lambda _: None) -> str:
+    """The sha256 of a file as it is, read in pieces."""
+    digest, done = hashlib.sha256(), 0
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+        done += len(chunk)
+        seen(done)
+    return digest.hexdigest()
+
+
+def _unpacked(file: BinaryIO) -> Iterator[tuple[bytes, Iterator[bytes]]]:
+    """Each piece of the file as it is, and what it unpacks to."""
+    first = file.read(_CHUNK)
+    if not first.startswith(_XZ_MAGIC):
+        while first:
+            yield first, iter((first,))
+            first = file.read(_CHUNK)
+        return
+    unpack = lzma.LZMADecompressor(lzma.FORMAT_XZ)
+    while first:
+        if unpack.eof:
+            raise ValueError("something follows the end of what xz compressed")
+        yield first, _pieces(unpack, first)
+        first = file.read(_CHUNK)
+    if not unpack.eof or unpack.unused_data:
+        raise ValueError("it is cut short, or something follows its end")
+
+
+def _pieces(unpack: lzma.LZMADecompressor, raw: bytes) -> Iterator[bytes]:
+    try:
+        yield unpack.decompress(raw, _CHUNK)
+        while not unpack.eof and not unpack.needs_input:
+            yield unpack.decompress(b"", _CHUNK)
+    except lzma.LZMAError as exc:
+        raise ValueError(f"xz cannot unpack it: {exc}") from exc

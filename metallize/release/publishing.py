@@ -1,0 +1,232 @@
+"""From verified images to a release that clients see: files first, then papers, and the channel at once at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import BinaryIO
+
+from metallize.errors import HostError, UsageError, VerificationFailed
+from metallize.events import Events, Note, StepHandle, step
+from metallize.release import naming, packing
+from metallize.release.catalogue import FILE, Catalogue, Gone, Release, ReleasedFile, ReleasedImage, read_catalogue
+from metallize.release.curating import taken
+from metallize.release.destinations import Destination, Session
+from metallize.release.meter import Meter
+from metallize.release.packing import Content
+from metallize.release.page import size_text
+from metallize.release.pointers import Sign, require_signed_on, switch
+from metallize.release.retention import Retention, moment, retained
+from metallize.release.sbom import sbom_text
+from metallize.release.wares import Papers, Ware, papers_of, require_one_release
+
+Attest = Callable[[Ware, Papers, str, Content], bytes]
+"""The signed statements of an image as lines of JSON, given the name of the shipped file and what it holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How a release is made."""
+
+    channel: str
+    level: int = packing.LEVEL
+    """Of xz."""
+    retention: Retention = field(default_factory=Retention)
+    sign: Sign | None = None
+    attest: Attest | None = None
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """The one time that a release says of itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What came of it."""
+
+    release: Release
+    place: str
+    """Where it is: the destination and the channel."""
+    new: bool
+    """False where the channel offered the same images already."""
+
+
+def publish(wares: Sequence[Ware], destination: Destination, events: Events, terms: Terms) -> Published:
+    """Release the images under one version, and nothing of it where one cannot be.
+
+    Raises VerificationFailed where what is written is not what was verified, UsageError for a version that is taken,
+    HostError where the destination fails; what is written by then is kept, unseen, for the next attempt.
+    """
+    name, version = require_one_release(tuple(wares))
+    naming.require_channel(terms.channel)
+    if version is not None:
+        naming.require_version(version)
+    papers = [papers_of(ware) for ware in wares]
+    place = f"{destination.place}/{terms.channel}"
+    with destination.session(terms.channel, events) as session:
+        catalogue = read_catalogue(terms.channel, session.pointer(FILE), place)
+        others = _elsewhere(destination, terms.channel)
+        same = _same(catalogue, name, version, wares)
+        if same is not None:
+            events.emit(Note(text=f"{terms.channel} offers these images already, as {same.key}"))
+            return Published(release=same, place=place, new=False)
+        require_signed_on(session, terms.channel, terms.sign)
+        known = next((found for other in others if (found := _same(other, name, version, wares)) is not None), None)
+        version = known.version if known is not None else version or _next(name, terms, catalogue, *others)
+        _require_free(name, version, wares, catalogue, *others)
+        if known is not None:
+            [source, *_] = [other.channel for other in others if known in other.releases]
+            events.emit(Note(text=f"{source} offers these images already, as {known.key}: they are taken from there"))
+            images = taken(session, known, source, events)
+        else:
+            images = tuple(
+                _released(session, ware, paper, version, events, terms)
+                for ware, paper in zip(wares, papers, strict=True)
+            )
+        release = Release(name=name, version=version, published=moment(terms.now), images=images)
+        with step(events, "release switch", f"show {release.key} in {terms.channel}"):
+            switch(session, retained(catalogue.with_release(release), terms.retention, terms.now), terms.sign)
+    return Published(release=release, place=place, new=True)
+
+
+def _elsewhere(destination: Destination, channel: str) -> tuple[Catalogue, ...]:
+    return tuple(
+        read_catalogue(each, destination.pointer(each, FILE), f"{destination.place}/{each}")
+        for each in destination.channels()
+        if each != channel
+    )
+
+
+def _same(catalogue: Catalogue, name: str, version: str | None, wares: Sequence[Ware]) -> Release | None:
+    """The release of these very images that is there, under the version that is asked for if one is."""
+    wanted = _digests(wares)
+    for release in catalogue.releases:
+        if release.name == name and release.digests == wanted and version in (None, release.version):
+            return release
+    return None
+
+
+def _digests(wares: Sequence[Ware]) -> frozenset[tuple[str, str, str]]:
+    return frozenset((ware.name, str(ware.format), ware.image.sha256) for ware in wares)
+
+
+def _next(name: str, terms: Terms, *catalogues: Catalogue) -> str:
+    known: list[Release | Gone] = []
+    for catalogue in catalogues:
+        known += [*catalogue.releases, *catalogue.gone]
+    return naming.next_version(terms.now.astimezone(UTC).date(), [each.version for each in known if each.name == name])
+
+
+def _require_free(name: str, version: str, wares: Sequence[Ware], *catalogues: Catalogue) -> None:
+    """Raises UsageError where the version is known for other bytes: a name that was published never changes."""
+    key = f"{name}_{version}"
+    for catalogue in catalogues:
+        there: list[Release | Gone] = [*catalogue.releases, *catalogue.gone]
+        for each in there:
+            if each.key != key or (isinstance(each, Release) and each.digests == _digests(wares)):
+                continue
+            why = "has other images" if isinstance(each, Release) else f"is gone ({each.why})"
+            raise UsageError(
+                f"{key} is taken: the release of that name in {catalogue.channel} {why}",
+                hint="give output.version another value, or none for the day's next one",
+            )
+
+
+def _released(
+    session: Session, ware: Ware, papers: Papers, version: str, events: Events, terms: Terms
+) -> ReleasedImage:
+    """Write one image and its papers, and read them back."""
+    base = naming.stem(ware.name, version, ware.platform, ware.format)
+    payload = f"{base}{packing.packed_suffix(ware.format)}"
+    content = _shipped(session, ware, payload, events, terms)
+    paper = [
+        *([(f"{base}.bmap", content.block_map.encode())] if ware.format in packing.WRITTEN_AS_IS else []),
+        (f"{base}.cdx.json", _sbom(ware, papers, version)),
+        (f"{base}.manifest.json", papers.manifest_bytes),
+        (f"{base}.verification.json", papers.record),
+    ]
+    files = [ReleasedFile(name=payload, size_bytes=content.size_bytes, sha256=content.sha256)]
+    files += [_written(session, name, text) for name, text in paper]
+    if terms.attest is not None:
+        files.append(_written(session, f"{base}.intoto.jsonl", terms.attest(ware, papers, payload, content)))
+    boots = [papers.proof.boots[each] for each in papers.proof.required]
+    return ReleasedImage(
+        name=ware.name,
+        architecture=naming.ARCHITECTURES[ware.platform],
+        format=str(ware.format),
+        image_sha256=ware.image.sha256,
+        image_bytes=content.image_bytes,
+        machines=tuple(sorted(papers.proof.required)),
+        verified=max(str(boot.report.get("started", "")) for boot in boots),
+        files=tuple(files),
+    )
+
+
+def _sbom(ware: Ware, papers: Papers, version: str) -> bytes:
+    try:
+        return sbom_text(ware.name, version, papers.manifest).encode()
+    except (ValueError, LookupError, TypeError, AttributeError) as exc:
+        raise HostError(
+            f"{ware.image.papers[0]} does not tell what the image is made of: {exc!r}", hint="build it again"
+        ) from exc
+
+
+def _shipped(session: Session, ware: Ware, name: str, events: Events, terms: Terms) -> Content:
+    """The payload, in its place and read back; what a killed attempt has left is taken where it is right."""
+    if session.whole(name):
+        content = _content(session, name, events)
+        if content is not None and content.image_sha256 == ware.image.sha256:
+            return content
+        if session.published(name):
+            raise HostError(f"{name} is published already and holds other bytes", hint="choose another output.version")
+        events.emit(Note(text=f"{name} from an earlier attempt is not this image; it is made again"))
+        session.discard(name)
+    packed = bool(packing.packed_suffix(ware.format))
+    with step(events, f"release {name}", f"write {name}") as handle:
+        session.put(name, lambda file: _fill(ware, file, handle, packed=packed, level=terms.level))
+    content = _content(session, name, events)
+    if content is None or content.image_sha256 != ware.image.sha256:
+        session.discard(name)
+        raise VerificationFailed(
+            f"{name} does not read back as the image that was verified", hint="is the destination's disk sound?"
+        )
+    return content
+
+
+def _fill(ware: Ware, file: BinaryIO, handle: StepHandle, *, packed: bool, level: int) -> None:
+    try:
+        source = ware.image.path.open("rb")
+    except OSError as exc:
+        raise HostError(f"{ware.image.path}: {exc.strerror}") from exc
+    with source:
+        meter = Meter(handle, ware.image.path.stat().st_size)
+        digest = packing.pack(source, file, packed=packed, level=level, seen=meter.at)
+        handle.detail = size_text(file.tell())
+    if digest != ware.image.sha256:
+        raise VerificationFailed(
+            f"{ware.image.path} is not the file that was verified", hint="has somebody written to it meanwhile?"
+        )
+
+
+def _content(session: Session, name: str, events: Events) -> Content | None:
+    """What the file holds; None where it is damaged."""
+    with step(events, f"read {name}", f"read back {name}") as handle, session.read(name) as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        try:
+            return packing.read_back(file, Meter(handle, size).at)
+        except ValueError:
+            return None
+
+
+def _written(session: Session, name: str, content: bytes) -> ReleasedFile:
+    """A small file in its place, made anew where an earlier attempt has left another."""
+    if session.published(name):
+        raise HostError(f"{name} is published already", hint="choose another output.version")
+    session.put(name, lambda file: shutil.copyfileobj(io.BytesIO(content), file))
+    with session.read(name) as file:
+        if file.read() != content:
+            raise HostError(f"{name} does not read as it was written", hint="is the destination's disk sound?")
+    return ReleasedFile(name=name, size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())

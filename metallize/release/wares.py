@@ -1,0 +1,96 @@
+"""What is to be released, and what is known of it: a verified image with the papers that tell of the same bytes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metallize.errors import HostError, UsageError, VerificationFailed
+from metallize.files.json_file import read_mapping
+from metallize.model.profile import ImageFormat, Platform
+from metallize.proof import Proof, record_of
+from metallize.publish import VerifiedImage
+from metallize.release.naming import name_for
+
+_OF_THE_BUILD_FOLDER = "file"
+"""What the manifest says of the file's time there, which no other copy has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ware:
+    """One image, and what it is to be called."""
+
+    image: VerifiedImage
+    platform: Platform
+    format: ImageFormat
+    profile: str
+    """The profile's name, as statements have it."""
+    name: str
+    """Of the release."""
+    version: str | None
+    """None for the day's next one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Papers:
+    """What is read of the image's papers, once, and shipped so."""
+
+    manifest: Mapping[str, Any]
+    record: bytes
+    proof: Proof
+
+    @property
+    def manifest_bytes(self) -> bytes:
+        told = {name: value for name, value in self.manifest.items() if name != _OF_THE_BUILD_FOLDER}
+        return (json.dumps(told, indent=1, sort_keys=True) + "\n").encode()
+
+
+def ware_name(given: str | None, file: str) -> str:
+    """The profile's output.name, or what its file is called."""
+    return given or name_for(file)
+
+
+def papers_of(ware: Ware) -> Papers:
+    """Raises VerificationFailed where a paper tells of other bytes than those that were verified."""
+    image = ware.image
+    manifest, record = image.papers
+    with tempfile.TemporaryDirectory(prefix="metallize-release-") as folder:
+        copy = Path(folder, image.path.name)
+        try:
+            told = read_mapping(manifest)
+            shutil.copyfile(record, record_of(copy))
+            content = record_of(copy).read_bytes()
+        except ValueError as exc:
+            raise VerificationFailed(f"{manifest} does not tell of {image.path}: {exc}") from exc
+        except OSError as exc:
+            raise HostError(f"{exc.filename or manifest}: {exc.strerror or exc}") from exc
+        proof = Proof.load(copy)
+    if told.get("sha256") != image.sha256:
+        raise VerificationFailed(f"{manifest} does not tell of {image.path}")
+    if proof.sha256 != image.sha256 or not proof.whole:
+        raise VerificationFailed(f"{record} does not tell of {image.path}")
+    return Papers(manifest=told, record=content, proof=proof)
+
+
+def require_one_release(wares: tuple[Ware, ...]) -> tuple[str, str | None]:
+    """The name and the version that all images of a release have. Raises UsageError where they do not agree."""
+    versions = {ware.version for ware in wares}
+    if len(versions) > 1:
+        told = ", ".join(sorted(f"{each.image.path.name}: {each.version or 'none'}" for each in wares))
+        raise UsageError(
+            f"the outputs of one release have one version ({told})", hint="give each the same output.version"
+        )
+    places: dict[tuple[str, ImageFormat], str] = {}
+    for ware in wares:
+        other = places.setdefault((ware.name, ware.format), ware.image.path.name)
+        if other != ware.image.path.name:
+            raise UsageError(
+                f"{other} and {ware.image.path.name} would have one name in a release: {ware.name}, {ware.format}",
+                hint="give them different names with output.name",
+            )
+    return wares[0].name, wares[0].version
