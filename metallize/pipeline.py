@@ -200,7 +200,7 @@ def _make(plan: BuildPlan, steps: Steps, images: Images, engine: Engine, events:
         locked = require_locked(plan.profile, found.packages)
         counting.detail = f"{len(found.packages)}{f', as {locked.name} has them' if locked else ''}"
     epoch = epoch_of(_asked_epoch(), found.newest)
-    assembly = _assembly(plan, steps, images, engine, work, epoch)
+    assembly = _assembly(plan, steps, images, engine, epoch, work, label=work.name)
     rootfs_bytes = images.made[steps.seal.inputs[0]].size_bytes
     with step(events, "image", f"image {plan.file}") as making:
         image = make_image(engine, assembly, plan.job.format, making.output, rootfs_bytes=rootfs_bytes)
@@ -209,14 +209,19 @@ def _make(plan: BuildPlan, steps: Steps, images: Images, engine: Engine, events:
     return Stored(path=image.path, manifest={**manifest_of(plan, steps, images, image, epoch), **told})
 
 
-def _assembly(plan: BuildPlan, steps: Steps, images: Images, engine: Engine, work: Path, epoch: int) -> Assembly:
-    """The commands that seal the rootfs and make the image of it, with everything filled in."""
+def _assembly(
+    plan: BuildPlan, steps: Steps, images: Images, engine: Engine, epoch: int, work: Path, *, label: str
+) -> Assembly:
+    """The commands that seal the rootfs and make the image of it in a folder, with everything filled in.
+
+    `label` is the name of the build's own folder, by which whoever finds that folder finds the container.
+    """
     values = {
         **{name: image.reference for name, image in images.made.items()},
         DOCKER.name: engine.command,
         USER: engine.user,
         EPOCH: str(epoch),
-        LABEL: work.name,
+        LABEL: label,
         MOUNTED: str(work.absolute()).replace('"', '""'),
     }
     return Assembly(
@@ -224,7 +229,7 @@ def _assembly(plan: BuildPlan, steps: Steps, images: Images, engine: Engine, wor
         seal=filled(steps.seal.argv, values),
         generate=filled(steps.generate.argv, values),
         out=work,
-        label=work.name,
+        label=label,
     )
 
 
@@ -248,7 +253,8 @@ def _attempt(plan: BuildPlan, steps: Steps, images: Images, engine: Engine, even
     folder.mkdir()
     epoch = int(stored.manifest["source_date_epoch"])
     with step(events, "rootfs", f"rootfs of {plan.file}, to compare") as keeping:
-        return attempt(engine, _assembly(plan, steps, images, engine, folder, epoch), stored, keeping.output)
+        assembly = _assembly(plan, steps, images, engine, epoch, folder, label=stored.path.parent.name)
+        return attempt(engine, assembly, stored, keeping.output)
 
 
 def packages_now(plan: BuildPlan, engine: Engine, events: Events, options: Options) -> tuple[Package, ...]:
