@@ -6,6 +6,7 @@
       CommandError            a tool failed: argv, status, tail of its output     (exit 3)
       EngineError             Docker is missing, stopped, or failed               (exit 3)
         LayerError            one layer's build failed: dockerfile line and output
+      DifferentBytesError     two builds of one plan gave different bytes         (exit 2)
       GeneratorError          a generator failed or produced the wrong thing      (exit 3)
       HostError               the host lacks something: QEMU, firmware, disk space (exit 3)
       BugError                something of ours broke that nobody foresaw         (exit 3)
@@ -125,6 +126,12 @@ class LayerError(EngineError):
 
 class GeneratorError(MetallizeError):
     """A generator failed, or did not produce what its contract promises."""
+
+
+class DifferentBytesError(MetallizeError):
+    """Two builds from nothing gave different bytes; the message names each file that differs."""
+
+    exit_code = ExitCode.BAD_INPUT
 
 
 class HostError(MetallizeError):

@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metallize import proof as proofs
+from metallize.build.census import Census, Package, census, epoch_of, newest_of, snapshot
 from metallize.build.currency import changes_since
 from metallize.build.engines.engine import Assembly, Engine
 from metallize.build.generator import make_image
+from metallize.build.lock import packages_of, require_locked
 from metallize.build.plan import BaseImage, BuildPlan
 from metallize.build.planner import native_tools
 from metallize.build.planner import plan as make_plan
@@ -20,6 +22,7 @@ from metallize.build.stacks import Images, build_images, manifest_of
 from metallize.build.step import DOCKER, EPOCH, USER, Step, filled
 from metallize.build.steps import BASE, LABEL, MOUNTED, Steps, base_step, steps_of
 from metallize.build.store import Store, Stored
+from metallize.build.twice import Attempt, attempt, different
 from metallize.catalog import Catalog, host_platform
 from metallize.errors import VerificationFailed
 from metallize.events import Events, Level, Note, step
@@ -44,6 +47,8 @@ class Options:
     """--no-cache: build every layer again, the tools' too, and make the bases again that are made here."""
     pull: bool = False
     """--pull: ask the registries for newer bases; what is made here is made again."""
+    check: bool = False
+    """--check: build a second time from nothing, and compare."""
     again: bool = False
     """Boot also on the machines where these bytes are known to hold what is asked."""
     keep_running: bool = False
@@ -149,11 +154,12 @@ def build(
     store = Store(build_dir=plan.build_dir, file=plan.file)
     with store.locked(events, abandon=engine.remove_leftovers):
         steps = steps_of(plan)
-        images = build_images(plan, steps, engine, events, fresh=options.fresh, pull=options.pull)
-        epoch = _epoch(images, steps)
-        there = () if options.fresh else (store.any(), store.kept())
-        stored = next((each for each in there if each and _is_current(each, plan, steps, images, epoch)), None)
+        fresh = options.fresh or options.check
+        images = build_images(plan, steps, engine, events, fresh=fresh, pull=options.pull)
+        there = () if fresh else (store.any(), store.kept())
+        stored = next((each for each in there if each and _is_current(each, plan, steps, images)), None)
         if stored is not None:
+            require_locked(plan.profile, packages_of(stored.manifest))
             with step(events, "image", f"image {plan.file}") as done:
                 done.cached()
                 done.detail = "nothing has changed"
@@ -161,45 +167,103 @@ def build(
                 return _without_verification(store, profile, catalog, options, stored, built=False)
             return _conclude(store, profile, catalog, events, options, stored, built=False)
         with store.workspace() as work:
-            stored = _make(plan, steps, images, engine, events, work, epoch)
+            stored = _make(plan, steps, images, engine, events, work)
+            if options.check:
+                _require_same_again(plan, steps, images, engine, events, store, stored)
             if not verified:
                 return _without_verification(store, profile, catalog, options, stored, built=True)
             return _conclude(store, profile, catalog, events, options, stored, built=True)
 
 
-def _epoch(images: Images, steps: Steps) -> int:
-    """No time in the image is later, in seconds since 1970."""
-    return int(os.environ.get("SOURCE_DATE_EPOCH") or images.made[steps.seal.inputs[0]].created.timestamp())
+def _is_current(stored: Stored, plan: BuildPlan, steps: Steps, images: Images) -> bool:
+    try:
+        newest = newest_of(stored.manifest)  # the same as long as the rootfs is, which the key holds to
+    except ValueError:
+        return False
+    return not changes_since(stored.manifest, plan, steps, images.ids, epoch_of(_asked_epoch(), newest))
 
 
-def _is_current(stored: Stored, plan: BuildPlan, steps: Steps, images: Images, epoch: int) -> bool:
-    return not changes_since(stored.manifest, plan, steps, images.ids, epoch)
+def _asked_epoch() -> str | None:
+    return os.environ.get("SOURCE_DATE_EPOCH")
 
 
-def _make(
-    plan: BuildPlan, steps: Steps, images: Images, engine: Engine, events: Events, work: Path, epoch: int
-) -> Stored:
+def _look(steps: Steps, images: Images, engine: Engine) -> Census:
+    """Count the packages of the rootfs."""
+    references = {name: image.reference for name, image in images.made.items()}
+    return census(engine, filled(steps.look.argv, {**references, DOCKER.name: engine.command}))
+
+
+def _make(plan: BuildPlan, steps: Steps, images: Images, engine: Engine, events: Events, work: Path) -> Stored:
     """Run the generator and write down what came of it."""
+    with step(events, "packages", "packages") as counting:
+        found = _look(steps, images, engine)
+        locked = require_locked(plan.profile, found.packages)
+        counting.detail = f"{len(found.packages)}{f', as {locked.name} has them' if locked else ''}"
+    epoch = epoch_of(_asked_epoch(), found.newest)
+    assembly = _assembly(plan, steps, images, engine, epoch, work, label=work.name)
+    rootfs_bytes = images.made[steps.seal.inputs[0]].size_bytes
+    with step(events, "image", f"image {plan.file}") as making:
+        image = make_image(engine, assembly, plan.job.format, making.output, rootfs_bytes=rootfs_bytes)
+        making.detail = f"{image.size_bytes / (1 << 20):.0f} MiB, sha256 {image.sha256[:12]}"
+    told = {"package_snapshot": snapshot(found, locked.name if locked else None)}
+    return Stored(path=image.path, manifest={**manifest_of(plan, steps, images, image, epoch), **told})
+
+
+def _assembly(
+    plan: BuildPlan, steps: Steps, images: Images, engine: Engine, epoch: int, work: Path, *, label: str
+) -> Assembly:
+    """The commands that seal the rootfs and make the image of it in a folder, with everything filled in.
+
+    `label` is the name of the build's own folder, by which whoever finds that folder finds the container.
+    """
     values = {
         **{name: image.reference for name, image in images.made.items()},
         DOCKER.name: engine.command,
         USER: engine.user,
         EPOCH: str(epoch),
-        LABEL: work.name,
+        LABEL: label,
         MOUNTED: str(work.absolute()).replace('"', '""'),
     }
-    assembly = Assembly(
+    return Assembly(
         name=plan.job.name,
         seal=filled(steps.seal.argv, values),
         generate=filled(steps.generate.argv, values),
         out=work,
-        label=work.name,
+        label=label,
     )
-    rootfs_bytes = images.made[steps.seal.inputs[0]].size_bytes
-    with step(events, "image", f"image {plan.file}") as making:
-        image = make_image(engine, assembly, plan.job.format, making.output, rootfs_bytes=rootfs_bytes)
-        making.detail = f"{image.size_bytes / (1 << 20):.0f} MiB, sha256 {image.sha256[:12]}"
-    return Stored(path=image.path, manifest=manifest_of(plan, steps, images, image, epoch))
+
+
+def _require_same_again(
+    plan: BuildPlan, steps: Steps, images: Images, engine: Engine, events: Events, store: Store, stored: Stored
+) -> None:
+    """Build a second time from nothing. Raises DifferentBytesError, with each file that differs, where the bytes do."""
+    first = _attempt(plan, steps, images, engine, events, stored)
+    with store.workspace() as work:
+        images = build_images(plan, steps, engine, events, fresh=True)
+        again = _make(plan, steps, images, engine, events, work)
+        if again.sha256 != stored.sha256:
+            raise different(plan, first, _attempt(plan, steps, images, engine, events, again))
+    first.rootfs.unlink()
+    events.emit(Note(text=f"two builds from nothing gave the same bytes: sha256 {stored.sha256}"))
+
+
+def _attempt(plan: BuildPlan, steps: Steps, images: Images, engine: Engine, events: Events, stored: Stored) -> Attempt:
+    """An image that has just been made, with the rootfs that went into it."""
+    folder = stored.path.with_name("rootfs")
+    folder.mkdir()
+    epoch = int(stored.manifest["source_date_epoch"])
+    with step(events, "rootfs", f"rootfs of {plan.file}, to compare") as keeping:
+        assembly = _assembly(plan, steps, images, engine, epoch, folder, label=stored.path.parent.name)
+        return attempt(engine, assembly, stored, keeping.output)
+
+
+def packages_now(plan: BuildPlan, engine: Engine, events: Events, options: Options) -> tuple[Package, ...]:
+    """The packages that the plan's layers install today; the layers are built, and no image is made."""
+    store = Store(build_dir=plan.build_dir, file=plan.file)
+    with store.locked(events, abandon=engine.remove_leftovers):
+        steps = steps_of(plan)
+        images = build_images(plan, steps, engine, events, fresh=options.fresh)
+        return _look(steps, images, engine).packages
 
 
 def _conclude(

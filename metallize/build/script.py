@@ -10,7 +10,9 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 
 from metallize.build.app import CARRIED
+from metallize.build.census import DEFAULT_EPOCH
 from metallize.build.engines.rootfs_pipe import NAME as PIPE
+from metallize.build.lock import lock_path
 from metallize.build.plan import BuildPlan
 from metallize.build.step import PARENT_ID, PINNED, PINNED_DIGITS, SCRATCH, TAG, Kind, Step, in_shell
 from metallize.build.steps import Steps, steps_of
@@ -207,12 +209,10 @@ def _indented(lines: Iterable[str], by: str) -> Iterator[str]:
 
 
 def _assembly(plan: BuildPlan, steps: Steps) -> Iterable[str]:
-    [top] = steps.seal.inputs
-    created = f'"$docker" image inspect --format \'{{{{.Created}}}}\' "${top}"'
     return [
+        *_packages(plan, steps.look),
+        "",
         "# --- The image: fstab and initrd, then the rootfs through a pipe into the generator's container ---",
-        "# No time in the image is later than the last layer's.",
-        f'epoch=${{SOURCE_DATE_EPOCH:-$(date --date "$({created})" +%s)}}',
         "# A rootless engine's root is the user who runs it.",
         "user=$(id -u):$(id -g)",
         "case $(\"$docker\" info --format '{{.SecurityOptions}}') in *rootless*) user=0:0 ;; esac",
@@ -240,4 +240,24 @@ def _assembly(plan: BuildPlan, steps: Steps) -> Iterable[str]:
         'wait "$run" && [ "$sealed" = yes ] || { say "the image could not be made"; exit 3; }',
         f'mv "$work/image" {shlex.quote(str(plan.image))}',
         f"say {shlex.quote(str(plan.image))}",
+    ]
+
+
+def _packages(plan: BuildPlan, look: Step) -> Iterable[str]:
+    """The image's time, and whether the packages are those of the profile's lock, where it has one."""
+    lock = shlex.quote(str(lock_path(plan.profile).absolute()))
+    return [
+        *_comment(look.explain),
+        "# shellcheck disable=SC2016 # for the rootfs's own shell",
+        f"{look.id}=$({in_shell(look.argv)})",
+        "epoch=${SOURCE_DATE_EPOCH-}",
+        'if [ -z "$epoch" ]; then',
+        f"  epoch=$(printf '%s\\n' \"${look.id}\" | sed -n 's/^time \\([0-9]*\\).*/\\1/p')",
+        "fi",
+        f"epoch=${{epoch:-{DEFAULT_EPOCH}}}",
+        f"if [ -e {lock} ] && ! printf '%s\\n' \"${look.id}\" | sed -n 's/^package installed //p' | LC_ALL=C sort |",
+        f"  {{ grep -Ev '^(#|$)' {lock} | LC_ALL=C sort | diff - /dev/fd/3 >&2; }} 3<&0; then",
+        f"  say {shlex.quote(f'these packages are not those of {lock_path(plan.profile).name}')}",
+        "  exit 2",
+        "fi",
     ]

@@ -53,6 +53,7 @@ class Kind(StrEnum):
     EXPORT = "export"
     BOOTSTRAP = "bootstrap"
     LOAD = "load"
+    LOOK = "look"
     SEAL = "seal"
     GENERATE = "generate"
 

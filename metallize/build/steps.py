@@ -17,6 +17,7 @@ from metallize.build.bootstrap import (
     distribution,
     pulled_tag,
 )
+from metallize.build.census import SCRIPT as CENSUS
 from metallize.build.engines import rootfs_pipe
 from metallize.build.plan import (
     NATIVE_ARGUMENT,
@@ -37,6 +38,8 @@ LIMITS = (
     "--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only", "--tmpfs", "/tmp",  # noqa: S108 - the container's own
 )  # fmt: skip
 """A generator has no network, no capability, and nothing to write to but /out and /tmp."""
+GENERATOR = "/generator/build"
+"""The program of the tools' image that makes the image."""
 LABEL, MOUNTED = "label", "work_csv"
 """The name of the build's folder; the folder as a field of a CSV record (docker-run(1), --mount)."""
 BASE, TOOLS_BASE, NATIVE_BASE = "base", "tools_base", "native_base"
@@ -45,15 +48,16 @@ _BUILD: tuple[Word, ...] = (DOCKER, "build", "--progress", "plain")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
-    """A plan's steps: the rootfs's stack, the tools' stack beside it, then the image of both."""
+    """A plan's steps: the rootfs's stack, the tools' stack beside it, a look at the first, then the image of both."""
 
     rootfs: tuple[Step, ...]
     tools: tuple[Step, ...]
+    look: Step
     seal: Step
     generate: Step
 
     def __iter__(self) -> Iterator[Step]:
-        yield from (*self.rootfs, *self.tools, self.seal, self.generate)
+        yield from (*self.rootfs, *self.tools, self.look, self.seal, self.generate)
 
 
 def steps_of(plan: BuildPlan) -> Steps:
@@ -69,7 +73,8 @@ def steps_of(plan: BuildPlan) -> Steps:
     tools = (*tools_base, *_layers(plan, plan.tools, "tool", TOOLS_BASE))
     top = rootfs[-1].id if plan.rootfs.layers else BASE
     seal = _seal(plan.seal, plan.rootfs.platform, top)
-    return Steps(rootfs=rootfs, tools=tools, seal=seal, generate=_generate(plan, tools[-1].id))
+    look = _look(plan.rootfs.platform, top)
+    return Steps(rootfs=rootfs, tools=tools, look=look, seal=seal, generate=_generate(plan, tools[-1].id))
 
 
 def base_step(identity: str, base: BaseImage, recipe: Path, native: LayerBuild | None = None) -> Step:
@@ -187,6 +192,27 @@ def _words(layer: LayerBuild, platform: Platform, parent: Word | None) -> tuple[
     return ("--platform", str(platform), "--file", str(layer.dockerfile), *arguments, str(layer.context))
 
 
+def _look(platform: Platform, top: str) -> Step:
+    argv: tuple[Word, ...] = (
+        DOCKER, "run", "--rm",
+        "--network", "none",
+        "--platform", str(platform),
+        "--user", "0:0",
+        "--entrypoint", "/bin/sh",
+        Slot(name=top),
+        "-c", CENSUS,
+    )  # fmt: skip
+    return Step(
+        id="packages",
+        kind=Kind.LOOK,
+        explain="the rootfs's packages: no time in the image is later than the newest one's",
+        argv=argv,
+        inputs=(top,),
+        output="their names and versions",
+        key=key_of(argv),
+    )
+
+
 def _seal(seal: Seal, platform: Platform, top: str) -> Step:
     argv: tuple[Word, ...] = (
         *_BUILD,
@@ -219,7 +245,7 @@ def _generate(plan: BuildPlan, tools: str) -> Step:
         "--mount", Slot(name=MOUNTED, before='type=bind,target=/out,"source=', after='"'),
         Slot(name=tools),
         *rootfs_pipe.READER,
-        "/generator/build", job,
+        GENERATOR, job,
     )  # fmt: skip
     return Step(
         id="generate",

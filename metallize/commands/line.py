@@ -65,6 +65,9 @@ def _add_making(verbs: Verbs) -> None:
     )
     build.add_argument("--no-cache", action="store_true", help="build every layer again, and the bases made here")
     build.add_argument("--pull", action="store_true", help="ask the registries for newer base images")
+    build.add_argument(
+        "--check", action="store_true", help="build twice from nothing, and name each file that is not the same in both"
+    )
     common.build_dir(build)
     common.of_a_profile(build)
     common.judged(build, "the boots, with --verify")
@@ -82,6 +85,13 @@ def _add_making(verbs: Verbs) -> None:
     common.of_a_profile(watch)
     common.judged(watch, "the boots", held=False)
     common.showing(watch)
+    summary = "write the versions of the packages that a profile installs beside it, to hold every build to them"
+    lock = add(verbs, MAKE, "lock", Later("locking", "lock"), summary)
+    common.profile_argument(lock)
+    lock.add_argument("--no-cache", action="store_true", help="build every layer again, with today's packages")
+    common.build_dir(lock)
+    common.of_a_profile(lock, outputs=False)
+    common.showing(lock)
     base = add(verbs, MAKE, "base", Later("host", "base"), "make a base image from the distribution's own packages")
     base.add_argument("reference", metavar="REFERENCE", help="debian:trixie, ubuntu:24.04, ...")
     base.add_argument("--platform", choices=["linux/amd64", "linux/arm64"], help="default: the host's")

@@ -124,6 +124,7 @@ def settings_of(options: argparse.Namespace) -> pipeline.Options:
         accel=getattr(options, "accel", "auto"),
         fresh=getattr(options, "no_cache", False),
         pull=getattr(options, "pull", False),
+        check=getattr(options, "check", False),
         keep_running=getattr(options, "keep_running_on_failure", False),
         capture=getattr(options, "capture", False),
     )

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from metallize_os import tarstream
-from metallize_os.identities import Forgetting
+from metallize_os import dating, tarstream, traces
 from metallize_os.aside import Aside, linked
+from metallize_os.dating import Dating
+from metallize_os.identities import Forgetting
 from metallize_os.tarstream import Entry
 from metallize_os.units import HOST_KEYS_ONCE, HOST_KEYS_UNIT, PRESET
 
@@ -35,7 +36,6 @@ DROPPED: tuple[tuple[str, str], ...] = (
     (r"(var/lib/dhcpcd/|etc/dhcpcd\.)(duid|secret)", "DHCP tells machines apart by it; made on first start"),
     (r"var/cache/apt/[^/]*\.bin", "apt's index of package lists that are not in the image"),
     (r"var/cache/apt/archives/[^/]*\.deb", "packages that are installed already"),
-    (r"var/cache/ldconfig/aux-cache", "holds inode numbers of the machine that built it"),
 )
 EMPTIED = ("dev", "proc", "sys", "run", "tmp")
 """Folders that the running system mounts over; what a build left in them is dropped."""
@@ -49,7 +49,7 @@ SYSTEMD_WITH_IGNORE = 257
 KERNEL = re.compile(r"boot/vmlinu[xz]-(.+)")
 INITRD = re.compile(r"boot/initrd\.img-(.+)")
 
-_DROPPED = re.compile("|".join(f"(?:{pattern})" for pattern, _ in DROPPED))
+_DROPPED = re.compile("|".join(f"(?:{pattern})" for pattern, _ in (*DROPPED, *traces.CACHES)))
 _EMPTIED = re.compile(rf"(?:{'|'.join(EMPTIED)})/.")
 
 
@@ -105,8 +105,12 @@ class Conversion:
     paths: set[str] = field(default_factory=set)
     """Every path of the result, to answer `has()`."""
     _own: dict[str, bytes] = field(default_factory=dict)
+    _dating: Dating = field(init=False)
     _dropped: set[str] = field(default_factory=set)
     _forgetting: Forgetting = field(default_factory=Forgetting)
+
+    def __post_init__(self) -> None:
+        self._dating = Dating(epoch=self.epoch)
 
     def has(self, *candidates: str) -> bool:
         return any(name in self.paths for name in candidates)
@@ -118,7 +122,7 @@ class Conversion:
                 sink.write(entry.raw)
                 continue
             if not entry.name or entry.name == ".":
-                entry.clamp_mtime(self.epoch)
+                self._date(entry)
                 sink.write(entry.raw)
                 continue
             data = self._capture(entry, stream)
@@ -133,6 +137,7 @@ class Conversion:
                 entry.set_mode(0o1777)
             if self._held(entry, data, sink) or self._inspected(entry, data, sink):
                 continue
+            data = self._without_traces(entry, data)
             self._pass(entry, data, sink)
         if self.aside is not None:
             self.aside.forget()
@@ -161,10 +166,29 @@ class Conversion:
         content = self.captures[entry.name] = tarstream.read_data(stream, entry)
         return io.BytesIO(content.ljust(entry.padded_size, b"\0"))
 
+    def _date(self, entry: Entry) -> None:
+        if self._dating.keeps(entry.name, is_directory=entry.is_directory):
+            entry.clamp_mtime(self.epoch)
+        else:
+            entry.set_mtime(self.epoch)
+
+    def _without_traces(self, entry: Entry, stream: BinaryIO) -> BinaryIO:
+        """What remains to be read of the entry, without the times of its own build in it."""
+        if entry.kind not in tarstream.FILE_TYPES:
+            return stream
+        if traces.is_log(entry.name):
+            tarstream.copy_data(stream, entry)
+            entry.set_size(0)
+        elif rewrite := traces.rewriter(entry.name):
+            content = rewrite(tarstream.read_data(stream, entry), self._dating)
+            entry.set_size(len(content))
+            return io.BytesIO(content.ljust(entry.padded_size, b"\0"))
+        return stream
+
     def _pass(self, entry: Entry, stream: BinaryIO, sink: BinaryIO) -> None:
         if entry.kind == tarstream.SYMLINK:
             self.links.add(entry.name)
-        entry.clamp_mtime(self.epoch)
+        self._date(entry)
         self._count(entry.name, entry.size)
         self._note_xattrs(entry)
         sink.write(entry.raw)
@@ -222,6 +246,9 @@ class Conversion:
                 return True
             if entry.kind in tarstream.FILE_TYPES:
                 self._own[entry.name] = content
+        elif entry.name == dating.LIST:
+            self._dating.learn(tarstream.read_data(stream, entry))
+            return True
         elif entry.name == "etc/machine-id":
             self._dropped.add(entry.name)
             tarstream.copy_data(stream, entry)
@@ -234,7 +261,7 @@ class Conversion:
                 self.packages = list(_installed(content.decode("utf-8", "replace")))
         else:
             return False
-        entry.clamp_mtime(self.epoch)
+        self._date(entry)
         self._count(entry.name, entry.size)
         sink.write(entry.raw)
         if entry.kind in tarstream.FILE_TYPES:

@@ -131,18 +131,29 @@ class Entry:
 
     def clamp_mtime(self, latest: int) -> None:
         """Set the time of last change to `latest` (seconds since 1970) where it is later."""
-        if self.mtime <= latest:
-            return
+        if self.mtime > latest:
+            self.set_mtime(latest)
+
+    def set_mtime(self, mtime: int) -> None:
+        """Set the time of last change, in whole seconds since 1970."""
         if "mtime" in self.pax:
             self._drop_records("mtime")
-        self.raw = self.raw[:-BLOCK] + _patched(self.raw[-BLOCK:], {136: b"%011o\0" % latest})
-        self.mtime = latest
+        self.raw = self.raw[:-BLOCK] + _patched(self.raw[-BLOCK:], {136: b"%011o\0" % mtime})
+        self.mtime = mtime
 
     def set_mode(self, mode: int) -> None:
         """Change the permission bits."""
         if mode != self.mode:
             self.raw = self.raw[:-BLOCK] + _patched(self.raw[-BLOCK:], {100: b"%07o\0" % mode})
             self.mode = mode
+
+    def set_size(self, size: int) -> None:
+        """Say that so many bytes of data follow; at most 8 GiB, which a header holds by itself."""
+        if size != self.size:
+            if "size" in self.pax:
+                self._drop_records("size")
+            self.raw = self.raw[:-BLOCK] + _patched(self.raw[-BLOCK:], {124: b"%011o\0" % size})
+            self.size = size
 
     def become_file(self, size: int) -> None:
         """Turn a hard link into a file of that many bytes, which the caller writes behind it."""

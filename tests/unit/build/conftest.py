@@ -56,6 +56,8 @@ class FakeEngine:
     """All that were run, without the command's own name."""
     built: int = 0
     assembled: Callable[[Assembly], None] = lambda _assembly: None
+    packages: str = ""
+    """What the census' script prints in every image."""
     version: str = "0"
     command: str = "docker"
     user: str = "1:1"
@@ -75,6 +77,10 @@ class FakeEngine:
             if words[-1] not in self.registry:
                 return ["Trying", "no route to host"]
             self.images[words[-1]] = self.registry[words[-1]]
+            return None
+        if verb == "run":
+            for line in self.packages.splitlines():
+                output(line)
             return None
         given = dict(itertools.pairwise(words))
         if "--tag" in given:

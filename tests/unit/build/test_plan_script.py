@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from metallize.build.lock import lock_path
 from metallize.build.plan import BuildPlan
 from metallize.build.script import shell_script
 from metallize.build.sources import LayerSource, read_layer
@@ -46,7 +47,6 @@ printf '\n' >>"$RECORD"
 case "$1 $2" in
   'buildx version') exit 0 ;;
   'image inspect')
-    case "$4" in *Created*) echo 2024-01-01T00:00:00Z; exit 0 ;; esac
     grep -qxF -e "$5" "$RECORD.images" 2>/dev/null || exit 1
     case "$4" in *Architecture*) echo linux/amd64; exit 0 ;; esac
     echo "sha256:$5" ;;
@@ -54,6 +54,10 @@ case "$1 $2" in
   'pull '*) shift 3; printf '%s\nsha256:%s\n' "$1" "$1" >>"$RECORD.images" ;;
   'build '*) for tag do [ "${before-}" != --tag ] || echo "$tag" >>"$RECORD.images"; before=$tag; done ;;
   'run --rm')
+    case " $* " in *' --entrypoint '*)
+      printf '%s\n' 'time 1700000000.5' 'package config-files old 1 all' 'package installed bash 5 amd64'
+      exit 0 ;;
+    esac
     while [ "$1" != --mount ]; do shift; done
     out=$(printf %s "${2#*\"source=}" | sed 's/"$//; s/""/"/g')
     cat <"$out/.rootfs" >/dev/null & sleep 0.1; rm "$out/.rootfs"; wait; echo image >"$out/image" ;;
@@ -87,7 +91,15 @@ def test_no_value_is_anything_but_a_word(
     cwd = tmp_path / "cwd"
     cwd.mkdir()
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    lock = lock_path(given.path)
+    lock.write_text("# a lock\n\nbash 4 amd64\n")
+    refused = run(["sh", script], cwd=cwd, env={"RECORD": str(record)}, check=False)
+    assert refused.status == 2
+    assert "< bash 4 amd64\n---\n> bash 5 amd64\n" in refused.stderr
+    assert not build_dir.exists()
+    lock.write_text("# a lock\n\nbash 5 amd64\n")
     run(["sh", script], cwd=cwd, env={"RECORD": str(record)})
+    assert "\0SOURCE_DATE_EPOCH=1700000000\0" in record.read_text()
     assert (build_dir / plan.file).read_text() == "image\n"
     assert not list(tmp_path.rglob("HARMED"))
     assert [path.name for path in build_dir.iterdir()] == [plan.file]

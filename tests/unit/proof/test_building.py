@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from metallize import images, pipeline
+from metallize.build.census import DEFAULT_EPOCH, Census, snapshot
 from metallize.build.generator import DiskImage, sha256_of
 from metallize.build.plan import BuildPlan
 from metallize.build.stacks import Images, manifest_of
@@ -16,7 +18,7 @@ from metallize.build.steps import Steps
 from metallize.build.store import Store, Stored
 from metallize.catalog import Catalog
 from metallize.config import load_profile
-from metallize.errors import VerificationFailed
+from metallize.errors import ProfileError, VerificationFailed
 from metallize.events import Note
 from metallize.model.loaded import Profile
 from metallize.model.profile import ImageFormat
@@ -86,14 +88,15 @@ class House:
         return Images(made={each.id: one for each in (*steps.rootfs, *steps.tools)}, origin="")
 
     def make(self, plan: BuildPlan, steps: Steps, images: Images, *rest: object) -> Stored:
-        _, _, work, epoch = rest
+        _, _, work = rest
         assert isinstance(work, Path)
-        assert isinstance(epoch, int)
         path = work / "image"
         path.write_bytes(self.content)
         size = path.stat().st_size
         made = DiskImage(path=path, format=ImageFormat.ISO, size_bytes=size, sha256=sha256_of(path), facts={})
-        return Stored(path=path, manifest=manifest_of(plan, steps, images, made, epoch))
+        epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or DEFAULT_EPOCH)
+        manifest = manifest_of(plan, steps, images, made, epoch)
+        return Stored(path=path, manifest={**manifest, "package_snapshot": snapshot(Census(), None)})
 
     def run_all(self, requests: Sequence[VerifyRequest], _events: object) -> tuple[BootReport, ...]:
         assert all(sha256_of(request.image) == request.sha256 for request in requests)
@@ -307,3 +310,20 @@ def test_verify_says_of_an_image_that_the_profile_makes_no_longer_that_it_stays_
     assert "kernel_boot_params changed since" in told
     assert "metallize build" in told
     assert "kernel_boot_params changed since" in house.refusal().message
+
+
+def test_another_time_of_the_image_is_another_image(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    assert house.build(verified=False).built
+    assert not house.build(verified=False).built
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "5")
+    assert house.build(verified=False).built
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    assert house.build(verified=False).built
+
+
+def test_a_lock_is_asked_of_an_image_that_is_current_too(house: House) -> None:
+    assert house.build(verified=False).built
+    (house.folder / "web.lock").write_text("bash 5 amd64\n")
+    with pytest.raises(ProfileError, match=r"web\.lock:1:1: bash 5 \(amd64\) is not installed"):
+        house.build(verified=False)
