@@ -18,7 +18,7 @@ from metallize.build.planner import plan as make_plan
 from metallize.build.sources import LayerSource, read_layer
 from metallize.build.stacks import Images, build_images, manifest_of
 from metallize.build.step import DOCKER, EPOCH, USER, Step, filled
-from metallize.build.steps import BASE, LABEL, MOUNTED, Steps, base_step, steps_of
+from metallize.build.steps import BASE, COMPARED, LABEL, MOUNTED, NOTHING, Steps, base_step, steps_of
 from metallize.build.store import Store, Stored
 from metallize.catalog import Catalog, host_platform
 from metallize.errors import VerificationFailed
@@ -172,6 +172,12 @@ def _epoch(images: Images, steps: Steps) -> int:
     return int(os.environ.get("SOURCE_DATE_EPOCH") or images.made[steps.seal.inputs[0]].created.timestamp())
 
 
+def _compared(images: Images) -> str:
+    """What the seal tells the base's own files by."""
+    base = images.made.get(BASE)
+    return NOTHING if base is None or base.triggers else base.reference
+
+
 def _is_current(stored: Stored, plan: BuildPlan, steps: Steps, images: Images, epoch: int) -> bool:
     return not changes_since(stored.manifest, plan, steps, images.ids, epoch)
 
@@ -185,6 +191,7 @@ def _make(
         DOCKER.name: engine.command,
         USER: engine.user,
         EPOCH: str(epoch),
+        COMPARED: _compared(images),
         LABEL: work.name,
         MOUNTED: str(work.absolute()).replace('"', '""'),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metallize.build import step as slots
@@ -19,6 +19,7 @@ from metallize.build.bootstrap import (
 )
 from metallize.build.engines import rootfs_pipe
 from metallize.build.plan import (
+    BASE_ARGUMENT,
     NATIVE_ARGUMENT,
     PARENT_LABEL,
     SOURCE_ARGUMENT,
@@ -39,6 +40,8 @@ LIMITS = (
 """A generator has no network, no capability, and nothing to write to but /out and /tmp."""
 LABEL, MOUNTED = "label", "work_csv"
 """The name of the build's folder; the folder as a field of a CSV record (docker-run(1), --mount)."""
+COMPARED, NOTHING = "compared", "scratch"
+"""What the seal compares the rootfs with: the base, or nothing where its ONBUILD instructions would run once more."""
 BASE, TOOLS_BASE, NATIVE_BASE = "base", "tools_base", "native_base"
 _BUILD: tuple[Word, ...] = (DOCKER, "build", "--progress", "plain")
 
@@ -68,7 +71,7 @@ def steps_of(plan: BuildPlan) -> Steps:
     tools_base = () if plan.tools.base is None else (base_step(TOOLS_BASE, plan.tools.base, plan.base_recipe),)
     tools = (*tools_base, *_layers(plan, plan.tools, "tool", TOOLS_BASE))
     top = rootfs[-1].id if plan.rootfs.layers else BASE
-    seal = _seal(plan.seal, plan.rootfs.platform, top)
+    seal = _seal(plan.seal, plan.rootfs.platform, top, Slot(name=COMPARED) if plan.rootfs.base else NOTHING)
     return Steps(rootfs=rootfs, tools=tools, seal=seal, generate=_generate(plan, tools[-1].id))
 
 
@@ -187,12 +190,14 @@ def _words(layer: LayerBuild, platform: Platform, parent: Word | None) -> tuple[
     return ("--platform", str(platform), "--file", str(layer.dockerfile), *arguments, str(layer.context))
 
 
-def _seal(seal: Seal, platform: Platform, top: str) -> Step:
+def _seal(seal: Seal, platform: Platform, top: str, compared: Word) -> Step:
+    base = f"{BASE_ARGUMENT}={compared}" if isinstance(compared, str) else replace(compared, before=f"{BASE_ARGUMENT}=")
     argv: tuple[Word, ...] = (
         *_BUILD,
         "--platform", str(platform),
         "--file", str(seal.dockerfile),
         "--build-arg", Slot(name=top, before=f"{SOURCE_ARGUMENT}="),
+        "--build-arg", base,
         "--build-arg", f"METALLIZE_FSTAB={seal.fstab}",
         "--output", "type=tar,dest=-",
         str(seal.context),

@@ -38,6 +38,12 @@ EMPTIED = ("dev", "proc", "sys", "run", "tmp")
 BINDS = ("etc/resolv.conf", "etc/hostname", "etc/hosts")
 """Bind mounts during a build's RUN: an empty file is what is left of the mount, a full one is a layer's COPY."""
 
+OF_THE_BASE = ".metallize-of-the-base"
+"""Which of `BINDS` the base image brought and no layer touched, one a line; `seal/` writes it where there is one.
+
+Its name sorts before theirs, and archives are sorted: it is read before them.
+"""
+
 SYSTEMD_WITH_IGNORE = 257
 """A systemd whose presets are known to take `ignore`; 252 does not."""
 
@@ -101,6 +107,7 @@ class Conversion:
     """Every path of the result, to answer `has()`."""
     _own: dict[str, bytes] = field(default_factory=dict)
     _dropped: set[str] = field(default_factory=set)
+    _of_the_base: frozenset[str] = frozenset()
 
     def has(self, *candidates: str) -> bool:
         return any(name in self.paths for name in candidates)
@@ -114,6 +121,9 @@ class Conversion:
             if not entry.name or entry.name == ".":
                 entry.clamp_mtime(self.epoch)
                 sink.write(entry.raw)
+                continue
+            if entry.name == OF_THE_BASE:
+                self._learn_of_the_base(tarstream.read_data(stream, entry))
                 continue
             data = self._capture(entry, stream)
             if self._drops(entry.name):
@@ -130,6 +140,14 @@ class Conversion:
         for addition in self._all_additions():
             self._add(addition, sink)
         sink.write(tarstream.END)
+
+    def _learn_of_the_base(self, listed: bytes) -> None:
+        self._of_the_base = frozenset(listed.decode("utf-8", "replace").split()).intersection(BINDS)
+        late = sorted(self._of_the_base & self.paths)
+        if late:
+            raise ConversionError(
+                f"/{late[0]} came before the word that it is the base image's: the archive is not sorted"
+            )
 
     def _drops(self, name: str) -> bool:
         if _DROPPED.fullmatch(name) or _EMPTIED.match(name):
@@ -186,6 +204,9 @@ class Conversion:
         if entry.name in BINDS:
             content = tarstream.read_data(stream, entry) if entry.kind in tarstream.FILE_TYPES else b"link"
             if not content.strip():
+                return True
+            if entry.name in self._of_the_base:
+                self.notes.append(_not_kept(entry.name, content))
                 return True
             if entry.kind in tarstream.FILE_TYPES:
                 self._own[entry.name] = content
@@ -301,6 +322,12 @@ def version_key(version: str) -> tuple[tuple[int, int | str], ...]:
 def _os_release(text: str) -> dict[str, str]:
     pairs = (line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("#"))
     return {key.strip(): value.strip().strip("\"'") for key, _, value in pairs}
+
+
+def _not_kept(name: str, content: bytes) -> str:
+    lines = (line.strip() for line in content.decode("utf-8", "replace").splitlines())
+    said = "; ".join(line for line in lines if line and not line.startswith("#"))
+    return f"/{name} of the base image ({said[:100]}) is not kept: a layer's own would be, by COPY"
 
 
 def _installed(status: str) -> Iterable[dict[str, str]]:

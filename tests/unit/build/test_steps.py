@@ -209,6 +209,16 @@ def test_the_generator_gets_nothing_but_its_folder(house: House) -> None:
     assert house.steps.seal.inputs == ("layer_2",)
 
 
+def test_the_seal_compares_with_the_base_where_there_is_one(make_plan: MakePlan, layers: Layers) -> None:
+    def compared(plan: BuildPlan) -> list[str]:
+        argv = filled(steps_of(plan).seal.argv, dict.fromkeys(["docker", "base", "layer_1"], "x") | {"compared": "b"})
+        return [word for word in argv if word.startswith("METALLIZE_BASE_IMG=")]
+
+    layer = layers.read("a.dockerfile", "FROM own:1\n")
+    assert compared(make_plan()) == ["METALLIZE_BASE_IMG=b"]
+    assert compared(make_plan(rootfs=[layer])) == ["METALLIZE_BASE_IMG=scratch"]
+
+
 def test_every_step_has_an_id_of_its_own_that_a_shell_takes(house: House) -> None:
     def ids(steps: Steps | tuple[Step, ...]) -> list[str]:
         return [name for each in steps for name in (each.id, *ids(each.otherwise))]
