@@ -172,10 +172,10 @@ def _epoch(images: Images, steps: Steps) -> int:
     return int(os.environ.get("SOURCE_DATE_EPOCH") or images.made[steps.seal.inputs[0]].created.timestamp())
 
 
-def _compared(images: Images) -> str:
-    """What the seal tells the base's own files by."""
-    base = images.made.get(BASE)
-    return NOTHING if base is None or base.triggers else base.reference
+def _compared(images: Images, steps: Steps) -> str:
+    """What the seal tells by which files are no layer's."""
+    ground = images.made.get(steps.ground)
+    return NOTHING if ground is None or ground.triggers else ground.reference
 
 
 def _is_current(stored: Stored, plan: BuildPlan, steps: Steps, images: Images, epoch: int) -> bool:
@@ -191,7 +191,7 @@ def _make(
         DOCKER.name: engine.command,
         USER: engine.user,
         EPOCH: str(epoch),
-        COMPARED: _compared(images),
+        COMPARED: _compared(images, steps),
         LABEL: work.name,
         MOUNTED: str(work.absolute()).replace('"', '""'),
     }

@@ -52,6 +52,8 @@ class ImageStack:
     base: BaseImage | None
     layers: tuple[LayerBuild, ...]
     platform: Platform
+    ground: BaseImage | None
+    """What the lowest layer stands on: the base, or the image that its dockerfile names; None where it is not known."""
 
     @property
     def key(self) -> str:

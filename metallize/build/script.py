@@ -13,7 +13,7 @@ from metallize.build.app import CARRIED
 from metallize.build.engines.rootfs_pipe import NAME as PIPE
 from metallize.build.plan import BuildPlan
 from metallize.build.step import PARENT_ID, PINNED, PINNED_DIGITS, SCRATCH, TAG, Kind, Step, in_shell
-from metallize.build.steps import BASE, COMPARED, NOTHING, Steps, steps_of
+from metallize.build.steps import COMPARED, NOTHING, Steps, steps_of
 
 _FUNCTIONS = r"""
 set -eu
@@ -232,7 +232,7 @@ def _assembly(plan: BuildPlan, steps: Steps) -> Iterable[str]:
         "trap 'exit 130' INT TERM",
         f'mkfifo "$work/{PIPE}"',
         f'exec 9<>"$work/{PIPE}" # held open, so that neither end waits for the other',
-        *([f'{COMPARED}=$(compared_with "${BASE}")'] if plan.rootfs.base else []),
+        *([f'{COMPARED}=$(compared_with "${steps.ground}")'] if steps.ground else []),
         *_comment(steps.seal.explain),
         f'{in_shell(steps.seal.argv)} >"$work/{PIPE}" 9>&- &',
         "seal=$!",

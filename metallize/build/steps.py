@@ -41,7 +41,7 @@ LIMITS = (
 LABEL, MOUNTED = "label", "work_csv"
 """The name of the build's folder; the folder as a field of a CSV record (docker-run(1), --mount)."""
 COMPARED, NOTHING = "compared", "scratch"
-"""What the seal compares the rootfs with: the base, or nothing where its ONBUILD instructions would run once more."""
+"""What the seal compares the rootfs with: its ground, or nothing where ONBUILD instructions would run once more."""
 BASE, TOOLS_BASE, NATIVE_BASE = "base", "tools_base", "native_base"
 _BUILD: tuple[Word, ...] = (DOCKER, "build", "--progress", "plain")
 
@@ -54,6 +54,8 @@ class Steps:
     tools: tuple[Step, ...]
     seal: Step
     generate: Step
+    ground: str
+    """The step whose image the lowest layer stands on; empty where that is not known."""
 
     def __iter__(self) -> Iterator[Step]:
         yield from (*self.rootfs, *self.tools, self.seal, self.generate)
@@ -71,8 +73,10 @@ def steps_of(plan: BuildPlan) -> Steps:
     tools_base = () if plan.tools.base is None else (base_step(TOOLS_BASE, plan.tools.base, plan.base_recipe),)
     tools = (*tools_base, *_layers(plan, plan.tools, "tool", TOOLS_BASE))
     top = rootfs[-1].id if plan.rootfs.layers else BASE
-    seal = _seal(plan.seal, plan.rootfs.platform, top, Slot(name=COMPARED) if plan.rootfs.base else NOTHING)
-    return Steps(rootfs=rootfs, tools=tools, seal=seal, generate=_generate(plan, tools[-1].id))
+    ground = plan.rootfs.ground and (plan.rootfs.ground.reference, plan.rootfs.ground.platform)
+    compared = next((each.id for each in rootfs if (each.output, each.platform) == ground), "")
+    seal = _seal(plan.seal, plan.rootfs.platform, top, Slot(name=COMPARED) if compared else NOTHING)
+    return Steps(rootfs=rootfs, tools=tools, seal=seal, generate=_generate(plan, tools[-1].id), ground=compared)
 
 
 def base_step(identity: str, base: BaseImage, recipe: Path, native: LayerBuild | None = None) -> Step:

@@ -211,12 +211,18 @@ def test_the_generator_gets_nothing_but_its_folder(house: House) -> None:
 
 def test_the_seal_compares_with_the_base_where_there_is_one(make_plan: MakePlan, layers: Layers) -> None:
     def compared(plan: BuildPlan) -> list[str]:
-        argv = filled(steps_of(plan).seal.argv, dict.fromkeys(["docker", "base", "layer_1"], "x") | {"compared": "b"})
+        steps = steps_of(plan)
+        argv = filled(steps.seal.argv, dict.fromkeys(["docker", "base", "layer_1"], "x") | {"compared": steps.ground})
         return [word for word in argv if word.startswith("METALLIZE_BASE_IMG=")]
 
-    layer = layers.read("a.dockerfile", "FROM own:1\n")
-    assert compared(make_plan()) == ["METALLIZE_BASE_IMG=b"]
-    assert compared(make_plan(rootfs=[layer])) == ["METALLIZE_BASE_IMG=scratch"]
+    assert compared(make_plan()) == ["METALLIZE_BASE_IMG=base"]
+    own = "FROM tools:1 AS made\nFROM debian:12 AS os\nFROM os\nCOPY --from=made /x /x\n"
+    plan = make_plan(rootfs=[layers.read("a.dockerfile", own)])
+    [ground] = [each.id for each in steps_of(plan).rootfs if each.output == "debian:12"]
+    assert compared(plan) == [f"METALLIZE_BASE_IMG={ground}"]
+    for unknown in ("FROM scratch\nADD x /\n", "ARG WHAT\nFROM ${WHAT}\n"):
+        layer = layers.read("a.dockerfile", unknown)
+        assert compared(make_plan(rootfs=[layer])) == ["METALLIZE_BASE_IMG=scratch"]
 
 
 def test_every_step_has_an_id_of_its_own_that_a_shell_takes(house: House) -> None:
