@@ -105,6 +105,15 @@ def _keep_other_platforms(engine: Engine, base: Step) -> None:
         own = pulled_tag(base.output, there.platform)
         if engine.inspect(own) is None:
             engine.tag(there, own)
+        if "@" in base.output:  # a digest is an index's too, and Docker gives it to one image alone, and to no other
+            engine.run((engine.command, "rmi", _digest_alone(base.output)), lambda _line: None)
+
+
+def _digest_alone(reference: str) -> str:
+    """`host:5000/debian@sha256:...` of `host:5000/debian:trixie@sha256:...`."""
+    name, _, digest = reference.partition("@")
+    folder, slash, last = name.rpartition("/")
+    return f"{folder}{slash}{last.partition(':')[0]}@{digest}"
 
 
 def _is_renewed(origin: Origin, renew: Renewal) -> bool:

@@ -107,6 +107,19 @@ def test_a_reference_with_a_digest_is_that_image_or_none() -> None:
     assert "leave the digest out: debian:trixie can be made" in (caught.value.hint or "")
 
 
+def test_a_digest_of_two_architectures_is_freed_for_the_other_one() -> None:
+    """Docker up to 28 refuses the pull else: `Cannot overwrite digest`. The first image keeps its own names."""
+    reference = f"example.org:5000/own/debian:trixie@sha256:{'0' * 64}"
+    arm, amd = (
+        replace(image(reference, platform=each), id=f"sha256:{each}") for each in (Platform.ARM64, Platform.AMD64)
+    )
+    engine = FakeEngine(images={reference: arm}, registry={reference: amd})
+    assert bases.resolve(engine, base(reference), Recorder()).image.id == amd.id
+    alone = f"example.org:5000/own/debian@sha256:{'0' * 64}"
+    assert engine.commands == [["rmi", alone], ["pull", "--platform", "linux/amd64", reference]]
+    assert bases.resolve(engine, base(reference, Platform.ARM64), Recorder()).image.id == arm.id
+
+
 def test_the_registry_is_asked_and_its_progress_shown() -> None:
     recorder = Recorder()
     engine = FakeEngine(registry={"debian:trixie": image("debian:trixie")})
