@@ -20,7 +20,7 @@ from metallize.build.planner import plan as make_plan
 from metallize.build.sources import LayerSource, read_layer
 from metallize.build.stacks import Images, build_images, manifest_of
 from metallize.build.step import DOCKER, EPOCH, USER, Step, filled
-from metallize.build.steps import BASE, LABEL, MOUNTED, Steps, base_step, steps_of
+from metallize.build.steps import BASE, COMPARED, LABEL, MOUNTED, NOTHING, Steps, base_step, steps_of
 from metallize.build.store import Store, Stored
 from metallize.build.twice import Attempt, attempt, different
 from metallize.catalog import Catalog, host_platform
@@ -187,6 +187,12 @@ def _asked_epoch() -> str | None:
     return os.environ.get("SOURCE_DATE_EPOCH")
 
 
+def _compared(images: Images, steps: Steps) -> str:
+    """What the seal tells by which files are no layer's."""
+    ground = images.made.get(steps.ground)
+    return NOTHING if ground is None or ground.triggers else ground.reference
+
+
 def _look(steps: Steps, images: Images, engine: Engine) -> Census:
     """Count the packages of the rootfs."""
     references = {name: image.reference for name, image in images.made.items()}
@@ -221,6 +227,7 @@ def _assembly(
         DOCKER.name: engine.command,
         USER: engine.user,
         EPOCH: str(epoch),
+        COMPARED: _compared(images, steps),
         LABEL: label,
         MOUNTED: str(work.absolute()).replace('"', '""'),
     }

@@ -18,7 +18,7 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from metallize.build.bootstrap import TIME_LIMIT, pulled_tag
+from metallize.build.bootstrap import TIME_LIMIT, distribution, pulled_tag
 from metallize.build.engines import buildkit
 from metallize.build.engines.engine import Engine, ImageInfo, Output
 from metallize.build.step import DOCKER, PINNED, PINNED_DIGITS, SCRATCH, Kind, Step, filled
@@ -85,8 +85,7 @@ def resolve(engine: Engine, base: Step, events: Events, renew: Renewal = Renewal
         if not base.otherwise:
             raise EngineError(
                 reason,
-                hint=f"load it (docker load), or name a Debian or Ubuntu image, which can be made from packages "
-                f"({base.output} cannot)",
+                hint=_next_step(base.output, reason),
             )
         events.emit(
             Note(
@@ -106,6 +105,15 @@ def _keep_other_platforms(engine: Engine, base: Step) -> None:
         own = pulled_tag(base.output, there.platform)
         if engine.inspect(own) is None:
             engine.tag(there, own)
+        if "@" in base.output:  # a digest is an index's too, and Docker gives it to one image alone, and to no other
+            engine.run((engine.command, "rmi", _digest_alone(base.output)), lambda _line: None)
+
+
+def _digest_alone(reference: str) -> str:
+    """`host:5000/debian@sha256:...` of `host:5000/debian:trixie@sha256:...`."""
+    name, _, digest = reference.partition("@")
+    folder, slash, last = name.rpartition("/")
+    return f"{folder}{slash}{last.partition(':')[0]}@{digest}"
 
 
 def _is_renewed(origin: Origin, renew: Renewal) -> bool:
@@ -249,6 +257,20 @@ def _mounted_below(folder: Path) -> bool:
     """Whether something is mounted there: then removing the folder would remove what is not ours (proc(5))."""
     places = (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
     return any(place.startswith(f"{folder}/") for place in places)
+
+
+def _next_step(reference: str, reason: str) -> str:
+    """What to do where a registry does not give an image that no packages make."""
+    if any(word in reason for word in ("unauthorized", "no basic auth credentials", "access denied", "authentication")):
+        host = reference.partition("/")[0]
+        registry = f" {host}" if "/" in reference and any(mark in host for mark in ".:") else ""
+        return f"log in to its registry (docker login{registry}), or load it (docker load)"
+    unpinned = reference.partition("@")[0]
+    if unpinned != reference and distribution(unpinned) is not None:
+        return f"load it (docker load), or leave the digest out: {unpinned} can be made from packages"
+    return (
+        f"load it (docker load), or name a Debian or Ubuntu image, which can be made from packages ({reference} cannot)"
+    )
 
 
 def _first_line(text: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,6 +15,8 @@ from metallize.model.profile import Platform
 _DEBIAN = {"11": "bullseye", "12": "bookworm", "13": "trixie", "14": "forky"}
 _UBUNTU = {"20.04": "focal", "22.04": "jammy", "24.04": "noble", "26.04": "resolute"}
 _ARCHITECTURES = {Platform.AMD64: "amd64", Platform.ARM64: "arm64"}
+_COMPONENTS = {"ubuntu": "main,restricted,universe,multiverse"}
+"""What the official image's sources name, where it is more than main: Ubuntu's live-boot is in universe."""
 TIME_LIMIT = timedelta(minutes=30)
 """A bootstrap takes 15 s for the host's architecture and some minutes for an emulated one."""
 
@@ -26,8 +30,18 @@ class Distribution:
 
 
 def distribution(reference: str) -> Distribution | None:
-    """The distribution behind `debian:trixie`, `debian:13-slim`, `ubuntu:24.04`; None for any other reference."""
-    repository, _, tag = reference.removeprefix("docker.io/").removeprefix("library/").partition(":")
+    """The distribution whose packages make `debian:trixie`, `debian:13-slim`, `ubuntu:24.04`.
+
+    None for any other reference, and for one with a digest: those very bytes only a registry has.
+    """
+    return None if "@" in reference else _named(reference)
+
+
+def _named(reference: str) -> Distribution | None:
+    name, _, digest = reference.partition("@")
+    repository, _, tag = name.removeprefix("docker.io/").removeprefix("library/").partition(":")
+    if digest and not tag:
+        return None  # any version's
     tag = tag.removesuffix("-slim") or {"debian": "stable", "ubuntu": "24.04"}.get(repository, "")
     if repository == "debian":
         major = tag.split(".")[0]
@@ -44,7 +58,7 @@ def supports(layer: Sequence[str], reference: str) -> bool:
 
     An entry without a version is for every version.
     """
-    base = distribution(reference)
+    base = _named(reference)
     known = {*_DEBIAN.values(), *_UBUNTU.values()}
     if not layer or base is None or base.suite not in known:
         return True
@@ -60,8 +74,17 @@ BASE_ARCHIVE, NATIVE_ARCHIVE = "base.tar", "native.tar"
 """What a base is made from and with, in the scratch folder."""
 
 
+def mirror_of(name: str, environment: Mapping[str, str] = os.environ) -> str:
+    """The mirror that METALLIZE_DEBIAN_MIRROR or METALLIZE_UBUNTU_MIRROR names; empty for mmdebstrap's own.
+
+    An address, or a whole line of a sources.list(5) (`deb [trusted=yes] http://... noble main universe`). The base's
+    own apt goes there too, and so do the layers that install packages.
+    """
+    return environment.get(f"METALLIZE_{name.upper()}_MIRROR", "").strip()
+
+
 def bootstrap_argv(wanted: Distribution, platform: Platform, *, native_tools: bool = False) -> tuple[Word, ...]:
-    """mmdebstrap(1) for a minimal base, with its own default mirror and nothing of this host in it.
+    """mmdebstrap(1) for a minimal base, with its own default mirror or `mirror_of`, and nothing of this host in it.
 
     It writes BASE_ARCHIVE. With `native_tools` NATIVE_ARCHIVE has this host's own tools for a base of another
     architecture (generators/common/native): they do what would else be emulated, and are taken out again.
@@ -78,17 +101,25 @@ def bootstrap_argv(wanted: Distribution, platform: Platform, *, native_tools: bo
         "--variant=minbase",
         "--format=tar",
         f"--architectures={_ARCHITECTURES[platform]}",
+        *([f"--components={_COMPONENTS[wanted.id]}"] if wanted.id in _COMPONENTS else ()),
         # mmdebstrap copies the host's name and resolver for its own run.
         '--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf"',
         *(native or ()),
         wanted.suite,
         Slot(name=SCRATCH, after=f"/{BASE_ARCHIVE}"),
+        *filter(None, [mirror_of(wanted.id)]),
     )
 
 
 def base_tag(reference: str, platform: Platform) -> str:
-    """The local name of a base that was bootstrapped: never the reference itself, which a registry owns."""
-    return _own_tag("base", reference, platform)
+    """The local name of a base that was bootstrapped: never the reference itself, which a registry owns.
+
+    What comes from a mirror that somebody chose has a name of its own.
+    """
+    wanted = distribution(reference)
+    mirror = mirror_of(wanted.id) if wanted else ""
+    chosen = f"-{hashlib.sha256(mirror.encode()).hexdigest()[:8]}" if mirror else ""
+    return f"{_own_tag('base', reference, platform)}{chosen}"
 
 
 def pulled_tag(reference: str, platform: Platform) -> str:

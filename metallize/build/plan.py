@@ -11,7 +11,7 @@ from metallize.build.step import digest_of
 from metallize.model.catalogue import OptionValue
 from metallize.model.profile import ImageFormat, Platform
 
-SOURCE_ARGUMENT, NATIVE_ARGUMENT = "METALLIZE_SRC_IMG", "METALLIZE_NATIVE_IMG"
+SOURCE_ARGUMENT, BASE_ARGUMENT, NATIVE_ARGUMENT = "METALLIZE_SRC_IMG", "METALLIZE_BASE_IMG", "METALLIZE_NATIVE_IMG"
 """Arguments of a layer: the image that it stands on; one of the building host's own architecture, with tools."""
 PARENT_LABEL = "io.metallize.parent"
 """On every image that metallize builds: the id of the image that it was built on."""
@@ -52,6 +52,8 @@ class ImageStack:
     base: BaseImage | None
     layers: tuple[LayerBuild, ...]
     platform: Platform
+    ground: BaseImage | None
+    """What the lowest layer stands on: the base, or the image that its dockerfile names; None where it is not known."""
 
     @property
     def key(self) -> str:

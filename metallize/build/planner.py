@@ -191,7 +191,12 @@ def _stack(
                 runtime_only=part.dockerfile.runtime_only,
             )
         )
-    return ImageStack(base=base, layers=tuple(layers), platform=platform)
+    ground = base
+    if not isinstance(parts[0], str):
+        lowest = layers[0]
+        named = BaseImage(reference=parts[0].dockerfile.ground(lowest.build_args), platform=platform)
+        ground = named if named in lowest.foreign else None
+    return ImageStack(base=base, layers=tuple(layers), platform=platform, ground=ground)
 
 
 def _foreign(

@@ -15,7 +15,7 @@ from metallize.build.engines.rootfs_pipe import NAME as PIPE
 from metallize.build.lock import lock_path
 from metallize.build.plan import BuildPlan
 from metallize.build.step import PARENT_ID, PINNED, PINNED_DIGITS, SCRATCH, TAG, Kind, Step, in_shell
-from metallize.build.steps import Steps, steps_of
+from metallize.build.steps import COMPARED, NOTHING, Steps, steps_of
 
 _FUNCTIONS = r"""
 set -eu
@@ -68,6 +68,12 @@ find_layer() {
   id=$(id_of "$tag" || true)
 }
 
+# What the seal compares the rootfs with: nothing where ONBUILD instructions would run in it once more.
+compared_with() {
+  triggers=$("$docker" image inspect --format '{{len .Config.OnBuild}}' "$1")
+  if [ "$triggers" = 0 ]; then echo "$1"; else echo %(nothing)s; fi
+}
+
 # In namespaces of its own where root may make them: its mounts and every process of it end with it.
 enclosed() {
   set -- unshare --mount --pid --fork --kill-child --mount-proc -- "$@"
@@ -96,7 +102,7 @@ def shell_script(plan: BuildPlan, *, known: Mapping[str, str] | None = None) -> 
 
 
 def _functions() -> list[str]:
-    return (_FUNCTIONS % {"pinned": PINNED, "digits": PINNED_DIGITS}).strip("\n").splitlines()
+    return (_FUNCTIONS % {"pinned": PINNED, "digits": PINNED_DIGITS, "nothing": NOTHING}).strip("\n").splitlines()
 
 
 def _comment(text: str) -> list[str]:
@@ -226,6 +232,7 @@ def _assembly(plan: BuildPlan, steps: Steps) -> Iterable[str]:
         "trap 'exit 130' INT TERM",
         f'mkfifo "$work/{PIPE}"',
         f'exec 9<>"$work/{PIPE}" # held open, so that neither end waits for the other',
+        *([f'{COMPARED}=$(compared_with "${steps.ground}")'] if steps.ground else []),
         *_comment(steps.seal.explain),
         f'{in_shell(steps.seal.argv)} >"$work/{PIPE}" 9>&- &',
         "seal=$!",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metallize.build import step as slots
@@ -20,6 +20,7 @@ from metallize.build.bootstrap import (
 from metallize.build.census import SCRIPT as CENSUS
 from metallize.build.engines import rootfs_pipe
 from metallize.build.plan import (
+    BASE_ARGUMENT,
     NATIVE_ARGUMENT,
     PARENT_LABEL,
     SOURCE_ARGUMENT,
@@ -42,6 +43,8 @@ GENERATOR = "/generator/build"
 """The program of the tools' image that makes the image."""
 LABEL, MOUNTED = "label", "work_csv"
 """The name of the build's folder; the folder as a field of a CSV record (docker-run(1), --mount)."""
+COMPARED, NOTHING = "compared", "scratch"
+"""What the seal compares the rootfs with: its ground, or nothing where ONBUILD instructions would run once more."""
 BASE, TOOLS_BASE, NATIVE_BASE = "base", "tools_base", "native_base"
 _BUILD: tuple[Word, ...] = (DOCKER, "build", "--progress", "plain")
 
@@ -55,6 +58,8 @@ class Steps:
     look: Step
     seal: Step
     generate: Step
+    ground: str
+    """The step whose image the lowest layer stands on; empty where that is not known."""
 
     def __iter__(self) -> Iterator[Step]:
         yield from (*self.rootfs, *self.tools, self.look, self.seal, self.generate)
@@ -72,9 +77,16 @@ def steps_of(plan: BuildPlan) -> Steps:
     tools_base = () if plan.tools.base is None else (base_step(TOOLS_BASE, plan.tools.base, plan.base_recipe),)
     tools = (*tools_base, *_layers(plan, plan.tools, "tool", TOOLS_BASE))
     top = rootfs[-1].id if plan.rootfs.layers else BASE
-    seal = _seal(plan.seal, plan.rootfs.platform, top)
-    look = _look(plan.rootfs.platform, top)
-    return Steps(rootfs=rootfs, tools=tools, look=look, seal=seal, generate=_generate(plan, tools[-1].id))
+    ground = plan.rootfs.ground and (plan.rootfs.ground.reference, plan.rootfs.ground.platform)
+    compared = next((each.id for each in rootfs if (each.output, each.platform) == ground), "")
+    return Steps(
+        rootfs=rootfs,
+        tools=tools,
+        look=_look(plan.rootfs.platform, top),
+        seal=_seal(plan.seal, plan.rootfs.platform, top, Slot(name=COMPARED) if compared else NOTHING),
+        generate=_generate(plan, tools[-1].id),
+        ground=compared,
+    )
 
 
 def base_step(identity: str, base: BaseImage, recipe: Path, native: LayerBuild | None = None) -> Step:
@@ -213,12 +225,14 @@ def _look(platform: Platform, top: str) -> Step:
     )
 
 
-def _seal(seal: Seal, platform: Platform, top: str) -> Step:
+def _seal(seal: Seal, platform: Platform, top: str, compared: Word) -> Step:
+    base = f"{BASE_ARGUMENT}={compared}" if isinstance(compared, str) else replace(compared, before=f"{BASE_ARGUMENT}=")
     argv: tuple[Word, ...] = (
         *_BUILD,
         "--platform", str(platform),
         "--file", str(seal.dockerfile),
         "--build-arg", Slot(name=top, before=f"{SOURCE_ARGUMENT}="),
+        "--build-arg", base,
         "--build-arg", f"METALLIZE_FSTAB={seal.fstab}",
         "--output", "type=tar,dest=-",
         str(seal.context),

@@ -7,10 +7,11 @@
 #   PATH             with the sbin folders that a plain user's PATH lacks
 #
 #   setup_host SCRIPT [ARGS...]   packages and engine; SCRIPT is started anew when this login lacks group docker
+#   setup_test_packages           what only the tests need
 #   setup_venv                    virtual environment, from requirements/dev.lock
 #
 # Each looks before it acts, so that a second run touches nothing and takes no time.
-# METALLIZE_SKIP_SETUP=1 turns both off.
+# METALLIZE_SKIP_SETUP=1 turns all of it off.
 
 METALLIZE_ROOT="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)"
 METALLIZE_VENV="${METALLIZE_VENV:-$METALLIZE_ROOT/.venv}"
@@ -141,6 +142,9 @@ missing_packages() {
     [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo '?debian-archive-keyring'
     [ -e /usr/share/keyrings/ubuntu-archive-keyring.gpg ] || echo '?ubuntu-keyring'
   fi
+  # By these mmdebstrap knows which suites are Ubuntu's, and which key signs a distribution that is not the host's.
+  [ -e /usr/share/distro-info/ubuntu.csv ] || echo '?distro-info-data'
+  has gpg || echo '?gpg'
   # The tests try each probe with each tool that a guest may have.
   has curl || echo curl
   has wget || echo wget
@@ -239,6 +243,25 @@ setup_packages() {
     apt_install "${packages[@]}" || die "apt-get could not install ${packages[*]}" "see its last lines above"
   fi
   hash -r
+}
+
+# What the tests alone need: a registry of images. Its package starts it as a service, for the whole network: no longer.
+setup_test_packages() {
+  [ "${METALLIZE_SKIP_SETUP:-}" != 1 ] || return 0
+  if has docker-registry || ! has apt-get; then return 0; fi
+  apt_has docker-registry || apt_update
+  if ! apt_has docker-registry; then
+    say "apt knows no package docker-registry: the tests that need a registry are left out"
+    return 0
+  fi
+  say "Installing what the tests need: docker-registry"
+  apt_install docker-registry || die "apt-get could not install docker-registry" "see its last lines above"
+  hash -r
+  if has_systemd; then
+    as_root 'stop the registry that its package started' systemctl disable --now docker-registry >&2 || true
+  elif has service; then
+    as_root 'stop the registry that its package started' service docker-registry stop >&2 || true
+  fi
 }
 
 # ---------------------------------------------------------------- emulation

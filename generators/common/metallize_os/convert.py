@@ -43,6 +43,12 @@ EMPTIED = ("dev", "proc", "sys", "run", "tmp")
 BINDS = ("etc/resolv.conf", "etc/hostname", "etc/hosts")
 """Bind mounts during a build's RUN: an empty file is what is left of the mount, a full one is a layer's COPY."""
 
+OF_THE_BASE = ".metallize-of-the-base"
+"""Which of `BINDS` the base image brought and no layer touched, one a line; `seal/` writes it where there is one.
+
+Its name sorts before theirs, and archives are sorted: it is read before them.
+"""
+
 SYSTEMD_WITH_IGNORE = 257
 """A systemd whose presets are known to take `ignore`; 252 does not."""
 
@@ -108,6 +114,7 @@ class Conversion:
     _dating: Dating = field(init=False)
     _dropped: set[str] = field(default_factory=set)
     _forgetting: Forgetting = field(default_factory=Forgetting)
+    _of_the_base: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self._dating = Dating(epoch=self.epoch)
@@ -135,7 +142,7 @@ class Conversion:
                 raise ConversionError(f"/{entry.name} is a hard link to /{entry.link}, which an image must not keep")
             if entry.name == "tmp" and entry.is_directory:
                 entry.set_mode(0o1777)
-            if self._held(entry, data, sink) or self._inspected(entry, data, sink):
+            if self._learned(entry, data) or self._held(entry, data, sink) or self._inspected(entry, data, sink):
                 continue
             data = self._without_traces(entry, data)
             self._pass(entry, data, sink)
@@ -153,6 +160,22 @@ class Conversion:
             return False, stream
         content = tarstream.read_data(stream, entry)
         return self._forgetting.takes(entry.name, content), io.BytesIO(content.ljust(entry.padded_size, b"\0"))
+
+    def _learned(self, entry: Entry, stream: BinaryIO) -> bool:
+        """Whether it is a word of the seal for us, and no file of the rootfs."""
+        if entry.name == dating.LIST:
+            self._dating.learn(tarstream.read_data(stream, entry))
+        elif entry.name == OF_THE_BASE:
+            self._learn_of_the_base(tarstream.read_data(stream, entry))
+        return entry.name in (dating.LIST, OF_THE_BASE)
+
+    def _learn_of_the_base(self, listed: bytes) -> None:
+        self._of_the_base = frozenset(listed.decode("utf-8", "replace").split()).intersection(BINDS)
+        late = sorted(self._of_the_base & self.paths)
+        if late:
+            raise ConversionError(
+                f"/{late[0]} came before the word that it is the base image's: the archive is not sorted"
+            )
 
     def _drops(self, name: str) -> bool:
         if _DROPPED.fullmatch(name) or _EMPTIED.match(name):
@@ -244,11 +267,11 @@ class Conversion:
             if not content.strip():
                 self._dropped.add(entry.name)
                 return True
+            if entry.name in self._of_the_base:
+                self.notes.append(_not_kept(entry.name, content))
+                return True
             if entry.kind in tarstream.FILE_TYPES:
                 self._own[entry.name] = content
-        elif entry.name == dating.LIST:
-            self._dating.learn(tarstream.read_data(stream, entry))
-            return True
         elif entry.name == "etc/machine-id":
             self._dropped.add(entry.name)
             tarstream.copy_data(stream, entry)
@@ -374,6 +397,12 @@ def version_key(version: str) -> tuple[tuple[int, int | str], ...]:
 def _os_release(text: str) -> dict[str, str]:
     pairs = (line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("#"))
     return {key.strip(): value.strip().strip("\"'") for key, _, value in pairs}
+
+
+def _not_kept(name: str, content: bytes) -> str:
+    lines = (line.strip() for line in content.decode("utf-8", "replace").splitlines())
+    said = "; ".join(line for line in lines if line and not line.startswith("#"))
+    return f"/{name} of the base image ({said[:100]}) is not kept: a layer's own would be, by COPY"
 
 
 def _installed(status: str) -> Iterable[dict[str, str]]:

@@ -83,6 +83,10 @@ class Dockerfile:
                     break
         return image
 
+    def ground(self, arguments: Mapping[str, str]) -> str:
+        """The image that its last stage stands on, in the end; empty where only a build knows."""
+        return self._ground(arguments)
+
     @property
     def runtime_only(self) -> tuple[Instruction, ...]:
         """Instructions of the last stage that mean nothing once the image boots."""

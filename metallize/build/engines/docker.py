@@ -81,6 +81,7 @@ class DockerEngine:
             platform=_platform(found),
             size_bytes=int(found.get("Size", 0)),
             parent=labels.get(PARENT_LABEL, ""),
+            triggers=bool((found.get("Config") or {}).get("OnBuild")),
         )
 
     def tag(self, image: ImageInfo, reference: str) -> ImageInfo:

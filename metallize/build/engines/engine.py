@@ -25,6 +25,8 @@ class ImageInfo:
     size_bytes: int
     parent: str
     """The id of the image it was built on, for images that metallize built; else empty."""
+    triggers: bool = False
+    """Whether it has ONBUILD instructions, which run in whatever is built on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ import pytest
 
 from metallize.build import bases
 from metallize.build.bases import Origin, Renewal
-from metallize.build.bootstrap import base_tag, bootstrap_argv, distribution, pulled_tag
+from metallize.build.bootstrap import base_tag, bootstrap_argv, distribution, pulled_tag, supports
 from metallize.build.plan import BaseImage, LayerBuild
 from metallize.build.step import SCRATCH, Step, filled
 from metallize.build.steps import base_step
@@ -30,7 +30,7 @@ def base(reference: str = "debian:trixie", platform: Platform = Platform.AMD64) 
 TRIXIE = base()
 TAG = "metallize/base-debian:trixie-amd64"
 MMDEBSTRAP = r"""#!/bin/sh
-for target do :; done
+for target do case "$target" in */base.tar) break ;; esac; done
 printf '%s\n' "$@" >>"$RECORD"
 echo "I: chroot is ready"
 [ -z "${FAILING-}" ] || { echo "E: $FAILING"; exit 1; }
@@ -102,8 +102,22 @@ def test_a_pull_takes_nothing_as_it_is(record: Path) -> None:
 def test_a_reference_with_a_digest_is_that_image_or_none() -> None:
     pinned = base(f"debian:trixie@sha256:{'0' * 64}")
     engine = FakeEngine(images={TAG: image(TAG)})
-    with pytest.raises(EngineError, match="no route to host"):
+    with pytest.raises(EngineError, match="no route to host") as caught:
         bases.resolve(engine, pinned, Recorder())
+    assert "leave the digest out: debian:trixie can be made" in (caught.value.hint or "")
+
+
+def test_a_digest_of_two_architectures_is_freed_for_the_other_one() -> None:
+    """Docker up to 28 refuses the pull else: `Cannot overwrite digest`. The first image keeps its own names."""
+    reference = f"example.org:5000/own/debian:trixie@sha256:{'0' * 64}"
+    arm, amd = (
+        replace(image(reference, platform=each), id=f"sha256:{each}") for each in (Platform.ARM64, Platform.AMD64)
+    )
+    engine = FakeEngine(images={reference: arm}, registry={reference: amd})
+    assert bases.resolve(engine, base(reference), Recorder()).image.id == amd.id
+    alone = f"example.org:5000/own/debian@sha256:{'0' * 64}"
+    assert engine.commands == [["rmi", alone], ["pull", "--platform", "linux/amd64", reference]]
+    assert bases.resolve(engine, base(reference, Platform.ARM64), Recorder()).image.id == arm.id
 
 
 def test_the_registry_is_asked_and_its_progress_shown() -> None:
@@ -214,11 +228,67 @@ def test_without_mmdebstrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         ("example.org/debian:13", None),
         ("debian:--hook=x", None),
         ("debian@sha256:0123", None),
+        (f"debian:trixie@sha256:{'0' * 64}", None),
     ],
 )
 def test_the_distribution_behind_a_reference(reference: str, suite: str | None) -> None:
     found = distribution(reference)
     assert (f"{found.id} {found.suite}" if found else None) == suite
+
+
+@pytest.mark.parametrize(
+    ("layer", "reference", "fits"),
+    [
+        ("debian:13", "debian:trixie", True),
+        ("debian:13", "debian:trixie-slim", True),
+        ("debian:13", "docker.io/library/debian:13.2", True),
+        ("debian:13", "debian:bookworm", False),
+        ("debian:13", "ubuntu:24.04", False),
+        ("debian:13", f"debian:trixie@sha256:{'0' * 64}", True),
+        ("debian:13", f"debian:12@sha256:{'0' * 64}", False),
+        ("ubuntu:24.04", f"docker.io/library/ubuntu:noble@sha256:{'0' * 64}", True),
+        ("ubuntu:24.04", f"debian:trixie@sha256:{'0' * 64}", False),
+        ("debian:13", f"ubuntu@sha256:{'0' * 64}", True),
+        ("debian:13", "example.org:5000/debian:12", True),
+    ],
+)
+def test_whether_a_layer_fits_a_base(layer: str, reference: str, fits: bool) -> None:
+    """Nothing is known of a digest alone, and of what others call debian: then the layer is tried."""
+    assert supports([layer], reference) is fits
+
+
+def test_who_may_not_pull_is_told_to_log_in() -> None:
+    class Closed(FakeEngine):
+        def run(self, argv: object, output: object) -> list[str] | None:
+            return ["Error response from daemon: no basic auth credentials"]
+
+    with pytest.raises(EngineError) as caught:
+        bases.resolve(Closed(), base("registry.example.org:5000/own/os:1"), Recorder())
+    assert (caught.value.hint or "").startswith("log in to its registry (docker login registry.example.org:5000)")
+    with pytest.raises(EngineError) as caught:
+        bases.resolve(Closed(), base("somebody/os:1"), Recorder())
+    assert "(docker login)" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("mirror", ["http://127.0.0.1:8000/debian", "deb [trusted=yes] http://[::1]:80/a%20b x main"])
+def test_a_mirror_of_ones_own(record: Path, monkeypatch: pytest.MonkeyPatch, mirror: str) -> None:
+    monkeypatch.setenv("METALLIZE_DEBIAN_MIRROR", f" {mirror} ")
+    engine = FakeEngine(images={TAG: image(TAG)})
+    made = bases.resolve(engine, base(), Recorder())
+    assert record.read_text().splitlines()[-1] == mirror
+    [tag] = engine.loaded
+    assert tag.startswith(f"{TAG}-"), "another base than the one of mmdebstrap's own mirror"
+    assert bases.resolve(engine, base(), Recorder()).image == made.image
+    assert engine.loaded == [tag]
+    monkeypatch.setenv("METALLIZE_DEBIAN_MIRROR", "")
+    assert bases.resolve(engine, base(), Recorder()).image.id == f"sha256:{TAG}"
+
+
+def test_ubuntus_components_are_those_of_its_image() -> None:
+    """live-boot is in universe."""
+    wanted = distribution("ubuntu:24.04")
+    assert wanted is not None
+    assert "--components=main,restricted,universe,multiverse" in bootstrap_argv(wanted, Platform.AMD64)
 
 
 def test_the_bootstrap_command_and_the_name_of_what_it_makes() -> None:

@@ -149,6 +149,42 @@ def test_what_is_left_of_a_bind_mount_gives_way(name: str, left: bytes) -> None:
     assert "127.0.1.1\tweb1\n" in content(member(name, left), name="etc/hosts")
 
 
+OF_THE_BASE = {
+    "etc/hostname": b"debuerreotype\n",
+    "etc/hosts": b"127.0.1.1 debuerreotype\n",
+    "etc/resolv.conf": b"# a public one\nnameserver 192.0.2.1\n",
+}
+
+
+def test_what_is_the_base_images_own_gives_way_and_it_is_said() -> None:
+    told = member(".metallize-of-the-base", "\n".join(OF_THE_BASE).encode())
+    own = [member(name, text) for name, text in OF_THE_BASE.items()]
+    conversion, result = converted(told, *own, member("usr/lib/systemd/systemd-resolved", b"elf"))
+    assert ".metallize-of-the-base" not in result
+    assert result["etc/resolv.conf"].linkname == "../run/systemd/resolve/stub-resolv.conf"
+    assert content(told, *own, name="etc/hostname") == "web1\n"
+    assert "127.0.1.1\tweb1\n" in content(told, *own, name="etc/hosts")
+    assert [note.partition(" is not kept")[0] for note in conversion.notes] == [
+        "/etc/hostname of the base image (debuerreotype)",
+        "/etc/hosts of the base image (127.0.1.1 debuerreotype)",
+        "/etc/resolv.conf of the base image (nameserver 192.0.2.1)",
+    ]
+
+
+def test_what_is_not_listed_as_the_bases_stays() -> None:
+    told = member(".metallize-of-the-base", b"etc/resolv.conf\netc/passwd\n")
+    members = (told, *(member(name, text) for name, text in OF_THE_BASE.items()), member("etc/passwd", b"root"))
+    assert content(*members, name="etc/hostname") == "debuerreotype\n"
+    assert content(*members, name="etc/passwd") == "root"
+    assert content(*members, name="etc/resolv.conf") == ""
+
+
+def test_a_list_of_the_bases_files_that_comes_too_late_is_an_error() -> None:
+    late = (member("etc/hostname", b"debuerreotype\n"), member(".metallize-of-the-base", b"etc/hostname\n"))
+    with pytest.raises(ConversionError, match="not sorted"):
+        converted(*late)
+
+
 def test_hosts_follows_a_layers_hostname() -> None:
     assert "127.0.1.1\tdb7\n" in content(member("etc/hostname", b"db7\n"), name="etc/hosts")
 

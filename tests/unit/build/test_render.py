@@ -139,7 +139,7 @@ def test_quiet_lines_are_warnings_and_what_failed() -> None:
     with PlainLines(stream, verbose=False, quiet=True) as renderer:
         for event in EVENTS:
             renderer.emit(event)
-    assert stream.getvalue().splitlines() == PLAIN[1:3]
+    assert stream.getvalue().splitlines() == [PLAIN[1], PLAIN[3]]
     stream = io.StringIO()
     with JsonLines(stream, quiet=True) as renderer:
         for event in EVENTS:
@@ -155,6 +155,7 @@ def test_coloured_lines_say_the_same() -> None:
     assert stream.getvalue().splitlines() == [
         PLAIN[0],
         f"\x1b[31m{PLAIN[1]}\x1b[0m",
-        f"\x1b[33m{PLAIN[2]}\x1b[0m",
-        PLAIN[3],
+        PLAIN[2],
+        f"\x1b[33m{PLAIN[3]}\x1b[0m",
+        PLAIN[4],
     ]

@@ -209,6 +209,22 @@ def test_the_generator_gets_nothing_but_its_folder(house: House) -> None:
     assert house.steps.seal.inputs == ("layer_2",)
 
 
+def test_the_seal_compares_with_the_base_where_there_is_one(make_plan: MakePlan, layers: Layers) -> None:
+    def compared(plan: BuildPlan) -> list[str]:
+        steps = steps_of(plan)
+        argv = filled(steps.seal.argv, dict.fromkeys(["docker", "base", "layer_1"], "x") | {"compared": steps.ground})
+        return [word for word in argv if word.startswith("METALLIZE_BASE_IMG=")]
+
+    assert compared(make_plan()) == ["METALLIZE_BASE_IMG=base"]
+    own = "FROM tools:1 AS made\nFROM debian:12 AS os\nFROM os\nCOPY --from=made /x /x\n"
+    plan = make_plan(rootfs=[layers.read("a.dockerfile", own)])
+    [ground] = [each.id for each in steps_of(plan).rootfs if each.output == "debian:12"]
+    assert compared(plan) == [f"METALLIZE_BASE_IMG={ground}"]
+    for unknown in ("FROM scratch\nADD x /\n", "ARG WHAT\nFROM ${WHAT}\n"):
+        layer = layers.read("a.dockerfile", unknown)
+        assert compared(make_plan(rootfs=[layer])) == ["METALLIZE_BASE_IMG=scratch"]
+
+
 def test_every_step_has_an_id_of_its_own_that_a_shell_takes(house: House) -> None:
     def ids(steps: Steps | tuple[Step, ...]) -> list[str]:
         return [name for each in steps for name in (each.id, *ids(each.otherwise))]

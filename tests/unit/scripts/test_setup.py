@@ -166,6 +166,32 @@ def test_python_is_the_distributions_own_where_it_is_new_enough(
     assert bash("python_package").stdout.strip() == package
 
 
+def test_what_the_tests_alone_need_is_installed_and_its_service_stopped(bash: Bash) -> None:
+    bash.tool("apt-cache", 'echo "Package: ${!#}"')
+    bash.tool("apt-get")
+    bash.tool("systemctl")
+    script = ROOT_USER + lacking("docker-registry") + "has_systemd() { :; }\nsetup_test_packages"
+    assert bash(script).status == 0
+    installed, stopped = (line for line in bash.log if not line.startswith("apt-cache"))
+    assert installed.startswith("apt-get install")
+    assert installed.endswith(" docker-registry")
+    assert stopped == "systemctl disable --now docker-registry"
+    bash.log_file.write_text("")
+    assert bash(ROOT_USER + lacking() + "setup_test_packages").status == 0
+    assert bash.log == [], "it is there"
+
+
+def test_a_host_whose_apt_has_no_registry_is_told_that_tests_are_left_out(bash: Bash) -> None:
+    bash.tool("apt-cache")
+    bash.tool("apt-get")
+    done = bash(ROOT_USER + lacking("docker-registry") + "setup_test_packages")
+    assert done.status == 0
+    assert "are left out" in done.stderr
+    assert [line.split()[1] for line in bash.log if line.startswith("apt-get")] == ["update"]
+    elsewhere = bash(ROOT_USER + lacking("docker-registry", "apt-get") + "setup_test_packages")
+    assert (elsewhere.status, elsewhere.stderr) == (0, "")
+
+
 def test_without_root_and_sudo_the_command_to_run_is_named(bash: Bash) -> None:
     bash.tool("apt-cache", 'echo "Package: ${!#}"')
     bash.tool("apt-get")
