@@ -17,6 +17,7 @@ from metallize.build.dockerfile.grammar import pairs
 from metallize.build.dockerfile.lines import triggered
 from metallize.build.dockerfile.stages import lenient, outer_arguments, stages_of
 from metallize.build.dockerfile.words import WordError, json_words
+from metallize.build.health import Health, health_of
 from metallize.model.profile import Platform
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -46,6 +47,7 @@ class Container:
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     stop_signal: str = ""
+    health: Health | None = None
     layer: str = ""
     """The layer that had the last word on what is run."""
     line: int = 0
@@ -159,6 +161,8 @@ def _after(
             changes = {"stop_signal": lenient(rest, known, escape)}
         case "SHELL":
             changes = {"shell": _exec_form(rest) or current.shell}
+        case "HEALTHCHECK":
+            changes = {"health": health_of(each.rest, current.shell, layer=layer, line=each.line)}
         case "CMD":
             changes = {"command": _argv(rest, current.shell), "command_at": (layer, each.line)}
         case "ENTRYPOINT":
