@@ -103,7 +103,8 @@ def _option_words(option: Option) -> str:
         if bound is not None
     ]
     limit = f"; {', '.join(bounds)}" if bounds else ""
-    return f"{option.type}: {option.description}{choices}{limit}{default}"
+    only = f"; only for {', '.join(option.formats)}" if option.formats else ""
+    return f"{option.type}: {option.description}{choices}{limit}{only}{default}"
 
 
 def _shown(option: Option, value: float | str) -> str:

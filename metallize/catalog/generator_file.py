@@ -27,6 +27,9 @@ class OptionFile(Frozen):
     minimum: int | float | str | None = None
     maximum: int | float | str | None = None
     pattern: str | None = None
+    formats: Annotated[
+        tuple[ImageFormat, ...], Field(description="formats of images for which it means something; default: all")
+    ] = ()
 
 
 class GeneratorFile(Frozen):
@@ -91,6 +94,7 @@ def _option(name: str, option: OptionFile) -> Option:
         minimum=None if option.minimum is None else float(_value(option.type, option.minimum)),
         maximum=None if option.maximum is None else float(_value(option.type, option.maximum)),
         pattern=option.pattern,
+        formats=option.formats,
     )
 
 
