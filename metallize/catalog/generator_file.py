@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -47,6 +47,12 @@ class GeneratorFile(Frozen):
     fstab: str = ""
     options: Annotated[dict[str, OptionFile], Field(default_factory=dict)]
     example: str = ""
+
+
+def generator_schema() -> dict[str, Any]:
+    """The JSON Schema of generator.yaml."""
+    made = GeneratorFile.model_json_schema(ref_template="#/$defs/{model}")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": "metallize generator"}
 
 
 def read_generator(path: Path) -> Generator:

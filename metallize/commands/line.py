@@ -246,7 +246,17 @@ def _add_looking(verbs: Verbs) -> None:
     explain.add_argument("name", metavar="NAME", help="as `metallize list` has it")
     common.extensions_dir(explain)
     common.as_json(explain, "all of that")
-    schema = add(verbs, LOOK, "schema", Later("catalogue", "schema"), "JSON Schema of a profile, for editors")
+    schema = add(
+        verbs, LOOK, "schema", Later("catalogue", "schema"), "JSON Schema of a profile, for editors; --write: of every file"
+    )
+    schema.add_argument(
+        "--write",
+        nargs="?",
+        type=Path,
+        const=Path(".metallize"),
+        metavar="FOLDER",
+        help="into files; default: .metallize",
+    )
     common.extensions_dir(schema)
     summary = "what this host has and lacks, each with the command that mends it"
     doctor = add(verbs, LOOK, "doctor", Later("host", "doctor"), summary)

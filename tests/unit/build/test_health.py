@@ -111,8 +111,8 @@ def test_the_notes_say_who_asks(make_plan: MakePlan, layers: Layers) -> None:
         ),
         "below.dockerfile:3: HEALTHCHECK gives way to that of web.dockerfile, as in a container.",
         (
-            "web.dockerfile:4: VOLUME configures a container; an OS that boots does not see it: the folder is one of the "
-            "root filesystem's."
+            "web.dockerfile:4: VOLUME configures a container; an OS that boots does not see it: the folder is one of "
+            "the root filesystem's."
         ),
     ]
     told = list(notes(make_plan(rootfs=["debian:trixie", web])))
