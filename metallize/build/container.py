@@ -140,7 +140,7 @@ def _declared(
     return found
 
 
-def _after(
+def _after(  # noqa: C901 - a row for each word
     current: Container, each: Instruction, known: Mapping[str, str], layer: str, escape: str, *, keep_command: bool
 ) -> Container:
     """The configuration after one instruction; an ENTRYPOINT takes away the CMD of the layers below."""
