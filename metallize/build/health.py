@@ -117,6 +117,7 @@ def watchdog_unit(app: str, run: Sequence[str], health: Health) -> str:
             "Type=exec",
             *run,
             f"SuccessExitStatus={GAVE_UP}",
+            "Restart=on-failure",
             (
                 f'ExecStopPost=+/bin/sh -c "[ \\"$$EXIT_STATUS\\" != {GAVE_UP} ] || '
                 f'systemctl --no-block restart {app}.service"'

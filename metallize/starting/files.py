@@ -125,7 +125,8 @@ def _layer(answers: Answers, application: Application | None) -> str:
     if application is None or answers.dockerfile is None:
         return _LAYER.format(name=answers.name)
     source = _relative(answers.dockerfile, answers.folder)
-    head = f"# {answers.name}: the app of {json.dumps(source, ensure_ascii=False)[1:-1]}, its last stage standing on the layers below.\n#\n"
+    shown = json.dumps(source, ensure_ascii=False)[1:-1]
+    head = f"# {answers.name}: the app of {shown}, its last stage standing on the layers below.\n#\n"
     return stamped(application.directives + head + application.dockerfile)
 
 

@@ -14,7 +14,7 @@ import yaml
 
 from metallize.build.app import AppLayer, container_of
 from metallize.build.dockerfile import parse
-from metallize.build.planner import SOURCE_ARGUMENT
+from metallize.build.plan import SOURCE_ARGUMENT
 from metallize.catalog import Catalog
 from metallize.config import load_profile
 from metallize.model.loaded import Profile
@@ -253,6 +253,16 @@ def test_a_layer_follows_its_dockerfile_until_it_is_changed_by_hand(call: Call) 
 def test_a_dockerfile_that_lies_about_is_told_of(call: Call) -> None:
     app(folder=".")
     assert "`metallize init --dockerfile Dockerfile` makes an image of its app" in call("init").err
+
+
+def test_the_schemas_are_written_where_they_are_wanted(call: Call) -> None:
+    said = call("schema", "--write")
+    assert (said.status, said.err) == (0, "")
+    assert said.out.splitlines()[0] == ".metallize/profile.schema.json"
+    assert call("schema", "--write", "other").out.splitlines()[0] == "other/profile.schema.json"
+    Path("file").touch()
+    said = call("schema", "--write", "file")
+    assert (said.status, said.err) == (3, "error: --write file: File exists\n  next: name a folder to write to\n")
 
 
 @pytest.mark.slow
