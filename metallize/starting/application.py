@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from metallize.build.app import AppLayer, Container, container_of, expand
-from metallize.build.dockerfile import Dockerfile, Instruction, parse
+from metallize.build.bootstrap import distribution
+from metallize.build.container import AppLayer, Container, container_of
+from metallize.build.dockerfile import SOURCE_ARGUMENT, Dockerfile, Stage, automatic_arguments, parse
+from metallize.build.dockerfile.stages import lenient, outer_arguments, stages_of
 from metallize.errors import UsageError
 from metallize.model.profile import Platform
 from metallize.starting.bases import Base, base_for, family_of
 
 _DIRECTIVE = re.compile(r"#\s*(syntax|escape|check)\s*=\s*(\S+)", re.IGNORECASE)
+_AUTOMATIC = ("TARGET", "BUILD", "HTTP", "http", "NO_PROXY", "no_proxy", "SOURCE_DATE_EPOCH")
+"""What BuildKit gives by itself begins with one of these."""
 _OTHER_PACKAGES = re.compile(r"\b(apk|dnf|microdnf|yum|zypper|pacman)\b")
 
 
@@ -39,14 +42,6 @@ class Application:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Stage:
-    image: str
-    """As FROM names it, arguments replaced."""
-    name: str
-    instruction: Instruction
-
-
 def read_application(
     path: Path, context: Path, *, layer: str, base: str | None, supported: tuple[str, ...]
 ) -> Application:
@@ -58,20 +53,23 @@ def read_application(
     except OSError as exc:
         raise UsageError(f"{path}: {exc.strerror}", hint="--dockerfile takes the app's Dockerfile") from exc
     parsed = parse(text)
-    stages = list(_stages(path, parsed))
-    if not stages:
+    if not parsed.stages:
         raise UsageError(f"{path} has no FROM", hint="is it a dockerfile?")
-    root = _root(path, stages)
-    if not root.image and base is None:
+    if parsed.faults:
+        wrong = parsed.faults[0]
+        raise UsageError(f"{path}:{wrong.line}: {wrong.message}", hint=wrong.hint or "does Docker build it?")
+    root = _root(path, parsed)
+    image = _image(parsed, root)
+    if not image and base is None:
         raise UsageError(
-            f"{path}:{root.instruction.line}: `{root.instruction.text}`: only a build argument names that image",
+            f"{path}:{root.line}: `FROM {root.image}`: only a build argument names that image",
             hint="name what the operating system stands on: --base debian:trixie",
         )
-    chosen = base_for(root.image, supported) if base is None else Base(reference=base, family=family_of(base))
+    chosen = base_for(image, supported) if base is None else Base(reference=base, family=family_of(base))
     directives, rest = _changed(text, parsed, root)
     told = [
-        *([f"{path.name}:{root.instruction.line}: {chosen.note}."] if chosen.note else []),
-        *(f"{path.name}:{line}: {words}." for line, words in _losses(parsed, stages, root, context, chosen)),
+        *([f"{path.name}:{root.line}: {chosen.note}."] if chosen.note else []),
+        *(f"{path.name}:{line}: {words}." for line, words in _losses(parsed, root, context, chosen)),
     ]
     container = container_of([AppLayer(name=layer, dockerfile=parse(directives + rest), build_args={})], Platform.AMD64)
     if container.health is not None and "{{" in f"{container.health.argv}{container.environment}":
@@ -81,7 +79,7 @@ def read_application(
         told.append(
             f"{path.name} has no CMD and no ENTRYPOINT of its own: no service is made, write one into the layer."
         )
-    ports, odd = _ports(parsed, stages[-1], container.environment)
+    ports, odd = _ports(parsed, container.environment)
     told += [f"{path.name}:{line}: EXPOSE {text} is asserted by nothing." for line, text in odd]
     return Application(
         base=chosen,
@@ -94,108 +92,93 @@ def read_application(
     )
 
 
-def _stages(path: Path, parsed: Dockerfile) -> Iterator[_Stage]:
-    known: dict[str, str] = {"TARGETPLATFORM": "linux/amd64", "TARGETARCH": "amd64", "TARGETOS": "linux"}
-    seen = False
-    for each in parsed.instructions:
-        if each.word == "ARG" and not seen:
-            known |= _arguments(path, each, known)
-        if each.word != "FROM":
-            continue
-        seen = True
-        words = [word for word in each.rest.split() if not word.startswith("--")]
-        image = expand(words[0], known) if words else ""
-        name = words[2].lower() if len(words) == 3 and words[1].upper() == "AS" else ""  # noqa: PLR2004 - FROM image AS name
-        yield _Stage(image=image, name=name, instruction=each)
+def _image(parsed: Dockerfile, stage: Stage) -> str:
+    """The image that a stage stands on, its arguments replaced; empty where only a build's argument names one."""
+    escape = parsed.reading.escape
+    before, _ = stages_of(parsed.reading)
+    platform = str(Platform.AMD64)
+    return lenient(stage.image, outer_arguments(before, {}, escape, automatic_arguments(platform, platform)), escape)
 
 
-def _arguments(path: Path, each: Instruction, known: Mapping[str, str]) -> dict[str, str]:
-    try:
-        words = shlex.split(each.rest)
-    except ValueError as exc:
-        raise UsageError(
-            f"{path}:{each.line}: `{each.text}` cannot be read: {exc}", hint="does Docker build it?"
-        ) from exc
-    return {name: expand(value, known) for name, equals, value in (word.partition("=") for word in words) if equals}
-
-
-def _root(path: Path, stages: list[_Stage]) -> _Stage:
+def _root(path: Path, parsed: Dockerfile) -> Stage:
     """The stage at the bottom of the last one: where it stands on an image, and not on a stage."""
-    at = len(stages) - 1
-    while True:
-        below = [n for n in range(at) if stages[n].name and stages[n].name == stages[at].image.lower()]
-        if not below:
-            break
-        at = below[-1]
-    if "METALLIZE_SRC_IMG" in stages[at].instruction.rest:
+    root = parsed.stages[-1]
+    for stage in reversed(parsed.stages[:-1]):
+        if stage.name and stage.name == _image(parsed, root).lower():
+            root = stage
+    if SOURCE_ARGUMENT in root.image:
         raise UsageError(f"{path} is a layer already", hint="name it in a profile's `images`")
-    return stages[at]
+    return root
 
 
-def _changed(text: str, parsed: Dockerfile, root: _Stage) -> tuple[str, str]:
+def _changed(text: str, parsed: Dockerfile, root: Stage) -> tuple[str, str]:
     """The directives, and the rest with the root's FROM standing on the layers below."""
     lines = text.splitlines(keepends=True)
-    escape, first = "\\", 0
-    while first < len(lines) and (match := _DIRECTIVE.match(lines[first])):
-        escape = match[2] if match[1].lower() == "escape" else escape
+    first = 0
+    while first < len(lines) and _DIRECTIVE.match(lines[first]):
         first += 1
-    start = root.instruction.line - 1
-    end = start + 1
-    while end < len(lines) and lines[end - 1].rstrip().endswith(escape):
-        end += 1
+    [opening] = [each for each in parsed.instructions if each.line == root.line]
+    start, end = opening.line - 1, max(opening.end, opening.line)
     name = f" AS {root.name}" if root.name else ""
-    before = next(each.line for each in parsed.instructions) - 1
+    before = parsed.instructions[0].line - 1
     body = [
         *lines[first:before],
-        "ARG METALLIZE_SRC_IMG\n",
+        f"ARG {SOURCE_ARGUMENT}\n",
         *lines[before:start],
-        f"FROM ${{METALLIZE_SRC_IMG}}{name}\n",
+        f"FROM ${{{SOURCE_ARGUMENT}}}{name}\n",
         *lines[end:],
     ]
     return "".join(lines[:first]), "".join(body).rstrip("\n") + "\n"
 
 
-def _losses(
-    parsed: Dockerfile, stages: list[_Stage], root: _Stage, context: Path, base: Base
-) -> Iterator[tuple[int, str]]:
+def _losses(parsed: Dockerfile, root: Stage, context: Path, base: Base) -> Iterator[tuple[int, str]]:
     """What a layer cannot do as the dockerfile says it."""
-    if platform := re.search(r"--platform=(\S+)", root.instruction.rest):
-        yield root.instruction.line, f"--platform={platform[1]} is left out: the profile's `platform` decides"
-    names = {stage.name for stage in stages if stage.name}
-    for stage in stages:
-        if stage is not root and stage.image and stage.image.lower() not in names and stage.image != "scratch":
-            yield stage.instruction.line, f"a registry has to give {stage.image}, where Docker does not have it"
-    begun = False
-    for each in parsed.instructions:
-        begun |= each is root.instruction
-        if each.word == "ARG" and "=" not in each.rest and each.line > stages[0].instruction.line:
-            outside = any(
-                other.word == "ARG" and other.line < stages[0].instruction.line
-                and other.rest.startswith(f"{each.rest.strip()}=")
-                for other in parsed.instructions
-            )  # fmt: skip
-            if not outside and not each.rest.strip().startswith(("TARGET", "BUILD")):
-                words = "has no value: layers get METALLIZE_ arguments alone, so give it a default in the layer"
-                yield each.line, f"ARG {each.rest.strip()} {words}"
-        if begun and base.foreign and each.word == "RUN" and (tool := _OTHER_PACKAGES.search(each.rest)):
+    if root.platform:
+        yield root.line, f"--platform={root.platform} is left out: the profile's `platform` decides"
+    names = {stage.name for stage in parsed.stages if stage.name}
+    for stage in parsed.stages:
+        image = _image(parsed, stage)
+        if (
+            stage.index != root.index
+            and image.lower() not in names
+            and image != "scratch"
+            and distribution(image) is None
+        ):
+            yield stage.line, f"a registry has to give {image}, where Docker does not have it"
+    outside = {name.partition("=")[0] for name in _outer_names(parsed)}
+    for each in (each for stage in parsed.stages for each in stage.instructions if each.word == "ARG"):
+        name = each.rest.strip()
+        if "=" not in name and name not in outside and not name.startswith(_AUTOMATIC):
+            words = "has no value: layers get METALLIZE_ arguments alone, so give it a default in the layer"
+            yield each.line, f"ARG {name} {words}"
+    ours = parsed.stages[root.index :] if base.foreign else ()
+    for each in (each for stage in ours for each in stage.instructions if each.word == "RUN"):
+        if tool := _OTHER_PACKAGES.search(each.rest):
             yield each.line, f"`{tool[1]}` is not there: the line has to use apt-get in the layer"
-    for source in parsed.context_sources() or ():
-        plain = source.strip().lstrip("/")
+    yield from _missing(parsed, context)
+
+
+def _missing(parsed: Dockerfile, context: Path) -> Iterator[tuple[int, str]]:
+    """Files that it takes and that are not in the context."""
+    for read in parsed.context_reads() or ():
+        plain = read.pattern.strip().lstrip("/")
         if not re.search(r"[*?\[]", plain) and not (context / plain).exists():
-            line = next((each.line for each in parsed.instructions if source in each.rest), 1)
-            yield line, f"`{source}` is not in {os.path.relpath(context)}: --context names the folder that holds it"
+            yield read.line, f"`{plain}` is not in {os.path.relpath(context)}: --context names the folder that holds it"
 
 
-def _ports(
-    parsed: Dockerfile, last: _Stage, environment: Mapping[str, str]
-) -> tuple[tuple[int, ...], list[tuple[int, str]]]:
+def _outer_names(parsed: Dockerfile) -> Iterator[str]:
+    before, _ = stages_of(parsed.reading)
+    yield from (each.rest.strip() for each in before if each.word == "ARG" and "=" in each.rest)
+
+
+def _ports(parsed: Dockerfile, environment: Mapping[str, str]) -> tuple[tuple[int, ...], list[tuple[int, str]]]:
     """TCP ports of the last stage, and what is none."""
     ports: dict[int, None] = {}
     odd = []
-    for each in parsed.instructions:
-        if each.word != "EXPOSE" or each.line < last.instruction.line:
+    for each in parsed.stages[-1].instructions:
+        if each.word != "EXPOSE":
             continue
-        for word in expand(each.rest, environment).split():
+        for word in lenient(each.rest, environment, parsed.reading.escape).split():
             match = re.fullmatch(r"(\d{1,5})(/tcp)?", word, re.ASCII | re.IGNORECASE)
             if match and 0 < int(match[1]) < 1 << 16:
                 ports[int(match[1])] = None
