@@ -65,11 +65,10 @@ def _read(path: Path, vocabulary: Vocabulary, overrides: MappingABC[str, str], f
         message = f"a profile is a mapping with the keys {', '.join(KEYS)}, not {kind_of(root)}: `{shown(root)}`"
         findings.add(root.location, message)
         return None
-    root = apply_overrides(resolve_extends(root, path, vocabulary, findings), overrides, findings)
-    findings.places = _places(root, path, vocabulary)
     project = None if path in vocabulary.profiles.values() else read_project(path.parent, findings)
     whole = over_defaults(resolve_extends(root, path, vocabulary, findings, project.shared if project else ()), project)
     root = apply_overrides(without_own_keys(whole), overrides, findings)
+    findings.places = _places(root, path, vocabulary)
     for entry in root.entries:
         if entry.key not in KEYS:
             findings.unknown(entry.location, entry.key, KEYS)

@@ -97,13 +97,15 @@ def test_none_takes_the_check_of_a_layer_below_away() -> None:
 def test_a_watchdog_with_nothing_to_ask_is_refused(text: str, told: str, make_plan: MakePlan, layers: Layers) -> None:
     web = layers.read("web.dockerfile", f"{ON_SOURCE}{text}")
     with pytest.raises(ProfileError, match=told):
-        make_plan(profile(output={"app": {"watchdog": True}}), rootfs=["debian:trixie", web])
+        make_plan(profile(args={}, output={"app": {"watchdog": True}}), rootfs=["debian:trixie", web])
 
 
 def test_the_notes_say_who_asks(make_plan: MakePlan, layers: Layers) -> None:
     below = layers.read("below.dockerfile", f"{ON_SOURCE}HEALTHCHECK CMD false\n")
     web = layers.read("web.dockerfile", f"{ON_SOURCE}HEALTHCHECK --interval=5s CMD true\nVOLUME /data\nCMD /web\n")
-    told = list(notes(make_plan(profile(output={"app": {"watchdog": True}}), rootfs=["debian:trixie", below, web])))
+    told = list(
+        notes(make_plan(profile(args={}, output={"app": {"watchdog": True}}), rootfs=["debian:trixie", below, web]))
+    )
     assert told[1:] == [
         (
             "web.dockerfile:3: web-watchdog.service asks HEALTHCHECK every 5 s, and starts web.service again after 3 "
@@ -115,7 +117,7 @@ def test_the_notes_say_who_asks(make_plan: MakePlan, layers: Layers) -> None:
             "the root filesystem's."
         ),
     ]
-    told = list(notes(make_plan(rootfs=["debian:trixie", web])))
+    told = list(notes(make_plan(profile(args={}), rootfs=["debian:trixie", web])))
     assert "`output.app.watchdog: true` has a unit ask it" in told[1]
 
 

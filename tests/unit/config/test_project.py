@@ -57,7 +57,7 @@ def test_layers_suites_and_profiles_are_found_in_shared_folders(tree: Path, voca
     (tree / "common/stack.yaml").write_text(
         f"{PROFILE}boot: {{login: {{user: a, password: b}}, suites: [web-checks.yaml]}}\n"
     )
-    (tree / "profiles/web.yaml").write_text("extends: stack.yaml\nargs: {a: 1}\n")
+    (tree / "profiles/web.yaml").write_text("extends: stack.yaml\n")
     loaded = load(tree, vocabulary)
     assert [each.resource for each in loaded.assertions] == ["/etc/web"]
     plan = plan_of(loaded, Catalog(), Options())
@@ -87,6 +87,8 @@ def test_a_profile_is_laid_over_the_projects_defaults(tree: Path, vocabulary: Vo
 
 
 def test_a_mistake_in_the_project_file_is_told_where_it_is(tree: Path, vocabulary: Vocabulary) -> None:
+    project(tree, "shared: [common]\nargs: {nobodys: 1}\n")
+    plan_of(load(tree, vocabulary), Catalog(), Options())  # it is for the profiles whose layers take it
     project(tree, "shared: [comon, ../x]\narg: {a: 1}\nboot: {memory: 1X}\n")
     told = wrong(tree, vocabulary)
     assert f"{tree / PROJECT_FILE}:1:10: there is no folder `comon` (did you mean `common`?)" in told
