@@ -76,8 +76,10 @@ def plan_of(profile: Profile, catalog: Catalog, options: Options) -> BuildPlan:
     generator = catalog.generators[profile.output.generator]
     common = generator.folder.parent / "common"
     parts: list[str | LayerSource] = []
-    for name in profile.images:
+    for index, name in enumerate(profile.images):
         layer = catalog.layer(name, beside=profile.path.parent, dockerfile_dir=profile.settings.dockerfile_dir)
+        if layer is not None and index in profile.contexts:
+            layer = replace(layer, context=profile.contexts[index])
         parts.append(name if layer is None else read_layer(layer))
     return make_plan(
         profile,

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from metallize.build.container import AppLayer, Container, container_of
+from metallize.build.health import Health, watch_argv, watchdog_unit
 from metallize.build.plan import AppUnit
 from metallize.model.profile import App, Platform
 
 __all__ = ["CARRIED", "AppLayer", "Container", "NoUnit", "app_unit", "container_of", "quote", "without_unit"]
 
 CARRIED = ("CMD", "ENTRYPOINT", "ENV", "USER", "WORKDIR", "STOPSIGNAL")
-"""Instructions that the unit takes over; the others (EXPOSE, VOLUME, HEALTHCHECK) mean nothing to an OS."""
+"""Instructions that the unit takes over; EXPOSE and VOLUME mean nothing to an OS, HEALTHCHECK where it is wanted."""
 BY_NUMBER = (
     # What runc does for USER: the account's own group, groups and home where /etc/passwd knows it, else group 0 and /.
     "u=$1 g=$2; shift 2; h=/ own=0; "
@@ -35,11 +36,14 @@ def app_unit(layers: Iterable[AppLayer], platform: Platform, settings: App) -> A
     container = container_of(layers, platform)
     if not settings.enabled or not container.runs_an_app:
         return None
-    name = settings.name or _unit_name(container.layer)
+    name = settings.name or unit_name(container.layer)
     container = replace(container, environment={**container.environment, **settings.environment})
+    watched = container.health if settings.watchdog else None
     return AppUnit(
         name=f"{name}.service",
-        text=_unit(name, container, settings),
+        text=_unit(name, container, settings, watched),
+        health=container.health,
+        watchdog=_watchdog(name, container, watched) if watched else "",
         argv=container.argv,
         user=container.user or "root",
         directory=container.directory,
@@ -97,7 +101,7 @@ def _stands_on(layer: AppLayer, name: str) -> bool:
 # --- the unit --------------------------------------------------------------------------------------------------------
 
 
-def _unit_name(layer: str) -> str:
+def unit_name(layer: str) -> str:
     """A layer's name as a unit's: templogger.dockerfile -> templogger, templogger/Dockerfile -> templogger."""
     stem = re.sub(r"/?dockerfile$", "", layer.lower().removesuffix(".dockerfile"))
     return re.sub(r"[^a-z0-9]+", "-", posixpath.basename(stem)).strip("-") or "app"
@@ -120,8 +124,8 @@ def _needs_numbers(user: str, group: str) -> bool:
     return any(re.fullmatch("[0-9]+", word) and word.strip("0") for word in (user, group))
 
 
-def _unit(name: str, container: Container, settings: App) -> str:
-    argv = container.argv
+def _run(container: Container, argv: tuple[str, ...]) -> list[str]:
+    """As whom, where and with which variables a program runs, as the app does."""
     if not argv[0].startswith("/"):
         # systemd looks for a program in folders of its own, and not in the app's PATH or WORKDIR
         argv = ("/usr/bin/env", *argv)
@@ -130,20 +134,31 @@ def _unit(name: str, container: Container, settings: App) -> str:
     who = [f"User={quote(user)}", *([f"Group={quote(group)}"] if group else [])]
     if _needs_numbers(user, group):
         who, argv = [], ("/bin/sh", "-c", BY_NUMBER, "sh", user, group, *argv)
+    return [
+        *who,
+        f"WorkingDirectory={container.directory.replace('%', '%%')}",
+        *(f"Environment={quote(f'{key}={value}')}" for key, value in sorted(container.environment.items())),
+        f"ExecStart={' '.join(quote(word, command=True) for word in argv)}",
+    ]
+
+
+def _watchdog(name: str, container: Container, health: Health) -> str:
+    return watchdog_unit(name, _run(container, watch_argv(health, name)), health)
+
+
+def _unit(name: str, container: Container, settings: App, watched: Health | None) -> str:
     after = ("network.target", *settings.after)
     lines = [
         "[Unit]",
         f"Description={name} ({container.layer})".replace("%", "%%"),
         f"After={' '.join(after)}",
         *(f"Wants={unit}" for unit in settings.after),
+        *([f"Wants={name}-watchdog.service"] if watched else []),
         "StartLimitIntervalSec=0",
         "",
         "[Service]",
         "Type=exec",
-        *who,
-        f"WorkingDirectory={container.directory.replace('%', '%%')}",
-        *(f"Environment={quote(f'{key}={value}')}" for key, value in sorted(container.environment.items())),
-        f"ExecStart={' '.join(quote(word, command=True) for word in argv)}",
+        *_run(container, container.argv),
         f"Restart={settings.restart}",
         f"RestartSec={settings.restart_delay.total_seconds():g}",
         *([f"KillSignal={container.stop_signal.upper()}"] if container.stop_signal else []),

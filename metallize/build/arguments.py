@@ -16,6 +16,7 @@ from metallize.build.dockerfile import Dockerfile, Instruction
 from metallize.build.password_hash import hashed
 from metallize.build.sources import LayerSource
 from metallize.config.places import profile_places
+from metallize.config.project import FILE as PROJECT_FILE
 from metallize.config.suggest import did_you_mean
 from metallize.errors import Problem
 from metallize.model.catalogue import Generator
@@ -63,6 +64,8 @@ def _undeclared(profile: Profile, layers: Sequence[LayerSource], generator: Gene
         name = f"{PREFIX}{key.upper()}"
         if name in declared or _goes_to_a_generator(key, profile, generator):
             continue
+        if profile.location("args", key).path.name == PROJECT_FILE:
+            continue  # it is for the profiles whose layers take it
         message = f"argument `{key}`: no layer of the profile declares {name}, so it would do nothing"
         hint = _hint(key, declared, generator)
         yield Problem(location=profile.location("args", key), message=message, hint=hint)

@@ -17,6 +17,7 @@ from metallize.build.dockerfile.grammar import pairs
 from metallize.build.dockerfile.lines import triggered
 from metallize.build.dockerfile.stages import lenient, outer_arguments, stages_of
 from metallize.build.dockerfile.words import WordError, json_words
+from metallize.build.health import Health, health_of
 from metallize.model.profile import Platform
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -46,6 +47,7 @@ class Container:
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     stop_signal: str = ""
+    health: Health | None = None
     layer: str = ""
     """The layer that had the last word on what is run."""
     line: int = 0
@@ -138,7 +140,7 @@ def _declared(
     return found
 
 
-def _after(
+def _after(  # noqa: C901 - a row for each word
     current: Container, each: Instruction, known: Mapping[str, str], layer: str, escape: str, *, keep_command: bool
 ) -> Container:
     """The configuration after one instruction; an ENTRYPOINT takes away the CMD of the layers below."""
@@ -159,6 +161,8 @@ def _after(
             changes = {"stop_signal": lenient(rest, known, escape)}
         case "SHELL":
             changes = {"shell": _exec_form(rest) or current.shell}
+        case "HEALTHCHECK":
+            changes = {"health": health_of(each.rest, current.shell, layer=layer, line=each.line)}
         case "CMD":
             changes = {"command": _argv(rest, current.shell), "command_at": (layer, each.line)}
         case "ENTRYPOINT":

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from metallize.build.dockerfile import Instruction
+from metallize.build.health import Health
 from metallize.build.step import digest_of
 from metallize.model.catalogue import OptionValue
 from metallize.model.profile import ImageFormat, Platform
@@ -86,6 +87,19 @@ class AppUnit:
     layer: str
     """The layer whose instruction, on `line`, says what is run."""
     line: int
+    health: Health | None = None
+    """The layers' HEALTHCHECK, whether a watchdog asks it or not."""
+    watchdog: str = ""
+    """The text of the unit that asks it; empty where none is wanted."""
+
+    @property
+    def watchdog_name(self) -> str:
+        return f"{self.name.removesuffix('.service')}-watchdog.service"
+
+    @property
+    def units(self) -> Mapping[str, str]:
+        """What the image gets: name and text."""
+        return {self.name: self.text, **({self.watchdog_name: self.watchdog} if self.watchdog else {})}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

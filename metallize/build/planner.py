@@ -55,6 +55,10 @@ def plan(
     arguments = without_passwords(arguments, rootfs, profile.name)
     ids = {role: str(uuid.uuid5(_IDS, f"{profile.name}/{role}")) for role in generator.ids}
     app = app_unit(_app_layers(rootfs, arguments), profile.platform, profile.output.app)
+    if profile.output.app.watchdog and not (app and app.watchdog):
+        message = "`watchdog` asks what HEALTHCHECK says, and " + ("no layer has one" if app else "no layer has a CMD")
+        place = profile.location("output", "app", "watchdog")
+        raise ProfileError([Problem(location=place, message=message, hint="write one into the layer, or leave it out")])
     job = Job(
         generator=generator.name,
         name=profile.name,
@@ -65,7 +69,7 @@ def plan(
         ),
         options=generator.complete(_options(profile, generator)),
         ids=ids,
-        units={app.name: app.text} if app else {},
+        units=app.units if app else {},
     )
     rootfs_stack = _stack(rootfs, arguments, profile.platform, host_platform)
     if _takes_native_tools(rootfs, profile.platform, host_platform):

@@ -9,10 +9,10 @@ import shlex
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 
-from metallize.build.app import CARRIED
 from metallize.build.census import DEFAULT_EPOCH
 from metallize.build.engines.rootfs_pipe import NAME as PIPE
 from metallize.build.lock import lock_path
+from metallize.build.notes import notes
 from metallize.build.plan import BuildPlan
 from metallize.build.step import PARENT_ID, PINNED, PINNED_DIGITS, SCRATCH, TAG, Kind, Step, in_shell
 from metallize.build.steps import COMPARED, NOTHING, Steps, steps_of
@@ -126,25 +126,8 @@ def _header(plan: BuildPlan, steps: Steps, known: Mapping[str, str] | None) -> l
     lines.append("#   fstab, the initrd, and what makes a container's rootfs an OS (generators/common)")
     if known is None:
         lines.append("# No container engine answered, so what is cached is not known.")
-    lines += ["# note: " + " ".join(words.split()) for words in _notes(plan)]
+    lines += ["# note: " + " ".join(words.split()) for words in notes(plan)]
     return [*lines, ""]
-
-
-def _notes(plan: BuildPlan) -> Iterator[str]:
-    """What becomes of instructions that configure a container."""
-    app = plan.app
-    if app is not None:
-        command = shlex.join(app.argv)
-        yield (
-            f"{app.layer}:{app.line}: {app.name} runs `{command}` as {app.user} in {app.directory}, "
-            f"restart {app.restart}, output in the journal (output.app changes it, `app: false` leaves it out)."
-        )
-    for layer in plan.rootfs.layers:
-        for each in layer.runtime_only:
-            if app is None or each.word not in CARRIED:
-                yield f"{layer.name}:{each.line}: {each.word} configures a container; an OS that boots does not see it."
-            elif each.word in ("CMD", "ENTRYPOINT") and layer.name != app.layer:
-                yield f"{layer.name}:{each.line}: {each.word} gives way to that of {app.layer}, as in a container."
 
 
 def _made(step: Step, taken: frozenset[str]) -> Iterator[str]:

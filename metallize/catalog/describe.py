@@ -63,14 +63,16 @@ def _entries(catalog: Catalog) -> Iterable[tuple[str, Callable[[], str]]]:
 
 
 def first_comment(path: Path) -> str:
-    """The comment that a file begins with, on one line."""
+    """The comment that a file begins with, on one line; a modeline for an editor is none of it."""
     words: list[str] = []
     for line in path.read_text("utf-8", "replace").splitlines():
         if line.strip() == "---" and not words:
             continue
         if not line.startswith("#"):
             break
-        words.append(line.lstrip("#").strip())
+        text = line.lstrip("#").strip()
+        if not text.startswith("yaml-language-server:"):
+            words.append(text)
     return " ".join(words)
 
 
@@ -103,7 +105,8 @@ def _option_words(option: Option) -> str:
         if bound is not None
     ]
     limit = f"; {', '.join(bounds)}" if bounds else ""
-    return f"{option.type}: {option.description}{choices}{limit}{default}"
+    only = f"; only for {', '.join(option.formats)}" if option.formats else ""
+    return f"{option.type}: {option.description}{choices}{limit}{only}{default}"
 
 
 def _shown(option: Option, value: float | str) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from metallize.catalog.generator_file import read_generator
 from metallize.catalog.layer_file import read_layer_header
+from metallize.config.project import shared_folders
 from metallize.config.vocabulary import Escape, Vocabulary
 from metallize.model.catalogue import Generator, Layer, MachineEntry
 from metallize.model.kind import Kind
@@ -99,17 +100,26 @@ class Catalog:
         return tuple(names)
 
     def suite(self, name: str, *, beside: Path) -> Path | None:
-        """The suite's file: a path beside the profile, or boot-tests/NAME.yaml; raises Escape as `layer` does."""
-        path = beside / name
-        if path.suffix in {".yaml", ".yml", ".json"} and path.is_file():
-            _stay_inside(path, beside)
-            return path
+        """The suite's file: a path beside the profile or in a shared folder, or boot-tests/NAME.yaml.
+
+        Raises Escape as `layer` does.
+        """
+        for folder in (beside, *self._shared(beside)):
+            path = folder / name
+            if path.suffix in {".yaml", ".yml", ".json"} and path.is_file():
+                _stay_inside(path, folder)
+                return path
         return self.suites.get(name)
 
     def suite_names(self, *, beside: Path) -> tuple[str, ...]:
         """The shipped suites, and the YAML files beside the profile and one folder below it."""
-        local = (path for pattern in ("*.y*ml", "*/*.y*ml") for path in beside.glob(pattern))
-        return (*self.suites, *(path.relative_to(beside).as_posix() for path in sorted(local)))
+        near = [
+            path.relative_to(folder).as_posix()
+            for folder in (beside, *self._shared(beside))
+            for pattern in ("*.y*ml", "*/*.y*ml")
+            for path in sorted(folder.glob(pattern))
+        ]
+        return (*self.suites, *dict.fromkeys(near))
 
     def vocabulary(self) -> Vocabulary:
         """All of it, as the reading of profiles wants it."""
@@ -124,6 +134,10 @@ class Catalog:
             refusals=tuple(importlib.import_module("metallize.console.rules").refusals()),
         )
 
+    def _shared(self, beside: Path) -> tuple[Path, ...]:
+        """The folders that a project file above a profile's folder shares; shipped profiles belong to no project."""
+        return () if beside == self.data / "profiles" else shared_folders(beside)
+
     def _layer_folders(self, beside: Path, dockerfile_dir: str | None) -> Iterator[tuple[Path, bool]]:
         """Folders in the order of looking, each with whether it is the extensions folder."""
         yield beside, False
@@ -132,6 +146,7 @@ class Catalog:
         if dockerfile_dir is not None:
             yield self.working_dir / dockerfile_dir, False
             yield beside / dockerfile_dir, False
+        yield from ((folder, False) for folder in self._shared(beside))
         yield self.data / "layers", False
 
 

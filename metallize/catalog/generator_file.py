@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -27,6 +27,9 @@ class OptionFile(Frozen):
     minimum: int | float | str | None = None
     maximum: int | float | str | None = None
     pattern: str | None = None
+    formats: Annotated[
+        tuple[ImageFormat, ...], Field(description="formats of images for which it means something; default: all")
+    ] = ()
 
 
 class GeneratorFile(Frozen):
@@ -44,6 +47,12 @@ class GeneratorFile(Frozen):
     fstab: str = ""
     options: Annotated[dict[str, OptionFile], Field(default_factory=dict)]
     example: str = ""
+
+
+def generator_schema() -> dict[str, Any]:
+    """The JSON Schema of generator.yaml."""
+    made = GeneratorFile.model_json_schema(ref_template="#/$defs/{model}")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": "metallize generator"}
 
 
 def read_generator(path: Path) -> Generator:
@@ -91,6 +100,7 @@ def _option(name: str, option: OptionFile) -> Option:
         minimum=None if option.minimum is None else float(_value(option.type, option.minimum)),
         maximum=None if option.maximum is None else float(_value(option.type, option.maximum)),
         pattern=option.pattern,
+        formats=option.formats,
     )
 
 

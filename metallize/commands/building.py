@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from metallize import pipeline
 from metallize import proof as proofs
 from metallize.build.currency import known_images
+from metallize.build.notes import notes
 from metallize.build.script import shell_script
 from metallize.build.steps import steps_of
 from metallize.commands.engine import engine_of_host
@@ -22,6 +23,7 @@ from metallize.commands.shared import (
     write_junit,
 )
 from metallize.errors import EngineError, ExitCode, UsageError, VerificationFailed
+from metallize.events import Note
 from metallize.model.report import BootReport
 from metallize.render import JsonLines
 
@@ -37,6 +39,8 @@ def build(options: argparse.Namespace) -> int:
     done: list[pipeline.Built] = []
     failures: list[VerificationFailed] = []
     with renderer, engine_of_host() as engine:
+        for words in dict.fromkeys(words for prepared in plans for words in notes(prepared)):
+            renderer.emit(Note(text=words))
         for prepared, profile in zip(plans, profiles, strict=True):
             try:
                 done.append(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from metallize import __version__
 from metallize.commands import options as common
+from metallize.commands.beginning import init_options
 from metallize.commands.parser import Later, Parser
 from metallize.commands.ports import add_ports
 from metallize.commands.release_line import VERBS, publish_options
@@ -58,6 +59,8 @@ def add(verbs: Verbs, group: str, name: str, run: Later, summary: str) -> Parser
 
 
 def _add_making(verbs: Verbs) -> None:
+    summary = "begin a folder with a profile, a layer, assertions and CI; with --dockerfile around an app's Dockerfile"
+    init_options(add(verbs, MAKE, "init", Later("init", "init"), summary))
     build = add(verbs, MAKE, "build", Later("building", "build"), "build the image; with --verify boot it first")
     common.profile_argument(build)
     build.add_argument(
@@ -246,7 +249,16 @@ def _add_looking(verbs: Verbs) -> None:
     explain.add_argument("name", metavar="NAME", help="as `metallize list` has it")
     common.extensions_dir(explain)
     common.as_json(explain, "all of that")
-    schema = add(verbs, LOOK, "schema", Later("catalogue", "schema"), "JSON Schema of a profile, for editors")
+    summary = "JSON Schema of a profile, for editors; with --write of every kind of file"
+    schema = add(verbs, LOOK, "schema", Later("catalogue", "schema"), summary)
+    schema.add_argument(
+        "--write",
+        nargs="?",
+        type=Path,
+        const=Path(".metallize"),
+        metavar="FOLDER",
+        help="into files; default: .metallize",
+    )
     common.extensions_dir(schema)
     summary = "what this host has and lacks, each with the command that mends it"
     doctor = add(verbs, LOOK, "doctor", Later("host", "doctor"), summary)

@@ -3,10 +3,12 @@
 from metallize.config.assertions import load_suite
 from metallize.config.expectations import load_steps
 from metallize.config.profile import load_profile, load_profiles
-from metallize.config.schema import profile_schema
+from metallize.config.project import FILE as PROJECT_FILE
+from metallize.config.schema import profile_schema, project_schema, suite_schema
 from metallize.config.vocabulary import Escape, Layers, Suites, Vocabulary
 
 __all__ = [
+    "PROJECT_FILE",
     "Escape",
     "Layers",
     "Suites",
@@ -16,4 +18,6 @@ __all__ = [
     "load_steps",
     "load_suite",
     "profile_schema",
+    "project_schema",
+    "suite_schema",
 ]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from metallize.config.includes import Chain, include
 from metallize.config.places import attributes, resembles
+from metallize.config.project import without_own_keys
 from metallize.config.source import parse_tree, read_text
 from metallize.config.suggest import did_you_mean
 from metallize.config.tree import Entry, Mapping, Node, Scalar, Sequence, kind_of, shown
@@ -51,6 +52,8 @@ def read_suite(
     if root is None:
         return ()
     start = Location(path=path, line=1, column=1)
+    if isinstance(root, Mapping):
+        root = without_own_keys(root)
     return decode_assertions(root, start, kinds, findings, own=False, chain=chain or (path,))
 
 

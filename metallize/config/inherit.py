@@ -7,6 +7,7 @@ value keeps its own place, so a problem in an inherited value is shown in the fi
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from metallize.config.lookup import look_up
@@ -22,13 +23,18 @@ INHERITED = "inherited"
 _MOST_PARENTS = 8
 
 
-def resolve_extends(root: Mapping, path: Path, vocabulary: Vocabulary, findings: Findings) -> Mapping:
-    """The tree laid over those it extends, nearest last; what cannot be found or read is reported."""
+def resolve_extends(
+    root: Mapping, path: Path, vocabulary: Vocabulary, findings: Findings, shared: tuple[Path, ...] = ()
+) -> Mapping:
+    """The tree laid over those it extends, nearest last; what cannot be found or read is reported.
+
+    `shared` are folders in which a profile that is extended is looked for, after the one that extends it.
+    """
     seen = [path.resolve()]
     trees = [root]
     beside = path.parent
     while (entry := trees[-1].get("extends")) is not None:
-        found = _parent(entry, beside, vocabulary, findings)
+        found = _parent(entry, beside, shared, vocabulary, findings)
         if found is None:
             break
         if found.resolve() in seen or len(seen) > _MOST_PARENTS:
@@ -56,6 +62,9 @@ def _rebased(tree: Mapping, folder: Path, beside: Path) -> Mapping:
     below = folder.resolve().relative_to(beside.resolve())
 
     def renamed(item: Node) -> Node:
+        if isinstance(item, Mapping):  # {layer: NAME, context: FOLDER}, whose context is beside the file that names it
+            parts = (replace(each, value=renamed(each.value)) if each.key == "layer" else each for each in item.entries)
+            return replace(item, entries=tuple(parts))
         if not isinstance(item, Scalar) or not isinstance(item.value, str) or not (folder / item.text).is_file():
             return item
         text = (below / item.text).as_posix()
@@ -79,21 +88,24 @@ def _with_items(tree: Mapping, keys: tuple[str, ...], change: Callable[[Node], N
     return _with(tree, Entry(key=entry.key, location=entry.location, value=value))
 
 
-def _parent(entry: Entry, beside: Path, vocabulary: Vocabulary, findings: Findings) -> Path | None:
-    """The file that `extends` names: beside the profile, or a shipped profile by its name."""
+def _parent(
+    entry: Entry, beside: Path, shared: tuple[Path, ...], vocabulary: Vocabulary, findings: Findings
+) -> Path | None:
+    """The file that `extends` names: beside the profile, in a shared folder, or a shipped profile by its name."""
     node = entry.value
     if not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.text:
         findings.add(node.location, f"`extends` names one profile, not {kind_of(node)}: `{shown(node)}`")
         return None
 
     def find(name: str) -> Path | None:
-        near = beside / name
-        return near if near.is_file() else vocabulary.profiles.get(name.removesuffix(".yaml"))
+        near = [folder / name for folder in (beside, *shared) if (folder / name).is_file()]
+        return near[0] if near else vocabulary.profiles.get(name.removesuffix(".yaml"))
 
     before = len(findings.problems)
     found = look_up(node, "profile", findings, find)
     if found is None and len(findings.problems) == before:
-        names = [*vocabulary.profiles, *(file.name for file in sorted(beside.glob("*.y*ml")))]
+        near = [file.name for folder in (beside, *shared) for file in sorted(folder.glob("*.y*ml"))]
+        names = [*vocabulary.profiles, *near]
         findings.add(node.location, f"unknown profile `{shown(node)}`", did_you_mean(node.text, names))
     return found
 

@@ -18,7 +18,7 @@ from metallize.config.words import (
     password_hash_problem,
 )
 from metallize.model.catalogue import Generator, Option, OptionType, OptionValue
-from metallize.model.profile import SUFFIX_FORMATS, Output, Platform
+from metallize.model.profile import SUFFIX_FORMATS, ImageFormat, Output, Platform
 from metallize.model.scalars import parse_size
 
 _ORIGINAL_KEYS = {"output-file": "file"}
@@ -109,12 +109,22 @@ def _decode_options(node: Node, generator: Generator | None, findings: Findings)
             message = f"generator `{generator.name}` has no option `{item.key}`"
             findings.add(item.location, message, did_you_mean(item.key, generator.options))
             continue
+        form = _format(node)
+        if option.formats and form is not None and form not in option.formats:
+            message = f"`{item.key}` is for {', '.join(option.formats)}, and the image is {form}"
+            findings.add(item.location, message, "leave it out, or give `file` another suffix")
+            continue
         try:
             options[item.key] = _option_value(option, item.value)
         except ValueError as exc:
             hint = exc.hint if isinstance(exc, _Wrong) else None
             findings.add(item.value.location, f"`{item.key}`: {exc}: `{shown(item.value)}`", hint)
     return options
+
+
+def _format(node: Node) -> ImageFormat | None:
+    scalar = _text(node, "file")
+    return SUFFIX_FORMATS.get(PurePosixPath(scalar.text).suffix) if scalar is not None else None
 
 
 class _Wrong(ValueError):  # noqa: N818 - it carries a message to the one place that reports it

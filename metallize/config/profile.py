@@ -9,12 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from metallize.config.boot import decode_boot
+from metallize.config.contexts import split_contexts
 from metallize.config.groups import decode_groups
 from metallize.config.inherit import resolve_extends, split_outputs
 from metallize.config.lookup import decode_images
 from metallize.config.output import decode_arguments, decode_output
 from metallize.config.overrides import apply_overrides
 from metallize.config.places import Places, profile_places
+from metallize.config.project import over_defaults, read_project, without_own_keys
 from metallize.config.source import read_tree
 from metallize.config.suggest import did_you_mean
 from metallize.config.tree import Entry, Mapping, Scalar, Sequence, find, kind_of, locations, shown
@@ -63,7 +65,9 @@ def _read(path: Path, vocabulary: Vocabulary, overrides: MappingABC[str, str], f
         message = f"a profile is a mapping with the keys {', '.join(KEYS)}, not {kind_of(root)}: `{shown(root)}`"
         findings.add(root.location, message)
         return None
-    root = apply_overrides(resolve_extends(root, path, vocabulary, findings), overrides, findings)
+    project = None if path in vocabulary.profiles.values() else read_project(path.parent, findings)
+    whole = over_defaults(resolve_extends(root, path, vocabulary, findings, project.shared if project else ()), project)
+    root = apply_overrides(without_own_keys(whole), overrides, findings)
     findings.places = _places(root, path, vocabulary)
     for entry in root.entries:
         if entry.key not in KEYS:
@@ -104,8 +108,13 @@ def _decode(root: Mapping, path: Path, vocabulary: Vocabulary, findings: Finding
     arguments = decode_arguments(root.get("args"), findings)
     images_entry, output_entry, boot_entry = root.get("images"), root.get("output"), root.get("boot")
     images: tuple[str, ...] = ()
+    contexts: dict[int, Path] = {}
     if images_entry is not None:
+        images_entry, contexts = split_contexts(images_entry, path.parent, findings)
         images = decode_images(images_entry, vocabulary.layers, path.parent, settings.dockerfile_dir, findings)
+        if 0 in contexts and not vocabulary.layers.find(images[0], beside=path.parent, dockerfile_dir=None):
+            message = f"`{images[0]}` is an image and has no build context"
+            findings.add(images_entry.location, message, "name it without one")
     output = decode_output(output_entry, vocabulary, platform, findings) if output_entry is not None else None
     boot: Boot | None = None
     assertions: tuple[Assertion, ...] = ()
@@ -126,6 +135,7 @@ def _decode(root: Mapping, path: Path, vocabulary: Vocabulary, findings: Finding
         assertions=assertions,
         groups=groups,
         settings=settings,
+        contexts=contexts,
         locations=dict(locations(root)),
         several=several,
     )

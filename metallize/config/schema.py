@@ -8,18 +8,80 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from metallize.config.project import DEFAULTS
 from metallize.config.vocabulary import Vocabulary
 from metallize.model.boot import Boot, MachineOverrides
 from metallize.model.catalogue import Generator, Option, OptionType
 from metallize.model.profile import Output, Platform, Settings
 
 Schema = dict[str, Any]
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+_OWN_KEYS: Schema = {"^x-": {"description": "your own, for YAML anchors; it means nothing to metallize"}}
 _SIZE: Schema = {
     "anyOf": [
         {"type": "integer", "minimum": 1},
         {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[KMGTkmgt]?(i?B)?$"},
     ]
 }
+
+
+def _assertions(vocabulary: Vocabulary) -> Schema:
+    return {
+        "type": "object",
+        "description": "goss's vocabulary: kind, resource, attributes",
+        "minProperties": 1,
+        "additionalProperties": False,
+        "properties": {
+            kind.name: {
+                "type": "object",
+                "description": kind.summary,
+                "minProperties": 1,
+                "additionalProperties": {"$ref": f"#/$defs/{kind.options.__name__}"},
+            }
+            for kind in sorted(vocabulary.kinds.values(), key=lambda kind: kind.name)
+        },
+    }
+
+
+def suite_schema(vocabulary: Vocabulary) -> Schema:
+    """The schema of a file of assertions: a suite, or a goss file."""
+    models = [kind.options for kind in sorted(vocabulary.kinds.values(), key=lambda kind: kind.name)]
+    _, made = models_json_schema([(model, "validation") for model in models], ref_template="#/$defs/{model}")
+    return {
+        "$schema": _DRAFT,
+        "title": "metallize suite",
+        **_assertions(vocabulary),
+        "patternProperties": _OWN_KEYS,
+        "$defs": _readable(made["$defs"]),
+    }
+
+
+def project_schema(vocabulary: Vocabulary) -> Schema:
+    """The schema of metallize-project.yaml: sections of a profile, of which none has to be whole."""
+    profile = profile_schema(vocabulary)
+    definitions = profile["$defs"]
+    definitions["OutputDefaults"] = {
+        key: value for key, value in definitions["Output"].items() if key not in {"required", "anyOf", "title"}
+    }
+    sections = {key: profile["properties"][key] for key in DEFAULTS}
+    return {
+        "$schema": _DRAFT,
+        "title": "metallize project",
+        "description": "What the profiles in this folder and below have in common; each is laid over it.",
+        "type": "object",
+        "additionalProperties": False,
+        "patternProperties": _OWN_KEYS,
+        "properties": {
+            "shared": {
+                "type": "array",
+                "description": "folders in which layers, suites and profiles to extend are looked for too",
+                "items": {"type": "string"},
+            },
+            **sections,
+            "output": {"$ref": "#/$defs/OutputDefaults"},
+        },
+        "$defs": definitions,
+    }
 
 
 def profile_schema(vocabulary: Vocabulary) -> Schema:
@@ -32,27 +94,14 @@ def profile_schema(vocabulary: Vocabulary) -> Schema:
     definitions["OneOutput"] = _one_output(definitions["Output"])
     _extend_boot(definitions["Boot"], vocabulary)
     definitions["Action"]["properties"]["assert"] = {"$ref": "#/$defs/Assertions"}
-    definitions["Assertions"] = {
-        "type": "object",
-        "description": "goss's vocabulary: kind, resource, attributes",
-        "minProperties": 1,
-        "additionalProperties": False,
-        "properties": {
-            kind.name: {
-                "type": "object",
-                "description": kind.summary,
-                "minProperties": 1,
-                "additionalProperties": {"$ref": f"#/$defs/{kind.options.__name__}"},
-            }
-            for kind in kinds
-        },
-    }
+    definitions["Assertions"] = _assertions(vocabulary)
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": _DRAFT,
         "title": "metallize profile",
         "description": "An OS image: the dockerfiles it is made of, what is made of them, and how it must boot.",
         "type": "object",
         "additionalProperties": False,
+        "patternProperties": _OWN_KEYS,
         "anyOf": [
             {"required": ["images", "output"]},
             {"required": ["images", "outputs"]},
@@ -77,7 +126,18 @@ def profile_schema(vocabulary: Vocabulary) -> Schema:
                 "type": "array",
                 "description": "stacked with FROM, bottom first; the first may be an image reference",
                 "minItems": 1,
-                "items": {"type": "string"},
+                "items": {
+                    "anyOf": [
+                        {"type": "string"},
+                        {
+                            "type": "object",
+                            "description": "a layer, and the folder, from this file's, that is its build context",
+                            "required": ["layer"],
+                            "additionalProperties": False,
+                            "properties": {"layer": {"type": "string"}, "context": {"type": "string"}},
+                        },
+                    ]
+                },
             },
             "output": {"$ref": "#/$defs/Output"},
             "outputs": {

@@ -37,6 +37,8 @@ class Option:
     minimum: float | None = None
     maximum: float | None = None
     pattern: str | None = None
+    formats: tuple[ImageFormat, ...] = ()
+    """The formats of images for which it means something; every one where empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from metallize.errors import Location
@@ -32,6 +32,8 @@ class Profile:
     """From the profile's suites, in their order, then from its own `assert`."""
     settings: Settings
     locations: Mapping[KeyPath, Location]
+    contexts: Mapping[int, Path] = field(default_factory=dict)
+    """The build context of each image, by its place in `images`, that the profile names one for."""
     groups: tuple[Group, ...] = ()
     """boot.groups, in their order."""
     several: bool = False

@@ -77,6 +77,10 @@ class App(Frozen):
         Field(description="when systemd starts it again: always, on-failure, no"),
     ] = Restart.ALWAYS
     restart_delay: Annotated[Duration, Field(description="how long systemd waits before that")] = timedelta(seconds=2)
+    watchdog: Annotated[
+        bool,
+        Field(strict=True, description="ask the layers' HEALTHCHECK, and start the app again when it keeps failing"),
+    ] = False
     after: Annotated[
         tuple[UnitFile, ...], Field(description="units that are wanted and started before it: network-online.target")
     ] = ()

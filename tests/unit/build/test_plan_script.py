@@ -141,7 +141,10 @@ def test_the_plan_says_what_becomes_of_a_containers_instructions(make_plan: Make
     )
     assert notes[1:] == [
         "# note: a.dockerfile:4: CMD gives way to that of web.dockerfile, as in a container.",
-        "# note: web.dockerfile:5: EXPOSE configures a container; an OS that boots does not see it.",
+        (
+            "# note: web.dockerfile:5: EXPOSE configures a container; an OS that boots does not see it: what listens "
+            "is reached on its port without it; boot.reach asserts that."
+        ),
     ]
     assert '"web.service": "[Unit]' in script
     without = make_plan(profile(output={"app": False}, args={}), rootfs=["debian:trixie", below, above])

@@ -108,6 +108,7 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "option out of its choices": ("my.iso", "my.iso\n  options: {compression: xzz}", "9:26", "it is not one of zstd, xz, lz4, gzip, lzma: `xzz` (did you mean `xz`?)"),
     "option out of its bounds": ("my.iso", "my.iso\n  options: {level: 23}", "9:20", "it is more than 22: `23`"),
     "option of a wrong type": ("my.iso", "my.iso\n  options: {level: high}", "9:20", "a whole number is wanted here: `high`"),
+    "option of another format": ("livecd\n  file: my.iso", "ext4\n  file: my.img\n  options: {compress: true}", "9:13", "`compress` is for qcow2, and the image is raw (leave it out, or give `file` another suffix)"),
     "option with a metacharacter": ("my.iso", 'my.iso\n  options: {volume_id: "$X"}', "9:24", "it holds `$`"),
     "suite above": ("login:", "suites: [../base.yaml]\n  login:", "11:12", "suite `../base.yaml`: it leaves its folder"),
     "absolute suite": ("login:", "suites: [/etc/goss.yaml]\n  login:", "11:12", "it is an absolute path"),
