@@ -12,6 +12,7 @@ from metallize import proof as proofs
 from metallize.build.census import Census, Package, census, epoch_of, newest_of, snapshot
 from metallize.build.currency import changes_since
 from metallize.build.engines.engine import Assembly, Engine
+from metallize.build.epoch import source_date_epoch
 from metallize.build.generator import make_image
 from metallize.build.lock import packages_of, require_locked
 from metallize.build.plan import BaseImage, BuildPlan
@@ -129,6 +130,7 @@ def prepare(profile: Profile, catalog: Catalog, options: Options, *, verified: b
     Raises ProfileError where layers and generator do not fit together; with `verified` also UsageError where there is
     no machine to boot the image on, HostError where there is no QEMU.
     """
+    _asked_epoch()
     if verified:
         if options.machines and profile.boot is not None and profile.boot.machines:
             verification.entries_of(profile, catalog, ())  # the image is verified once it has passed on all of these
@@ -186,7 +188,8 @@ def _is_current(stored: Stored, plan: BuildPlan, steps: Steps, images: Images) -
 
 
 def _asked_epoch() -> str | None:
-    return os.environ.get("SOURCE_DATE_EPOCH")
+    epoch = source_date_epoch(os.environ)
+    return None if epoch is None else str(epoch)
 
 
 def _compared(images: Images, steps: Steps) -> str:

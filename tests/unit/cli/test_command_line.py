@@ -278,3 +278,14 @@ def test_version_and_help_of_every_command(call: Call, capsys: pytest.CaptureFix
         assert ended.value.code == 0
         told = capsys.readouterr().out
         assert f"metallize {__version__}\n" == told or told.startswith("usage: metallize")
+
+
+@pytest.mark.parametrize("text", ["yesterday", "1.5", "99999999999"])
+def test_a_date_that_is_none_is_bad_input_before_anything_is_built(
+    call: Call, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", text)
+    said = call("build", write())
+    assert said.status == 2
+    assert f"SOURCE_DATE_EPOCH in the environment is `{text}`" in said.err
+    assert "  next: " in said.err
