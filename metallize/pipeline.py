@@ -21,7 +21,7 @@ from metallize.build.planner import plan as make_plan
 from metallize.build.sources import LayerSource, read_layer
 from metallize.build.stacks import Images, build_images, manifest_of
 from metallize.build.step import DOCKER, EPOCH, USER, Step, filled
-from metallize.build.steps import BASE, COMPARED, LABEL, MOUNTED, NOTHING, Steps, base_step, steps_of
+from metallize.build.steps import BASE, BUILDER, COMPARED, LABEL, MOUNTED, NOTHING, Steps, base_step, steps_of
 from metallize.build.store import Store, Stored
 from metallize.build.twice import Attempt, attempt, different
 from metallize.catalog import Catalog, host_platform
@@ -81,7 +81,9 @@ def plan_of(profile: Profile, catalog: Catalog, options: Options) -> BuildPlan:
         layer = catalog.layer(name, beside=profile.path.parent, dockerfile_dir=profile.settings.dockerfile_dir)
         if layer is not None and index in profile.contexts:
             layer = replace(layer, context=profile.contexts[index])
-        parts.append(name if layer is None else read_layer(layer))
+        below = parts[-1] if parts else None
+        triggers = below.dockerfile.triggers if isinstance(below, LayerSource) else ()
+        parts.append(name if layer is None else read_layer(layer, triggers=triggers))
     return make_plan(
         profile,
         generator=generator,
@@ -156,6 +158,8 @@ def build(
     where the image is known to have failed and would take the place of a verified one.
     """
     store = Store(build_dir=plan.build_dir, file=plan.file)
+    for orphan in engine.remove_orphans():
+        events.emit(Note(text=f"{orphan} was left by a build that was killed, and is removed"))
     with store.locked(events, abandon=engine.remove_leftovers):
         steps = steps_of(plan)
         fresh = options.fresh or options.check
@@ -234,6 +238,7 @@ def _assembly(
         EPOCH: str(epoch),
         COMPARED: _compared(images, steps),
         LABEL: label,
+        BUILDER: engine.builder,
         MOUNTED: str(work.absolute()).replace('"', '""'),
     }
     return Assembly(

@@ -21,6 +21,7 @@ def notes(plan: BuildPlan) -> Iterator[str]:
     app = plan.app
     if app is not None:
         yield from _of_app(app)
+    yield from plan.remarks
     for layer in plan.rootfs.layers:
         for each in layer.runtime_only:
             place = f"{layer.name}:{each.line}"

@@ -143,6 +143,8 @@ class BuildPlan:
     app: AppUnit | None
     build_dir: Path
     file: str
+    remarks: tuple[str, ...] = ()
+    """What is hardly meant as it is written, or is dropped, each with its place; nothing is built otherwise for it."""
     base_recipe: Path
     """The dockerfile that makes an image of a base's archive."""
 

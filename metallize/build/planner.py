@@ -10,13 +10,13 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from metallize.build.app import AppLayer, app_unit
+from metallize.build.app import AppLayer, app_unit, without_unit
 from metallize.build.arguments import problems as argument_problems
 from metallize.build.arguments import without_passwords
 from metallize.build.bootstrap import distribution, supports
 from metallize.build.dockerfile import automatic_arguments
 from metallize.build.plan import SOURCE_ARGUMENT, BaseImage, BuildPlan, ImageStack, Job, LayerBuild, Seal
-from metallize.build.sources import LayerSource
+from metallize.build.sources import LayerSource, swallowing
 from metallize.build.step import digest_of
 from metallize.errors import Problem, ProfileError
 from metallize.model.catalogue import Generator
@@ -101,7 +101,25 @@ def plan(
         build_dir=build_dir,
         file=profile.output.file,
         base_recipe=base_recipe,
+        remarks=tuple(_remarks(rootfs, arguments, profile, build_dir)),
     )
+
+
+def _remarks(
+    rootfs: Sequence[str | LayerSource], arguments: Mapping[str, str], profile: Profile, build_dir: Path
+) -> Iterator[str]:
+    for part in rootfs:
+        if isinstance(part, str):
+            continue
+        for each in part.dockerfile.cautions:
+            yield f"{part.layer.name}:{each.line}: {each.message}{f' ({each.hint})' if each.hint else ''}."
+        line = swallowing(part, build_dir.absolute())
+        if line is not None:
+            place = f"{part.layer.name}:{line}" if line else part.layer.name
+            yield f"{place}: the build folder {build_dir} is copied, so that it is built anew each time: name it in .dockerignore."
+    for dropped in without_unit(tuple(_app_layers(rootfs, arguments)), profile.platform, profile.output.app):
+        if "as in a container" not in dropped.reason:
+            yield f"{dropped.layer}:{dropped.line}: {dropped.word} makes no unit: {dropped.reason}."
 
 
 def fat_id(identity: str) -> str:

@@ -208,6 +208,9 @@ def _assembly(plan: BuildPlan, steps: Steps) -> Iterable[str]:
         f"mkdir -p {shlex.quote(str(plan.build_dir))}",
         f"work=$(mktemp -d {shlex.quote(str(plan.build_dir.absolute() / '.work.XXXXXX'))})",
         'label=$(basename "$work")',
+        "# Whose container it is: should this shell be killed, the next build ends it.",
+        "since=$(sed 's/.*) //' /proc/$$/stat | cut -d ' ' -f 20)",
+        'builder="$(cat /proc/sys/kernel/random/boot_id) $(readlink /proc/self/ns/pid) $$ $since"',
         """work_csv=$(printf %s "$work" | sed 's/"/""/g')""",
         "run='' seal=''",
         # An interrupted build ends its container and its build, and leaves no folder.

@@ -33,15 +33,15 @@ from metallize.build.plan import (
 from metallize.build.step import DOCKER, Kind, Slot, Step, Word, digest_of, key_of
 from metallize.model.profile import Platform
 
-RUN_LABEL = "io.metallize.run"
-"""On a generator's container: the name of its build's folder."""
+RUN_LABEL, BUILDER_LABEL = "io.metallize.run", "io.metallize.builder"
+"""On a generator's container: the name of its build's folder; the process that it works for (engines/orphans.py)."""
 LIMITS = (
     "--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only", "--tmpfs", "/tmp",  # noqa: S108 - the container's own
 )  # fmt: skip
 """A generator has no network, no capability, and nothing to write to but /out and /tmp."""
 GENERATOR = "/generator/build"
 """The program of the tools' image that makes the image."""
-LABEL, MOUNTED = "label", "work_csv"
+LABEL, BUILDER, MOUNTED = "label", "builder", "work_csv"
 """The name of the build's folder; the folder as a field of a CSV record (docker-run(1), --mount)."""
 COMPARED, NOTHING = "compared", "scratch"
 """What the seal compares the rootfs with: its ground, or nothing where ONBUILD instructions would run once more."""
@@ -253,6 +253,7 @@ def _generate(plan: BuildPlan, tools: str) -> Step:
     argv: tuple[Word, ...] = (
         DOCKER, "run", "--rm",
         "--label", Slot(name=LABEL, before=f"{RUN_LABEL}="),
+        "--label", Slot(name=BUILDER, before=f"{BUILDER_LABEL}="),
         *LIMITS,
         "--user", Slot(name=slots.USER),
         "--env", Slot(name=slots.EPOCH, before="SOURCE_DATE_EPOCH="),

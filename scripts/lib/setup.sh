@@ -245,23 +245,39 @@ setup_packages() {
   hash -r
 }
 
-# What the tests alone need: a registry of images. Its package starts it as a service, for the whole network: no longer.
+# What the tests alone need, one package a line: a registry of images, and the clients that read a release.
+missing_test_packages() {
+  has docker-registry || echo docker-registry
+  has bmaptool || echo bmap-tools
+  has gpg || echo gpg
+  [ -e /usr/lib/systemd/systemd-pull ] || echo systemd-container
+}
+
+# Installs them. The registry's package starts it as a service, for the whole network: no longer.
 setup_test_packages() {
-  [ "${METALLIZE_SKIP_SETUP:-}" != 1 ] || return 0
-  if has docker-registry || ! has apt-get; then return 0; fi
-  apt_has docker-registry || apt_update
-  if ! apt_has docker-registry; then
-    say "apt knows no package docker-registry: the tests that need a registry are left out"
-    return 0
-  fi
-  say "Installing what the tests need: docker-registry"
-  apt_install docker-registry || die "apt-get could not install docker-registry" "see its last lines above"
+  [ "${METALLIZE_SKIP_SETUP:-}" != 1 ] && has apt-get || return 0
+  local word packages=()
+  for word in $(missing_test_packages); do
+    apt_has "$word" || [ "$APT_UPDATED" = yes ] || apt_update
+    if apt_has "$word"; then
+      packages+=("$word")
+    else
+      say "apt knows no package $word: the tests that need it are left out"
+    fi
+  done
+  [ "${#packages[@]}" -gt 0 ] || return 0
+  say "Installing what the tests need: ${packages[*]}"
+  apt_install "${packages[@]}" || die "apt-get could not install ${packages[*]}" "see its last lines above"
   hash -r
-  if has_systemd; then
-    as_root 'stop the registry that its package started' systemctl disable --now docker-registry >&2 || true
-  elif has service; then
-    as_root 'stop the registry that its package started' service docker-registry stop >&2 || true
-  fi
+  case " ${packages[*]} " in
+    *" docker-registry "*)
+      if has_systemd; then
+        as_root 'stop the registry that its package started' systemctl disable --now docker-registry >&2 || true
+      elif has service; then
+        as_root 'stop the registry that its package started' service docker-registry stop >&2 || true
+      fi
+      ;;
+  esac
 }
 
 # ---------------------------------------------------------------- emulation

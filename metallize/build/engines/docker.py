@@ -15,11 +15,11 @@ from typing import IO, Any
 
 from docker.errors import ImageNotFound
 
-from metallize.build.engines import assembling, buildkit, endpoint
+from metallize.build.engines import assembling, buildkit, endpoint, orphans
 from metallize.build.engines.engine import Assembly, ImageInfo, Output
 from metallize.build.engines.rootfs_pipe import RootfsPipe
 from metallize.build.plan import PARENT_LABEL
-from metallize.build.steps import RUN_LABEL
+from metallize.build.steps import BUILDER_LABEL, RUN_LABEL
 from metallize.command import spawn
 from metallize.errors import MetallizeError, told_if_left
 from metallize.model.profile import Platform
@@ -65,6 +65,10 @@ class DockerEngine:
         self._cancelled = True
         for process in tuple(self._running):
             process.terminate()
+
+    @property
+    def builder(self) -> str:
+        return orphans.labels().get(BUILDER_LABEL, "")
 
     def inspect(self, reference: str) -> ImageInfo | None:
         try:
@@ -147,6 +151,9 @@ class DockerEngine:
         except endpoint.FAILURES as exc:
             return [f"perhaps a container labelled {RUN_LABEL}={label}: the engine does not say ({exc})"]
         return [f"container {each.short_id}" for each in found]
+
+    def remove_orphans(self) -> Sequence[orphans.Orphan]:
+        return orphans.remove_orphans(self._client)
 
     def remove_leftovers(self, labels: Sequence[str]) -> None:
         for label in labels:

@@ -58,6 +58,11 @@ class Engine(Protocol):
         """Who a container must run as for its files to be the caller's: `1000:1000`."""
         ...
 
+    @property
+    def builder(self) -> str:
+        """Who we are, for whoever finds a container of ours and asks whether we still live; empty: nobody can know."""
+        ...
+
     def inspect(self, reference: str) -> ImageInfo | None:
         """The local image, or None."""
         ...
@@ -76,6 +81,10 @@ class Engine(Protocol):
 
     def cancel(self) -> None:
         """End commands that run in other threads, because this one has failed or was interrupted."""
+        ...
+
+    def remove_orphans(self) -> Sequence[object]:
+        """Remove the containers of builders that have ended, wherever they built; each as a person reads it."""
         ...
 
     def remove_leftovers(self, labels: Sequence[str]) -> None:

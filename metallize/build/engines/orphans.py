@@ -18,8 +18,8 @@ from typing import Any, Self
 import docker
 
 from metallize.build.engines import endpoint
+from metallize.build.steps import BUILDER_LABEL
 
-BUILDER_LABEL = "io.metallize.builder"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _FIELDS = 4
 _STATE, _START = 0, 19

@@ -99,6 +99,11 @@ class FakeEngine:
 
     def cancel(self) -> None: ...
 
+    builder = "boot pid:[1] 1 1"
+
+    def remove_orphans(self) -> Sequence[object]:
+        return ()
+
     def remove_leftovers(self, labels: Sequence[str]) -> None: ...
 
 

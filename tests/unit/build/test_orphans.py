@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -14,8 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metallize.build import script
 from metallize.build.engines import orphans
 from metallize.build.engines.orphans import Builder
+from metallize.build.steps import BUILDER_LABEL
 
 MAKER = "import sys; from metallize.build.engines.orphans import Builder; print(Builder.this_process(), flush=True)"
 
@@ -36,7 +39,7 @@ def builder() -> Iterator[tuple[Builder, subprocess.Popen[bytes]]]:
 
 def test_what_a_container_says_is_read_again() -> None:
     own = Builder.this_process()
-    assert orphans.labels() == {orphans.BUILDER_LABEL: str(own)}
+    assert orphans.labels() == {BUILDER_LABEL: str(own)}
     assert Builder.parse(str(own)) == own
     assert (own.pid, own.same_boot, own.gone) == (os.getpid(), True, False)
 
@@ -68,7 +71,7 @@ def test_of_another_namespace_or_boot_nothing_is_known() -> None:
 )
 def test_what_we_did_not_write_is_nobodys(label: str) -> None:
     assert Builder.parse(label) is None
-    assert not orphans._is_orphan({"Labels": {orphans.BUILDER_LABEL: label}, "State": "exited"})
+    assert not orphans._is_orphan({"Labels": {BUILDER_LABEL: label}, "State": "exited"})
 
 
 @given(st.text())
@@ -96,7 +99,7 @@ BEFORE = replace(Builder.this_process(), boot="00000000-0000-0000-0000-000000000
     ],
 )
 def test_which_containers_are_left_behind(by: Builder, state: str, expected: bool) -> None:
-    assert orphans._is_orphan({"Labels": {orphans.BUILDER_LABEL: str(by)}, "State": state}) is expected
+    assert orphans._is_orphan({"Labels": {BUILDER_LABEL: str(by)}, "State": state}) is expected
 
 
 def test_a_container_without_a_label_is_not_ours() -> None:
@@ -119,3 +122,23 @@ def test_a_process_that_is_hidden_from_us_may_live(monkeypatch: pytest.MonkeyPat
         words = ["unshare", "--mount", "sh", "-c", command, sys.executable, script, str(found)]
         done = subprocess.run(words, check=False, capture_output=True, text=True)
         assert (done.stdout, done.returncode) == ("False\n", 0), done.stderr
+
+
+def test_the_printed_plan_says_whose_its_container_is_as_we_do(tmp_path: Path) -> None:
+    """Its shell is the builder: it lives while that runs, and is gone with it."""
+    source = Path(script.__file__).read_text()
+    lines = [
+        ast.literal_eval(line.strip().rstrip(","))
+        for line in source.splitlines()
+        if "since=" in line or "$since" in line
+    ]
+    assert len(lines) == 2
+    with subprocess.Popen(
+        ["sh", "-c", "\n".join([*lines, 'echo "$builder"', "read -r _"])], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as shell:
+        assert shell.stdout is not None
+        found = Builder.parse(shell.stdout.readline().decode().rstrip("\n"))
+        assert found is not None
+        assert (found.pid, found.gone) == (shell.pid, False)
+        shell.kill()
+    assert found.gone
