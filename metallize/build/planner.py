@@ -116,7 +116,7 @@ def _remarks(
         line = swallowing(part, build_dir.absolute())
         if line is not None:
             place = f"{part.layer.name}:{line}" if line else part.layer.name
-            yield f"{place}: the build folder {build_dir} is copied, so that it is built anew each time: name it in .dockerignore."
+            yield f"{place}: it takes {build_dir}, and is built anew each time for that: name it in .dockerignore."
     for dropped in without_unit(tuple(_app_layers(rootfs, arguments)), profile.platform, profile.output.app):
         if "as in a container" not in dropped.reason:
             yield f"{dropped.layer}:{dropped.line}: {dropped.word} makes no unit: {dropped.reason}."
