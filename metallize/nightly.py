@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from metallize import __version__, images, pipeline
+from metallize import __version__, images, pipeline, planning
 from metallize.build import bases
 from metallize.build.engines.engine import Engine
 from metallize.build.plan import BuildPlan
@@ -169,7 +169,7 @@ def _prepared(
     if base is not None:
         engine.inspect(base.reference)  # an engine that does not answer is no reason to skip
         try:
-            bases.resolve(engine, pipeline.base_of(base, catalog), events)
+            bases.resolve(engine, planning.base_of(base, catalog), events)
         except (EngineError, HostError) as exc:
             raise _NotHereError(f"no base {base.reference}: {exc.message}", hint=exc.hint) from exc
     return plan

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from metallize import planning
 from metallize import proof as proofs
-from metallize.build.census import Census, Package, census, epoch_of, newest_of, snapshot
-from metallize.build.currency import changes_since
-from metallize.build.engines.engine import Assembly, Engine
-from metallize.build.epoch import source_date_epoch
-from metallize.build.generator import make_image
+from metallize.build.census import Package
+from metallize.build.engines.engine import Engine
 from metallize.build.lock import packages_of, require_locked
-from metallize.build.plan import BaseImage, BuildPlan
-from metallize.build.planner import native_tools
-from metallize.build.planner import plan as make_plan
-from metallize.build.sources import LayerSource, read_layer
-from metallize.build.stacks import Images, build_images, manifest_of
-from metallize.build.step import DOCKER, EPOCH, USER, Step, filled
-from metallize.build.steps import BASE, BUILDER, COMPARED, LABEL, MOUNTED, NOTHING, Steps, base_step, steps_of
+from metallize.build.making import Making, asked_epoch
+from metallize.build.plan import BuildPlan
+from metallize.build.steps import steps_of
 from metallize.build.store import Store, Stored
-from metallize.build.twice import Attempt, attempt, different
-from metallize.catalog import Catalog, host_platform
+from metallize.catalog import Catalog
 from metallize.errors import VerificationFailed
 from metallize.events import Events, Level, Note, step
-from metallize.model.catalogue import Layer
 from metallize.model.loaded import Profile
 from metallize.model.profile import ImageFormat
 from metallize.model.report import BootReport
@@ -74,56 +65,15 @@ class Built:
 
 def plan_of(profile: Profile, catalog: Catalog, options: Options) -> BuildPlan:
     """The profile's BuildPlan. Raises ProfileError where its layers or its generator do not fit together."""
-    generator = catalog.generators[profile.output.generator]
-    common = generator.folder.parent / "common"
-    parts: list[str | LayerSource] = []
-    for index, name in enumerate(profile.images):
-        layer = catalog.layer(name, beside=profile.path.parent, dockerfile_dir=profile.settings.dockerfile_dir)
-        if layer is not None and index in profile.contexts:
-            layer = replace(layer, context=profile.contexts[index])
-        below = parts[-1] if parts else None
-        triggers = below.dockerfile.triggers if isinstance(below, LayerSource) else ()
-        parts.append(name if layer is None else read_layer(layer, triggers=triggers))
-    return make_plan(
-        profile,
-        generator=generator,
-        rootfs=parts,
-        tools=[read_layer(_folder_layer(folder)) for folder in (common, generator.folder)],
-        seal=read_layer(_folder_layer(common / "seal")),
-        native=_native_source(common),
-        base_recipe=_base_recipe(common),
-        host_platform=host_platform(),
-        build_dir=options.build_dir or Path(profile.settings.build_dir),
-    )
+    return planning.plan_of(profile, catalog, options.build_dir)
 
 
-def _native_source(common: Path) -> LayerSource:
-    return read_layer(
-        Layer(
-            name="native-tools",
-            path=common / "native" / "Dockerfile",
-            context=common / "native",
-            summary="tools of this host's architecture, so that the costly ones are not emulated (taken out again)",
-        )
-    )
-
-
-def base_of(base: BaseImage, catalog: Catalog) -> Step:
-    """The step of a base that no profile asks for."""
-    common = next(iter(catalog.generators.values())).folder.parent / "common"
-    native = None if base.platform is host_platform() else native_tools(_native_source(common), base, host_platform())
-    return base_step(BASE, base, _base_recipe(common), native)
-
-
-def _base_recipe(common: Path) -> Path:
-    return common / "base" / "Dockerfile"
-
-
-def _folder_layer(folder: Path) -> Layer:
-    """A folder with a Dockerfile as a layer of the tools' stack."""
-    return Layer(
-        name=f"generator-{folder.name}", path=folder / "Dockerfile", context=folder, summary="the generator's tools"
-    )
+def packages_now(plan: BuildPlan, engine: Engine, events: Events, options: Options) -> tuple[Package, ...]:
+    """The packages that the plan's layers install today; the layers are built, and no image is made."""
+    store = Store(build_dir=plan.build_dir, file=plan.file)
+    with store.locked(events, abandon=engine.remove_leftovers):
+        making = Making(plan=plan, steps=steps_of(plan), engine=engine, events=events)
+        return making.packages(making.images(fresh=options.fresh))
 
 
 def prepare(profile: Profile, catalog: Catalog, options: Options, *, verified: bool) -> BuildPlan:
@@ -132,7 +82,7 @@ def prepare(profile: Profile, catalog: Catalog, options: Options, *, verified: b
     Raises ProfileError where layers and generator do not fit together; with `verified` also UsageError where there is
     no machine to boot the image on, HostError where there is no QEMU.
     """
-    _asked_epoch()
+    asked_epoch()
     if verified:
         if options.machines and profile.boot is not None and profile.boot.machines:
             verification.entries_of(profile, catalog, ())  # the image is verified once it has passed on all of these
@@ -161,11 +111,11 @@ def build(
     for orphan in engine.remove_orphans():
         events.emit(Note(text=f"{orphan} was left by a build that was killed, and is removed"))
     with store.locked(events, abandon=engine.remove_leftovers):
-        steps = steps_of(plan)
+        making = Making(plan=plan, steps=steps_of(plan), engine=engine, events=events)
         fresh = options.fresh or options.check
-        images = build_images(plan, steps, engine, events, fresh=fresh, pull=options.pull)
+        images = making.images(fresh=fresh, pull=options.pull)
         there = () if fresh else (store.any(), store.kept())
-        stored = next((each for each in there if each and _is_current(each, plan, steps, images)), None)
+        stored = next((each for each in there if each and making.is_current(each, images)), None)
         if stored is not None:
             require_locked(plan.profile, packages_of(stored.manifest))
             with step(events, "image", f"image {plan.file}") as done:
@@ -175,112 +125,12 @@ def build(
                 return _without_verification(store, profile, catalog, options, stored, built=False)
             return _conclude(store, profile, catalog, events, options, stored, built=False)
         with store.workspace() as work:
-            stored = _make(plan, steps, images, engine, events, work)
+            stored = making.image(images, work)
             if options.check:
-                _require_same_again(plan, steps, images, engine, events, store, stored)
+                making.require_same_again(images, store, stored)
             if not verified:
                 return _without_verification(store, profile, catalog, options, stored, built=True)
             return _conclude(store, profile, catalog, events, options, stored, built=True)
-
-
-def _is_current(stored: Stored, plan: BuildPlan, steps: Steps, images: Images) -> bool:
-    try:
-        newest = newest_of(stored.manifest)  # the same as long as the rootfs is, which the key holds to
-    except ValueError:
-        return False
-    return not changes_since(stored.manifest, plan, steps, images.ids, epoch_of(_asked_epoch(), newest))
-
-
-def _asked_epoch() -> str | None:
-    epoch = source_date_epoch(os.environ)
-    return None if epoch is None else str(epoch)
-
-
-def _compared(images: Images, steps: Steps) -> str:
-    """What the seal tells by which files are no layer's."""
-    ground = images.made.get(steps.ground)
-    return NOTHING if ground is None or ground.triggers else ground.reference
-
-
-def _look(steps: Steps, images: Images, engine: Engine) -> Census:
-    """Count the packages of the rootfs."""
-    references = {name: image.reference for name, image in images.made.items()}
-    return census(engine, filled(steps.look.argv, {**references, DOCKER.name: engine.command}))
-
-
-def _make(plan: BuildPlan, steps: Steps, images: Images, engine: Engine, events: Events, work: Path) -> Stored:
-    """Run the generator and write down what came of it."""
-    with step(events, "packages", "packages") as counting:
-        found = _look(steps, images, engine)
-        locked = require_locked(plan.profile, found.packages)
-        counting.detail = f"{len(found.packages)}{f', as {locked.name} has them' if locked else ''}"
-    epoch = epoch_of(_asked_epoch(), found.newest)
-    assembly = _assembly(plan, steps, images, engine, epoch, work, label=work.name)
-    rootfs_bytes = images.made[steps.seal.inputs[0]].size_bytes
-    with step(events, "image", f"image {plan.file}") as making:
-        image = make_image(engine, assembly, plan.job.format, making.output, rootfs_bytes=rootfs_bytes)
-        making.detail = f"{image.size_bytes / (1 << 20):.0f} MiB, sha256 {image.sha256[:12]}"
-    told = {"package_snapshot": snapshot(found, locked.name if locked else None)}
-    return Stored(path=image.path, manifest={**manifest_of(plan, steps, images, image, epoch), **told})
-
-
-def _assembly(
-    plan: BuildPlan, steps: Steps, images: Images, engine: Engine, epoch: int, work: Path, *, label: str
-) -> Assembly:
-    """The commands that seal the rootfs and make the image of it in a folder, with everything filled in.
-
-    `label` is the name of the build's own folder, by which whoever finds that folder finds the container.
-    """
-    values = {
-        **{name: image.reference for name, image in images.made.items()},
-        DOCKER.name: engine.command,
-        USER: engine.user,
-        EPOCH: str(epoch),
-        COMPARED: _compared(images, steps),
-        LABEL: label,
-        BUILDER: engine.builder,
-        MOUNTED: str(work.absolute()).replace('"', '""'),
-    }
-    return Assembly(
-        name=plan.job.name,
-        seal=filled(steps.seal.argv, values),
-        generate=filled(steps.generate.argv, values),
-        out=work,
-        label=label,
-    )
-
-
-def _require_same_again(
-    plan: BuildPlan, steps: Steps, images: Images, engine: Engine, events: Events, store: Store, stored: Stored
-) -> None:
-    """Build a second time from nothing. Raises DifferentBytesError, with each file that differs, where the bytes do."""
-    first = _attempt(plan, steps, images, engine, events, stored)
-    with store.workspace() as work:
-        images = build_images(plan, steps, engine, events, fresh=True)
-        again = _make(plan, steps, images, engine, events, work)
-        if again.sha256 != stored.sha256:
-            raise different(plan, first, _attempt(plan, steps, images, engine, events, again))
-    first.rootfs.unlink()
-    events.emit(Note(text=f"two builds from nothing gave the same bytes: sha256 {stored.sha256}"))
-
-
-def _attempt(plan: BuildPlan, steps: Steps, images: Images, engine: Engine, events: Events, stored: Stored) -> Attempt:
-    """An image that has just been made, with the rootfs that went into it."""
-    folder = stored.path.with_name("rootfs")
-    folder.mkdir()
-    epoch = int(stored.manifest["source_date_epoch"])
-    with step(events, "rootfs", f"rootfs of {plan.file}, to compare") as keeping:
-        assembly = _assembly(plan, steps, images, engine, epoch, folder, label=stored.path.parent.name)
-        return attempt(engine, assembly, stored, keeping.output)
-
-
-def packages_now(plan: BuildPlan, engine: Engine, events: Events, options: Options) -> tuple[Package, ...]:
-    """The packages that the plan's layers install today; the layers are built, and no image is made."""
-    store = Store(build_dir=plan.build_dir, file=plan.file)
-    with store.locked(events, abandon=engine.remove_leftovers):
-        steps = steps_of(plan)
-        images = build_images(plan, steps, engine, events, fresh=options.fresh)
-        return _look(steps, images, engine).packages
 
 
 def _conclude(

@@ -24,7 +24,7 @@ from urllib.parse import urljoin
 
 import bcrypt
 
-from metallize import pipeline
+from metallize import planning
 from metallize.build import bases
 from metallize.build.bases import Base
 from metallize.build.engines.docker import DockerEngine
@@ -44,7 +44,7 @@ _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 def resolved(engine: DockerEngine, reference: str, platform: Platform = Platform.AMD64) -> Base:
     """The base as a build gets it: local, pulled or made."""
-    step = pipeline.base_of(BaseImage(reference=reference, platform=platform), Catalog())
+    step = planning.base_of(BaseImage(reference=reference, platform=platform), Catalog())
     return bases.resolve(engine, step, Silent())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from metallize import pipeline
+from metallize import planning
 from metallize.build import bases
 from metallize.build.plan import BaseImage
 from metallize.catalog import Catalog, host_platform
@@ -35,7 +35,7 @@ def base(options: argparse.Namespace) -> int:
     platform = Platform(options.platform) if options.platform else host_platform()
     renderer = renderer_of(options)
     wanted = BaseImage(reference=options.reference, platform=platform)
-    step = pipeline.base_of(wanted, Catalog())
+    step = planning.base_of(wanted, Catalog())
     with renderer, engine_of_host() as engine:
         made = bases.bootstrap(engine, step, renderer)
     if not options.json:

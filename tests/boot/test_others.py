@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from metallize import pipeline
+from metallize import planning
 from metallize.build import bases
 from metallize.build.engines.buildkit import ENVIRONMENT, find_cli
 from metallize.build.engines.docker import DockerEngine
@@ -40,7 +40,7 @@ command: {busybox uname -s: {exit-status: 0, stdout: [Linux]}}
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     wanted = BaseImage(reference="debian:trixie", platform=Platform.AMD64)
-    base = bases.resolve(DockerEngine(), pipeline.base_of(wanted, Catalog()), Silent())
+    base = bases.resolve(DockerEngine(), planning.base_of(wanted, Catalog()), Silent())
     folder = tmp_path_factory.mktemp("others")
     given = f"BASE={base.image.reference}"
     argv: list[str | Path] = [find_cli().path, "build", "-q", "--build-arg", given, "--output", folder, FOLDER]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from metallize import pipeline
+from metallize import planning
 from metallize.build import bases
 from metallize.build.engines.docker import DockerEngine
 from metallize.build.plan import BaseImage
@@ -62,7 +62,7 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FreshHost]:
     certificates = Path("/etc/ssl/certs/ca-certificates.crt")
     if certificates.exists():
         argv += ["--volume", f"{certificates}:/host-ca.crt:ro", "--env", "PIP_CERT=/host-ca.crt"]
-    suite = pipeline.base_of(BaseImage(reference=f"debian:{request.param}", platform=Platform.AMD64), Catalog())
+    suite = planning.base_of(BaseImage(reference=f"debian:{request.param}", platform=Platform.AMD64), Catalog())
     base = bases.resolve(DockerEngine(), suite, Silent()).image.reference
     container = run([*argv, base, "sleep", "infinity"]).stdout.strip()
     try:

@@ -23,7 +23,7 @@ from metallize.catalog import Catalog
 from metallize.command import Finished, run
 from metallize.events import Silent
 from metallize.model.profile import Platform
-from metallize.pipeline import base_of
+from metallize.planning import base_of
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.docker

@@ -12,7 +12,7 @@ import pytest
 from metallize import images, pipeline
 from metallize.build.census import DEFAULT_EPOCH, Census, snapshot
 from metallize.build.generator import DiskImage, sha256_of
-from metallize.build.plan import BuildPlan
+from metallize.build.making import Making
 from metallize.build.stacks import Images, manifest_of
 from metallize.build.steps import Steps
 from metallize.build.store import Store, Stored
@@ -87,9 +87,8 @@ class House:
         one = base_image("debian:trixie")
         return Images(made={each.id: one for each in (*steps.rootfs, *steps.tools)}, origin="")
 
-    def make(self, plan: BuildPlan, steps: Steps, images: Images, *rest: object) -> Stored:
-        _, _, work = rest
-        assert isinstance(work, Path)
+    def image(self, making: Making, images: Images, work: Path) -> Stored:
+        plan, steps = making.plan, making.steps
         path = work / "image"
         path.write_bytes(self.content)
         size = path.stat().st_size
@@ -107,8 +106,8 @@ class House:
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
     house = House(tmp_path)
-    monkeypatch.setattr(pipeline, "build_images", house.images)
-    monkeypatch.setattr(pipeline, "_make", house.make)
+    monkeypatch.setattr("metallize.build.making.build_images", house.images)
+    monkeypatch.setattr(Making, "image", lambda *given: house.image(*given))  # noqa: PLW0108 - it is to be bound anew
     monkeypatch.setattr(verification, "run_all", house.run_all)
     return house
 

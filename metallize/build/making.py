@@ -1,0 +1,121 @@
+"""One build: the images of its steps, and the disk image that comes of them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from metallize.build.census import Census, Package, census, epoch_of, newest_of, snapshot
+from metallize.build.currency import changes_since
+from metallize.build.engines.engine import Assembly, Engine
+from metallize.build.epoch import source_date_epoch
+from metallize.build.generator import make_image
+from metallize.build.lock import require_locked
+from metallize.build.plan import BuildPlan
+from metallize.build.stacks import Images, build_images, manifest_of
+from metallize.build.step import DOCKER, EPOCH, USER, filled
+from metallize.build.steps import BUILDER, COMPARED, LABEL, MOUNTED, NOTHING, Steps
+from metallize.build.store import Store, Stored
+from metallize.build.twice import Attempt, attempt, different
+from metallize.events import Events, Note, step
+
+
+def asked_epoch() -> str | None:
+    """SOURCE_DATE_EPOCH, or None where it is not set. Raises UsageError where it is no date."""
+    epoch = source_date_epoch(os.environ)
+    return None if epoch is None else str(epoch)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Making:
+    """A plan, what runs its steps, and who is told."""
+
+    plan: BuildPlan
+    steps: Steps
+    engine: Engine
+    events: Events
+
+    def images(self, *, fresh: bool = False, pull: bool = False) -> Images:
+        """Build what is not there: see build_images."""
+        return build_images(self.plan, self.steps, self.engine, self.events, fresh=fresh, pull=pull)
+
+    def is_current(self, stored: Stored, images: Images) -> bool:
+        """Whether an image is what the plan makes of these images."""
+        try:
+            newest = newest_of(stored.manifest)  # the same as long as the rootfs is, which the key holds to
+        except ValueError:
+            return False
+        return not changes_since(stored.manifest, self.plan, self.steps, images.ids, epoch_of(asked_epoch(), newest))
+
+    def packages(self, images: Images) -> tuple[Package, ...]:
+        """The packages of the rootfs."""
+        return self._census(images).packages
+
+    def _census(self, images: Images) -> Census:
+        references = {name: image.reference for name, image in images.made.items()}
+        return census(self.engine, filled(self.steps.look.argv, {**references, DOCKER.name: self.engine.command}))
+
+    def image(self, images: Images, work: Path) -> Stored:
+        """Run the generator and write down what came of it."""
+        plan = self.plan
+        with step(self.events, "packages", "packages") as counting:
+            found = self._census(images)
+            locked = require_locked(plan.profile, found.packages)
+            counting.detail = f"{len(found.packages)}{f', as {locked.name} has them' if locked else ''}"
+        epoch = epoch_of(asked_epoch(), found.newest)
+        assembly = self._assembly(images, epoch, work, label=work.name)
+        rootfs_bytes = images.made[self.steps.seal.inputs[0]].size_bytes
+        with step(self.events, "image", f"image {plan.file}") as making:
+            image = make_image(self.engine, assembly, plan.job.format, making.output, rootfs_bytes=rootfs_bytes)
+            making.detail = f"{image.size_bytes / (1 << 20):.0f} MiB, sha256 {image.sha256[:12]}"
+        told = {"package_snapshot": snapshot(found, locked.name if locked else None)}
+        return Stored(path=image.path, manifest={**manifest_of(plan, self.steps, images, image, epoch), **told})
+
+    def _assembly(self, images: Images, epoch: int, work: Path, *, label: str) -> Assembly:
+        """The commands that seal the rootfs and make the image of it in a folder, with everything filled in.
+
+        `label` is the name of the build's own folder, by which whoever finds that folder finds the container.
+        """
+        values = {
+            **{name: image.reference for name, image in images.made.items()},
+            DOCKER.name: self.engine.command,
+            USER: self.engine.user,
+            EPOCH: str(epoch),
+            COMPARED: self._compared(images),
+            LABEL: label,
+            BUILDER: self.engine.builder,
+            MOUNTED: str(work.absolute()).replace('"', '""'),
+        }
+        return Assembly(
+            name=self.plan.job.name,
+            seal=filled(self.steps.seal.argv, values),
+            generate=filled(self.steps.generate.argv, values),
+            out=work,
+            label=label,
+        )
+
+    def _compared(self, images: Images) -> str:
+        """What the seal tells by which files are no layer's."""
+        ground = images.made.get(self.steps.ground)
+        return NOTHING if ground is None or ground.triggers else ground.reference
+
+    def require_same_again(self, images: Images, store: Store, stored: Stored) -> None:
+        """Build a second time from nothing. Raises DifferentBytesError, with each file that differs, where it does."""
+        first = self._attempt(images, stored)
+        with store.workspace() as work:
+            images = self.images(fresh=True)
+            again = self.image(images, work)
+            if again.sha256 != stored.sha256:
+                raise different(self.plan, first, self._attempt(images, again))
+        first.rootfs.unlink()
+        self.events.emit(Note(text=f"two builds from nothing gave the same bytes: sha256 {stored.sha256}"))
+
+    def _attempt(self, images: Images, stored: Stored) -> Attempt:
+        """An image that has just been made, with the rootfs that went into it."""
+        folder = stored.path.with_name("rootfs")
+        folder.mkdir()
+        epoch = int(stored.manifest["source_date_epoch"])
+        with step(self.events, "rootfs", f"rootfs of {self.plan.file}, to compare") as keeping:
+            assembly = self._assembly(images, epoch, folder, label=stored.path.parent.name)
+            return attempt(self.engine, assembly, stored, keeping.output)
