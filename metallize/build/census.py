@@ -61,7 +61,8 @@ def census(engine: Runs, argv: Sequence[str]) -> Census:
     failed = engine.run(argv, lines.append)
     if failed is not None:
         told = "\n".join(failed[-_TAIL_LINES:])
-        raise EngineError(f"the packages of the rootfs could not be counted:\n{told}", hint="has it a /bin/sh?")
+        hint = "the image has no /bin/sh: name a base with a shell" if "/bin/sh: no such file" in told else None
+        raise EngineError(f"the packages of the rootfs could not be counted:\n{told}", hint=hint)
     return read_census("\n".join(lines))
 
 
