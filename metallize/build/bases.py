@@ -21,7 +21,7 @@ from pathlib import Path
 from metallize.build.bootstrap import TIME_LIMIT, distribution, pulled_tag
 from metallize.build.engines import buildkit
 from metallize.build.engines.engine import Engine, ImageInfo, Output
-from metallize.build.step import DOCKER, PINNED, PINNED_DIGITS, SCRATCH, Kind, Step, filled
+from metallize.build.step import DOCKER, SCRATCH, Kind, Step, filled, pin_of
 from metallize.command import run, spawn
 from metallize.deadline import Deadline
 from metallize.errors import EngineError, HostError, told_if_left
@@ -130,7 +130,7 @@ def _refusal(base: Step, lines: Sequence[str] | None, image: ImageInfo | None) -
 
 def _named(engine: Engine, base: Step, image: ImageInfo, origin: Origin) -> Base:
     """With a name of its own, which no pull and no other build gives to another image (a reference may move)."""
-    pinned = engine.tag(image, f"{PINNED}:{image.id.rpartition(':')[2][:PINNED_DIGITS]}")
+    pinned = engine.tag(image, pin_of(image.id))
     return Base(reference=base.output, image=pinned, origin=origin)
 
 

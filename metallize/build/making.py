@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metallize.build.census import Census, Package, census, epoch_of, newest_of, snapshot
@@ -13,11 +13,12 @@ from metallize.build.epoch import source_date_epoch
 from metallize.build.generator import make_image
 from metallize.build.lock import require_locked
 from metallize.build.plan import BuildPlan
-from metallize.build.stacks import Images, build_images, manifest_of
+from metallize.build.stacks import Images, build_images, leads_to, manifest_of, staying
 from metallize.build.step import DOCKER, EPOCH, USER, filled
 from metallize.build.steps import BUILDER, COMPARED, LABEL, MOUNTED, NOTHING, Steps
 from metallize.build.store import Store, Stored
 from metallize.build.twice import Attempt, attempt, different
+from metallize.errors import EngineError
 from metallize.events import Events, Note, step
 
 
@@ -64,13 +65,35 @@ class Making:
             locked = require_locked(plan.profile, found.packages)
             counting.detail = f"{len(found.packages)}{f', as {locked.name} has them' if locked else ''}"
         epoch = epoch_of(asked_epoch(), found.newest)
+        images = self._staying(images)
         assembly = self._assembly(images, epoch, work, label=work.name)
         rootfs_bytes = images.made[self.steps.seal.inputs[0]].size_bytes
         with step(self.events, "image", f"image {plan.file}") as making:
             image = make_image(self.engine, assembly, plan.job.format, making.output, rootfs_bytes=rootfs_bytes)
             making.detail = f"{image.size_bytes / (1 << 20):.0f} MiB, sha256 {image.sha256[:12]}"
+        self._require_stayed(images)
         told = {"package_snapshot": snapshot(found, locked.name if locked else None)}
         return Stored(path=image.path, manifest={**manifest_of(plan, self.steps, images, image, epoch), **told})
+
+    @property
+    def _taken(self) -> tuple[str, ...]:
+        """The steps whose images become the disk image."""
+        return (*self.steps.seal.inputs, *self.steps.generate.inputs)
+
+    def _staying(self, images: Images) -> Images:
+        """The same images, those that are taken by references that lead to them."""
+        kept = {name: staying(self.engine, images.made[name]) for name in self._taken}
+        return replace(images, made={**images.made, **kept})
+
+    def _require_stayed(self, images: Images) -> None:
+        """Raises EngineError where a reference that was taken led somewhere else in the end."""
+        for name in self._taken:
+            image = images.made[name]
+            if not leads_to(self.engine, image.reference, image):
+                raise EngineError(
+                    f"{image.reference} was built again while {self.plan.file} was made of it",
+                    hint="another build with --no-cache is at work on the same layers: try again",
+                )
 
     def _assembly(self, images: Images, epoch: int, work: Path, *, label: str) -> Assembly:
         """The commands that seal the rootfs and make the image of it in a folder, with everything filled in.

@@ -15,7 +15,7 @@ from metallize.build.engines import buildkit
 from metallize.build.engines.engine import Engine, ImageInfo
 from metallize.build.generator import DiskImage
 from metallize.build.plan import BuildPlan, ImageStack, LayerBuild
-from metallize.build.step import DOCKER, PARENT_ID, TAG, Kind, Step, filled, tag_of
+from metallize.build.step import DOCKER, PARENT_ID, TAG, Kind, Step, filled, pin_of, tag_of
 from metallize.build.steps import BASE, Steps, image_key
 from metallize.errors import EngineError
 from metallize.events import Events, StepHandle, step
@@ -102,9 +102,10 @@ class _Builder:
             if image is None:
                 raise EngineError(f"Docker says it made {tag}, but does not know it", hint="is its disk full?")
             # Another build may have given a name of ours to another image while BuildKit read it.
-            lent = all(self._leads_to(reference, made[name]) for name, reference in each.lent)
-            if lent and all(self._leads_to(given.reference, given) for given in inputs):
+            lent = all(leads_to(self.engine, reference, made[name]) for name, reference in each.lent)
+            if lent and all(leads_to(self.engine, given.reference, given) for given in inputs):
                 return image
+            inputs = [staying(self.engine, given) for given in inputs]
         raise EngineError(
             f"what {layer.name} stands on changed while it was built",
             hint="is another build with --no-cache at work on the same layers? Let it end, and try again",
@@ -112,12 +113,8 @@ class _Builder:
 
     def _lend(self, image: ImageInfo, reference: str) -> None:
         """See that a reference of a dockerfile leads to the image that was found for it: BuildKit knows no other."""
-        if not self._leads_to(reference, image):
+        if not leads_to(self.engine, reference, image):
             self.engine.tag(image, reference)
-
-    def _leads_to(self, reference: str, image: ImageInfo) -> bool:
-        found = self.engine.inspect(reference)
-        return found is not None and found.id == image.id
 
     def _run(self, each: Step, layer: LayerBuild, tag: str, inputs: Sequence[ImageInfo], building: StepHandle) -> None:
         values = {name: image.reference for name, image in zip(each.inputs, inputs, strict=True)}
@@ -128,6 +125,19 @@ class _Builder:
         lines = self.engine.run(argv, building.output)
         if lines is not None:
             raise buildkit.failure(layer, lines)
+
+
+def leads_to(engine: Engine, reference: str, image: ImageInfo) -> bool:
+    """Whether a reference still means this very image: another build with --no-cache may have given it another."""
+    found = engine.inspect(reference)
+    return found is not None and found.id == image.id
+
+
+def staying(engine: Engine, image: ImageInfo) -> ImageInfo:
+    """The image by a reference that leads to it, and if need be by one that stays with it."""
+    if leads_to(engine, image.reference, image):
+        return image
+    return engine.tag(image, pin_of(image.id))
 
 
 def manifest_of(plan: BuildPlan, steps: Steps, images: Images, image: DiskImage, epoch: int) -> dict[str, Any]:

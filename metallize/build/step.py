@@ -94,6 +94,11 @@ def tag_of(step: Step, ids: Sequence[str]) -> str:
 _TAG_DIGITS = 16
 
 
+def pin_of(identity: str) -> str:
+    """The name that stays with the image of this id."""
+    return f"{PINNED}:{identity.rpartition(':')[2][:PINNED_DIGITS]}"
+
+
 def digest_of(*parts: str) -> str:
     """SHA-256 of texts, none of which can pass for a part of its neighbour, in hexadecimal digits."""
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()

@@ -25,7 +25,7 @@ _OF_NO_TRUTH = frozenset(
 )
 _WORDS = {"yes": True, "on": True, "no": False, "off": False}
 """YAML 1.1's words for a truth, which goss files hold as such."""
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 FILE_TYPES = ("file", "directory", "symlink", "socket", "pipe", "character-device", "block-device")
 _MODE_DIGITS = 5
 """04755 with a leading zero."""
@@ -116,7 +116,7 @@ def _number(raw: object) -> object:
     """Read the text "1000" of a uid, gid or exit status as a number, as goss does."""
     if isinstance(raw, str) and raw.strip().isdecimal():
         return int(raw)
-    if isinstance(raw, bool) or (isinstance(raw, str) and _NUMBER.fullmatch(raw) is None):
+    if isinstance(raw, bool) or (isinstance(raw, str) and _NUMBER.fullmatch(raw.strip()) is None):
         raise Wrong(f"a number is wanted here, not {_words(raw)}")
     return raw
 

@@ -250,8 +250,10 @@ missing_test_packages() {
   has docker-registry || echo docker-registry
   has bmaptool || echo bmap-tools
   has gpg || echo gpg
-  [ -e /usr/lib/systemd/systemd-pull ] || echo systemd-container
+  has_pull || echo systemd-container
 }
+
+has_pull() { [ -e /usr/lib/systemd/systemd-pull ]; }
 
 # Installs them. The registry's package starts it as a service, for the whole network: no longer.
 setup_test_packages() {

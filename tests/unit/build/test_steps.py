@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from metallize.build.engines.engine import ImageInfo
 from metallize.build.generator import DiskImage
 from metallize.build.plan import BuildPlan
 from metallize.build.stacks import Images, build_images, manifest_of
-from metallize.build.step import Kind, Slot, Step, digest_of, filled, in_shell, key_of, tag_of
+from metallize.build.step import Kind, Slot, Step, digest_of, filled, in_shell, key_of, pin_of, tag_of
 from metallize.build.steps import Steps, image_key, steps_of
 from metallize.command import run
 from metallize.errors import EngineError, LayerError
@@ -165,19 +166,40 @@ def test_a_plan_that_says_something_else_is_named(house: House, make_plan: MakeP
     assert changes_since({"layers": "x", "base": 1, "generator": []}, other, steps_of(other), {})
 
 
-def test_what_stands_under_a_layer_may_not_move_while_it_is_built(house: House) -> None:
-    class Moving(FakeEngine):
-        moves = 1
+class Moving(FakeEngine):
+    """Another build gives a tag of ours to another image, as often as it is told, while ours is read."""
 
-        def run(self, argv: object, output: object) -> list[str] | None:
-            done = super().run(argv, output)  # type: ignore[arg-type]  # as it is given
-            low = [name for name in self.images if name.startswith("metallize/low:")]
-            if low and self.moves and any("metallize/top" in word for word in argv):  # type: ignore[attr-defined]
-                self.moves -= 1
-                self.images[low[0]] = replace(self.images[low[0]], id=f"sha256:moved{self.moves}")
+    moves = 1
+
+    def run(self, argv: Sequence[str], output: Callable[[str], None]) -> list[str] | None:
+        done = super().run(argv, output)
+        low = [name for name in self.images if name.startswith("metallize/low:")]
+        if low and self.moves and any("metallize/top" in word for word in argv):
+            self.moves -= 1
+            self.images[low[0]] = replace(self.images[low[0]], id=f"sha256:moved{self.moves}")
+        return done
+
+
+def test_what_stands_under_a_layer_may_move_while_it_is_built(house: House) -> None:
+    house.engine = Moving(images={TRIXIE: image(TRIXIE)})
+    images = house.build()
+    low = images.made["layer_1"]
+    assert house.engine.images[low.reference].id == "sha256:moved0", "the tag is another's by now"
+    tops = [words for words in house.engine.commands if any("metallize/top" in word for word in words)]
+    sources = [next(word for word in words if word.startswith("METALLIZE_SRC_IMG=")) for words in tops]
+    assert sources == [f"METALLIZE_SRC_IMG={low.reference}", f"METALLIZE_SRC_IMG={pin_of(low.id)}"]
+
+
+def test_what_a_dockerfile_names_may_not_go_on_moving(make_plan: MakePlan, layers: Layers) -> None:
+    class Restless(FakeEngine):
+        def run(self, argv: Sequence[str], output: Callable[[str], None]) -> list[str] | None:
+            done = super().run(argv, output)
+            self.images["own/tools"] = replace(image("own/tools"), id=f"sha256:{self.built}")
             return done
 
-    house.engine = Moving(images={TRIXIE: image(TRIXIE)})
+    text = "ARG METALLIZE_SRC_IMG\nFROM own/tools AS tools\nFROM ${METALLIZE_SRC_IMG}\nCOPY --from=tools /a /a\n"
+    house = House(make_plan(rootfs=[TRIXIE, layers.read("top.dockerfile", text)]))
+    house.engine = Restless(images={TRIXIE: image(TRIXIE), "own/tools": image("own/tools")})
     with pytest.raises(EngineError, match=r"what top\.dockerfile stands on changed while it was built"):
         house.build()
 

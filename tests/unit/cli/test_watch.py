@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -94,12 +95,15 @@ def test_an_interruption_in_the_middle_of_a_build_ends_both(
 ) -> None:
     """The build hangs in asking an engine that does not answer."""
     write()
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
-    running = watching("web.yaml", "--no-verify")
-    time.sleep(3)
-    assert running.process.poll() is None
-    assert WAITING not in "".join(running.lines)
-    assert running.ends(signal.SIGINT) == ExitCode.INTERRUPTED
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.bind(str(tmp_path / "silent.sock"))
+        engine.listen()
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/silent.sock")
+        running = watching("web.yaml", "--no-verify")
+        time.sleep(3)
+        assert running.process.poll() is None
+        assert WAITING not in "".join(running.lines)
+        assert running.ends(signal.SIGINT) == ExitCode.INTERRUPTED
     assert "interrupted; nothing was left behind" in "".join(running.lines)
 
 

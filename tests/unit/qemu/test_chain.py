@@ -123,14 +123,14 @@ def test_the_command_line_refuses_it_with_exit_2(home: Path, tmp_path: Path, cli
     (home / "image.qcow2").write_bytes(qcow2(b"../victim", b"raw"))
     image, to = home / "image.qcow2", ("--build-dir", tmp_path / "build")
     words = {
-        "verify": ("verify", "--image", image),
-        "boot": ("boot", image),
-        "flash": ("flash", image, tmp_path / "to"),
+        "verify": ("verify", "--image", image, *to),
+        "boot": ("boot", image, *to),
+        "flash": ("flash", image, tmp_path / "to.img"),
     }
-    done = cli(*words[verb], *to)
+    done = cli(*words[verb])
     assert done.status == 2, done.stderr
     assert "../victim" in done.stderr
-    assert not (tmp_path / "to").exists()
+    assert not (tmp_path / "to.img").exists()
     assert (tmp_path / "victim").read_bytes().startswith(b"SECRET")
 
 

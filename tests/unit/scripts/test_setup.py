@@ -170,14 +170,15 @@ def test_what_the_tests_alone_need_is_installed_and_its_service_stopped(bash: Ba
     bash.tool("apt-cache", 'echo "Package: ${!#}"')
     bash.tool("apt-get")
     bash.tool("systemctl")
-    script = ROOT_USER + lacking("docker-registry") + "has_systemd() { :; }\nsetup_test_packages"
+    pull = "has_pull() { :; }\n"
+    script = ROOT_USER + lacking("docker-registry") + pull + "has_systemd() { :; }\nsetup_test_packages"
     assert bash(script).status == 0
     installed, stopped = (line for line in bash.log if not line.startswith("apt-cache"))
     assert installed.startswith("apt-get install")
     assert installed.endswith(" docker-registry")
     assert stopped == "systemctl disable --now docker-registry"
     bash.log_file.write_text("")
-    assert bash(ROOT_USER + lacking() + "setup_test_packages").status == 0
+    assert bash(ROOT_USER + lacking() + pull + "setup_test_packages").status == 0
     assert bash.log == [], "it is there"
 
 
