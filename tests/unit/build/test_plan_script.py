@@ -66,6 +66,7 @@ exit 0
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_no_value_is_anything_but_a_word(
     make_plan: MakePlan, layers: Layers, tmp_path: Path, hostile: str, monkeypatch: pytest.MonkeyPatch

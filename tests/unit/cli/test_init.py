@@ -53,6 +53,7 @@ def loaded(path: str) -> Profile:
     return profile
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["disk", "vm", "livecd"])
 @pytest.mark.parametrize("base", ["debian:trixie", "debian:12", "ubuntu:24.04", "ubuntu:20.04"])
 def test_every_kind_on_every_base_loads_and_plans(call: Call, kind: str, base: str) -> None:

@@ -207,6 +207,7 @@ def modelines() -> list[tuple[Path, str]]:
     return [(path, path.read_text().partition("\n")[0]) for path in sorted(shipped)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "line"), modelines(), ids=lambda value: getattr(value, "stem", ""))
 def test_every_shipped_file_names_its_schema_and_holds_it(path: Path, line: str, written: dict[str, Any]) -> None:
     kind = {"profiles": "profile", "boot-tests": "suite"}.get(path.parent.name, "generator")

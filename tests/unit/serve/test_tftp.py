@@ -115,6 +115,7 @@ def test_an_option_that_makes_no_sense_is_as_if_it_were_not_there(
     assert got.content == FILES["even"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"blksize": "1000", "tsize": "0"}])
 @pytest.mark.parametrize("lost", [{1}, {2}, pytest.param({1, 2, 3}, marks=pytest.mark.slow), {5, 7}])
 def test_what_is_lost_is_sent_again(running: Running, options: dict[str, str], lost: set[int]) -> None:
@@ -191,6 +192,7 @@ def test_one_who_only_wants_the_size_is_said_to(running: Running) -> None:
         assert logged(running)[0].problem == "only its size was asked for"
 
 
+@pytest.mark.slow
 def test_one_who_goes_away_is_given_up(running: Running) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
         line.settimeout(10)
@@ -206,6 +208,7 @@ def test_where_http_is_stands_in_what_the_boot_loaders_read(running: Running) ->
     assert fetch(port_of(running), "server.ipxe").content.decode() == f"#!ipxe\nset base {url}\n"
 
 
+@pytest.mark.slow
 def test_twenty_clients_at_once_and_some_packets_are_lost(running: Running) -> None:
     def one(number: int) -> bytes:
         options = {"blksize": "1468", "timeout": "1"}

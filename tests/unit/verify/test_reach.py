@@ -169,6 +169,7 @@ def test_another_status(web: int) -> None:
     assert seen["status"] == ("404", False)
 
 
+@pytest.mark.slow
 def test_an_idle_guest_is_given_no_more_time_for_a_slow_host(banner: int) -> None:
     guest = FakeGuest({22: banner})
     guest.watch.switched_on(busy=lambda: 0.0)
@@ -300,6 +301,7 @@ def test_a_guest_that_dies_in_the_middle_ends_the_look_at_once(kind: str) -> Non
     assert time.monotonic() - begun < 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["https://:443/", "tcp:443"])
 def test_a_server_that_never_says_a_word(target: str) -> None:
     with serving(silent) as port:
