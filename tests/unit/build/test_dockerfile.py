@@ -254,6 +254,7 @@ def test_what_the_next_layer_will_run() -> None:
     assert [(each.word, each.arguments, each.line) for each in read.triggers] == [("COPY", "src /dst", 4)]
 
 
+@pytest.mark.slow
 def test_a_long_dockerfile_is_read_in_linear_time() -> None:
     text = "FROM a\n" + "RUN cat <<EOF\n" + "x\n" * 20_000 + "EOF\n" + "ENV A='b c' D=$E \\\n" * 4_000 + "F=1\n"
     assert [each.word for each in parse(text).instructions] == ["FROM", "RUN", "ENV"]

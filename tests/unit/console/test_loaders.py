@@ -185,6 +185,7 @@ def test_a_firmware_takes_back_what_it_has_started(last: tuple[str, ...], *, sta
     assert not replace(state, stage=Stage.KERNEL).handed_over
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("menu", [TABMSG, *(line.encode() + b"\r\n" for line in MENU.splitlines()[1:])])
 def test_a_menu_is_known_wherever_a_bios_places_the_cursor_in_it(menu: bytes) -> None:
     text = menu.removesuffix(b"\r\n")

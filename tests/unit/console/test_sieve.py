@@ -87,6 +87,7 @@ def test_a_lookaround_that_cannot_be_left_out_leaves_the_needles() -> None:
     assert sieve.passed("b\n") == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [Stage.QEMU, Stage.USERSPACE])
 def test_near_misses_of_every_rule_cost_one_pass(stage: Stage) -> None:
     scanner = Scanner(ConsoleRules())

@@ -234,6 +234,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 @given(data=st.data())
 def test_whatever_stands_in_a_record_is_read_or_proves_nothing(image: Path, data: st.DataObject) -> None:

@@ -134,6 +134,7 @@ def test_the_command_line_refuses_it_with_exit_2(home: Path, tmp_path: Path, cli
     assert (tmp_path / "victim").read_bytes().startswith(b"SECRET")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["-foo.img", "nbd:foo.img", "fat:x", "json:{}", "x@@1M"])
 def test_a_name_is_a_files_name_whatever_it_looks_like(home: Path, cli: Cli, name: str) -> None:
     (home / name).write_bytes(b"QFI\xfb" + bytes(600))

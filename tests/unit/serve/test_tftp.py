@@ -117,7 +117,7 @@ def test_an_option_that_makes_no_sense_is_as_if_it_were_not_there(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"blksize": "1000", "tsize": "0"}])
-@pytest.mark.parametrize("lost", [{1}, {2}, pytest.param({1, 2, 3}, marks=pytest.mark.slow), {5, 7}])
+@pytest.mark.parametrize("lost", [{1}, {2}, {1, 2, 3}, {5, 7}])
 def test_what_is_lost_is_sent_again(running: Running, options: dict[str, str], lost: set[int]) -> None:
     got = fetch(port_of(running), "even", {**options, "timeout": "1"}, deaf_to=lambda number: number in lost)
     assert got.content == FILES["even"]

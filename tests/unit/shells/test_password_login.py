@@ -103,6 +103,7 @@ def test_a_server_that_is_still_thinking_has_refused_nothing() -> None:
         attempt(offering("password", "thinking"), seconds=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "answer", [lambda _client: None, silent, says(b"SSH-2.0-OpenSSH_10.0\r\n"), says(b"220 mail ready\r\n")]
 )

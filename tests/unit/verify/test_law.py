@@ -78,12 +78,14 @@ def ends(late: list[tuple[int, float]], ends_after: float) -> None:
     assert not report.passed
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(SPOILT)
 def test_what_was_not_seen_does_not_pass(faults: list[Fault]) -> None:
     does_not_pass(faults)
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(LATE, MOMENT)
 @example([], 0.0)
