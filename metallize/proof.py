@@ -21,7 +21,7 @@ from metallize import __version__
 from metallize.asked import Asked, Part, asked_of
 from metallize.deciding import judge
 from metallize.errors import HostError, VerificationFailed
-from metallize.files.json_file import read_mapping
+from metallize.files.json_file import as_mapping, as_text, read_mapping
 from metallize.model.machine import Firmware, Machine
 from metallize.model.report import BootReport, Verdict
 from metallize.qemu.firmware import find_firmware
@@ -265,39 +265,27 @@ def _decoded(content: Mapping[str, Any]) -> Proof:
     """A proof from what the record holds. Raises ValueError, LookupError or TypeError for what it cannot hold."""
     if content.get("schema") != SCHEMA:
         raise ValueError("an older or a newer metallize wrote it, and it does not say who judged")
-    boots = [_boot(_mapping(each)) for each in content["machines"]]
+    boots = [_boot(as_mapping(each)) for each in content["machines"]]
     if len({boot.machine for boot in boots}) < len(boots):
         raise ValueError("it tells of a machine twice")
     return Proof(
-        sha256=_text(content["sha256"]),
-        plan=_text(content["plan"]),
-        profile=_text(content["profile"]),
-        required={name: _text(asked) for name, asked in _mapping(content["required"]).items()},
+        sha256=as_text(content["sha256"]),
+        plan=as_text(content["plan"]),
+        profile=as_text(content["profile"]),
+        required={name: as_text(asked) for name, asked in as_mapping(content["required"]).items()},
         boots={boot.machine: boot for boot in boots},
     )
 
 
 def _boot(content: Mapping[str, Any]) -> Boot:
-    proof = _mapping(content["proof"])
+    proof = as_mapping(content["proof"])
     report = {name: value for name, value in content.items() if name != "proof"}
     return Boot(
-        asked=Asked(parts=tuple(Part(what=_text(what), digest=_text(digest)) for what, digest in proof["asked"])),
-        judge=_text(proof["judge"]),
-        report={**report, "machine": _text(report["machine"]), "verdict": Verdict(report["verdict"])},
-        firmware=_text(proof["firmware"]),
+        asked=Asked(parts=tuple(Part(what=as_text(what), digest=as_text(digest)) for what, digest in proof["asked"])),
+        judge=as_text(proof["judge"]),
+        report={**report, "machine": as_text(report["machine"]), "verdict": Verdict(report["verdict"])},
+        firmware=as_text(proof["firmware"]),
     )
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError(f"an object is wanted, not {type(value).__name__}")
-    return value
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"text is wanted, not {type(value).__name__}")
-    return value
 
 
 def _why(exc: Exception) -> str:

@@ -30,5 +30,19 @@ def read_mapping(path: Path, *, most_bytes: int = MOST_BYTES) -> Mapping[str, An
     return content
 
 
+def as_mapping(value: object) -> Mapping[str, Any]:
+    """A value of such a file that is to be an object. Raises TypeError where it is none."""
+    if not isinstance(value, dict):
+        raise TypeError(f"an object is wanted, not {type(value).__name__}")
+    return value
+
+
+def as_text(value: object) -> str:
+    """A value of such a file that is to be text. Raises TypeError where it is none."""
+    if not isinstance(value, str):
+        raise TypeError(f"text is wanted, not {type(value).__name__}")
+    return value
+
+
 def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")

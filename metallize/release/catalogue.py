@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 from metallize.errors import HostError, UsageError
+from metallize.files.json_file import as_mapping, as_text
 from metallize.release.naming import newest_first
 
 FILE = "releases.json"
@@ -185,10 +186,10 @@ def _sorted(releases: Iterable[Release]) -> tuple[Release, ...]:
 
 
 def _decoded(content: Any) -> Catalogue:
-    if _mapping(content).get("schema") != SCHEMA:
+    if as_mapping(content).get("schema") != SCHEMA:
         raise ValueError("an older or a newer metallize wrote it")
     return Catalogue(
-        channel=_text(content["channel"]),
+        channel=as_text(content["channel"]),
         releases=_sorted(_each(content["releases"], _release)),
         gone=_each(content["gone"], _gone),
     )
@@ -199,9 +200,9 @@ def _release(content: Mapping[str, Any]) -> Release:
     if not images:
         raise ValueError("it tells of a release with no image")
     return Release(
-        name=_text(content["name"]),
-        version=_text(content["version"]),
-        published=_text(content["published"]),
+        name=as_text(content["name"]),
+        version=as_text(content["version"]),
+        published=as_text(content["published"]),
         pinned=content["pinned"] is True,
         images=images,
     )
@@ -212,32 +213,32 @@ def _image(content: Mapping[str, Any]) -> ReleasedImage:
     if not files:
         raise ValueError("it tells of an image with no file")
     return ReleasedImage(
-        name=_text(content["name"]),
-        architecture=_text(content["architecture"]),
-        format=_text(content["format"]),
-        image_sha256=_text(content["image_sha256"]),
+        name=as_text(content["name"]),
+        architecture=as_text(content["architecture"]),
+        format=as_text(content["format"]),
+        image_sha256=as_text(content["image_sha256"]),
         image_bytes=int(content["image_bytes"]),
-        machines=tuple(_text(each) for each in content["machines"]),
-        verified=_text(content["verified"]),
+        machines=tuple(as_text(each) for each in content["machines"]),
+        verified=as_text(content["verified"]),
         files=files,
     )
 
 
 def _gone(content: Mapping[str, Any]) -> Gone:
     return Gone(
-        name=_text(content["name"]),
-        version=_text(content["version"]),
-        since=_text(content["since"]),
-        why=_text(content["why"]),
+        name=as_text(content["name"]),
+        version=as_text(content["version"]),
+        since=as_text(content["since"]),
+        why=as_text(content["why"]),
         files=_each(content["files"], _file),
     )
 
 
 def _file(content: Mapping[str, Any]) -> ReleasedFile:
-    name = _text(content["name"])
+    name = as_text(content["name"])
     if "/" in name or name in {"", ".", ".."} or "\0" in name:
         raise ValueError(f"{name!r} is no file's name")
-    return ReleasedFile(name=name, size_bytes=int(content["size_bytes"]), sha256=_text(content["sha256"]))
+    return ReleasedFile(name=name, size_bytes=int(content["size_bytes"]), sha256=as_text(content["sha256"]))
 
 
 def _each(value: object, decode: Callable[[Mapping[str, Any]], T]) -> tuple[T, ...]:
@@ -248,16 +249,4 @@ def _each(value: object, decode: Callable[[Mapping[str, Any]], T]) -> tuple[T, .
 
 def _decode_all(values: list[object], decode: Callable[[Mapping[str, Any]], T]) -> Iterator[T]:
     for value in values:
-        yield decode(_mapping(value))
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError(f"an object is wanted, not {type(value).__name__}")
-    return value
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"text is wanted, not {type(value).__name__}")
-    return value
+        yield decode(as_mapping(value))
