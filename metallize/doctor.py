@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from metallize.build.dockerfile.frontend import built_in
 from metallize.build.engines import buildkit
 from metallize.build.engines.docker import DockerEngine
 from metallize.errors import MetallizeError
@@ -52,7 +53,9 @@ def examine() -> tuple[Finding, ...]:
 def _docker() -> Iterator[Finding]:
     try:
         engine = DockerEngine()
-        detail = f"version {engine.version} answers"
+        syntax = built_in(engine.version)
+        reads = f", and reads Dockerfile syntax {syntax[0]}.{syntax[1]} by itself" if syntax else ""
+        detail = f"version {engine.version} answers{reads}"
         engine.close()
         yield Finding(subject="Docker engine", fine=True, detail=detail)
     except MetallizeError as exc:

@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Iterator
 
 from metallize.build.app import CARRIED
+from metallize.build.dockerfile import parse
+from metallize.build.engines.engine import Engine
 from metallize.build.plan import AppUnit, BuildPlan
 
 _MEANS = {
@@ -33,6 +35,19 @@ def notes(plan: BuildPlan) -> Iterator[str]:
                 yield f"{place}: {each.word} configures a container; an OS that boots does not see it{instead}."
             elif each.word in ("CMD", "ENTRYPOINT") and layer.name != app.layer:
                 yield f"{place}: {each.word} gives way to that of {app.layer}, as in a container."
+
+
+def shortfalls(plan: BuildPlan, engine: Engine) -> Iterator[str]:
+    """What of the dockerfiles this engine cannot read by itself, with its layer and line, and what to do.
+
+    An image that `# syntax=` names, and that is here, reads the file.
+    """
+    for layer in plan.rootfs.layers:
+        dockerfile = parse(layer.dockerfile.read_text(errors="replace"))
+        frontend = dockerfile.frontend_image
+        if frontend is None or engine.inspect(frontend) is None:
+            for each in dockerfile.shortfalls(engine.version):
+                yield f"{layer.name}:{each.line}: {each.message}{f' ({each.hint})' if each.hint else ''}."
 
 
 def _of_app(app: AppUnit) -> Iterator[str]:

@@ -85,13 +85,14 @@ enclosed() {
 """
 
 
-def shell_script(plan: BuildPlan, *, known: Mapping[str, str] | None = None) -> str:
+def shell_script(plan: BuildPlan, *, known: Mapping[str, str] | None = None, lacking: Iterable[str] = ()) -> str:
     """The build as a script for sh(1): the very commands that `metallize build` runs, with what each is for.
 
-    `known` has the ids of the steps' images that are there already; None where no engine could be asked.
+    `known` has the ids of the steps' images that are there already; None where no engine could be asked. `lacking` is
+    what the engine cannot build of it.
     """
     steps = steps_of(plan)
-    lines = [*_header(plan, steps, known), *_functions(), ""]
+    lines = [*_header(plan, steps, known, lacking), *_functions(), ""]
     lines += ["# --- The rootfs: a base image and the layers on it, bottom first ---"]
     taken = frozenset(name for step in steps for name in step.inputs if step.kind is Kind.LAYER)
     lines += [line for step in steps.rootfs for line in _made(step, taken)]
@@ -109,7 +110,7 @@ def _comment(text: str) -> list[str]:
     return [f"# {line}" for line in textwrap.wrap(" ".join(text.split()), width=106)]
 
 
-def _header(plan: BuildPlan, steps: Steps, known: Mapping[str, str] | None) -> list[str]:
+def _header(plan: BuildPlan, steps: Steps, known: Mapping[str, str] | None, lacking: Iterable[str]) -> list[str]:
     job = plan.job
     lines = ["#!/bin/sh", *_comment(f"{plan.image.name}: made from {plan.profile} by `metallize plan`."), "#"]
     lines += _comment(f"Output: {plan.image} ({job.format}, generator {job.generator}).")
@@ -126,7 +127,7 @@ def _header(plan: BuildPlan, steps: Steps, known: Mapping[str, str] | None) -> l
     lines.append("#   fstab, the initrd, and what makes a container's rootfs an OS (generators/common)")
     if known is None:
         lines.append("# No container engine answered, so what is cached is not known.")
-    lines += ["# note: " + " ".join(words.split()) for words in notes(plan)]
+    lines += ["# note: " + " ".join(words.split()) for words in (*notes(plan), *lacking)]
     return [*lines, ""]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from metallize import pipeline
 from metallize import proof as proofs
 from metallize.build.currency import known_images
-from metallize.build.notes import notes
+from metallize.build.notes import notes, shortfalls
 from metallize.build.script import shell_script
 from metallize.build.steps import steps_of
 from metallize.commands.engine import engine_of_host
@@ -98,13 +98,14 @@ def plan(options: argparse.Namespace) -> int:
     catalog = catalog_of(options)
     settings = settings_of(options)
     plans = [pipeline.plan_of(profile, catalog, settings) for profile in profiles_of(options, catalog)]
-    known: list[dict[str, str] | None]
     try:
         with engine_of_host() as engine:
-            known = [known_images(steps_of(each), engine) for each in plans]
+            scripts = [
+                shell_script(each, known=known_images(steps_of(each), engine), lacking=shortfalls(each, engine))
+                for each in plans
+            ]
     except EngineError:
-        known = [None for _ in plans]
-    scripts = [shell_script(each, known=ids) for each, ids in zip(plans, known, strict=True)]
+        scripts = [shell_script(each) for each in plans]
     # Each in a shell of its own: they set traps and end with a status.
     script = scripts[0] if len(scripts) == 1 else "set -e\n" + "".join(f"(\n{each})\n" for each in scripts)
     if options.json:

@@ -12,7 +12,7 @@ from pathlib import Path
 from metallize.errors import HostError
 from metallize.events import Events, step
 from metallize.flash.blockmap import BLOCK_BYTES
-from metallize.flash.meter import Meter
+from metallize.meter import Meter
 
 BLKFLSBUF = 0x1261
 """ioctl(2) of linux/fs.h: drop what is cached of a block device; root's."""

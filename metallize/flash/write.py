@@ -20,9 +20,9 @@ from metallize.errors import HostError, UsageError
 from metallize.events import Events, step
 from metallize.files.image_format import format_of
 from metallize.flash.blockmap import BLOCK_BYTES, Span, spans
-from metallize.flash.meter import Meter
 from metallize.flash.readback import read_back
 from metallize.flash.target import is_device, mark_as_ours, require_allowed, require_other
+from metallize.meter import Meter
 from metallize.model.profile import ImageFormat
 from metallize.qemu import chain
 

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 from metallize.errors import HostError, UsageError
 from metallize.events import Events, Note, step
+from metallize.meter import Meter
 from metallize.release import naming, packing
 from metallize.release.catalogue import FILE, Catalogue, Release, ReleasedImage, only_one, read_catalogue
 from metallize.release.destinations import Destination, Session
-from metallize.release.meter import Meter
 from metallize.release.pointers import Sign, require_signed_on, switch
 from metallize.release.retention import GRACE, Retention, moment, retained
 

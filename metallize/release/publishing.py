@@ -12,11 +12,11 @@ from typing import BinaryIO
 
 from metallize.errors import HostError, UsageError, VerificationFailed
 from metallize.events import Events, Note, StepHandle, step
+from metallize.meter import Meter
 from metallize.release import naming, packing
 from metallize.release.catalogue import FILE, Catalogue, Gone, Release, ReleasedFile, ReleasedImage, read_catalogue
 from metallize.release.curating import taken
 from metallize.release.destinations import Destination, Session
-from metallize.release.meter import Meter
 from metallize.release.packing import Content
 from metallize.release.page import size_text
 from metallize.release.pointers import Sign, require_signed_on, switch

@@ -126,9 +126,9 @@ def _argument_faults(each: Instruction, escape: str) -> Iterator[Fault]:  # noqa
     match each.word:
         case "FROM":
             words = rest.split()
-            if len(words) not in (1, 3) or (len(words) == 3 and words[1].upper() != "AS"):  # noqa: PLR2004
+            if len(words) not in (1, 3) or (len(words) == 3 and words[1].upper() != "AS"):  # noqa: PLR2004 - IMAGE AS NAME
                 yield "FROM takes an image, or `IMAGE AS NAME`", None
-            elif len(words) == 3 and not _STAGE_NAME.fullmatch(words[2].lower()):  # noqa: PLR2004
+            elif len(words) == 3 and not _STAGE_NAME.fullmatch(words[2].lower()):  # noqa: PLR2004 - as above
                 yield f"invalid name for a build stage: {words[2]!r}", "letters, digits, `-`, `_`, `.`, a letter first"
         case "ENV" | "LABEL":
             yield from _pair_faults(each, escape)

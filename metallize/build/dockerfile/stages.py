@@ -178,7 +178,7 @@ def _index(name: str, stages: Sequence[Stage]) -> int | None:
 
 def _source_index(source: str, each: Instruction, stages: Sequence[Stage]) -> int | None:
     if each.word == "COPY" and source.isdecimal():
-        return int(source) if len(source) < 9 and int(source) < len(stages) else None  # noqa: PLR2004
+        return int(source) if len(source) < 9 and int(source) < len(stages) else None  # noqa: PLR2004 - digits
     return _index(source.lower(), stages)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from metallize.build.lock import lock_path
+from metallize.build.notes import shortfalls
 from metallize.build.plan import BuildPlan
 from metallize.build.script import shell_script
 from metallize.build.sources import LayerSource, read_layer
@@ -18,7 +19,7 @@ from metallize.command import run
 from metallize.model.catalogue import Layer
 from metallize.model.profile import Platform
 
-from .conftest import GENERATOR, ON_SOURCE, Layers, MakePlan, profile
+from .conftest import GENERATOR, ON_SOURCE, FakeEngine, Layers, MakePlan, image, profile
 
 HOSTILE = [
     "plain",
@@ -176,3 +177,17 @@ def make_plan_layers(plan: BuildPlan) -> list[LayerSource]:
         read_layer(Layer(name=each.name, path=each.dockerfile, context=each.context, summary=each.summary))
         for each in plan.rootfs.layers[1:]
     ]
+
+
+def test_the_plan_says_what_this_engine_cannot_read(make_plan: MakePlan, layers: Layers) -> None:
+    written = f"{ON_SOURCE}RUN <<END\ntrue\nEND\n"
+    plan = make_plan(rootfs=["debian:trixie", layers.read("here.dockerfile", written)])
+    [told] = shortfalls(plan, FakeEngine(version="20.10.24"))
+    assert told.startswith("here.dockerfile:3: Docker 20.10.24 does not read ")
+    assert "Docker 23" in told
+    assert f"# note: {told}" in shell_script(plan, lacking=[told])
+    assert list(shortfalls(plan, FakeEngine(version="28.2.2"))) == []
+    fetched = make_plan(rootfs=["debian:trixie", layers.read("own.dockerfile", f"# syntax=own/frontend:1\n{written}")])
+    assert "own/frontend:1" in next(shortfalls(fetched, FakeEngine(version="28.2.2")))
+    there = FakeEngine(version="20.10.24", images={"own/frontend:1": image("own/frontend:1")})
+    assert list(shortfalls(fetched, there)) == []

@@ -1,4 +1,4 @@
-"""How far a step has come that works through an image."""
+"""How far a step has come that works through many bytes, and how long the rest of it takes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class Meter:
         self._begun = time.monotonic()
 
     def at(self, done: int) -> None:
-        percent = done * 100 // self._size
+        """So many bytes are done."""
+        percent = done * 100 // self._size if self._size else 100
         if percent > self._said:
             self._said = percent
             left = time_left(time.monotonic() - self._begun, done, self._size)

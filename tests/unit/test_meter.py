@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metallize.flash.meter import time_left
+from metallize.meter import time_left
 
 
 @pytest.mark.parametrize(
