@@ -59,7 +59,6 @@ def test_a_base_is_pulled_and_then_local(engine: DockerEngine, here: Registry) -
     reference = f"{here.host}/{NAME}:trixie"
     pulled = base(engine, reference)
     assert (pulled.origin, pulled.image.platform, pulled.reference) == (Origin.REGISTRY, Platform.AMD64, reference)
-    assert pulled.image.created.isoformat() == "2024-01-01T00:00:00+00:00"
     assert not pulled.image.triggers
     again = base(engine, reference)
     assert (again.origin, again.image.id) == (Origin.LOCAL, pulled.image.id)

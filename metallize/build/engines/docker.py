@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import IO, Any
 
@@ -27,8 +26,6 @@ from metallize.model.profile import Platform
 _KEPT_LINES = 2_000
 _NO_CONTAINER = 125
 _ENDING_SECONDS = 10
-_SHORT_DATE = 19
-"""Characters of an ISO date up to its seconds; Docker writes nanoseconds, which datetime does not read."""
 
 
 class DockerEngine:
@@ -81,7 +78,6 @@ class DockerEngine:
         return ImageInfo(
             id=found["Id"],
             reference=reference,
-            created=_created(found),
             platform=_platform(found),
             size_bytes=int(found.get("Size", 0)),
             parent=labels.get(PARENT_LABEL, ""),
@@ -164,14 +160,6 @@ class DockerEngine:
                 )
                 for container in found:
                     _remove(container)
-
-
-def _created(found: dict[str, Any]) -> datetime:
-    """When the image was made; engines leave it out, or say year 1, where they do not know."""
-    try:
-        return datetime.fromisoformat(f"{found['Created'][:_SHORT_DATE]}+00:00")
-    except (KeyError, TypeError, ValueError):
-        return datetime.fromtimestamp(0, tz=UTC)
 
 
 def _platform(found: dict[str, Any]) -> Platform | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +19,6 @@ class ImageInfo:
 
     id: str
     reference: str
-    created: datetime
     platform: Platform | None
     size_bytes: int
     parent: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -39,7 +38,6 @@ def image(reference: str, *, platform: Platform | None = Platform.AMD64) -> Imag
     return ImageInfo(
         id=f"sha256:{reference}",
         reference=reference,
-        created=datetime(2024, 1, 1, tzinfo=UTC),
         platform=platform,
         size_bytes=1 << 20,
         parent="",
