@@ -79,11 +79,18 @@ def test_a_wrong_password_and_a_broken_assertion_are_told_of_it(cli: Cli, image:
         "process sshd",
         "service dropbear",
     }
-    status, report = verify(cli, image, tmp_path, "--user", "root", "--password", "wrong")
-    assert status == 1
-    failed = {
-        result["title"]: result["claims"][0]["actual"] for result in report["results"] if result["status"] == "failed"
-    }
+    failed = dict[str, str]()
+    for _ in range(2):
+        status, report = verify(cli, image, tmp_path, "--user", "root", "--password", "wrong")
+        assert status == 1
+        failed = {
+            result["title"]: result["claims"][0]["actual"]
+            for result in report["results"]
+            if result["status"] == "failed"
+        }
+        # An emulated serial port takes no more input now and then: login stays at `Password:`, whatever comes.
+        if not failed.get("serial login as root", "").startswith("nothing answered"):
+            break
     assert failed == {
         "serial login as root with a wrong password": "refused, as the right one was",
         "serial login as root": "refused",

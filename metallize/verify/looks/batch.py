@@ -20,6 +20,7 @@ from metallize.model.kind import Observation
 PROBE_SECONDS = 60
 """After so long in the guest a probe is killed, with what it started.
 
+It goes before what it started, or it would take the end of that for an answer and go on.
 One that sets itself a longer limit writes it, in seconds, to $METALLIZE_SCRATCH/limit.
 """
 
@@ -72,7 +73,7 @@ guard() {{
     read -r i p <$METALLIZE_SCRATCH/now || [ -d $METALLIZE_SCRATCH ] || exit
     if [ "$i" = "$last" ]; then n=$((n + 1)); else last=$i; n=0; fi
     l=; read -r l <$METALLIZE_SCRATCH/limit; [ "${{l:-0}}" -gt {limit} ] || l={limit}
-    if [ $n -ge $l ] && [ -n "$p" ]; then kill -9 $(kin $p) $p; n=0; fi
+    if [ $n -ge $l ] && [ -n "$p" ]; then kill -9 $p $(kin $p); n=0; fi
   done
 }}
 lane() {{
