@@ -11,13 +11,13 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from metallize.build.engines import buildkit
+from metallize.build.engines import buildkit, endpoint, orphans
 from metallize.command import run
 from metallize.errors import CommandError, HostError
 from metallize.host import holders
@@ -38,6 +38,7 @@ class What(StrEnum):
     RUN = "run"
     KEPT = "kept image"
     WORK = "what a killed build left"
+    CONTAINER = "a killed build's container"
     LAYER = "layer"
 
 
@@ -57,10 +58,10 @@ class Candidate:
 
     what: What
     name: str
-    """Its path, or its tag."""
+    """Its path, its tag, or its id."""
     why: str
     frees_bytes: int
-    """On the disk; of a layer its whole size, of which others may share a part."""
+    """On the disk; of a layer its whole size, of which others may share a part; of a container it is not counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +135,24 @@ def of_images(build_dir: Path, limits: Limits, now: datetime) -> Pruning:
         what, why = (What.KEPT, f"put aside {days} days ago") if folder in old else (What.WORK, "nobody builds it")
         candidates.append(Candidate(what=what, name=str(folder), why=why, frees_bytes=disk_bytes(folder)))
     return Pruning(candidates=tuple(candidates), held=tuple(held))
+
+
+def of_containers(build_dir: Path, limits: Limits, now: datetime) -> Pruning:
+    """Generators' containers whose builder is gone, wherever it built. Raises EngineError where no engine answers."""
+    del build_dir, limits, now  # nothing of it is ever needed again
+    client, _ = endpoint.connect()
+    with closing(client):
+        try:
+            found = orphans.find_orphans(client)
+        except endpoint.FAILURES as exc:
+            raise endpoint.failed("listing containers", exc) from exc
+    whys = {True: "its builder is gone, and it still runs", False: "its builder is gone"}
+    return Pruning(
+        candidates=tuple(
+            Candidate(what=What.CONTAINER, name=each.id[:12], why=f"{each.image}: {whys[each.running]}", frees_bytes=0)
+            for each in found
+        )
+    )
 
 
 def of_layers(build_dir: Path, limits: Limits, now: datetime) -> Pruning:
@@ -218,6 +237,9 @@ def remove(candidate: Candidate, build_dir: Path) -> str | None:
     """
     if candidate.what is What.LAYER:
         return _untag(candidate.name)
+    if candidate.what is What.CONTAINER:
+        _end(candidate.name)
+        return None
     folder = Path(candidate.name)
     file = folder.name.removesuffix(KEPT) if candidate.what is What.KEPT else folder.name.rpartition(".work-")[0]
     with _alone(build_dir / PRIVATE, "" if candidate.what is What.RUN else file) as alone:
@@ -248,6 +270,15 @@ def _untag(tag: str) -> str | None:
             return "a container holds it"
         raise
     return None
+
+
+def _end(container: str) -> None:
+    """End and remove a container; one that is gone by now is as good."""
+    try:
+        run([buildkit.find_cli().path, "container", "rm", "--force", "--volumes", container], timeout=_ENGINE_LIMIT)
+    except CommandError as exc:
+        if "No such container" not in exc.output_tail and "already in progress" not in exc.output_tail:
+            raise
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from metallize.render.words import size
 
 Look = Callable[[Path, Limits, datetime], Pruning]
 _LONGEST_DAYS = 36_500
-_NO_ENGINE = "the layers' tags stay: "
+_NO_ENGINE = "what is in Docker stays: "
 
 
 def prune(options: argparse.Namespace) -> int:
@@ -89,17 +89,21 @@ def _found(options: argparse.Namespace, build_dir: Path, limits: Limits, now: da
     looks: tuple[tuple[bool, Look], ...] = (
         (options.runs or everything, pruning.of_runs),
         (options.images or everything, pruning.of_images),
+        (options.images or everything, pruning.of_containers),
         (options.layers or everything, pruning.of_layers),
     )
+    silent = False
     for wanted, look in looks:
         if not wanted:
             continue
         try:
             found = look(build_dir, limits, now)
         except (EngineError, HostError, CommandError) as exc:
-            if not everything:
+            if options.layers and look is pruning.of_layers:
                 raise
-            err(f"note: {_NO_ENGINE}{exc.message.splitlines()[-1]}")
+            if not silent:
+                err(f"note: {_NO_ENGINE}{exc.message.splitlines()[-1]}")
+            silent = True
             continue
         candidates += found.candidates
         held += found.held

@@ -250,6 +250,7 @@ missing_test_packages() {
   has docker-registry || echo docker-registry
   has bmaptool || echo bmap-tools
   has gpg || echo gpg
+  has zsh || echo zsh
   has_pull || echo systemd-container
 }
 

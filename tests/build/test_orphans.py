@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -80,3 +81,25 @@ def test_what_a_killed_builder_left_is_ended_by_any_other(
     finally:
         for container in (own, others):
             container.remove(force=True)
+
+
+def test_prune_names_and_ends_it(
+    engine: DockerEngine, cli: Cli, builder: tuple[subprocess.Popen[str], list[str]]
+) -> None:
+    process, ids = builder
+    short = {each[:12] for each in ids}
+
+    def told(*words: str) -> set[str]:
+        done = cli("prune", "--images", "--json", *words)
+        assert done.status == 0
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        return {event["name"] for event in events if event.get("what") == "a killed build's container"}
+
+    assert not told("--dry-run") & short, "its builder lives"
+    process.kill()
+    process.wait()
+    assert told("--dry-run") >= short
+    assert told() >= short
+    there = {each.id for each in engine._client.containers.list(all=True, ignore_removed=True)}
+    assert not there & set(ids)
+    assert not told() & short

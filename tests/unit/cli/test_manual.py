@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from metallize.catalog import Catalog
@@ -58,6 +59,39 @@ def test_bash_completes(call: Call, words: list[str], some: list[str]) -> None:
     )
     assert done.stdout.split() == some
     assert done.stderr == ""
+
+
+ZSH = """\
+PS1=; autoload -Uz compinit && compinit -D
+eval "$(./metallize completion zsh)" && path=($PWD $path) && print re''ady
+"""
+
+
+@pytest.mark.slow
+def test_zsh_completes(call: Call) -> None:
+    """In a terminal, with its own key: what zsh makes of a line is to be had no other way."""
+    Path("web.yaml").touch()
+    run("20261129T000000Z", report=PASSED)
+    program = Path("metallize")
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m metallize "$@"\n')
+    program.chmod(0o755)
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"}
+    with pexpect.spawn("zsh", ["-f", "-i"], env=env, encoding="utf-8", timeout=60, dimensions=(50, 200)) as zsh:
+        zsh.send(ZSH)
+        zsh.expect("ready\r\n")
+        for typed, completed in (
+            ("pub", "publish "),
+            ("build debian13-l", "debian13-livecd "),
+            ("build we", "web.yaml "),
+            ("build x.yaml --machine ovmf-", "ovmf-secureboot "),
+            ("explain debian-li", "debian-live.dockerfile "),
+            ("boot x.yaml --acce", "--accel "),
+            ("boot x.yaml --accel k", "kvm "),
+            ("logs my", "my\\ profile,\u00fc "),
+        ):
+            zsh.send(f"metallize {typed}\t")
+            zsh.expect_exact(completed)
+            zsh.sendcontrol("u")
 
 
 def test_every_command_and_option_is_in_the_completion(call: Call) -> None:
