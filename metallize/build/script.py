@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from metallize.build.census import DEFAULT_EPOCH
 from metallize.build.engines.rootfs_pipe import NAME as PIPE
+from metallize.build.epoch import LATEST
 from metallize.build.lock import lock_path
 from metallize.build.notes import notes
 from metallize.build.plan import BuildPlan
@@ -85,6 +86,17 @@ enclosed() {
 """
 
 
+_EPOCH = (
+    "# The latest time that a file of the image may have, where SOURCE_DATE_EPOCH sets it: looked at before all else.",
+    "epoch=${SOURCE_DATE_EPOCH-}",
+    'while case "$epoch" in 0?*) ;; *) false ;; esac do epoch=${epoch#0}; done',
+    f'case "$epoch" in *[!0-9]*) false ;; *) [ "${{epoch:-0}}" -le {LATEST} ] 2>/dev/null ;; esac || {{',
+    "  say 'SOURCE_DATE_EPOCH is no number of seconds from 1970 to 2106'",
+    "  exit 2",
+    "}",
+)
+
+
 def shell_script(plan: BuildPlan, *, known: Mapping[str, str] | None = None, lacking: Iterable[str] = ()) -> str:
     """The build as a script for sh(1): the very commands that `metallize build` runs, with what each is for.
 
@@ -92,7 +104,7 @@ def shell_script(plan: BuildPlan, *, known: Mapping[str, str] | None = None, lac
     what the engine cannot build of it.
     """
     steps = steps_of(plan)
-    lines = [*_header(plan, steps, known, lacking), *_functions(), ""]
+    lines = [*_header(plan, steps, known, lacking), *_functions(), *_EPOCH, ""]
     lines += ["# --- The rootfs: a base image and the layers on it, bottom first ---"]
     taken = frozenset(name for step in steps for name in step.inputs if step.kind is Kind.LAYER)
     lines += [line for step in steps.rootfs for line in _made(step, taken)]
@@ -244,7 +256,6 @@ def _packages(plan: BuildPlan, look: Step) -> Iterable[str]:
         *_comment(look.explain),
         "# shellcheck disable=SC2016 # for the rootfs's own shell",
         f"{look.id}=$({in_shell(look.argv)})",
-        "epoch=${SOURCE_DATE_EPOCH-}",
         'if [ -z "$epoch" ]; then',
         f"  epoch=$(printf '%s\\n' \"${look.id}\" | sed -n 's/^time \\([0-9]*\\).*/\\1/p')",
         "fi",

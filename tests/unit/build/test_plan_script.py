@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from metallize.build.epoch import LATEST
 from metallize.build.lock import lock_path
 from metallize.build.notes import shortfalls
 from metallize.build.plan import BuildPlan
@@ -108,6 +109,31 @@ def test_no_value_is_anything_but_a_word(
     written = record.read_text()
     assert f"\0METALLIZE_HOSTNAME={hostile}\0" in written
     assert f"\0/generator/build\0{json.dumps(plan.job.as_json(), sort_keys=True)}\0" in written
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [("", "1700000000"), ("0", "0"), ("007", "7"), ("0" * 600 + "7", "7"), (str(LATEST), str(LATEST))]
+    + [(text, None) for text in (str(LATEST + 1), "9" * 500, "yesterday", "-1", "1.5", " 1", "1\n", "1;reboot", "²")],
+)
+def test_a_date_is_looked_at_before_anything_is_built(
+    make_plan: MakePlan, tmp_path: Path, text: str, kept: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, record, programs = tmp_path / "plan.sh", tmp_path / "record", tmp_path / "programs"
+    script.write_text(shell_script(make_plan(build_dir=tmp_path / "build")))
+    programs.mkdir()
+    (programs / "docker").write_text(FAKE)
+    (programs / "docker").chmod(stat.S_IRWXU)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    done = run(["sh", script], env={"RECORD": str(record), "SOURCE_DATE_EPOCH": text}, check=False)
+    if kept is None:
+        assert done.status == 2
+        assert "SOURCE_DATE_EPOCH is no number of seconds" in done.stderr
+        assert not (tmp_path / "build").exists()
+        assert "\0build\0" not in f"\0{record.read_text() if record.exists() else ''}"
+    else:
+        assert done.status == 0
+        assert f"\0SOURCE_DATE_EPOCH={kept}\0" in record.read_text()
 
 
 def test_shellcheck_finds_nothing(make_plan: MakePlan, tmp_path: Path) -> None:
