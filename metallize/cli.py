@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from metallize.interruption import Interruption
+    from metallize.ending.signals import Interruption
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     1 means that the image failed its boot assertions, and nothing else.
     """
     try:
-        from metallize.interruption import Interruption  # noqa: PLC0415 - nothing is imported before main is entered
+        from metallize.ending.signals import Interruption  # noqa: PLC0415 - nothing is imported before main is entered
 
         interruption = Interruption(for_good=argv is None)
         try:
@@ -50,9 +50,9 @@ def _run(words: Sequence[str], interruption: Interruption) -> int:
         raise
     except BaseException as exc:  # noqa: BLE001 - Python itself would end with 1
         interruption.ignore()  # all is released already; nothing but words is to come
-        from metallize import ending  # noqa: PLC0415 - seldom needed
+        from metallize.ending import status as endings  # noqa: PLC0415 - seldom needed
 
-        return ending.told(exc, words, interruption.broken)
+        return endings.told(exc, words, interruption.broken)
     return status
 
 

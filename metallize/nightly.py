@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from metallize import __version__, images, pipeline, planning
-from metallize.build import bases
+from metallize.build.base import bases
 from metallize.build.engines.engine import Engine
 from metallize.build.plan import BuildPlan
 from metallize.catalog import Catalog

@@ -25,8 +25,8 @@ from urllib.parse import urljoin
 import bcrypt
 
 from metallize import planning
-from metallize.build import bases
-from metallize.build.bases import Base
+from metallize.build.base import bases
+from metallize.build.base.bases import Base
 from metallize.build.engines.docker import DockerEngine
 from metallize.build.plan import BaseImage
 from metallize.catalog import Catalog

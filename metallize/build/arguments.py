@@ -15,9 +15,9 @@ from pathlib import PurePosixPath
 from metallize.build.dockerfile import Dockerfile, Instruction
 from metallize.build.password_hash import hashed
 from metallize.build.sources import LayerSource
-from metallize.config.places import profile_places
 from metallize.config.project import FILE as PROJECT_FILE
-from metallize.config.suggest import did_you_mean
+from metallize.config.reading.places import profile_places
+from metallize.config.reading.suggest import did_you_mean
 from metallize.errors import Problem
 from metallize.model.catalogue import Generator
 from metallize.model.loaded import Profile

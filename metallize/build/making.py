@@ -6,18 +6,18 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from metallize.build.census import Census, Package, census, epoch_of, newest_of, snapshot
 from metallize.build.currency import changes_since
 from metallize.build.engines.engine import Assembly, Engine
 from metallize.build.epoch import source_date_epoch
 from metallize.build.generator import make_image
-from metallize.build.lock import require_locked
+from metallize.build.packages.census import Census, Package, census, epoch_of, newest_of, snapshot
+from metallize.build.packages.lock import require_locked
 from metallize.build.plan import BuildPlan
 from metallize.build.stacks import Images, build_images, leads_to, manifest_of, staying
 from metallize.build.step import DOCKER, EPOCH, USER, filled
 from metallize.build.steps import BUILDER, COMPARED, LABEL, MOUNTED, NOTHING, Steps
 from metallize.build.store import Store, Stored
-from metallize.build.twice import Attempt, attempt, different
+from metallize.build.twice.twice import Attempt, attempt, different
 from metallize.errors import EngineError
 from metallize.events import Events, Note, step
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from metallize.build.app import AppLayer, app_unit, without_unit
 from metallize.build.arguments import problems as argument_problems
 from metallize.build.arguments import without_passwords
-from metallize.build.bootstrap import distribution, supports
+from metallize.build.base.bootstrap import distribution, supports
 from metallize.build.dockerfile import automatic_arguments
 from metallize.build.plan import SOURCE_ARGUMENT, BaseImage, BuildPlan, ImageStack, Job, LayerBuild, Seal
 from metallize.build.sources import LayerSource, swallowing

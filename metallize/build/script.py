@@ -9,11 +9,11 @@ import shlex
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 
-from metallize.build.census import DEFAULT_EPOCH
 from metallize.build.engines.rootfs_pipe import NAME as PIPE
 from metallize.build.epoch import LATEST
-from metallize.build.lock import lock_path
 from metallize.build.notes import notes
+from metallize.build.packages.census import DEFAULT_EPOCH
+from metallize.build.packages.lock import lock_path
 from metallize.build.plan import BuildPlan
 from metallize.build.step import PARENT_ID, PINNED, PINNED_DIGITS, SCRATCH, TAG, Kind, Step, in_shell
 from metallize.build.steps import COMPARED, NOTHING, Steps, steps_of

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metallize.build.dockerfile import ContextRead, Dockerfile, Instruction, parse
-from metallize.build.dockerignore import Ignored, excluded, ignore_file, read_ignored, relative, wildcards
+from metallize.build.dockerfile.dockerignore import Ignored, excluded, ignore_file, read_ignored, relative, wildcards
 from metallize.errors import Location, MetallizeError, Problem, ProfileError
 from metallize.model.catalogue import Layer
 

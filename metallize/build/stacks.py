@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from metallize import __version__
-from metallize.build import bases
-from metallize.build.bases import Renewal
+from metallize.build.base import bases
+from metallize.build.base.bases import Renewal
 from metallize.build.engines import buildkit
 from metallize.build.engines.engine import Engine, ImageInfo
 from metallize.build.generator import DiskImage

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metallize.build import step as slots
-from metallize.build.bootstrap import (
+from metallize.build.base.bootstrap import (
     BASE_ARCHIVE,
     NATIVE_ARCHIVE,
     NATIVE_TOOLS_STAGE,
@@ -17,8 +17,8 @@ from metallize.build.bootstrap import (
     distribution,
     pulled_tag,
 )
-from metallize.build.census import SCRIPT as CENSUS
 from metallize.build.engines import rootfs_pipe
+from metallize.build.packages.census import SCRIPT as CENSUS
 from metallize.build.plan import (
     BASE_ARGUMENT,
     NATIVE_ARGUMENT,

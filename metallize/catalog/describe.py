@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from metallize.catalog.entries import Catalog
-from metallize.config.suggest import did_you_mean
+from metallize.config.reading.suggest import did_you_mean
 from metallize.errors import UsageError
 from metallize.model.catalogue import Generator, Layer, MachineEntry, Option, OptionType
 from metallize.model.kind import Kind

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from metallize.config.source import read_tree
-from metallize.config.validation import Findings, decode
+from metallize.config.reading.source import read_tree
+from metallize.config.reading.validation import Findings, decode
 from metallize.errors import Location, ProfileError
 from metallize.model.boot import Media
 from metallize.model.catalogue import Generator, Option, OptionType, OptionValue

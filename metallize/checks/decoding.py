@@ -38,7 +38,7 @@ from metallize.checks.matchers import (
 )
 from metallize.checks.semver import parse_constraint
 from metallize.checks.typed import MODE, NUMBER, TEXT, TRUTH, Typed
-from metallize.config.suggest import did_you_mean
+from metallize.config.reading.suggest import did_you_mean
 from metallize.model.go_regex import compile_go_regex
 from metallize.model.pattern import LinePattern, parse_line_pattern
 from metallize.model.written import written

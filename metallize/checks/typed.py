@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from metallize.config.suggest import did_you_mean
+from metallize.config.reading.suggest import did_you_mean
 from metallize.model.written import written
 
 Path = tuple[str | int, ...]

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from metallize import planning
-from metallize.build import bases
+from metallize.build.base import bases
 from metallize.build.plan import BaseImage
 from metallize.catalog import Catalog, host_platform
 from metallize.commands.engine import engine_of_host

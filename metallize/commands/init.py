@@ -14,8 +14,8 @@ from metallize.catalog import Catalog
 from metallize.catalog.schemas import FOLDER, write_schemas
 from metallize.commands.saying import err, out
 from metallize.config import load_profile
-from metallize.config.suggest import did_you_mean
-from metallize.config.words import is_image_reference
+from metallize.config.reading.suggest import did_you_mean
+from metallize.config.reading.words import is_image_reference
 from metallize.errors import ExitCode, HostError, UsageError
 from metallize.starting.answers import Answers, Ci, Kind, name_of, os_layers
 from metallize.starting.application import Application, read_application

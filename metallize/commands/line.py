@@ -331,7 +331,7 @@ def _not_taken(word: str, verb: Parser, known: Mapping[str, Parser]) -> UsageErr
 
 
 def _nearest(word: str, words: Iterable[str]) -> str | None:
-    from metallize.config.suggest import did_you_mean  # noqa: PLC0415 - brings all that reads profiles along
+    from metallize.config.reading.suggest import did_you_mean  # noqa: PLC0415 - brings all that reads profiles along
 
     return did_you_mean(word, words)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from metallize import inventory
 from metallize.commands.saying import err, out
-from metallize.config.suggest import did_you_mean
+from metallize.config.reading.suggest import did_you_mean
 from metallize.errors import ExitCode, HostError, UsageError
 from metallize.host import holders
 from metallize.inventory import ImageFound, Standing

@@ -11,7 +11,7 @@ from metallize.catalog import Catalog
 from metallize.commands.options import OF_PROFILES
 from metallize.commands.saying import err
 from metallize.config import load_profiles
-from metallize.config.suggest import did_you_mean
+from metallize.config.reading.suggest import did_you_mean
 from metallize.errors import HostError, Location, Problem, ProfileError, UsageError
 from metallize.model.loaded import Profile
 from metallize.model.profile import SUFFIX_FORMATS

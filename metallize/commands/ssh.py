@@ -11,8 +11,8 @@ from pathlib import Path
 from metallize.commands.saying import err
 from metallize.commands.shared import catalog_of, profile_of
 from metallize.errors import ExitCode, HostError, ProfileError, UsageError
-from metallize.qemu.attach import attach
-from metallize.qemu.held import Held, held_guests, read, ssh_argv
+from metallize.qemu.by_hand.attach import attach
+from metallize.qemu.by_hand.held import Held, held_guests, read, ssh_argv
 
 _HOLD = "metallize verify PROFILE --keep-running-on-failure holds a guest that failed"
 _BUILD_DIR = Path("build")

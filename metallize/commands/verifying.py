@@ -24,7 +24,7 @@ from metallize.config import load_steps
 from metallize.errors import ExitCode, UsageError
 from metallize.events import Note
 from metallize.model.boot import Boot, ConsoleRules, Init, Login, Ssh
-from metallize.qemu.interactive import boot_interactive
+from metallize.qemu.by_hand.interactive import boot_interactive
 from metallize.render import PlainLines
 from metallize.shells.ssh import EPHEMERAL
 from metallize.verify import requests as verification

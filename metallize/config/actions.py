@@ -6,9 +6,9 @@ from collections.abc import Mapping as MappingABC
 from dataclasses import replace
 
 from metallize.config.assertions import decode_assertions
-from metallize.config.suggest import did_you_mean
-from metallize.config.tree import Entry, Mapping, Sequence
-from metallize.config.validation import Findings
+from metallize.config.reading.suggest import did_you_mean
+from metallize.config.reading.tree import Entry, Mapping, Sequence
+from metallize.config.reading.validation import Findings
 from metallize.model.assertion import Assertion
 from metallize.model.boot import Boot
 from metallize.model.kind import Kind

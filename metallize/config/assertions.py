@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from metallize.config.includes import Chain, include
-from metallize.config.places import attributes, resembles
 from metallize.config.project import without_own_keys
-from metallize.config.source import parse_tree, read_text
-from metallize.config.suggest import did_you_mean
-from metallize.config.tree import Entry, Mapping, Node, Scalar, Sequence, kind_of, shown
-from metallize.config.validation import Findings, decode
+from metallize.config.reading.places import attributes, resembles
+from metallize.config.reading.source import parse_tree, read_text
+from metallize.config.reading.suggest import did_you_mean
+from metallize.config.reading.tree import Entry, Mapping, Node, Scalar, Sequence, kind_of, shown
+from metallize.config.reading.validation import Findings, decode
 from metallize.config.vocabulary import Vocabulary
 from metallize.errors import Location, Problem, ProfileError
 from metallize.model.assertion import Assertion

@@ -10,12 +10,12 @@ from metallize.config.assertions import decode_assertions, read_suite
 from metallize.config.expectations import check_expectations
 from metallize.config.lookup import look_up
 from metallize.config.named_files import with_key_found
+from metallize.config.reading.suggest import did_you_mean
+from metallize.config.reading.tree import Entry, Mapping, Node, Scalar, Sequence, kind_of, shown
+from metallize.config.reading.validation import Findings, decode
+from metallize.config.reading.words import path_problem
 from metallize.config.seed import read_seed
-from metallize.config.suggest import did_you_mean
-from metallize.config.tree import Entry, Mapping, Node, Scalar, Sequence, kind_of, shown
-from metallize.config.validation import Findings, decode
 from metallize.config.vocabulary import Vocabulary
-from metallize.config.words import path_problem
 from metallize.model.assertion import Assertion
 from metallize.model.boot import Boot, MachineOverrides, Media, parse_reach_target
 from metallize.model.go_regex import compile_go_regex

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from metallize.config.suggest import did_you_mean
-from metallize.config.tree import Entry, Mapping, Node, Scalar, Sequence, kind_of, shown
-from metallize.config.validation import Findings
-from metallize.config.words import control_character
+from metallize.config.reading.suggest import did_you_mean
+from metallize.config.reading.tree import Entry, Mapping, Node, Scalar, Sequence, kind_of, shown
+from metallize.config.reading.validation import Findings
+from metallize.config.reading.words import control_character
 from metallize.errors import Location
 
 KEYS = ("layer", "context")

@@ -6,10 +6,10 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from metallize.config.source import read_tree
-from metallize.config.suggest import did_you_mean
-from metallize.config.tree import Entry, Mapping, Scalar, Sequence, kind_of, shown
-from metallize.config.validation import Findings, decode
+from metallize.config.reading.source import read_tree
+from metallize.config.reading.suggest import did_you_mean
+from metallize.config.reading.tree import Entry, Mapping, Scalar, Sequence, kind_of, shown
+from metallize.config.reading.validation import Findings, decode
 from metallize.errors import ProfileError
 from metallize.model.boot import Step
 from metallize.model.go_regex import compile_go_regex

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping as MappingABC
 
 from metallize.config.assertions import decode_assertions
-from metallize.config.tree import Entry, Mapping, Node, Scalar, Sequence, kind_of, shown
-from metallize.config.validation import Findings
+from metallize.config.reading.tree import Entry, Mapping, Node, Scalar, Sequence, kind_of, shown
+from metallize.config.reading.validation import Findings
 from metallize.model.assertion import Assertion, Group
 from metallize.model.kind import Kind
 

@@ -10,8 +10,8 @@ import glob
 from collections.abc import Callable
 from pathlib import Path
 
-from metallize.config.tree import Entry, Mapping, find
-from metallize.config.validation import Findings
+from metallize.config.reading.tree import Entry, Mapping, find
+from metallize.config.reading.validation import Findings
 from metallize.errors import Location
 from metallize.model.assertion import Assertion
 from metallize.model.kind import Include

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from metallize.config.lookup import look_up
-from metallize.config.source import read_tree
-from metallize.config.suggest import did_you_mean
-from metallize.config.tree import Entry, Mapping, Node, Scalar, Sequence, kind_of, shown
-from metallize.config.validation import Findings
+from metallize.config.reading.source import read_tree
+from metallize.config.reading.suggest import did_you_mean
+from metallize.config.reading.tree import Entry, Mapping, Node, Scalar, Sequence, kind_of, shown
+from metallize.config.reading.validation import Findings
 from metallize.config.vocabulary import Vocabulary
 from metallize.errors import Location
 

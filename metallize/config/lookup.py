@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from metallize.config.suggest import did_you_mean
-from metallize.config.tree import Entry, Scalar, Sequence, kind_of, shown
-from metallize.config.validation import Findings
+from metallize.config.reading.suggest import did_you_mean
+from metallize.config.reading.tree import Entry, Scalar, Sequence, kind_of, shown
+from metallize.config.reading.validation import Findings
+from metallize.config.reading.words import is_image_reference, layer_name_problem, path_problem
 from metallize.config.vocabulary import Escape, Layers
-from metallize.config.words import is_image_reference, layer_name_problem, path_problem
 
 FoundT = TypeVar("FoundT")
 

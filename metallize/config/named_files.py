@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from metallize.config.tree import Entry, Mapping, Scalar
-from metallize.config.words import path_problem
+from metallize.config.reading.tree import Entry, Mapping, Scalar
+from metallize.config.reading.words import path_problem
 
 EPHEMERAL = "ephemeral"
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from metallize.config.suggest import did_you_mean
-from metallize.config.tree import Entry, Mapping, Node, Scalar, kind_of, shown
-from metallize.config.validation import Findings, decode
-from metallize.config.vocabulary import Vocabulary
-from metallize.config.words import (
+from metallize.config.reading.suggest import did_you_mean
+from metallize.config.reading.tree import Entry, Mapping, Node, Scalar, kind_of, shown
+from metallize.config.reading.validation import Findings, decode
+from metallize.config.reading.words import (
     argument_name_problem,
     argument_value_problem,
     boot_parameters_problem,
@@ -17,6 +16,7 @@ from metallize.config.words import (
     is_secret,
     password_hash_problem,
 )
+from metallize.config.vocabulary import Vocabulary
 from metallize.model.catalogue import Generator, Option, OptionType, OptionValue
 from metallize.model.profile import SUFFIX_FORMATS, ImageFormat, Output, Platform
 from metallize.model.scalars import parse_size

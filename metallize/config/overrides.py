@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping as MappingABC
 from pathlib import Path
 
-from metallize.config.source import resolve_scalar
-from metallize.config.tree import Entry, Mapping, Node, Scalar, Sequence, shown
-from metallize.config.validation import Findings
-from metallize.config.words import is_secret
+from metallize.config.reading.source import resolve_scalar
+from metallize.config.reading.tree import Entry, Mapping, Node, Scalar, Sequence, shown
+from metallize.config.reading.validation import Findings
+from metallize.config.reading.words import is_secret
 from metallize.errors import Location
 
 

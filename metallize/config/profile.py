@@ -15,14 +15,14 @@ from metallize.config.inherit import resolve_extends, split_outputs
 from metallize.config.lookup import decode_images
 from metallize.config.output import decode_arguments, decode_output
 from metallize.config.overrides import apply_overrides
-from metallize.config.places import Places, profile_places
 from metallize.config.project import over_defaults, read_project, without_own_keys
-from metallize.config.source import read_tree
-from metallize.config.suggest import did_you_mean
-from metallize.config.tree import Entry, Mapping, Scalar, Sequence, find, kind_of, locations, shown
-from metallize.config.validation import Findings, decode
+from metallize.config.reading.places import Places, profile_places
+from metallize.config.reading.source import read_tree
+from metallize.config.reading.suggest import did_you_mean
+from metallize.config.reading.tree import Entry, Mapping, Scalar, Sequence, find, kind_of, locations, shown
+from metallize.config.reading.validation import Findings, decode
+from metallize.config.reading.words import layer_name_problem, path_problem
 from metallize.config.vocabulary import Escape, Vocabulary
-from metallize.config.words import layer_name_problem, path_problem
 from metallize.errors import Location, ProfileError
 from metallize.model.assertion import Assertion, Group
 from metallize.model.boot import Boot

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metallize.config.inherit import laid_over
-from metallize.config.source import read_tree
-from metallize.config.suggest import did_you_mean
-from metallize.config.tree import Entry, Mapping, Scalar, Sequence, kind_of, shown
-from metallize.config.validation import Findings
-from metallize.config.words import path_problem
+from metallize.config.reading.source import read_tree
+from metallize.config.reading.suggest import did_you_mean
+from metallize.config.reading.tree import Entry, Mapping, Scalar, Sequence, kind_of, shown
+from metallize.config.reading.validation import Findings
+from metallize.config.reading.words import path_problem
 from metallize.errors import Location
 
 FILE = "metallize-project.yaml"

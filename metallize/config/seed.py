@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from metallize.config.named_files import named_file
-from metallize.config.tree import Entry, Mapping, Scalar, Sequence, plain, shown
-from metallize.config.validation import Findings
-from metallize.config.words import path_problem
+from metallize.config.reading.tree import Entry, Mapping, Scalar, Sequence, plain, shown
+from metallize.config.reading.validation import Findings
+from metallize.config.reading.words import path_problem
 from metallize.model.boot import SeedFile
 
 MAX_BYTES = 1 << 20

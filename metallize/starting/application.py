@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from metallize.build.bootstrap import distribution
+from metallize.build.base.bootstrap import distribution
 from metallize.build.container import AppLayer, Container, container_of
 from metallize.build.dockerfile import SOURCE_ARGUMENT, Dockerfile, Stage, automatic_arguments, parse
 from metallize.build.dockerfile.stages import lenient, outer_arguments, stages_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from metallize.build.bootstrap import distribution, supports
+from metallize.build.base.bootstrap import distribution, supports
 
 DEFAULT = "debian:trixie"
 _WITHOUT_APT = (

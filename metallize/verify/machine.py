@@ -37,7 +37,7 @@ def verify_machine(request: VerifyRequest, events: Events) -> BootReport:
     """
     with ended_by_signals(), booted(request, events) as boot:
         if request.keep_running and not boot.report.passed:
-            from metallize.qemu.hold import hold  # noqa: PLC0415 - seldom needed
+            from metallize.qemu.by_hand.hold import hold  # noqa: PLC0415 - seldom needed
 
             hold(boot.guest, boot.report, request.boot.ssh, boot.boot.access, events)
         return boot.report

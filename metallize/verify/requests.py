@@ -11,7 +11,7 @@ from pathlib import Path
 from metallize.catalog import Catalog
 from metallize.command import run
 from metallize.config import load_suite
-from metallize.config.suggest import did_you_mean
+from metallize.config.reading.suggest import did_you_mean
 from metallize.errors import HostError, UsageError
 from metallize.events import Events
 from metallize.files.image_format import format_of

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from metallize import planning
-from metallize.build import bases
+from metallize.build.base import bases
 from metallize.build.engines.buildkit import ENVIRONMENT, find_cli
 from metallize.build.engines.docker import DockerEngine
 from metallize.build.plan import BaseImage

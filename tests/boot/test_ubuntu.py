@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from metallize.build.bootstrap import base_tag
+from metallize.build.base.bootstrap import base_tag
 from metallize.build.engines.docker import DockerEngine
 from metallize.model.profile import Platform
 from tests import makers, registry

@@ -18,7 +18,7 @@ import pytest
 
 from metallize.build.container import DEFAULT_PATH, AppLayer, Container, container_of
 from metallize.build.dockerfile import Dockerfile, automatic_arguments, parse
-from metallize.build.dockerignore import read_ignored, relative
+from metallize.build.dockerfile.dockerignore import read_ignored, relative
 from metallize.build.engines import buildkit
 from metallize.build.sources import _read
 from metallize.model.profile import Platform

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from metallize.build.bootstrap import base_tag
+from metallize.build.base.bootstrap import base_tag
 from metallize.build.engines.docker import DockerEngine
 from metallize.build.engines.orphans import find_orphans, labels, remove_orphans
 from metallize.catalog import host_platform

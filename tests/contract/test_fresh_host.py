@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from metallize import planning
-from metallize.build import bases
+from metallize.build.base import bases
 from metallize.build.engines.docker import DockerEngine
 from metallize.build.plan import BaseImage
 from metallize.catalog import Catalog

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from metallize.build.bases import Origin
+from metallize.build.base.bases import Origin
 from metallize.build.engines.docker import DockerEngine
 from metallize.errors import EngineError
 from metallize.model.profile import Platform

@@ -13,8 +13,8 @@ import pytest
 from metallize_os.convert import Conversion
 from metallize_os.identities import IDENTITIES
 
-from metallize.build import bases
 from metallize.build.arguments import without_passwords
+from metallize.build.base import bases
 from metallize.build.engines.buildkit import ENVIRONMENT, find_cli
 from metallize.build.engines.docker import DockerEngine
 from metallize.build.plan import BaseImage

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from metallize import cli, pipeline
-from metallize.build import bases
+from metallize.build.base import bases
 from metallize.build.plan import BaseImage
 from metallize.catalog import Catalog
 from metallize.errors import (

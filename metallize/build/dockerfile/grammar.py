@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from metallize.build.dockerfile.lines import Instruction, Reading, Remark, heredoc, triggered
 from metallize.build.dockerfile.words import UnsetError, WordError, expand, json_words, split_words
-from metallize.config.suggest import did_you_mean
+from metallize.config.reading.suggest import did_you_mean
 
 _TEXT, _SWITCH, _MANY = "text", "switch", "many"
 FLAGS: Mapping[str, Mapping[str, str]] = {

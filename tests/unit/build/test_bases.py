@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from metallize.build import bases
-from metallize.build.bases import Origin, Renewal
-from metallize.build.bootstrap import base_tag, bootstrap_argv, distribution, pulled_tag, supports
+from metallize.build.base import bases
+from metallize.build.base.bases import Origin, Renewal
+from metallize.build.base.bootstrap import base_tag, bootstrap_argv, distribution, pulled_tag, supports
 from metallize.build.plan import BaseImage, LayerBuild
 from metallize.build.step import SCRATCH, Step, filled
 from metallize.build.steps import base_step

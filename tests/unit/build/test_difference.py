@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from metallize.build.difference import Aspect, Difference, differences, first_byte, told
+from metallize.build.twice.difference import Aspect, Difference, differences, first_byte, told
 from tests.unit.build.test_tarstream import archive, member
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metallize.build.dockerignore import ignore_file, read_ignored, wildcards
+from metallize.build.dockerfile.dockerignore import ignore_file, read_ignored, wildcards
 from metallize.errors import MetallizeError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from metallize.build.census import (
+from metallize.build.packages.census import (
     DEFAULT_EPOCH,
     SCRIPT,
     Census,
@@ -19,7 +19,7 @@ from metallize.build.census import (
     read_census,
     snapshot,
 )
-from metallize.build.lock import lock_path, lock_text, packages_of, require_locked, write_lock
+from metallize.build.packages.lock import lock_path, lock_text, packages_of, require_locked, write_lock
 from metallize.build.steps import steps_of
 from metallize.errors import EngineError, HostError, ProfileError
 from metallize.model.profile import Platform

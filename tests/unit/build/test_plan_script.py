@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from metallize.build.epoch import LATEST
-from metallize.build.lock import lock_path
 from metallize.build.notes import shortfalls
+from metallize.build.packages.lock import lock_path
 from metallize.build.plan import BuildPlan
 from metallize.build.script import shell_script
 from metallize.build.sources import LayerSource, read_layer

@@ -17,9 +17,10 @@ from typing import NoReturn
 
 import pytest
 
-from metallize import cli, ending
+from metallize import cli
 from metallize.commands import bug_report, line
 from metallize.commands.bug_report import HIDDEN, without_secrets
+from metallize.ending import status as ending
 from metallize.errors import BugError, HostError, UsageError, VerificationFailed, left_behind, told_if_left
 from tests.conftest import ROOT
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from metallize.errors import ExitCode
-from metallize.qemu.held import RECORD, Held, held_guests, read, recorded
+from metallize.qemu.by_hand.held import RECORD, Held, held_guests, read, recorded
 
 from .conftest import Call, write
 

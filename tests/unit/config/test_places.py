@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from metallize.config import Vocabulary, load_suite
-from metallize.config.places import Places, profile_places
+from metallize.config.reading.places import Places, profile_places
 from metallize.errors import ProfileError
 
 from .conftest import GOOD, Problems

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from metallize import images, pipeline
-from metallize.build.census import DEFAULT_EPOCH, Census, snapshot
 from metallize.build.generator import DiskImage, sha256_of
 from metallize.build.making import Making
+from metallize.build.packages.census import DEFAULT_EPOCH, Census, snapshot
 from metallize.build.stacks import Images, manifest_of
 from metallize.build.steps import Steps
 from metallize.build.store import Store, Stored

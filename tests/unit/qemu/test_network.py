@@ -8,7 +8,7 @@ import pytest
 
 from metallize.errors import HostError
 from metallize.model.nic import Nic
-from metallize.qemu.interactive import require_free
+from metallize.qemu.by_hand.interactive import require_free
 from metallize.qemu.network import Forward, cards_of, network_options
 
 MODEL = "virtio-net-pci"

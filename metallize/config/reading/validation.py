@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from metallize.config.places import Places, attributes, resembles
-from metallize.config.suggest import did_you_mean
-from metallize.config.tree import Mapping, Node, Plain, Scalar, Sequence, find, kind_of, plain, printable, shown
-from metallize.config.words import control_character
+from metallize.config.reading.places import Places, attributes, resembles
+from metallize.config.reading.suggest import did_you_mean
+from metallize.config.reading.tree import Mapping, Node, Plain, Scalar, Sequence, find, kind_of, plain, printable, shown
+from metallize.config.reading.words import control_character
 from metallize.errors import Location, Problem
 from metallize.model.loaded import KeyPath
 

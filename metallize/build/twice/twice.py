@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from metallize.build.difference import differences, first_byte, told
 from metallize.build.engines.engine import Assembly, Engine, Output
 from metallize.build.plan import BuildPlan
 from metallize.build.steps import GENERATOR
 from metallize.build.store import Stored
+from metallize.build.twice.difference import differences, first_byte, told
 from metallize.errors import DifferentBytesError
 
 PROGRAM = "/generator/rootfs"

@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from metallize.events import Events, Note
 from metallize.model.boot import Ssh
 from metallize.model.report import BootReport
-from metallize.qemu.held import Held, recorded, ssh_command
+from metallize.qemu.by_hand.held import Held, recorded, ssh_command
 from metallize.qemu.vm import RunningGuest
 from metallize.shells.ssh import EPHEMERAL, SshAccess
 

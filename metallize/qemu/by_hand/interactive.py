@@ -23,9 +23,9 @@ from metallize.model.machine import Machine
 from metallize.model.profile import ImageFormat
 from metallize.qemu import sandbox
 from metallize.qemu.argv import TERMINAL, Ports, guest_argv
+from metallize.qemu.by_hand.held import ssh_command
+from metallize.qemu.by_hand.hold import key_in_memory, key_of, user_of
 from metallize.qemu.descriptors import socket_pair
-from metallize.qemu.held import ssh_command
-from metallize.qemu.hold import key_in_memory, key_of, user_of
 from metallize.qemu.network import Forward
 from metallize.qemu.plan import SSH_PORT, make_plan
 from metallize.qemu.qmp import QmpMonitor

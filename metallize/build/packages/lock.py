@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from metallize.build.census import Package
+from metallize.build.packages.census import Package
 from metallize.errors import HostError, Location, Problem, ProfileError
 from metallize.model.profile import Platform
 

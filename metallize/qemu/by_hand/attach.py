@@ -9,7 +9,7 @@ import socket
 import sys
 import tty
 
-from metallize.qemu.interactive import terminal_restored
+from metallize.qemu.by_hand.interactive import terminal_restored
 
 LEAVE = b"\x1d"
 """Ctrl-], as telnet(1) has it."""

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import yaml
 
-from metallize.config.suggest import did_you_mean
-from metallize.config.tree import Entry, Mapping, Node, Scalar, ScalarValue, Sequence
-from metallize.config.words import control_character
+from metallize.config.reading.suggest import did_you_mean
+from metallize.config.reading.tree import Entry, Mapping, Node, Scalar, ScalarValue, Sequence
+from metallize.config.reading.words import control_character
 from metallize.errors import Location, Problem
 
 MAX_BYTES = 1 << 20

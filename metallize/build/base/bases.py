@@ -18,7 +18,7 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from metallize.build.bootstrap import TIME_LIMIT, distribution, pulled_tag
+from metallize.build.base.bootstrap import TIME_LIMIT, distribution, pulled_tag
 from metallize.build.engines import buildkit
 from metallize.build.engines.engine import Engine, ImageInfo, Output
 from metallize.build.step import DOCKER, SCRATCH, Kind, Step, filled, pin_of

@@ -1,0 +1,1 @@
+"""Which packages a rootfs holds, and whether they are those that a profile has locked."""

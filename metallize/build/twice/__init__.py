@@ -1,0 +1,1 @@
+"""Two builds of one plan, compared: the same bytes, or each file that differs."""
