@@ -84,6 +84,7 @@ lane() {{
   $1
   : >$METALLIZE_SCRATCH/now
   kill $guard
+  wait $guard
 }}
 probe() {{
   : >$METALLIZE_SCRATCH/limit
