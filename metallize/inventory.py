@@ -10,7 +10,7 @@ from pathlib import Path
 
 from metallize.build.store import Store, Stored
 from metallize.files.json_file import read_mapping
-from metallize.proof import Proof
+from metallize.proof import RECORD, Proof, runs_in
 
 MANIFEST = ".manifest.json"
 PRIVATE = ".metallize"
@@ -117,19 +117,7 @@ def _standing(proof: Proof, stored: Stored) -> tuple[Standing, str]:
 
 def evidence_of(build_dir: Path) -> frozenset[Path]:
     """The run folders that the records of images name."""
-    papers = [Path(each) for each in build_dir.glob("*.verification.json")]
-    papers += build_dir.glob(f"{PRIVATE}/*{KEPT}/*.verification.json")
-    found: set[Path] = set()
-    for paper in papers:
-        try:
-            machines = read_mapping(paper).get("machines")
-        except (OSError, ValueError):
-            continue
-        for each in machines if isinstance(machines, list) else ():
-            folder = each.get("run_folder") if isinstance(each, dict) else None
-            if isinstance(folder, str) and folder:
-                found.add(Path(folder).resolve())
-    return frozenset(found)
+    return runs_in([*build_dir.glob(f"*{RECORD}"), *build_dir.glob(f"{PRIVATE}/*{KEPT}/*{RECORD}")])
 
 
 def layer_tags_of(build_dir: Path) -> frozenset[str]:

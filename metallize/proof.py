@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -30,6 +30,8 @@ from metallize.verify.request import VerifyRequest
 
 SCHEMA = 2
 """Of the record. What has another proves nothing: it is not known what was asked, and who judged."""
+RECORD = ".verification.json"
+"""What a record's name ends in, behind the image's."""
 NOT_VERIFIED = "has not been verified"
 
 
@@ -232,7 +234,22 @@ def nothing(trouble: str = "") -> Proof:
 
 def record_of(image: Path) -> Path:
     """Where the proof of an image is written down."""
-    return image.with_name(f"{image.name}.verification.json")
+    return image.with_name(f"{image.name}{RECORD}")
+
+
+def runs_in(records: Iterable[Path]) -> frozenset[Path]:
+    """The run folders that records name, whatever they prove; one that cannot be read names none."""
+    found: set[Path] = set()
+    for record in records:
+        try:
+            machines = read_mapping(record).get("machines")
+        except (OSError, ValueError):
+            continue
+        for each in machines if isinstance(machines, list) else ():
+            folder = each.get("run_folder") if isinstance(each, dict) else None
+            if isinstance(folder, str) and folder:
+                found.add(Path(folder).resolve())
+    return frozenset(found)
 
 
 def withdraw(image: Path) -> None:

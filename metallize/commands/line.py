@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from metallize import __version__
 from metallize.commands import options as common
 from metallize.commands.beginning import init_options
+from metallize.commands.looking_line import logs_options, prune_options, runs_options
 from metallize.commands.parser import Later, Parser
 from metallize.commands.ports import add_ports
 from metallize.commands.release_line import VERBS, publish_options
@@ -225,22 +226,11 @@ def _add_looking(verbs: Verbs) -> None:
     runs = add(
         verbs, LOOK, "runs", Later("looking", "runs"), "how boots went, the newest first, and where their logs are"
     )
-    _which_runs(runs)
-    runs.add_argument("--number", "-n", type=_count, default=20, metavar="N", help="so many; default: 20")
-    runs.add_argument("--all", action="store_true", help="all of them")
-    common.as_json(runs, "each run")
-    common.colour(runs)
+    runs_options(runs)
     logs = add(
         verbs, LOOK, "logs", Later("looking", "logs"), "what the newest run printed: its console, or another file"
     )
-    _which_runs(logs)
-    logs.add_argument("--file", default="console.txt", metavar="FILE", help="default: console.txt")
-    logs.add_argument("--lines", "-n", type=_count, metavar="N", help="only the last ones; default: all")
-    how = logs.add_mutually_exclusive_group()
-    how.add_argument("--follow", "-f", action="store_true", help="go on with what is added until the run ends")
-    how.add_argument("--files", action="store_true", help="list the files of the run")
-    how.add_argument("--path", action="store_true", help="print the path of its folder")
-    how.add_argument("--open", action="store_true", help="open its report.html in the browser")
+    logs_options(logs)
     summary = "layers, generators, machines, assertion kinds, suites, profiles"
     listing = add(verbs, LOOK, "list", Later("catalogue", "list_all"), summary)
     common.extensions_dir(listing)
@@ -265,39 +255,9 @@ def _add_looking(verbs: Verbs) -> None:
     common.as_json(doctor, "each finding")
 
 
-def _which_runs(verb: Parser) -> None:
-    verb.add_argument("name", nargs="?", metavar="NAME", help="a profile or an image; default: whatever ran last")
-    verb.add_argument(
-        "--machine", dest="machines", action="append", default=[], metavar="NAME", help="only on this one"
-    )
-    verb.add_argument("--failed", action="store_true", help="only what did not pass")
-    common.build_dir(verb, "build")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"`{text}` is no number")
-    return int(text)
-
-
 def _add_tending(verbs: Verbs) -> None:
     summary = "remove old runs, images that were kept aside, and layers that no image here stands on"
-    prune = add(verbs, TEND, "prune", Later("tidying", "prune"), summary)
-    prune.add_argument("--dry-run", action="store_true", help="say what would go, and remove nothing")
-    prune.add_argument("--runs", action="store_true", help="runs only")
-    prune.add_argument("--images", action="store_true", help="kept images, and what killed builds left, only")
-    prune.add_argument("--layers", action="store_true", help="layers' tags in Docker only")
-    stays = prune.add_argument_group("what stays")
-    stays.add_argument("--keep", type=_count, metavar="N", help="runs of each profile on each machine; default: 10")
-    stays.add_argument(
-        "--older-than",
-        type=_count,
-        metavar="DAYS",
-        help="kept images and layers that are younger stay; default: 14",
-    )
-    stays.add_argument("--all", action="store_true", help="nothing but what is in use, proves an image, or passed last")
-    common.build_dir(prune, "build")
-    common.as_json(prune, "each thing that goes")
+    prune_options(add(verbs, TEND, "prune", Later("tidying", "prune"), summary))
     summary = 'completion for your shell: eval "$(metallize completion bash)"'
     completion = add(verbs, TEND, "completion", Later("manual", "completion"), summary)
     completion.add_argument("shell", nargs="?", choices=["bash", "zsh"], help="default: the one of $SHELL")

@@ -15,6 +15,7 @@ from securesystemslib.signer import Key
 
 from metallize.build.generator import sha256_of
 from metallize.errors import UsageError, VerificationFailed
+from metallize.proof import record_of
 from metallize.release.packing import read_back
 from metallize.release.statement import MACHINE, PAYLOAD_TYPE, PREDICATE_TYPE, PROFILE, REPORT, STATEMENT_TYPE
 
@@ -72,7 +73,7 @@ def statements_beside(image: Path) -> Path:
 
 def report_beside(image: Path) -> Path:
     """Where a release has its report."""
-    return image.with_name(f"{image.name.removesuffix('.xz')}.verification.json")
+    return record_of(image.with_name(image.name.removesuffix(".xz")))
 
 
 def verify(image: Path, statements: Path, report: Path | None, policy: Policy) -> Attested:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from metallize.errors import HostError, UsageError, VerificationFailed
 from metallize.events import Events, Note, StepHandle, step
 from metallize.meter import Meter
+from metallize.proof import RECORD
 from metallize.release import naming, packing
 from metallize.release.catalogue import FILE, Catalogue, Gone, Release, ReleasedFile, ReleasedImage, read_catalogue
 from metallize.release.curating import taken
@@ -145,7 +146,7 @@ def _released(
         *([(f"{base}.bmap", content.block_map.encode())] if ware.format in packing.WRITTEN_AS_IS else []),
         (f"{base}.cdx.json", _sbom(ware, papers, version)),
         (f"{base}.manifest.json", papers.manifest_bytes),
-        (f"{base}.verification.json", papers.record),
+        (f"{base}{RECORD}", papers.record),
     ]
     files = [ReleasedFile(name=payload, size_bytes=content.size_bytes, sha256=content.sha256)]
     files += [_written(session, name, text) for name, text in paper]

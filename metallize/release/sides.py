@@ -9,12 +9,13 @@ from typing import Any
 
 from metallize.errors import HostError, UsageError
 from metallize.files.json_file import read_mapping
+from metallize.proof import RECORD, record_of
 from metallize.release.catalogue import ReleasedImage, only_one
 from metallize.release.curating import catalogues
 from metallize.release.destinations import Destination
 from metallize.release.difference import Side
 
-_MANIFEST, _RECORD = ".manifest.json", ".verification.json"
+_MANIFEST = ".manifest.json"
 
 
 def side_of_file(path: Path) -> Side:
@@ -26,7 +27,7 @@ def side_of_file(path: Path) -> Side:
             f"{path}: there is no {manifest}, which would say what is in it",
             hint="name an image with its manifest beside it, or --in DEST for two versions of a release",
         )
-    record = path.with_name(f"{base}{_RECORD}")
+    record = record_of(path.with_name(base))
     return Side(name=str(path), manifest=_mapping(manifest), record=_mapping(record) if record.is_file() else {})
 
 
@@ -40,7 +41,7 @@ def sides_of_release(destination: Destination, version: str, channel: str | None
         f"{image.name} {image.architecture} {image.format}": Side(
             name=f"{found.key} ({image.format})",
             manifest=_paper(destination, origin, image, _MANIFEST),
-            record=_paper(destination, origin, image, _RECORD),
+            record=_paper(destination, origin, image, RECORD),
         )
         for image in found.images
     }

@@ -16,7 +16,7 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.signer import Signer
 
 from metallize.errors import VerificationFailed
-from metallize.proof import Boot, Proof
+from metallize.proof import Boot, Proof, record_of
 from metallize.release.packing import Content
 from metallize.release.wares import Papers, Ware
 
@@ -83,9 +83,7 @@ def _configuration(ware: Ware, papers: Papers, boot: Boot) -> list[dict[str, Any
             ware.profile, profile_digest(papers.proof), kind=PROFILE, required=required, plan=papers.proof.plan
         ),
         _descriptor(boot.machine, boot.asked.id, kind=MACHINE, **_environment(boot)),
-        _descriptor(
-            f"{ware.image.path.name}.verification.json", hashlib.sha256(papers.record).hexdigest(), kind=REPORT
-        ),
+        _descriptor(record_of(ware.image.path).name, hashlib.sha256(papers.record).hexdigest(), kind=REPORT),
         *(_descriptor(part.what, part.digest) for part in boot.asked.parts),
     ]
 

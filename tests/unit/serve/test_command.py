@@ -19,7 +19,7 @@ from metallize.build.generator import sha256_of
 from tests.conftest import Cli
 from tests.unit.proof.proofs import SEABIOS, proven
 from tests.unit.serve.conftest import FILES, LOOPBACK, write_archive
-from tests.unit.serve.test_tftp import fetch
+from tests.unit.serve.tftp_client import fetch
 
 pytestmark = pytest.mark.slow
 
