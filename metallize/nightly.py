@@ -15,6 +15,8 @@ from pathlib import Path
 from metallize import __version__, images, pipeline, planning
 from metallize.build.base import bases
 from metallize.build.engines.engine import Engine
+from metallize.build.given import Given
+from metallize.build.lending import unused
 from metallize.build.plan import BuildPlan
 from metallize.catalog import Catalog
 from metallize.errors import (
@@ -78,13 +80,16 @@ def run_nightly(
     build_dir = page_path(options).parent
     night = datetime.now(UTC).isoformat(timespec="seconds")
     added: list[HistoryEntry] = []
+    idle = set(options.given or ())
     for candidate in candidates:
-        for entry, report in _one(candidate, night, catalog, engine, events, options):
+        for entry, report in _one(candidate, night, catalog, engine, events, options, idle):
             history.append(history_path(build_dir), entry)
             added.append(entry)
             events.emit(Note(text=_line(entry), level=Level.WARNING if entry.outcome.bad else Level.INFO))
             seen(entry, report)
         write_page(build_dir)
+    for each in idle:
+        events.emit(Note(text=f"--{each.kind} {each.word}: no layer that was built mounts it", level=Level.WARNING))
     return tuple(added)
 
 
@@ -118,9 +123,18 @@ def write_page(build_dir: Path) -> Path:
 
 
 def _one(
-    candidate: Candidate, night: str, catalog: Catalog, engine: Engine, events: Events, options: pipeline.Options
+    candidate: Candidate,
+    night: str,
+    catalog: Catalog,
+    engine: Engine,
+    events: Events,
+    options: pipeline.Options,
+    idle: set[Given],
 ) -> Iterator[tuple[HistoryEntry, BootReport | None]]:
-    """One profile's entries: for each of its images one a machine, or one for what kept it from being booted."""
+    """One profile's entries: for each of its images one a machine, or one for what kept it from being booted.
+
+    `idle` loses what one of its layers mounts.
+    """
     try:
         profiles = candidate.load()
     except (ProfileError, UsageError) as exc:
@@ -130,6 +144,8 @@ def _one(
         name = f"{candidate.name}/{profile.output.file}" if profile.several else candidate.name
         try:
             plan = _prepared(profile, catalog, engine, events, options)
+            if idle:
+                idle.intersection_update(unused([plan], tuple(idle)))
             reports = _boot(plan, profile, catalog, engine, events, options)
         except _NotHereError as exc:
             outcome = Outcome.BROKEN if candidate.named else Outcome.SKIPPED

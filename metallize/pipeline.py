@@ -10,6 +10,8 @@ from pathlib import Path
 from metallize import planning
 from metallize import proof as proofs
 from metallize.build.engines.engine import Engine
+from metallize.build.given import Given
+from metallize.build.lending import with_given
 from metallize.build.making import Making, asked_epoch
 from metallize.build.packages.census import Package
 from metallize.build.packages.lock import packages_of, require_locked
@@ -44,6 +46,8 @@ class Options:
     again: bool = False
     """Boot also on the machines where these bytes are known to hold what is asked."""
     keep_running: bool = False
+    given: tuple[Given, ...] | None = None
+    """--secret and --ssh; None where nothing is built, and so nothing has to be given."""
     capture: bool = False
     """Keep every packet of the guest's network card."""
 
@@ -64,8 +68,9 @@ class Built:
 
 
 def plan_of(profile: Profile, catalog: Catalog, options: Options) -> BuildPlan:
-    """The profile's BuildPlan. Raises ProfileError where its layers or its generator do not fit together."""
-    return planning.plan_of(profile, catalog, options.build_dir)
+    """The profile's BuildPlan. Raises ProfileError where its parts do not fit together, or a secret is not given."""
+    plan = planning.plan_of(profile, catalog, options.build_dir)
+    return plan if options.given is None else with_given(plan, options.given)
 
 
 def packages_now(plan: BuildPlan, engine: Engine, events: Events, options: Options) -> tuple[Package, ...]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from metallize.build.dockerfile import Instruction
+from metallize.build.dockerfile.lent import Loan
+from metallize.build.given import Given
 from metallize.build.health import Health
 from metallize.build.step import digest_of
 from metallize.model.catalogue import OptionValue
@@ -44,6 +46,10 @@ class LayerBuild:
     native_base: BaseImage | None = None
     """An image of the building host's own architecture that it takes tools from, as METALLIZE_NATIVE_IMG."""
     runtime_only: tuple[Instruction, ...] = ()
+    loans: tuple[Loan, ...] = ()
+    """The secrets and SSH agents that it mounts."""
+    lent: tuple[Given, ...] = ()
+    """Those that whoever builds gives to it: no key stands on them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

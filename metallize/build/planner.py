@@ -14,7 +14,7 @@ from metallize.build.app import AppLayer, app_unit, without_unit
 from metallize.build.arguments import problems as argument_problems
 from metallize.build.arguments import without_passwords
 from metallize.build.base.bootstrap import distribution, supports
-from metallize.build.dockerfile import automatic_arguments
+from metallize.build.dockerfile import Instruction, automatic_arguments
 from metallize.build.plan import SOURCE_ARGUMENT, BaseImage, BuildPlan, ImageStack, Job, LayerBuild, Seal
 from metallize.build.sources import LayerSource, swallowing
 from metallize.build.step import digest_of
@@ -195,6 +195,8 @@ def _stack(
 ) -> ImageStack:
     base = BaseImage(reference=parts[0], platform=platform) if isinstance(parts[0], str) else None
     layers = []
+    automatic = automatic_arguments(platform, host)
+    triggers: tuple[Instruction, ...] = ()
     for part in parts:
         if isinstance(part, str):
             continue
@@ -211,8 +213,10 @@ def _stack(
                 key=digest_of("layer 2", platform, part.layer.name, part.digest, json.dumps(given)),
                 foreign=_foreign(part, given, platform, host),
                 runtime_only=part.dockerfile.runtime_only,
+                loans=part.dockerfile.loans(given, automatic, triggers),
             )
         )
+        triggers = part.dockerfile.triggers
     ground = base
     if not isinstance(parts[0], str):
         lowest = layers[0]

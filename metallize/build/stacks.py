@@ -14,6 +14,7 @@ from metallize.build.base.bases import Renewal
 from metallize.build.engines import buildkit
 from metallize.build.engines.engine import Engine, ImageInfo
 from metallize.build.generator import DiskImage
+from metallize.build.given import hidden
 from metallize.build.plan import BuildPlan, ImageStack, LayerBuild
 from metallize.build.step import DOCKER, PARENT_ID, TAG, Kind, Step, filled, pin_of, tag_of
 from metallize.build.steps import BASE, Steps, image_key
@@ -122,9 +123,10 @@ class _Builder:
         argv = filled(each.argv, values)
         if self.fresh:
             argv = (*argv[:2], "--no-cache", *argv[2:])
-        lines = self.engine.run(argv, building.output)
+        secret = tuple(line for given in layer.lent for line in given.lines())
+        lines = self.engine.run(argv, lambda line: building.output(hidden(line, secret)))
         if lines is not None:
-            raise buildkit.failure(layer, lines)
+            raise buildkit.failure(layer, [hidden(line, secret) for line in lines])
 
 
 def leads_to(engine: Engine, reference: str, image: ImageInfo) -> bool:

@@ -201,7 +201,8 @@ def _words(layer: LayerBuild, platform: Platform, parent: Word | None) -> tuple[
         arguments += ["--build-arg", Slot(name=NATIVE_BASE, before=f"{NATIVE_ARGUMENT}=")]
     for name, value in layer.build_args.items():
         arguments += ["--build-arg", f"{name}={value}"]
-    return ("--platform", str(platform), "--file", str(layer.dockerfile), *arguments, str(layer.context))
+    lent = (word for given in layer.lent for word in given.words)
+    return ("--platform", str(platform), "--file", str(layer.dockerfile), *arguments, *lent, str(layer.context))
 
 
 def _look(platform: Platform, top: str) -> Step:

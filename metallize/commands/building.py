@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from metallize import pipeline
 from metallize import proof as proofs
 from metallize.build.currency import known_images
+from metallize.build.lending import require_used
 from metallize.build.notes import notes, shortfalls
 from metallize.build.script import shell_script
 from metallize.build.steps import steps_of
@@ -35,6 +36,7 @@ def build(options: argparse.Namespace) -> int:
     profiles = profiles_of(options, catalog)
     settings = settings_of(options)
     plans = [pipeline.prepare(profile, catalog, settings, verified=options.verify) for profile in profiles]
+    require_used(plans, settings.given or ())
     renderer = renderer_of(options)
     done: list[pipeline.Built] = []
     failures: list[VerificationFailed] = []
@@ -98,6 +100,7 @@ def plan(options: argparse.Namespace) -> int:
     catalog = catalog_of(options)
     settings = settings_of(options)
     plans = [pipeline.plan_of(profile, catalog, settings) for profile in profiles_of(options, catalog)]
+    require_used(plans, settings.given or ())
     try:
         with engine_of_host() as engine:
             scripts = [

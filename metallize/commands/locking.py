@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from metallize import pipeline
+from metallize.build.lending import require_used
 from metallize.build.packages.lock import write_lock
 from metallize.commands.engine import engine_of_host
 from metallize.commands.saying import out
@@ -20,6 +21,7 @@ def lock(options: argparse.Namespace) -> int:
     profile = profile_of(options, catalog)  # the outputs of a profile have one stack
     settings = settings_of(options)
     plan = pipeline.plan_of(profile, catalog, settings)
+    require_used([plan], settings.given or ())
     renderer = renderer_of(options)
     with renderer, engine_of_host() as engine:
         packages = pipeline.packages_now(plan, engine, renderer, settings)

@@ -38,6 +38,26 @@ def of_a_profile(verb: argparse.ArgumentParser, *, outputs: bool = True) -> None
     extensions_dir(group)
 
 
+def lent(verb: argparse.ArgumentParser) -> None:
+    """What whoever builds lends to the layers' builds."""
+    group = verb.add_argument_group("lent to RUN --mount, and never in the image")
+    group.add_argument(
+        "--secret",
+        dest="secrets",
+        action="append",
+        default=[],
+        metavar="id=NAME,src=FILE",
+        help="a secret, from a file, or from the environment: id=NAME,env=VARIABLE",
+    )
+    group.add_argument(
+        "--ssh",
+        action="append",
+        default=[],
+        metavar="ID[=SOCKET|KEY]",
+        help="an SSH agent: default is the one that runs",
+    )
+
+
 def extensions_dir(verb: argparse._ActionsContainer) -> None:
     verb.add_argument("--extensions-dir", "--extensions_dir", type=Path, metavar="FOLDER", help="more layers")
 

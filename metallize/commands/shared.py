@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metallize import pipeline
+from metallize.build.given import given_of
 from metallize.catalog import Catalog
 from metallize.commands.options import OF_PROFILES
 from metallize.commands.saying import err
@@ -125,6 +126,7 @@ def settings_of(options: argparse.Namespace) -> pipeline.Options:
         fresh=getattr(options, "no_cache", False),
         pull=getattr(options, "pull", False),
         check=getattr(options, "check", False),
+        given=given_of(options.secrets, options.ssh) if hasattr(options, "secrets") else None,
         keep_running=getattr(options, "keep_running_on_failure", False),
         capture=getattr(options, "capture", False),
     )

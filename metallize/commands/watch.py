@@ -63,6 +63,8 @@ def _argv(options: argparse.Namespace) -> tuple[str, ...]:
         ("--set", options.overrides),
         ("--arg", options.arguments),
         ("--output", options.outputs),
+        ("--secret", options.secrets),
+        ("--ssh", options.ssh),
         ("--machine", options.machines),
         ("--build-dir", _one(options.build_dir)),
         ("--extensions-dir", _one(options.extensions_dir)),

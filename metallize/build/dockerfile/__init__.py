@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from metallize.build.dockerfile import frontend, grammar, stages
 from metallize.build.dockerfile.grammar import path_words
+from metallize.build.dockerfile.lent import Loan, loans
 from metallize.build.dockerfile.lines import Heredoc, Instruction, Reading, Remark, heredoc, read, triggered
 from metallize.build.dockerfile.stages import ForeignImage, Stage
 from metallize.build.dockerfile.words import WordError, expand
@@ -107,6 +108,19 @@ class Dockerfile:
         """
         ours = {name: _OURS[name] for name in _OURS if name not in arguments}
         return stages.foreign_images(self.reading, arguments, automatic, ours)
+
+    def loans(
+        self, arguments: Mapping[str, str], automatic: Mapping[str, str], triggers: Sequence[Instruction] = ()
+    ) -> tuple[Loan, ...]:
+        """The secrets and SSH agents that the stages mount which its last one needs.
+
+        `arguments` and `automatic` as of foreign_images, `triggers` as of context_reads.
+        """
+        ours = {name: _OURS[name] for name in _OURS if name not in arguments}
+        before, _ = stages.stages_of(self.reading)
+        known = stages.outer_arguments(before, {**arguments, **ours}, self.reading.escape, automatic)
+        needed = stages.needed(self.reading, known)
+        return tuple(loans((*triggers, *(each for stage in reversed(needed) for each in stage.instructions))))
 
     def shortfalls(self, engine_version: str) -> tuple[Remark, ...]:
         """What keeps a Docker engine of that version from building it by itself, each with the action."""

@@ -129,24 +129,32 @@ def foreign_images(
     before, stages = stages_of(reading)
     known = outer_arguments(before, {**given, **ours}, reading.escape, automatic)
     found: list[ForeignImage] = []
-    wanted = {len(stages) - 1}
-    for stage in reversed(stages):  # a stage stands on those before it alone
-        if stage.index not in wanted:
-            continue
+    for stage in needed(reading, known):
         image = lenient(stage.image, known, reading.escape)
-        below = _index(image, stages[: stage.index])
-        if below is not None:
-            wanted.add(below)
-        elif image and image.lower() != SCRATCH and image not in ours.values():
+        made_here = _index(image, stages[: stage.index]) is not None
+        if not made_here and image and image.lower() != SCRATCH and image not in ours.values():
             platform = lenient(stage.platform, known, reading.escape)
             found.append(ForeignImage(reference=image, line=stage.line, by="FROM", platform=platform))
         for each, source in sources(stage, reading.escape):
-            index = _source_index(source, each, stages)
-            if index is not None:
-                wanted.add(index)
-            elif source and source.lower() != SCRATCH and not source.isdecimal() and "$" not in source:
+            made_here = _source_index(source, each, stages) is not None
+            if not made_here and source and source.lower() != SCRATCH and not source.isdecimal() and "$" not in source:
                 found.append(ForeignImage(reference=source, line=each.line, by=each.word, platform=""))
     return tuple(sorted(found, key=lambda image: image.line))
+
+
+def needed(reading: Reading, known: Mapping[str, str]) -> tuple[Stage, ...]:
+    """The stages that BuildKit builds for the last one, that one first; `known` as of outer_arguments."""
+    _, stages = stages_of(reading)
+    wanted = {len(stages) - 1}
+    found = []
+    for stage in reversed(stages):  # a stage stands on those before it alone
+        if stage.index not in wanted:
+            continue
+        found.append(stage)
+        below = _index(lenient(stage.image, known, reading.escape), stages[: stage.index])
+        taken = (_source_index(source, each, stages) for each, source in sources(stage, reading.escape))
+        wanted.update(index for index in (below, *taken) if index is not None)
+    return tuple(found)
 
 
 def sources(stage: Stage, escape: str) -> Iterator[tuple[Instruction, str]]:

@@ -134,6 +134,10 @@ def hint_for(output: str) -> str | None:
         ),
         (r"exec format error", "this platform needs emulation: install qemu-user-static and binfmt-support"),
         (
+            r"secret [^:]+: not found|unset ssh forward key|agent is not set",
+            "RUN mounts what nobody gave: --secret id=NAME,src=FILE or --ssh default gives it",
+        ),
+        (
             r"Unable to locate package",
             "the package does not exist in this distribution, or `apt-get update` is missing",
         ),
