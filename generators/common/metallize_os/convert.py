@@ -1,7 +1,7 @@
 """The one place where a container's rootfs becomes an operating system's.
 
-Each trap is a row of `DROPPED`, `EMPTIED` or a method of `Conversion`, with the reason beside it. What a layer
-put there on purpose (a resolv.conf, hostname or hosts that it COPYs) wins over the defaults made here. The
+Each trap is a row of `dropped.py`, a function of `added.py` or a method of `Conversion`, with the reason beside it.
+What a layer put there on purpose (a resolv.conf, hostname or hosts that it COPYs) wins over the defaults made here. The
 conversion works on the tar stream, so nothing is unpacked and nothing needs a privilege; the initrd and fstab,
 which need the rootfs's own tools, are made just before by `seal/`.
 """
@@ -15,30 +15,13 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from metallize_os import dating, tarstream, traces
+from metallize_os.added import Addition, first_boot, host_keys, own_names
 from metallize_os.aside import Aside, linked
 from metallize_os.dating import Dating
+from metallize_os.dropped import EMPTIED, drops
+from metallize_os.facts import installed, os_release, version_key
 from metallize_os.identities import Forgetting
 from metallize_os.tarstream import Entry
-from metallize_os.units import HOST_KEYS_ONCE, HOST_KEYS_UNIT, PRESET
-
-DROPPED: tuple[tuple[str, str], ...] = (
-    (r"\.dockerenv", "says 'container' to software that looks for it (systemd-detect-virt, installers)"),
-    (r"\.dockerinit", "the same, from old engines"),
-    (r"usr/sbin/policy-rc\.d", "stops packages from starting their services; right in a container only"),
-    (r"etc/apt/apt\.conf\.d/docker-[^/]+", "docker's apt settings: no package cache, no compressed lists kept"),
-    (r"etc/dpkg/dpkg\.cfg\.d/docker[^/]*", "docker's dpkg settings: unsafe writes, no documentation"),
-    (r"etc/ssh/ssh_host_[^/]+_key(\.pub)?", "a host key in an image is everyone's key; made on first boot instead"),
-    (r"var/lib/(systemd|urandom)/random-seed", "a seed that every copy shares is no seed"),
-    (r"(boot/|efi/|boot/efi/)loader/random-seed", "the same, for systemd-boot (bootctl install)"),
-    (r"var/lib/systemd/credential\.secret", "a secret that every copy shares is no secret"),
-    (r"var/lib/dbus/machine-id", "must follow /etc/machine-id"),
-    (r"var/lib/NetworkManager/secret_key", "stable addresses and DHCP ids follow from it; made on first start"),
-    (r"(var/lib/dhcpcd/|etc/dhcpcd\.)(duid|secret)", "DHCP tells machines apart by it; made on first start"),
-    (r"var/cache/apt/[^/]*\.bin", "apt's index of package lists that are not in the image"),
-    (r"var/cache/apt/archives/[^/]*\.deb", "packages that are installed already"),
-)
-EMPTIED = ("dev", "proc", "sys", "run", "tmp")
-"""Folders that the running system mounts over; what a build left in them is dropped."""
 
 BINDS = ("etc/resolv.conf", "etc/hostname", "etc/hosts")
 """Bind mounts during a build's RUN: an empty file is what is left of the mount, a full one is a layer's COPY."""
@@ -49,28 +32,12 @@ OF_THE_BASE = ".metallize-of-the-base"
 Its name sorts before theirs, and archives are sorted: it is read before them.
 """
 
-SYSTEMD_WITH_IGNORE = 257
-"""A systemd whose presets are known to take `ignore`; 252 does not."""
-
 KERNEL = re.compile(r"boot/vmlinu[xz]-(.+)")
 INITRD = re.compile(r"boot/initrd\.img-(.+)")
-
-_DROPPED = re.compile("|".join(f"(?:{pattern})" for pattern, _ in (*DROPPED, *traces.CACHES)))
-_EMPTIED = re.compile(rf"(?:{'|'.join(EMPTIED)})/.")
 
 
 class ConversionError(Exception):
     """The rootfs cannot become an operating system; the message says what is missing and what adds it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Addition:
-    """A file (`data`), link (`symlink`) or folder that the conversion puts in; a layer's own of that name wins."""
-
-    name: str
-    data: bytes | None = None
-    symlink: str | None = None
-    mode: int | None = None
 
 
 @dataclass(slots=True)
@@ -178,9 +145,7 @@ class Conversion:
             )
 
     def _drops(self, name: str) -> bool:
-        if _DROPPED.fullmatch(name) or _EMPTIED.match(name):
-            return True
-        return name in self.replaced or self.dropped(name)
+        return drops(name) or name in self.replaced or self.dropped(name)
 
     def _capture(self, entry: Entry, stream: BinaryIO) -> BinaryIO:
         """Keep the content of a file that the generator wants; what remains to be read of the entry."""
@@ -279,9 +244,9 @@ class Conversion:
         elif entry.name in ("usr/lib/os-release", "var/lib/dpkg/status") and entry.kind in tarstream.FILE_TYPES:
             content = tarstream.read_data(stream, entry)
             if entry.name == "usr/lib/os-release":
-                self.os_release = _os_release(content.decode("utf-8", "replace"))
+                self.os_release = os_release(content.decode("utf-8", "replace"))
             else:
-                self.packages = list(_installed(content.decode("utf-8", "replace")))
+                self.packages = list(installed(content.decode("utf-8", "replace")))
         else:
             return False
         self._date(entry)
@@ -313,16 +278,9 @@ class Conversion:
                 "or debian-disk.dockerfile must be among the profile's images"
             )
         yield from (Addition(name, mode=0o1777 if name == "tmp" else 0o755) for name in EMPTIED)
-        yield from self._identity()
-        yield from self._first_boot()
-        if self.has("usr/sbin/sshd"):
-            unit = "etc/systemd/system/metallize-ssh-host-keys.service"
-            yield Addition(unit, HOST_KEYS_UNIT.encode())
-            for wanting in ("multi-user.target", "ssh.service"):
-                yield Addition(f"etc/systemd/system/{wanting}.wants/{unit.rpartition('/')[2]}", symlink=f"/{unit}")
-            if self.has("usr/lib/systemd/system/sshd-keygen.service"):
-                once = "etc/systemd/system/sshd-keygen.service.d/metallize.conf"
-                yield Addition(once, HOST_KEYS_ONCE.encode())
+        yield from own_names(self.has, self.hostname, self._own.get("etc/hostname", b""))
+        yield from first_boot(self.paths, self.links)
+        yield from host_keys(self.has)
         yield from self._identities()
         yield from self._app_units()
         yield from self.additions(self)
@@ -347,34 +305,6 @@ class Conversion:
             yield Addition(unit, text.encode())
             yield Addition(f"etc/systemd/system/multi-user.target.wants/{name}", symlink=f"/{unit}")
 
-    def _identity(self) -> Iterable[Addition]:
-        """machine-id, hostname, hosts and resolv.conf: each machine's own, or a layer's."""
-        # `uninitialized` makes a first boot (machine-id(5)); an empty file would not, an absent one may prompt.
-        yield Addition("etc/machine-id", b"uninitialized\n", mode=0o444)
-        if self.has("var/lib/dbus"):
-            yield Addition("var/lib/dbus/machine-id", symlink="/etc/machine-id")
-        name = self._own.get("etc/hostname", b"").decode("utf-8", "replace").strip() or self.hostname
-        yield Addition("etc/hostname", f"{name}\n".encode())
-        hosts = f"127.0.0.1\tlocalhost\n127.0.1.1\t{name}\n\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-        yield Addition("etc/hosts", hosts.encode())
-        if self.has("usr/lib/systemd/systemd-resolved", "lib/systemd/systemd-resolved"):
-            yield Addition("etc/resolv.conf", symlink="../run/systemd/resolve/stub-resolv.conf")
-        else:
-            yield Addition("etc/resolv.conf", b"")
-        yield Addition("etc/mtab", symlink="../proc/self/mounts")
-
-    def _first_boot(self) -> Iterable[Addition]:
-        """No prompt for locale, time zone or root's password, and units as the layers left them."""
-        # Debian's /etc/default/locale is a link to /etc/locale.conf, which nothing makes.
-        if not self.has("etc/locale.conf") and "etc/default/locale" not in self.paths - self.links:
-            yield Addition("etc/locale.conf", b"LANG=C.UTF-8\n")
-            yield Addition("etc/default/locale", b"LANG=C.UTF-8\n")
-        yield Addition("etc/systemd/system/systemd-firstboot.service", symlink="/dev/null")
-        versions = [int(m[1]) for p in self.paths if (m := re.search(r"/libsystemd-shared-(\d+)[^/]*\.so$", p))]
-        # Not every systemd knows `ignore`; `disable` has the same effect on a first boot, which only enables.
-        verb = "ignore" if max(versions, default=0) >= SYSTEMD_WITH_IGNORE else "disable"
-        yield Addition("etc/systemd/system-preset/00-metallize.preset", PRESET.format(verb=verb).encode())
-
     def newest_kernel(self) -> str:
         """The version to boot. Raises ConversionError where there is no kernel, or no initrd beside it."""
         bootable = self.kernels & self.initrds
@@ -389,31 +319,7 @@ class Conversion:
         raise ConversionError(f"/boot/vmlinuz-{newest} has no /boot/initrd.img-{newest} beside it")
 
 
-def version_key(version: str) -> tuple[tuple[int, int | str], ...]:
-    """Order kernel versions as people do: 6.12.9 before 6.12.10."""
-    return tuple((1, int(part)) if part.isdigit() else (0, part) for part in re.findall(r"\d+|[a-z]+", version))
-
-
-def _os_release(text: str) -> dict[str, str]:
-    pairs = (line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("#"))
-    return {key.strip(): value.strip().strip("\"'") for key, _, value in pairs}
-
-
 def _not_kept(name: str, content: bytes) -> str:
     lines = (line.strip() for line in content.decode("utf-8", "replace").splitlines())
     said = "; ".join(line for line in lines if line and not line.startswith("#"))
     return f"/{name} of the base image ({said[:100]}) is not kept: a layer's own would be, by COPY"
-
-
-def _installed(status: str) -> Iterable[dict[str, str]]:
-    """Packages that dpkg's status file (deb(5), dpkg-query(1)) calls installed."""
-    for paragraph in status.split("\n\n"):
-        fields = dict(
-            line.split(": ", 1) for line in paragraph.splitlines() if ": " in line and not line.startswith(" ")
-        )
-        if fields.get("Status", "").endswith(" installed"):
-            yield {
-                "name": fields.get("Package", ""),
-                "version": fields.get("Version", ""),
-                "architecture": fields.get("Architecture", ""),
-            }

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from metallize_os import job
-from metallize_os.convert import Addition, Conversion, ConversionError
+from metallize_os.added import Addition
+from metallize_os.convert import Conversion, ConversionError
 
 MIB = 1 << 20
 INODE_BYTES, BYTES_PER_INODE = 256, 16384

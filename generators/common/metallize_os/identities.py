@@ -2,7 +2,7 @@
 
 A build installs once and its image boots many times, so each of these is left out of the image, and a unit makes it
 anew on the first boot. What their own software makes when it starts, and the rest of the machine's identity, are rows
-of `convert.DROPPED`; docs/identities.md lists all of them.
+of `dropped.DROPPED`; docs/identities.md lists all of them.
 """
 
 from __future__ import annotations

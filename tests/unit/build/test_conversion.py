@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from metallize_os import convert
-from metallize_os.convert import Addition, Conversion, ConversionError
+from metallize_os import dropped
+from metallize_os.added import Addition
+from metallize_os.convert import Conversion, ConversionError
 from metallize_os.tarstream import TarError
 from metallize_os.units import HOST_KEYS_UNIT
 
@@ -97,7 +98,7 @@ def test_what_only_a_container_has_is_dropped(name: str) -> None:
 
 
 def test_every_row_of_the_table_is_tested() -> None:
-    for pattern, reason in convert.DROPPED:
+    for pattern, reason in dropped.DROPPED:
         assert any(re.fullmatch(pattern, name) for name in DROPPED), pattern
         assert reason
 
@@ -110,7 +111,7 @@ def test_the_rest_stays(name: str) -> None:
 
 def test_the_folders_that_a_system_mounts_over_are_there_and_empty() -> None:
     _, result = converted(member("tmp", type=tarfile.DIRTYPE, mode=0o755), member("tmp/x", b"1"))
-    assert all(result[name].isdir() for name in convert.EMPTIED)
+    assert all(result[name].isdir() for name in dropped.EMPTIED)
     assert result["tmp"].mode == 0o1777
     assert result["proc"].mode == 0o755
     assert "tmp/x" not in result

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from metallize_os import convert
+from metallize_os import facts
 from metallize_os.aside import Aside
 from metallize_os.convert import Conversion, ConversionError
 
@@ -151,5 +151,5 @@ def test_what_the_manifest_tells() -> None:
 
 @given(left=st.text("0123456789.-abcrt", max_size=12), right=st.text("0123456789.-abcrt", max_size=12))
 def test_versions_always_have_an_order(left: str, right: str) -> None:
-    first, second = convert.version_key(left), convert.version_key(right)
+    first, second = facts.version_key(left), facts.version_key(right)
     assert sorted([first, second]) == sorted([second, first])

@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from metallize_os.convert import DROPPED
+from metallize_os.dropped import DROPPED
 from metallize_os.identities import IDENTITIES, Identity
 
 from metallize.command import run
