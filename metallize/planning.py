@@ -27,7 +27,7 @@ def plan_of(profile: Profile, catalog: Catalog, build_dir: Path | None = None) -
             layer = replace(layer, context=profile.contexts[index])
         below = parts[-1] if parts else None
         triggers = below.dockerfile.triggers if isinstance(below, LayerSource) else ()
-        parts.append(name if layer is None else read_layer(layer, triggers=triggers))
+        parts.append(name if layer is None else read_layer(layer, triggers=triggers, refuse=False))
     return make_plan(
         profile,
         generator=generator,

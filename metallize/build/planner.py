@@ -45,10 +45,12 @@ def plan(
 
     `rootfs` has the profile's images in order, an image reference as a string; `tools` the generator's own
     stack; `native` is the layer that spares a foreign rootfs the emulation of the costliest tools. Raises
-    ProfileError, with places, where layers do not stack or the generator does not fit.
+    ProfileError, with places, where layers do not stack, the generator does not fit, or BuildKit would refuse.
     """
-    problems = [*_misfits(profile, generator), *_unstacked(profile, rootfs), *_unsupported(profile, rootfs)]
-    problems += argument_problems(profile, rootfs, generator)
+    refused = [fault for part in rootfs if not isinstance(part, str) for fault in part.faults]
+    problems = [*refused, *_misfits(profile, generator), *_unsupported(profile, rootfs)]
+    if not refused:  # else nobody knows what these dockerfiles declare, and what they stand on
+        problems += [*_unstacked(profile, rootfs), *argument_problems(profile, rootfs, generator)]
     if problems:
         raise ProfileError(problems)
     arguments = {f"METALLIZE_{name.upper()}": value for name, value in profile.args.items()}

@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 
 from metallize.build.planner import fat_id, fill, hostname_of
 from metallize.build.script import shell_script
+from metallize.catalog import Catalog
+from metallize.config import load_profile
 from metallize.errors import Location, ProfileError
 from metallize.model.boot import Boot
 from metallize.model.loaded import Profile
 from metallize.model.profile import Platform
+from metallize.planning import plan_of
 
 from .conftest import GENERATOR, ON_SOURCE, Layers, MakePlan, profile
 
@@ -212,3 +215,19 @@ def test_a_layer_that_is_made_for_another_distribution(
     [problem] = caught.value.problems
     assert str(problem.location) == "profiles/my.yaml:4:5"
     assert problem.message.endswith(f"and the stack stands on {base}")
+
+
+def test_every_dockerfile_that_buildkit_would_refuse_is_told_of_at_once(tmp_path: Path) -> None:
+    """Each with its line; nothing is said that may follow from their faults alone."""
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.dockerfile").write_text(f"{ON_SOURCE}BOGUS x\n")
+    path = tmp_path / "both.yaml"
+    path.write_text(
+        "platform: linux/amd64\nimages: [debian:trixie, one.dockerfile, two.dockerfile]\nargs: {nobody_declares: x}\n"
+        "output: {generator: livecd, file: x.iso}\n"
+    )
+    catalog = Catalog()
+    with pytest.raises(ProfileError) as caught:
+        plan_of(load_profile(path, vocabulary=catalog.vocabulary()), catalog)
+    found = [(problem.location.path.name, problem.location.line) for problem in caught.value.problems]
+    assert found == [("one.dockerfile", 3), ("two.dockerfile", 3)]
