@@ -29,6 +29,8 @@ class StepStarted:
 
     step: str
     title: str
+    last_seconds: float | None = None
+    """How long it took the last time it came to a good end; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

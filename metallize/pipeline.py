@@ -24,6 +24,7 @@ from metallize.events import Events, Level, Note, step
 from metallize.model.loaded import Profile
 from metallize.model.profile import ImageFormat
 from metallize.model.report import BootReport
+from metallize.paces import Paced
 from metallize.proof import Proof
 from metallize.verify import VerifyRequest
 from metallize.verify import requests as verification
@@ -116,6 +117,7 @@ def build(
     for orphan in engine.remove_orphans():
         events.emit(Note(text=f"{orphan} was left by a build that was killed, and is removed"))
     with store.locked(events, abandon=engine.remove_leftovers):
+        events = Paced(events, store.build_dir)
         making = Making(plan=plan, steps=steps_of(plan), engine=engine, events=events)
         fresh = options.fresh or options.check
         images = making.images(fresh=fresh, pull=options.pull)

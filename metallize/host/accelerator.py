@@ -27,6 +27,7 @@ from typing import IO
 from metallize.command import run, spawn, tethered
 from metallize.deadline import Deadline
 from metallize.errors import CommandError, HostError
+from metallize.files import cache
 from metallize.host.turns import POLL_SECONDS, try_lock
 from metallize.model.machine import Machine
 from metallize.model.report import AcceleratorUse
@@ -143,7 +144,7 @@ def choose(machine: Machine, choice: Choice | str = Choice.AUTO, *, cache_folder
     """
     choice = Choice(choice)
     key = _key(machine, choice)
-    path = (cache_folder or _cache_folder()) / f"accelerator-{key}.json"
+    path = (cache_folder or cache.cache_folder()) / f"accelerator-{key}.json"
     if (known := _cached(path)) is not None:
         return replace(known, slowness=round(known.slowness * busyness(), 2))
     with _measuring_alone(path.parent):
@@ -193,7 +194,8 @@ def busyness() -> float:
 
 def forget(machine: Machine, choice: Choice | str = Choice.AUTO, *, cache_folder: Path | None = None) -> None:
     """Drop what the cache says: a guest has shown it wrong."""
-    ((cache_folder or _cache_folder()) / f"accelerator-{_key(machine, Choice(choice))}.json").unlink(missing_ok=True)
+    folder = cache_folder or cache.cache_folder()
+    (folder / f"accelerator-{_key(machine, Choice(choice))}.json").unlink(missing_ok=True)
 
 
 def _choose(machine: Machine, choice: Choice) -> AcceleratorUse:
@@ -246,10 +248,6 @@ def _cached(path: Path) -> AcceleratorUse | None:
         return replace(AcceleratorUse(**json.loads(path.read_text(encoding="utf-8"))), cached=True)
     except (OSError, ValueError, TypeError):
         return None
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "metallize"
 
 
 def _key(machine: Machine, choice: Choice) -> str:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from metallize.events import Event, Level, Outcome, Progress, StepFinished, StepOutput, StepStarted
 from metallize.model.visible import visible, visible_line
-from metallize.render.words import finished, last_time, note, seconds, stage
+from metallize.render.words import finished, last_time, left, note, seconds, stage
 
 _OUTPUT_LINES = 5
 
@@ -29,7 +29,7 @@ class Terminal:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._running: dict[str, tuple[str, float, Spinner, deque[str]]] = {}
+        self._running: dict[str, tuple[str, float, float | None, Spinner, deque[str]]] = {}
         self._progress: dict[str, Progress] = {}
         self._lock = threading.Lock()
         self._live = Live(get_renderable=self._picture, console=console, refresh_per_second=8, transient=True)
@@ -46,10 +46,11 @@ class Terminal:
         with self._lock:
             if isinstance(event, StepStarted):
                 lines: deque[str] = deque(maxlen=_OUTPUT_LINES)
-                self._running[event.step] = (visible(event.title), time.monotonic(), Spinner("dots"), lines)
+                begun = (visible(event.title), time.monotonic(), event.last_seconds)
+                self._running[event.step] = (*begun, Spinner("dots"), lines)
             elif isinstance(event, StepOutput):
                 if event.line.strip() and event.step in self._running:
-                    self._running[event.step][3].append(visible_line(event.line))
+                    self._running[event.step][-1].append(visible_line(event.line))
             elif isinstance(event, StepFinished):
                 self._running.pop(event.step, None)
                 self._progress.pop(event.step, None)
@@ -65,10 +66,10 @@ class Terminal:
 
     def _picture(self) -> Group:
         rows: list[Any] = []
-        for step, (title, since, spinner, lines) in tuple(self._running.items()):
-            known = self._progress.get(step)
-            far = "" if known is None else visible(f", {stage(known)}{last_time(known)}")
-            spinner.text = Text(f"{title} {seconds(time.monotonic() - since)}{far}")
+        for step, (title, since, last, spinner, lines) in tuple(self._running.items()):
+            known, passed = self._progress.get(step), time.monotonic() - since
+            far = left(passed, last) if known is None else visible(f", {stage(known)}{last_time(known)}")
+            spinner.text = Text(f"{title} {seconds(passed)}{far}")
             rows.append(spinner)
             width = max(20, self._console.width - 6)
             rows += [Text(f"    {line[:width]}", style="dim", no_wrap=True) for line in tuple(lines)]

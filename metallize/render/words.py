@@ -53,6 +53,13 @@ def last_time(event: Progress) -> str:
     return "" if event.last_seconds is None else f" (last time {event.last_seconds:.0f} s)"
 
 
+def left(passed: float, last: float | None) -> str:
+    """How long a step goes on if it takes as long as the last time; nothing where that is not known, or over."""
+    if last is None or passed >= last:
+        return ""
+    return f", about {seconds(last - passed)} left"
+
+
 def finished(event: StepFinished) -> str:
     state = _STATES[event.outcome]
     detail = f" ({event.detail})" if event.detail else ""

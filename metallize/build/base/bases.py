@@ -26,6 +26,7 @@ from metallize.command import run, spawn
 from metallize.deadline import Deadline
 from metallize.errors import EngineError, HostError, told_if_left
 from metallize.events import Events, Level, Note, step
+from metallize.files.cache import cache_folder
 
 _TAIL_LINES = 30
 _CLEANING = timedelta(seconds=30)
@@ -225,7 +226,7 @@ def _enclosure() -> tuple[str, ...]:
 @contextmanager
 def _alone(tag: str, events: Events) -> Iterator[bool]:
     """Hold off other builds of this user that want to make the same base; yields whether one had to be waited for."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "metallize"
+    folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{tag.replace('/', '-').replace(':', '-')}.lock").open("w") as lock:
         try:

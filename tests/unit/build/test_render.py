@@ -97,6 +97,15 @@ def test_a_terminal_shows_running_steps_with_the_last_lines_of_their_output() ->
     assert "layer a" not in after.get()
 
 
+def test_a_terminal_says_how_long_a_step_goes_on_that_was_timed_before() -> None:
+    renderer, console, _ = terminal()
+    with renderer:
+        renderer.emit(StepStarted(step="a", title="layer a", last_seconds=100.5))
+        with console.capture() as capture:
+            console.print(renderer._picture())
+    assert "s, about 1 m 40 s left" in capture.get()
+
+
 def test_a_command_in_a_note_can_be_copied_from_a_narrow_terminal() -> None:
     renderer, _, stream = terminal()
     command = "ssh -i /proc/1/fd/3 -o IdentitiesOnly=yes -p 40001 -o StrictHostKeyChecking=no admin@127.0.0.1"
