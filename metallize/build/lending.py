@@ -22,7 +22,9 @@ def with_given(plan: BuildPlan, given: Sequence[Given]) -> BuildPlan:
             if loan.required:
                 place = Location(path=layer.dockerfile, line=loan.line, column=1)
                 message = f"layer {layer.name} needs the {_called(loan)}, and nobody gave it"
-                problems.append(Problem(location=place, message=message, hint=f"give it: {example}"))
+                idle = [each.id for each in unused([plan], given) if each.kind is loan.kind]
+                instead = f"; no layer mounts `{'`, `'.join(idle)}`, which is given" if idle else ""
+                problems.append(Problem(location=place, message=message, hint=f"give it: {example}{instead}"))
             else:
                 remarks.append(
                     f"{layer.name}:{loan.line}: RUN goes without the {_called(loan)}, which nobody gave ({example})."

@@ -160,6 +160,10 @@ def test_what_is_needed_and_not_given_is_told_with_its_line(make_plan: MakePlan,
     assert "needs the secret `tok`" in secret.message
     assert secret.hint == "give it: --secret id=tok,src=tok.txt"
     assert agent.hint == "give it: --ssh default"
+    with pytest.raises(ProfileError) as caught:
+        with_given(plan, given_of([f'id=tokk,"src={token}"'], []))
+    hint = caught.value.problems[0].hint
+    assert hint == "give it: --secret id=tok,src=tok.txt; no layer mounts `tokk`, which is given"
     assert with_given(plan, given_of([f'id=tok,"src={token}"'], ["default=" + str(token.parent)])).rootfs.layers[0].lent
 
 
