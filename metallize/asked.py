@@ -109,7 +109,7 @@ def _stretched(text: bytes) -> str:
 
     scrypt(n=16384, r=8, p=1) takes 16 MiB and about 50 ms (RFC 7914).
     """
-    return hashlib.scrypt(text, salt=b"metallize", n=1 << 14, r=8, p=1, maxmem=1 << 26, dklen=32).hex()
+    return hashlib.scrypt(text, salt=b"metallize", n=1 << 14, r=8, p=1, dklen=32).hex()
 
 
 def _more(some: Sequence[Part], others: Sequence[Part]) -> list[Part]:

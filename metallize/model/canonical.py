@@ -117,6 +117,7 @@ def _content(path: Path) -> str:
 
 def _function(value: object) -> str:
     name = str(getattr(value, "__qualname__", ""))
-    if not name or "<" in name or (getattr(value, "__self__", None) is not None and not inspect.isbuiltin(value)):
+    bound = getattr(value, "__self__", None)  # of a function of a built-in module, that module
+    if not name or "<" in name or (bound is not None and not inspect.ismodule(bound)):
         raise TypeError(f"the function {name or type(value).__name__} has no name by which it is known elsewhere")
     return f"{getattr(value, '__module__', '')}.{name}"

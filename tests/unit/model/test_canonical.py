@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum, StrEnum
-from functools import partial
+from functools import partial, partialmethod
 from pathlib import Path
 
 import pytest
@@ -105,6 +105,7 @@ def test_values_that_differ_have_texts_that_differ() -> None:
     ("one", "other"),
     [
         ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        ({"a": 1, "b": 1}, {"b": 1, "a": 1}),
         ({"x", "y", "z"}, frozenset({"z", "y", "x"})),
         ((1, 2), [1, 2]),
         (Model(), Model(a=1, b=())),
@@ -137,9 +138,13 @@ class Text(str):
         object(),
         Odd(),
         Odd,
+        Value,
         Odd().method,
+        [1].count,
+        {}.get,
         lambda: 1,
         partial(named),
+        partialmethod(named),
         [object()],
         {"a": object()},
         Value(object()),
@@ -152,8 +157,21 @@ class Text(str):
     ],
 )
 def test_what_it_does_not_know_it_refuses(value: object) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"has no canonical form|stands for nothing|has no name by which"):
         canonical(value)
+
+
+def nested(times: int) -> object:
+    value: object = None
+    for _ in range(times):
+        value = [value]
+    return value
+
+
+def test_what_is_nested_200_times_has_a_text_and_no_more() -> None:
+    assert canonical(nested(200)).count("list") == 200
+    with pytest.raises(ValueError, match="nested too deeply"):
+        canonical(nested(201))
 
 
 def test_what_is_in_itself_has_no_text() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from dataclasses import replace
@@ -17,6 +18,7 @@ from metallize.catalog import Catalog
 from metallize.command import run
 from metallize.errors import HostError, Location
 from metallize.model.boot import Boot, Ssh
+from metallize.model.canonical import canonical
 from metallize.shells.ssh import ephemeral_key
 from tests.conftest import ROOT
 from tests.unit.proof.digests import BOOT, asserted, everything, request
@@ -110,6 +112,17 @@ def test_a_password_cannot_be_guessed_fast(monkeypatch: pytest.MonkeyPatch) -> N
     assert [part.what for part in asked.parts if part.digest == "costly"][:5] == [
         "boot.login", "boot.reach", "boot.seed", "boot.ssh", "boot.steps",
     ]  # fmt: skip
+    stretched.clear()
+    asked_of(request(CATALOG, assertions=asserted(CATALOG, {"http": {"http://a/": {"status": 200}}})))
+    assert stretched == [], "what holds no password costs nothing"
+
+
+def test_what_a_guess_costs_is_what_it_says_and_stays_so() -> None:
+    """With less memory or fewer rounds it could be guessed; with other ones what was recorded is another."""
+    found = asked_of(request(CATALOG, boot=Boot.model_validate({"login": BOOT["login"]})))
+    [login] = [part for part in found.parts if part.what == "boot.login"]
+    text = canonical(("boot.login", Boot.model_validate({"login": BOOT["login"]}).login)).encode()
+    assert login.digest == hashlib.scrypt(text, salt=b"metallize", n=16384, r=8, p=1, dklen=32).hex()
 
 
 def asked(*parts: str) -> Asked:
@@ -126,8 +139,13 @@ def asked(*parts: str) -> Asked:
         (("a=1",), ("a=1", "service ssh at x.yaml:1:2=2"), "service ssh at x.yaml:1:2"),
         (("a=1", "b=2"), ("a=1",), "b (asked no longer)"),
         (("service a at x:1:1=1",), ("service a at y:2:2=2",), "service a at y:2:2"),
+        (("a at x:1:1=1",), ("b at x:1:1=2",), "b at x:1:1, a at x:1:1 (asked no longer)"),
         (("a=1", "b=2"), ("b=2", "a=1"), "the order of what is asked"),
         (("a=1", "b=1"), ("a=1",), "b (asked no longer)"),
+        (("a=1", "b=1"), ("a=1", "b=1"), ""),
+        (("a=1", "b=2"), ("a=3",), "a, b (asked no longer)"),
+        ((), ("a=1", "b=2", "c=3"), "a, b, c"),
+        ((), ("a=1", "b=2", "c=3", "d=4"), "a, b, c, and 1 more"),
         ((), ("a=1", "b=2", "c=3", "d=4", "e=5"), "a, b, c, and 2 more"),
     ],
 )
