@@ -67,9 +67,9 @@ class Job:
 
 def parse_job(line: str) -> Job | None:
     """The job that a line shows, if it shows one."""
-    named, bracket, times = line.rstrip().removesuffix(")").rpartition("(")
+    named, _, times = line.rstrip().removesuffix(")").rpartition("(")
     parts = times.split("/")
-    match = _JOB.search(named.rstrip()) if bracket and ")" not in times else None
+    match = _JOB.search(named.rstrip()) if ")" not in times else None
     if match is None or not all(parts) or len(parts) > 2:  # noqa: PLR2004 - how long it has run, and may run
         return None
     limit = parse_span(parts[-1])

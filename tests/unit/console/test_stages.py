@@ -7,7 +7,17 @@ from dataclasses import replace
 
 import pytest
 
-from metallize.console.stages import SILENCE_SECONDS, STAGE_SECONDS, Job, StageState, overdue, parse_job, parse_span
+from metallize.console.stages import (
+    SILENCE_SECONDS,
+    STAGE_SECONDS,
+    Job,
+    StageState,
+    overdue,
+    parse_job,
+    parse_span,
+    silence,
+    stage_limit,
+)
 from metallize.model.report import Stage
 from metallize.patience import STAGES_JOB_GRACE as JOB_GRACE_SECONDS
 from tests.unit.console.feed import Fed, lead_to
@@ -39,6 +49,12 @@ JOB = b"\r\x1b[K[ *** ] (1 of 2) A start job is running for Wait for Network (%d
             "[   ***] (2 of 2) Job systemd-logind.service/start running (8s / 1min 36s)",
             Job(name="systemd-logind.service", elapsed=8, limit=96),
         ),
+        ("[*     ] A start job is running for X (2min)", Job(name="X", elapsed=0, limit=120)),
+        ("[*     ] A start job is running for X (soon / 2min)", Job(name="X", elapsed=0, limit=120)),
+        ("[*     ] A start job is running for X (1s / 2s / 3s)", None),
+        ("[*     ] A start job is running for X (/2min)", None),
+        ("[*     ] A start job is running for X ()", None),
+        ("[*     ] A start job is running for X (y) and z", None),
         ("[*     ] A start job is running for /dev/disk/by-uuid/1234-5678-9…", None),
         ("[  OK  ] Finished a job that is running", None),
     ],
@@ -48,10 +64,43 @@ def test_jobs_are_read_as_systemd_writes_them(line: str, job: Job | None) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("1min 30s", 90), ("2h 1s", 7201), ("350ms", 0.35), ("3d", 259200), ("no limit", None)]
+    ("text", "seconds"),
+    [
+        ("1min 30s", 90),
+        ("2h 1s", 7201),
+        ("350ms", 0.35),
+        ("7us", 7e-6),
+        ("3d", 259200),
+        ("1w 2d", 777600),
+        ("1month", 2629800),
+        ("1y", 31557600),
+        ("no limit", None),
+    ],
 )
 def test_spans(text: str, seconds: float | None) -> None:
-    assert parse_span(text) == (None if seconds is None else pytest.approx(seconds))
+    assert parse_span(text) == (None if seconds is None else pytest.approx(seconds, rel=1e-9))
+
+
+@pytest.mark.parametrize(
+    ("stage", "silent", "lasts"),
+    [
+        (Stage.QEMU, 30, math.inf),
+        (Stage.FIRMWARE, 30, 60),
+        (Stage.LOADER, 60, 90),
+        (Stage.KERNEL, 60, 120),
+        (Stage.INITRD, 90, 150),
+        (Stage.USERSPACE, 120, 270),
+        (Stage.LOGIN, math.inf, math.inf),
+    ],
+)
+def test_the_time_of_each_stage(stage: Stage, silent: float, lasts: float) -> None:
+    """So much a person waits in vain, at most: a longer time is decided here too."""
+    assert SILENCE_SECONDS.get(stage, math.inf) == silent
+    state = replace(STATE, stage=stage)
+    assert stage_limit(state) == lasts
+    assert stage_limit(replace(state, timeout=299)) == lasts, "a shorter boot.timeout ends the boot by itself"
+    assert stage_limit(replace(state, timeout=600)) == 2 * lasts
+    assert stage_limit(replace(state, slowness=3)) == 3 * lasts
 
 
 @pytest.mark.parametrize("stage", list(STAGE_SECONDS))
@@ -83,6 +132,30 @@ def test_a_job_extends_the_stage_up_to_its_own_limit() -> None:
     assert overdue(replace(endless, lasted=base + 120, job_age=100)) is not None
 
 
+@pytest.mark.parametrize(
+    ("elapsed", "limit", "age", "slowness", "lasts"),
+    [
+        (10, 90, 0, 1, 1000 + 80 + 60),
+        (10, 90, 7, 1, 1000 - 7 + 80 + 60),
+        (10, 90, 0, 2, 1000 + 80 + 120),
+        (95, 90, 0, 1, 1000 + 60),
+        (10, math.inf, 0, 1, 1000 + 60),
+        (10, 90, 1000, 1, 270),
+    ],
+)
+def test_how_long_a_job_may_hold_a_stage(elapsed: float, limit: float, age: float, slowness: float, lasts: int) -> None:
+    """What is left of its limit since it was shown, and a grace; never less than the stage's own time."""
+    job = Job(name="x", elapsed=elapsed, limit=limit)
+    state = replace(STATE, stage=Stage.USERSPACE, lasted=1000, job=job, slowness=slowness)
+    assert stage_limit(replace(state, job_age=age) if age else state) == lasts
+
+
+def test_of_a_silence_only_the_work_is_stretched() -> None:
+    assert silence(replace(STATE, quiet=8)) == 8
+    assert silence(replace(STATE, quiet=8, slowness=4)) == 2
+    assert silence(replace(STATE, quiet=8, slowness=4, idle=4)) == 5
+
+
 def test_only_work_takes_longer_on_a_slow_host() -> None:
     """A guest that waits does so by the same clock on every host."""
     limit = SILENCE_SECONDS[Stage.KERNEL]
@@ -100,7 +173,9 @@ def test_only_work_takes_longer_on_a_slow_host() -> None:
         (Stage.KERNEL, 99, "root=x quiet", ["after 99 bytes", "no console= at all", "add console=ttyS0"]),
         (Stage.KERNEL, 99, "console=ttyS0,115200 console=tty0", ["writes to the last, tty0", "put console=ttyS0 last"]),
         (Stage.KERNEL, 99, "console=tty0 console=ttyS0,115200", ["see where it stopped"]),
+        (Stage.KERNEL, 99, "console=tty0 console=tty1 console=ttyS0", ["see where it stopped"]),
         (Stage.KERNEL, 99, "console=ttyS1", ["has console=ttyS1: add console=ttyS0"]),
+        (Stage.KERNEL, 1, "", ["after 1 bytes"]),
     ],
 )
 def test_silence_says_which_port_was_watched_and_what_the_kernel_was_told(
@@ -178,3 +253,30 @@ def test_a_boot_sector_after_which_nothing_came(stage: Stage, last: str, rule: s
     late = overdue(replace(STATE, stage=stage, quiet=1000.0, last_lines=(last,)))
     assert late is not None
     assert late.rule == rule
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ((), ""),
+        ((" ", ""), ""),
+        (("[    1.0] one", " \t", ""), "; the last line is `[    1.0] one`"),
+        (("x" * 120,), f"; the last line is `{'x' * 120}`"),
+        (("x" * 121,), f"; the last line is `{'x' * 120}…`"),
+    ],
+)
+def test_the_last_line_is_told_as_far_as_it_is_of_use(lines: tuple[str, ...], told: str) -> None:
+    late = overdue(replace(STATE, quiet=60.0, last_lines=lines))
+    assert late is not None
+    assert late.cause == f"the console fell silent in stage kernel: nothing for 60 s, after 1234 bytes{told}"
+
+
+def test_what_a_boot_sector_printed_is_told_and_the_firmwares_words_are_not() -> None:
+    state = replace(STATE, stage=Stage.FIRMWARE, quiet=30.0, last_lines=("Booting from Hard Disk...", ""))
+    late = overdue(state)
+    assert late is not None
+    assert late.cause == "the BIOS started the image's boot sector, and nothing was printed for 30 s"
+    assert "--display" in late.remedy, "where nobody says so, there is no display"
+    late = overdue(replace(state, last_lines=("Booting from Hard Disk...", "ok")))
+    assert late is not None
+    assert late.cause.endswith("for 30 s; the last line is `ok`")
