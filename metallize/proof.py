@@ -92,7 +92,7 @@ class Proof:
 
     def joined(self, other: Proof) -> Proof:
         """With the other's boots of the same bytes, but for the machines on which this has newer ones."""
-        if not self.sha256 or other.sha256 != self.sha256:
+        if other.sha256 != self.sha256:
             return self if self.sha256 else other
         ours = {name: boot for name, boot in self.boots.items() if name in self.changed or name not in other.boots}
         return replace(self, boots={**other.boots, **ours})
@@ -270,7 +270,7 @@ def failed(reports: Sequence[BootReport]) -> VerificationFailed:
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Held by whoever writes a record in this folder, for the moment that it takes; opened again by the kernel."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
