@@ -137,8 +137,7 @@ class Ledger:
             earliest=now + SETTLE_SECONDS / 2,
         )
         seen.add(lines_after(text or "", hit.end, seen.most_after), now)
-        if not seen.full:
-            self._open.append(seen)
+        self._open.append(seen)
         return seen
 
     def _earlier(self) -> str:
