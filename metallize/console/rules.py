@@ -159,7 +159,7 @@ class _Wanted:
     def is_in(self, text: str) -> bool:
         if self._literal not in text or (self._text is not None and self._text.search(text) is None):
             return False
-        return any(self._line.search(line) for _, line in _lines(text) if self._literal in line)
+        return any(self._line.search(line) for _, line in _lines(text))
 
 
 class Scanner:
@@ -286,8 +286,7 @@ def _search(rule: Rule, text: str) -> Iterator[Hit]:
             end = text.find("\n", at)
             end = len(text) if end == -1 else end
             line = text[start:end]
-            if (len(needles) == 1 or next(other for other in needles if other in line) == needle) and (
-                match := rule.pattern.search(line)
-            ):
+            first = next(other for other in needles if other in line)  # so that a line with several is found once
+            if first == needle and (match := rule.pattern.search(line)):
                 yield Hit(start=start, end=end, line=line, rule=rule, match=match)
             at = text.find(needle, end)

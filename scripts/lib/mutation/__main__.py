@@ -24,16 +24,16 @@ def main() -> int:
         importlib.import_module(name)
     from mutation.running import TestsFailError, run_target  # noqa: PLC0415 - pytest comes after the environment
     from mutation.survivors import complaints, read_explained, yaml_of  # noqa: PLC0415
-    from mutation.targets import TARGETS, UNMEASURED  # noqa: PLC0415
+    from mutation.targets import TARGETS  # noqa: PLC0415
 
-    names = {target.module.removeprefix("metallize."): target for target in (*TARGETS, *UNMEASURED)}
+    names = {target.module.removeprefix("metallize."): target for target in TARGETS}
     options = argparse.ArgumentParser(prog="scripts/mutate")
     options.add_argument("module", nargs="*", choices=[*names, []])
     options.add_argument("--list", type=Path)
     chosen = options.parse_args()
     explained = read_explained(SURVIVORS)
     outcomes = []
-    for name in chosen.module or [target.module.removeprefix("metallize.") for target in TARGETS]:
+    for name in chosen.module or names:
         began = time.monotonic()
         try:
             outcome = run_target(names[name], ROOT)

@@ -52,6 +52,7 @@ def test_a_resource_passes_and_fails(name: str) -> None:
 
 def matching(name: str) -> list[Any]:
     found = load_suite(FILES / name, vocabulary=vocabulary())
+    assert found, "of no items nothing would be tested"
     return [pytest.param(item, id=f"{item.resource}") for item in found]
 
 
