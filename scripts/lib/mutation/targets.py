@@ -49,7 +49,6 @@ _TESTS = {
         "tests/unit/proof/test_proof.py",
         "tests/unit/proof/test_proof_edges.py",
         "tests/unit/proof/test_publish.py",
-        "tests/unit/proof/test_building.py",
     ),
     "metallize.console.ledger": (
         "tests/unit/console/test_ledger.py",

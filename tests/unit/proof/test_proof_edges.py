@@ -15,7 +15,7 @@ import pytest
 from metallize.build.generator import sha256_of
 from metallize.errors import HostError
 from metallize.model.boot import Boot
-from metallize.proof import NOT_VERIFIED, Proof, nothing, record_of
+from metallize.proof import NOT_VERIFIED, Proof, nothing, record_of, runs_in
 from metallize.qemu.firmware import FirmwarePair
 from tests.unit.proof.proofs import OVMF, SEABIOS, booted, on, proven, report_of
 
@@ -156,6 +156,26 @@ def test_why_a_record_cannot_be_opened(image: Path) -> None:
     path.symlink_to(path)
     why = "Too many levels of symbolic links"
     assert objections(image) == f"{image} has not been verified: {path} cannot be read ({why})"
+
+
+def test_the_runs_that_records_name_are_known_whatever_they_prove(image: Path, tmp_path: Path) -> None:
+    """Of a record that says nothing else of use too: what it names is not to be tidied away."""
+    contents: tuple[object, ...] = (
+        "no record",
+        {},
+        {"machines": {"run_folder": "/runs/of-no-list"}},
+        {"machines": ["/runs/text", {"run_folder": 1}, {"run_folder": ""}, {}, {"run_folder": "/runs/a/../b"}]},
+        {"machines": [{"run_folder": "/runs/c"}, {"run_folder": str(tmp_path / "link")}]},
+    )
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    records = [tmp_path / "gone", *(tmp_path / f"{number}.json" for number in range(len(contents)))]
+    for record, content in zip(records[1:], contents, strict=True):
+        record.write_text(json.dumps(content))
+    (tmp_path / "torn").write_text("{")
+    found = runs_in([tmp_path / "torn", *records, record_of(image)])
+    assert found == {Path("/runs/b"), Path("/runs/c"), tmp_path / "there"}
+    proof = proven(image, SEABIOS)
+    assert runs_in([record_of(image)]) == {Path(proof.boots["seabios"].report["run_folder"]).resolve()}
 
 
 def test_the_firmware_is_told_as_far_as_it_is_known(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
