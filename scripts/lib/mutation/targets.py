@@ -56,11 +56,7 @@ _TESTS = {
         "tests/unit/console/test_watch.py",
         "tests/unit/console/test_corpus.py",
     ),
-    "metallize.console.rules": (
-        "tests/unit/console/test_rules.py",
-        "tests/unit/console/test_scanner.py",
-        "tests/unit/console/test_corpus.py",
-    ),
+    "metallize.console.rules": ("tests/unit/console/test_scanner.py", "tests/unit/console/test_rules.py"),
     "metallize.console.stages": ("tests/unit/console/test_stages.py", "tests/unit/console/test_loaders.py"),
     "metallize.asked": ("tests/unit/proof/test_asked.py",),
     "metallize.model.canonical": ("tests/unit/model/test_canonical.py",),

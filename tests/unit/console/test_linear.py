@@ -8,13 +8,15 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import metallize
-from metallize.console.rules import built_in_rules
+from metallize.console.rules import Scanner, built_in_rules
+from metallize.model.boot import ConsoleRules
 from tests.linear import LONG, TOO_LONG, attacks, slowest
 
 PACKAGE = Path(metallize.__file__).parent
@@ -94,3 +96,12 @@ def test_four_times_the_text_takes_about_four_times_as_long(pattern: re.Pattern[
 def test_what_is_not_linear_is_found_out(quadratic: str) -> None:
     assert slowest(re.compile(quadratic))[0] >= TOO_LONG
     assert all(len(text) <= LONG + 1 and "\n" not in text for text in attacks(quadratic, LONG))
+
+
+def test_a_flood_is_cheap() -> None:
+    line = "[    1.234567] some kernel line of ordinary length that is printed again and again\n"
+    scanner = Scanner(ConsoleRules(forbid=("nothing like that",)))
+    begun = time.process_time()
+    for _ in range(25_000_000 // 65_536):
+        scanner.scan(line * (65_536 // len(line)))
+    assert time.process_time() - begun < 4
