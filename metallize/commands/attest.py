@@ -36,6 +36,8 @@ def attest(options: argparse.Namespace) -> int:
         max_age=options.max_age,
         profile_digest=options.profile_digest,
         allow_warned=options.allow_warned,
+        allow_quarantined=options.allow_quarantined,
+        decided=options.decided,
     )
     found = attesting.verify(
         image,
@@ -46,10 +48,16 @@ def attest(options: argparse.Namespace) -> int:
     renderer = renderer_of(options)
     if isinstance(renderer, JsonLines):
         told = [{**asdict(each), "subjects": sorted(each.subjects)} for each in found.statements]
-        renderer.write({"event": "result", "sha256": found.sha256, "statements": told})
+        waived = None if found.decision is None else list(found.decision.waived)
+        renderer.write(
+            {"event": "result", "sha256": found.sha256, "statements": told, "decided": found.decision is not None,
+             "waived": waived}
+        )  # fmt: skip
         return ExitCode.DONE
     for each in found.statements:
         accelerator = f", {each.accelerator}" if each.accelerator else ""
         where = f"{each.machine} ({each.firmware}{accelerator})"
         out(f"{image} passed {each.passed} tests on {where}, {each.started:%Y-%m-%d}")
+    if found.decision is not None:
+        out(f"{image} was let out by the gate{''.join(f'; overruled: {each}' for each in found.decision.waived)}")
     return ExitCode.DONE

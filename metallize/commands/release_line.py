@@ -96,6 +96,8 @@ def _attest_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--max-age", type=age, metavar="30d", help="booted no longer ago than that")
     verb.add_argument("--profile-digest", type=_digest, metavar="SHA256", help="of what the profile asks")
     verb.add_argument("--allow-warned", action="store_true", help="tests that passed with a warning count as passed")
+    verb.add_argument("--allow-quarantined", action="store_true", help="tests that the profile leaves out may be so")
+    verb.add_argument("--decided", action="store_true", help="a decision of the gate must be among the statements")
 
 
 def _number(text: str) -> int:

@@ -17,6 +17,7 @@ ARCHITECTURES = {Platform.AMD64: "x86-64", Platform.ARM64: "arm64"}
 """As systemd spells them (systemd.unit(5), ConditionArchitecture=)."""
 CHANNEL = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.~-]{0,62}")
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
 _SUFFIXES = {
     ImageFormat.RAW: "raw",
     ImageFormat.ISO: "iso",
@@ -30,6 +31,11 @@ _SUFFIXES = {
 def stem(name: str, version: str, platform: Platform, image_format: ImageFormat) -> str:
     """What the names of one image and of its papers begin with: web_20261130.1_x86-64.raw."""
     return f"{name}_{version}_{ARCHITECTURES[platform]}.{_SUFFIXES[image_format]}"
+
+
+def part(machine: str) -> str:
+    """What the name of a paper has of a machine; nothing for what is of no single one. Two never share it."""
+    return "".join(each if each in _PLAIN else f"+{ord(each):x}" for each in machine) + "." if machine else ""
 
 
 def name_for(file: str) -> str:

@@ -23,10 +23,11 @@ from metallize.release.page import size_text
 from metallize.release.pointers import Sign, require_signed_on, switch
 from metallize.release.retention import Retention, moment, retained
 from metallize.release.sbom import sbom_text
+from metallize.release.statement import Signed
 from metallize.release.wares import Papers, Ware, papers_of, require_one_release
 
-Attest = Callable[[Ware, Papers, str, Content], bytes]
-"""The signed statements of an image as lines of JSON, given the name of the shipped file and what it holds."""
+Attest = Callable[[Ware, Papers, str, Content, Sequence[str]], Signed]
+"""The signed statements of an image, given the name of the shipped file, what it holds, and what was overruled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,7 @@ def publish(wares: Sequence[Ware], destination: Destination, events: Events, ter
             images = taken(session, known, source, events)
         else:
             images = tuple(
-                _released(session, ware, paper, version, events, terms)
+                _released(session, ware, paper, version, events, terms, waived=())
                 for ware, paper in zip(wares, papers, strict=True)
             )
         release = Release(name=name, version=version, published=moment(terms.now), images=images)
@@ -136,7 +137,7 @@ def _require_free(name: str, version: str, wares: Sequence[Ware], *catalogues: C
 
 
 def _released(
-    session: Session, ware: Ware, papers: Papers, version: str, events: Events, terms: Terms
+    session: Session, ware: Ware, papers: Papers, version: str, events: Events, terms: Terms, *, waived: Sequence[str]
 ) -> ReleasedImage:
     """Write one image and its papers, and read them back."""
     base = naming.stem(ware.name, version, ware.platform, ware.format)
@@ -151,7 +152,11 @@ def _released(
     files = [ReleasedFile(name=payload, size_bytes=content.size_bytes, sha256=content.sha256)]
     files += [_written(session, name, text) for name, text in paper]
     if terms.attest is not None:
-        files.append(_written(session, f"{base}.intoto.jsonl", terms.attest(ware, papers, payload, content)))
+        signed = terms.attest(ware, papers, payload, content, waived)
+        files.append(_written(session, f"{base}.intoto.jsonl", signed.lines))
+        files += [
+            _written(session, f"{base}.{naming.part(name)}sigstore.json", text) for name, text in signed.bundles.items()
+        ]
     boots = [papers.proof.boots[each] for each in papers.proof.required]
     return ReleasedImage(
         name=ware.name,
