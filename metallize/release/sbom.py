@@ -1,7 +1,8 @@
 """What an image is made of, as a CycloneDX 1.6 bill of materials: packages, layers, the base.
 
-It is made from the image's manifest, which has the packages from the image's own dpkg database. Files that no package
-brought are in none of its components, so the list is declared incomplete.
+It is made from the image's manifest, which has the packages from the image's own dpkg database, and their licences
+from its copyright files where a program can read these; where none can, `metallize:licences` says unknown. Files that
+no package brought are in none of its components, so the list is declared incomplete.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from cyclonedx.model import HashAlgorithm, HashType, Property
 from cyclonedx.model.bom import Bom, BomMetaData
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.model.dependency import Dependency
+from cyclonedx.model.license import DisjunctiveLicense
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
+
+from metallize.release.licences import UNKNOWN, spdx_id
 
 _IMAGE = "image"
 _NAMESPACE = uuid.UUID("f3a9d5c6-6e0f-5c0e-9a51-0d2b7c4f8e11")
@@ -77,12 +81,35 @@ def _packages(manifest: Mapping[str, Any]) -> Iterator[Component]:
         qualifiers = {"arch": architecture}
         if release:
             qualifiers["distro"] = f"{vendor}-{release}"
-        if package.get("source"):
-            qualifiers["upstream"] = str(package["source"])
+        source, source_version = (str(package.get(key) or "") for key in ("source", "source_version"))
+        if source and (source, source_version or version) != (name, version):
+            same = source_version in {"", version}
+            qualifiers["upstream"] = source if same else f"{source}@{source_version}"
         purl = PackageURL(type="deb", namespace=vendor, name=name, version=version, qualifiers=qualifiers)
         yield Component(
-            name=name, version=version, type=ComponentType.LIBRARY, purl=purl, bom_ref=purl.to_string(), group=vendor
+            name=name,
+            version=version,
+            type=ComponentType.LIBRARY,
+            purl=purl,
+            bom_ref=purl.to_string(),
+            group=vendor,
+            licenses=[_licence(str(each)) for each in package.get("licences", ())],
+            properties=[
+                Property(name=f"metallize:{key}", value=value)
+                for key, value in (
+                    ("source", source),
+                    ("source_version", source_version),
+                    ("licences", "" if "licences" in package else UNKNOWN),
+                )
+                if value
+            ],
         )
+
+
+def _licence(name: str) -> DisjunctiveLicense:
+    """By SPDX's identifier where it has one, else in the words of the copyright file, `or` and `and` among them."""
+    known = spdx_id(name)
+    return DisjunctiveLicense(id=known) if known else DisjunctiveLicense(name=name)
 
 
 def _containers(manifest: Mapping[str, Any]) -> Iterator[Component]:

@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from metallize_os import dating, tarstream, traces
+from metallize_os import dating, licences, tarstream, traces
 from metallize_os.added import Addition, first_boot, host_keys, own_names
 from metallize_os.aside import Aside, linked
 from metallize_os.dating import Dating
 from metallize_os.dropped import EMPTIED, drops
 from metallize_os.facts import installed, os_release, version_key
 from metallize_os.identities import Forgetting
+from metallize_os.licences import Licences
 from metallize_os.tarstream import Entry
 
 BINDS = ("etc/resolv.conf", "etc/hostname", "etc/hosts")
@@ -67,7 +68,6 @@ class Conversion:
     kernels: set[str] = field(default_factory=set)
     initrds: set[str] = field(default_factory=set)
     os_release: dict[str, str] = field(default_factory=dict)
-    packages: list[dict[str, str]] = field(default_factory=list)
     entries: int = 0
     data_bytes: int = 0
     """Sum of the files' sizes, each rounded up to 4 KiB blocks: what a filesystem needs for data."""
@@ -77,6 +77,8 @@ class Conversion:
     """The symbolic links among `paths`."""
     paths: set[str] = field(default_factory=set)
     """Every path of the result, to answer `has()`."""
+    _installed: list[dict[str, str]] = field(default_factory=list)
+    _licences: Licences = field(default_factory=Licences)
     _own: dict[str, bytes] = field(default_factory=dict)
     _dating: Dating = field(init=False)
     _dropped: set[str] = field(default_factory=set)
@@ -85,6 +87,11 @@ class Conversion:
 
     def __post_init__(self) -> None:
         self._dating = Dating(epoch=self.epoch)
+
+    @property
+    def packages(self) -> list[dict[str, object]]:
+        """What dpkg calls installed, with sources, and licences where a program can read them."""
+        return list(licences.told(self._installed, self._licences))
 
     def has(self, *candidates: str) -> bool:
         return any(name in self.paths for name in candidates)
@@ -111,7 +118,7 @@ class Conversion:
                 entry.set_mode(0o1777)
             if self._learned(entry, data) or self._held(entry, data, sink) or self._inspected(entry, data, sink):
                 continue
-            data = self._without_traces(entry, data)
+            data = self._without_traces(entry, self._licensed(entry, data))
             self._pass(entry, data, sink)
         if self.aside is not None:
             self.aside.forget()
@@ -159,6 +166,19 @@ class Conversion:
             entry.clamp_mtime(self.epoch)
         else:
             entry.set_mtime(self.epoch)
+
+    def _licensed(self, entry: Entry, stream: BinaryIO) -> BinaryIO:
+        """Read which licences a package names; what remains to be read of the entry."""
+        if match := licences.COPYRIGHT.fullmatch(entry.name):
+            if entry.kind in tarstream.FILE_TYPES and entry.size <= licences.MOST_BYTES:
+                content = tarstream.read_data(stream, entry)
+                self._licences.see(match[1], content)
+                return io.BytesIO(content.ljust(entry.padded_size, b"\0"))
+            if entry.kind == tarstream.HARD_LINK:
+                self._licences.see_link(entry.name, f"/{linked(entry)}")
+        if entry.kind == tarstream.SYMLINK and entry.name.startswith("usr/share/doc/"):
+            self._licences.see_link(entry.name, entry.link)
+        return stream
 
     def _without_traces(self, entry: Entry, stream: BinaryIO) -> BinaryIO:
         """What remains to be read of the entry, without the times of its own build in it."""
@@ -246,7 +266,7 @@ class Conversion:
             if entry.name == "usr/lib/os-release":
                 self.os_release = os_release(content.decode("utf-8", "replace"))
             else:
-                self.packages = list(installed(content.decode("utf-8", "replace")))
+                self._installed = list(installed(content.decode("utf-8", "replace")))
         else:
             return False
         self._date(entry)

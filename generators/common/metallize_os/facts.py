@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 def version_key(version: str) -> tuple[tuple[int, int | str], ...]:
@@ -28,4 +28,12 @@ def installed(status: str) -> Iterable[dict[str, str]]:
                 "name": fields.get("Package", ""),
                 "version": fields.get("Version", ""),
                 "architecture": fields.get("Architecture", ""),
+                **_source(fields),
             }
+
+
+def _source(fields: Mapping[str, str]) -> dict[str, str]:
+    """deb-control(5), Source: the package itself, and its version, where nothing else is said."""
+    match = re.fullmatch(r"(\S+)(?:\s+\((\S+)\))?", fields.get("Source", "").strip())
+    name, version = (match[1], match[2]) if match else (fields.get("Package", ""), None)
+    return {"source": name, "source_version": version or fields.get("Version", "")}

@@ -30,7 +30,10 @@ def lock_text(profile: Path, platform: Platform, packages: Sequence[Package]) ->
 
 def packages_of(manifest: Mapping[str, Any]) -> tuple[Package, ...]:
     """The packages that an image's manifest names."""
-    return tuple(Package(**row) for row in manifest.get("packages") or ())
+    return tuple(
+        Package(name=row["name"], architecture=row["architecture"], version=row["version"])
+        for row in manifest.get("packages") or ()
+    )
 
 
 def write_lock(profile: Path, platform: Platform, packages: Sequence[Package]) -> Path:

@@ -143,7 +143,8 @@ def test_what_the_manifest_tells() -> None:
     status += b"Package: gone\nStatus: deinstall ok config-files\nVersion: 1\n\n"
     release = b'ID=debian\nVERSION_ID="13"\nPRETTY_NAME="Debian 13"\n# NOTE=x\n'
     conversion, result = converted(member("var/lib/dpkg/status", status), member("usr/lib/os-release", release))
-    assert conversion.packages == [{"name": "bash", "version": "5.2", "architecture": "amd64"}]
+    bash = {"name": "bash", "version": "5.2", "architecture": "amd64", "source": "bash", "source_version": "5.2"}
+    assert conversion.packages == [bash]
     assert conversion.os_release == {"ID": "debian", "VERSION_ID": "13", "PRETTY_NAME": "Debian 13"}
     assert result["var/lib/dpkg/status"].size == len(status)
     assert conversion.entries == len(result)

@@ -10,6 +10,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
+from metallize.release.licences import denied
 from metallize.release.sbom import sbom_text
 
 MANIFEST: dict[str, Any] = {
@@ -62,6 +63,49 @@ def test_a_package_has_the_url_that_scanners_look_up() -> None:
     cxx = found["libstdc++6", "14.2.0-19", "amd64"]
     assert cxx.qualifiers["upstream"] == "gcc-14"
     assert "pkg:deb/debian/libstdc%2B%2B6@14.2.0-19?" in cxx.to_string()
+
+
+def test_sources_and_licences() -> None:
+    rows: list[dict[str, Any]] = [
+        {"name": "libc6", "version": "2.41-12+b1", "architecture": "amd64", "source": "glibc",
+         "source_version": "2.41-12", "licences": ["Expat", "GPL-2+", "GPL-2+ or BSD-like", "LGPL-2.1"]},
+        {"name": "bash", "version": "5.2", "architecture": "amd64", "source": "bash", "source_version": "5.2"},
+        {"name": "mawk", "version": "1.3+b1", "architecture": "amd64", "source": "mawk", "source_version": "1.3"},
+    ]  # fmt: skip
+    libc, bash, mawk = (
+        next(each for each in made(packages=rows)["components"] if each["name"] == row["name"]) for row in rows
+    )
+    assert PackageURL.from_string(libc["purl"]).qualifiers["upstream"] == "glibc@2.41-12"
+    assert PackageURL.from_string(mawk["purl"]).qualifiers["upstream"] == "mawk@1.3"
+    assert "upstream" not in bash["purl"]
+    licences = [each["license"] for each in libc["licenses"]]
+    assert sorted(each.get("id") or each["name"] for each in licences) == [
+        "GPL-2+ or BSD-like", "GPL-2.0-or-later", "LGPL-2.1-only", "MIT",
+    ]  # fmt: skip
+    told = {each["name"]: each["value"] for each in libc["properties"]}
+    assert told == {"metallize:source": "glibc", "metallize:source_version": "2.41-12"}
+    assert {"name": "metallize:licences", "value": "unknown"} in bash["properties"]
+    assert "licenses" not in bash
+
+
+@pytest.mark.parametrize(
+    ("licence", "patterns", "no"),
+    [
+        ("AGPL-3+", ["AGPL-3*"], True),
+        ("AGPL-3", ["AGPL-3.0-only"], True),
+        ("agpl-3", ["AGPL-3"], True),
+        ("AGPL-3 or Expat", ["AGPL-3*"], False),
+        ("AGPL-3 or GPL-3", ["*GPL-3*"], True),
+        ("AGPL-3 and Expat", ["AGPL-3*"], True),
+        ("Expat or AGPL-3 and BSD", ["AGPL-3*"], False),
+        ("Expat or BSD, and AGPL-3", ["AGPL-3*"], True),
+        ("Expat", ["MIT"], True),
+        ("GPL-2+ with Autoconf exception", ["GPL-2+"], False),
+        ("Expat", [], False),
+    ],
+)
+def test_which_licences_a_rule_denies(licence: str, patterns: list[str], no: bool) -> None:
+    assert denied(licence, patterns) is no
 
 
 def test_base_and_layers_are_in_it() -> None:
