@@ -33,6 +33,7 @@ def publish(options: argparse.Namespace) -> int:
         ("--keep", options.keep),
         ("--keep-for", options.keep_for),
         ("--xz-level", options.xz_level),
+        ("--waive", options.waive or None),
     ):
         if given is not None:
             raise UsageError(f"{name} goes with --channel", hint="--channel stable")
@@ -61,6 +62,7 @@ def _release(options: argparse.Namespace) -> int:
         retention=retention_of(options),
         sign=gpg_signer(options.gpg_key) if options.gpg_key is not None else None,
         attest=statements(load_signer(options.sign_key)) if options.sign_key is not None else None,
+        waive=frozenset(options.waive),
         **({} if options.xz_level is None else {"level": options.xz_level}),
     )
     renderer: Renderer = renderer_of(options)
@@ -73,6 +75,7 @@ def _release(options: argparse.Namespace) -> int:
                 profile=profile.path.stem,
                 name=ware_name(profile.output.name, profile.output.file),
                 version=profile.output.version,
+                rules=profile.release,
             )
             for profile, image in zip(profiles, verified, strict=True)
         ]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from metallize.commands.parser import Later
 from metallize.errors import UsageError
+from metallize.model.rule_names import NAMES
 from metallize.release.spans import age
 
 
@@ -24,6 +25,10 @@ def publish_options(publish: argparse.ArgumentParser) -> None:
     )
     _change_options(publish)
     publish.add_argument("--sign-key", type=Path, metavar="FILE", help="sign the statements: `metallize keygen`")
+    publish.add_argument(
+        "--waive", action="append", default=[], choices=NAMES, metavar="RULE",
+        help=f"overrule what the profile's `release` says, and tell so: {', '.join(NAMES)}",
+    )  # fmt: skip
     publish.add_argument("--xz-level", type=int, choices=range(10), metavar="0-9", help="default: 6")
 
 

@@ -28,8 +28,9 @@ from metallize.model.assertion import Assertion, Group
 from metallize.model.boot import Boot
 from metallize.model.loaded import Profile
 from metallize.model.profile import Platform, Settings
+from metallize.model.rules import ReleaseRules
 
-KEYS = ("extends", "platform", "args", "images", "output", "outputs", "boot", "metallize")
+KEYS = ("extends", "platform", "args", "images", "output", "outputs", "boot", "release", "metallize")
 _REQUIRED = ("images", "output")
 
 
@@ -105,6 +106,7 @@ def _decode(root: Mapping, path: Path, vocabulary: Vocabulary, findings: Finding
             findings.add(start, f"the key `{key}` is missing")
     platform = _platform(root.get("platform"), vocabulary, findings)
     settings = _settings(root.get("metallize"), findings)
+    release = _release(root.get("release"), findings)
     arguments = decode_arguments(root.get("args"), findings)
     images_entry, output_entry, boot_entry = root.get("images"), root.get("output"), root.get("boot")
     images: tuple[str, ...] = ()
@@ -134,6 +136,7 @@ def _decode(root: Mapping, path: Path, vocabulary: Vocabulary, findings: Finding
         boot=boot,
         assertions=assertions,
         groups=groups,
+        release=release,
         settings=settings,
         contexts=contexts,
         locations=dict(locations(root)),
@@ -160,6 +163,12 @@ def _platform(entry: Entry | None, vocabulary: Vocabulary, findings: Findings) -
     message = f"`platform`: `{shown(node)}` is not supported"
     findings.add(node.location, message, did_you_mean(shown(node), list(Platform)))
     return vocabulary.host_platform
+
+
+def _release(entry: Entry | None, findings: Findings) -> ReleaseRules:
+    if entry is None or (isinstance(entry.value, Scalar) and entry.value.value is None):
+        return ReleaseRules()
+    return decode(ReleaseRules, entry.value, findings, place=entry.location) or ReleaseRules()
 
 
 def _settings(entry: Entry | None, findings: Findings) -> Settings:

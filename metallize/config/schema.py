@@ -13,6 +13,7 @@ from metallize.config.vocabulary import Vocabulary
 from metallize.model.boot import Boot, MachineOverrides
 from metallize.model.catalogue import Generator, Option, OptionType
 from metallize.model.profile import Output, Platform, Settings
+from metallize.model.rules import ReleaseRules
 
 Schema = dict[str, Any]
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -87,7 +88,14 @@ def project_schema(vocabulary: Vocabulary) -> Schema:
 def profile_schema(vocabulary: Vocabulary) -> Schema:
     """The schema that editors use; `metallize schema` prints it."""
     kinds = sorted(vocabulary.kinds.values(), key=lambda kind: kind.name)
-    models: list[type[BaseModel]] = [Output, Boot, Settings, MachineOverrides, *(kind.options for kind in kinds)]
+    models: list[type[BaseModel]] = [
+        Output,
+        Boot,
+        ReleaseRules,
+        Settings,
+        MachineOverrides,
+        *(kind.options for kind in kinds),
+    ]
     _, made = models_json_schema([(model, "validation") for model in models], ref_template="#/$defs/{model}")
     definitions: Schema = _readable(made["$defs"])
     _extend_output(definitions["Output"], vocabulary)
@@ -147,6 +155,7 @@ def profile_schema(vocabulary: Vocabulary) -> Schema:
                 "items": {"$ref": "#/$defs/OneOutput"},
             },
             "boot": {"$ref": "#/$defs/Boot"},
+            "release": {"anyOf": [{"$ref": "#/$defs/ReleaseRules"}, {"type": "null"}]},
             "metallize": {"anyOf": [{"$ref": "#/$defs/Settings"}, {"type": "null"}]},
         },
         "$defs": definitions,

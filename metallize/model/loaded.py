@@ -10,6 +10,7 @@ from metallize.errors import Location
 from metallize.model.assertion import Assertion, Group
 from metallize.model.boot import Boot
 from metallize.model.profile import Output, Platform, Settings
+from metallize.model.rules import ReleaseRules
 
 KeyPath = tuple[str | int, ...]
 """Where in the YAML tree: ("images", 2) is the third image."""
@@ -34,6 +35,7 @@ class Profile:
     locations: Mapping[KeyPath, Location]
     contexts: Mapping[int, Path] = field(default_factory=dict)
     """The build context of each image, by its place in `images`, that the profile names one for."""
+    release: ReleaseRules = field(default_factory=ReleaseRules)
     groups: tuple[Group, ...] = ()
     """boot.groups, in their order."""
     several: bool = False

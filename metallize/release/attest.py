@@ -12,8 +12,8 @@ from securesystemslib.signer import Key
 from metallize.build.generator import sha256_of
 from metallize.errors import UsageError, VerificationFailed
 from metallize.proof import record_of
-from metallize.release.decoding import digests_of
-from metallize.release.signed import Decision, Statement, signed_statements
+from metallize.release.signing.decoding import digests_of
+from metallize.release.signing.signed import Decision, Statement, signed_statements
 
 _AHEAD = timedelta(minutes=10)
 """So far another host's clock may be ahead of ours."""

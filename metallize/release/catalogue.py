@@ -48,6 +48,18 @@ class ReleasedImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What an image has otherwise than that of the release before in its channel."""
+
+    image: str
+    """By the file that is fetched."""
+    since: str
+    """The release before, by its key."""
+    lines: tuple[str, ...]
+    """As `metallize diff` tells it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
     """One or more images under one version."""
 
@@ -56,6 +68,10 @@ class Release:
     published: str
     """When it came into this channel, ISO 8601 in UTC."""
     pinned: bool = False
+    waived: tuple[str, ...] = ()
+    """What its profile's rules had against it, and somebody overruled."""
+    changes: tuple[Change, ...] = ()
+    """Since the release before in this channel; none of the first."""
     images: tuple[ReleasedImage, ...]
 
     @property
@@ -204,7 +220,17 @@ def _release(content: Mapping[str, Any]) -> Release:
         version=as_text(content["version"]),
         published=as_text(content["published"]),
         pinned=content["pinned"] is True,
+        waived=tuple(as_text(each) for each in content.get("waived", ())),
+        changes=_each(content.get("changes", []), _change),
         images=images,
+    )
+
+
+def _change(content: Mapping[str, Any]) -> Change:
+    return Change(
+        image=as_text(content["image"]),
+        since=as_text(content["since"]),
+        lines=tuple(as_text(each) for each in content["lines"]),
     )
 
 

@@ -13,6 +13,7 @@ from metallize.meter import Meter
 from metallize.release import naming, packing
 from metallize.release.catalogue import FILE, Catalogue, Release, ReleasedImage, only_one, read_catalogue
 from metallize.release.destinations import Destination, Session
+from metallize.release.gate import before as history
 from metallize.release.pointers import Sign, require_signed_on, switch
 from metallize.release.retention import GRACE, Retention, moment, retained
 
@@ -60,6 +61,7 @@ def promote(
         require_signed_on(session, channel, terms.sign)
         images = taken(session, found, origin, events)
         release = replace(found, images=images, published=moment(terms.now), pinned=False)
+        release = replace(release, changes=history.changes(session, known, release))
         with step(events, "release switch", f"show {release.key} in {channel}"):
             switch(session, retained(known.with_release(release), terms.retention, terms.now), terms.sign)
     return release

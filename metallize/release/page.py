@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from importlib.resources import files
 
-from metallize.release.catalogue import Catalogue, Gone, Release, ReleasedImage
+from metallize.release.catalogue import Catalogue, Change, Gone, Release, ReleasedImage
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -28,7 +28,9 @@ def page_text(catalogue: Catalogue) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Releases: {channel}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
+        f"<title>Releases: {channel}</title>\n"
+        '<link rel="alternate" type="application/atom+xml" href="feed.atom" title="Releases">\n'
+        f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
         f"<h1>Releases <span>{channel}</span></h1>\n"
         f"{releases or '<p>Nothing is released in this channel now.</p>' + chr(10)}"
         f"{_FETCH if catalogue.releases else ''}"
@@ -55,7 +57,17 @@ def _release(release: Release, *, latest: bool) -> str:
     heading = f'<h2 id="{escape(release.key)}">{escape(release.name)} {escape(release.version)}{marks}</h2>'
     images = "".join(_image(image) for image in release.images)
     published = f'<p class="muted">published {_day(release.published)}</p>'
-    return f'<section class="release">{heading}{published}{images}</section>\n'
+    waived = "".join(f'<p class="waived">overruled: {escape(each)}</p>' for each in release.waived)
+    changes = "".join(_change(each) for each in release.changes)
+    return f'<section class="release">{heading}{published}{waived}{images}{changes}</section>\n'
+
+
+def _change(change: Change) -> str:
+    lines = "\n".join(escape(each) for each in change.lines)
+    return (
+        f"<details><summary>{escape(change.image)}: what differs from {escape(change.since)}</summary>"
+        f"<pre>{lines}</pre></details>"
+    )
 
 
 def _image(image: ReleasedImage) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from metallize.errors import HostError, UsageError
 from metallize.release import catalogue as catalogues
-from metallize.release import sums
+from metallize.release import feed, sums
 from metallize.release.catalogue import Catalogue
 from metallize.release.destinations import Session
 from metallize.release.page import page_text
@@ -25,6 +25,7 @@ def pointers_of(catalogue: Catalogue, sign: Sign | None) -> Mapping[str, bytes]:
         sums.FILE: listed,
         catalogues.FILE: catalogue.text().encode(),
         PAGE: page_text(catalogue).encode(),
+        feed.FILE: feed.feed_text(catalogue).encode(),
         **(sign(listed) if sign is not None else {}),
     }
 

@@ -6,18 +6,21 @@ import hashlib
 import io
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import BinaryIO
 
 from metallize.errors import HostError, UsageError, VerificationFailed
 from metallize.events import Events, Note, StepHandle, step
 from metallize.meter import Meter
+from metallize.model.rules import ReleaseRules
 from metallize.proof import RECORD
 from metallize.release import naming, packing
 from metallize.release.catalogue import FILE, Catalogue, Gone, Release, ReleasedFile, ReleasedImage, read_catalogue
 from metallize.release.curating import taken
 from metallize.release.destinations import Destination, Session
+from metallize.release.gate import before as history
+from metallize.release.gate import rules
 from metallize.release.packing import Content
 from metallize.release.page import size_text
 from metallize.release.pointers import Sign, require_signed_on, switch
@@ -40,6 +43,8 @@ class Terms:
     retention: Retention = field(default_factory=Retention)
     sign: Sign | None = None
     attest: Attest | None = None
+    waive: frozenset[str] = frozenset()
+    """Rules of the profile that are overruled: names as model/rule_names.py has them."""
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     """The one time that a release says of itself."""
 
@@ -78,16 +83,24 @@ def publish(wares: Sequence[Ware], destination: Destination, events: Events, ter
         known = next((found for other in others if (found := _same(other, name, version, wares)) is not None), None)
         version = known.version if known is not None else version or _next(name, terms, catalogue, *others)
         _require_free(name, version, wares, catalogue, *others)
+        waived = [
+            _judged(session, ware, paper, history.before(catalogue, name, version), terms)
+            for ware, paper in zip(wares, papers, strict=True)
+        ]
         if known is not None:
             [source, *_] = [other.channel for other in others if known in other.releases]
             events.emit(Note(text=f"{source} offers these images already, as {known.key}: they are taken from there"))
             images = taken(session, known, source, events)
         else:
             images = tuple(
-                _released(session, ware, paper, version, events, terms, waived=())
-                for ware, paper in zip(wares, papers, strict=True)
+                _released(session, ware, paper, version, events, terms, waived=each)
+                for ware, paper, each in zip(wares, papers, waived, strict=True)
             )
-        release = Release(name=name, version=version, published=moment(terms.now), images=images)
+        overruled = tuple(
+            dict.fromkeys([*(known.waived if known else ()), *(text for each in waived for text in each)])
+        )
+        release = Release(name=name, version=version, published=moment(terms.now), images=images, waived=overruled)
+        release = replace(release, changes=history.changes(session, catalogue, release))
         with step(events, "release switch", f"show {release.key} in {terms.channel}"):
             switch(session, retained(catalogue.with_release(release), terms.retention, terms.now), terms.sign)
     return Published(release=release, place=place, new=True)
@@ -134,6 +147,21 @@ def _require_free(name: str, version: str, wares: Sequence[Ware], *catalogues: C
                 f"{key} is taken: the release of that name in {catalogue.channel} {why}",
                 hint="give output.version another value, or none for the day's next one",
             )
+
+
+def _judged(session: Session, ware: Ware, papers: Papers, before: Release | None, terms: Terms) -> tuple[str, ...]:
+    """What the profile's rules have against an image, and is overruled."""
+    image = history.counterpart(before, ware.name, naming.ARCHITECTURES[ware.platform], str(ware.format))
+    old = history.manifest_of(session, image) if image is not None and ware.rules != ReleaseRules() else None
+    since = before.key if before is not None else ""
+    try:
+        found = tuple(rules.objections(ware.rules, old, papers.manifest, since=since))
+    except (ValueError, LookupError, TypeError) as exc:
+        raise HostError(
+            f"the rules of {ware.profile} cannot be judged, because a manifest does not tell enough: {exc!r}",
+            hint="build it again with this metallize",
+        ) from exc
+    return rules.require_allowed(found, terms.waive, ware.image.path.name)
 
 
 def _released(

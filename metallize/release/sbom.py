@@ -21,7 +21,7 @@ from cyclonedx.model.license import DisjunctiveLicense
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
-from metallize.release.licences import UNKNOWN, spdx_id
+from metallize.release.gate.licences import UNKNOWN, spdx_id
 
 _IMAGE = "image"
 _NAMESPACE = uuid.UUID("f3a9d5c6-6e0f-5c0e-9a51-0d2b7c4f8e11")

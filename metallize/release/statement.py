@@ -18,10 +18,10 @@ from securesystemslib.signer import Signer
 from metallize.build.generator import sha256_of
 from metallize.errors import VerificationFailed
 from metallize.proof import Boot, Proof, record_of
-from metallize.release.bundle import bundle_text
-from metallize.release.decision import STATEMENT_TYPE, decision_of
-from metallize.release.decoding import DISKS, disk_digest
 from metallize.release.packing import Content
+from metallize.release.signing.bundle import bundle_text
+from metallize.release.signing.decision import STATEMENT_TYPE, decision_of
+from metallize.release.signing.decoding import DISKS, disk_digest
 from metallize.release.wares import Papers, Ware
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"

@@ -6,13 +6,14 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from metallize.errors import HostError, UsageError, VerificationFailed
 from metallize.files.json_file import read_mapping
 from metallize.model.profile import ImageFormat, Platform
+from metallize.model.rules import ReleaseRules
 from metallize.proof import Proof, record_of
 from metallize.publish import VerifiedImage
 from metallize.release.naming import name_for
@@ -34,6 +35,8 @@ class Ware:
     """Of the release."""
     version: str | None
     """None for the day's next one."""
+    rules: ReleaseRules = field(default_factory=ReleaseRules)
+    """What stops its release."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

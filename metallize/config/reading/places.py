@@ -18,8 +18,14 @@ from pydantic import BaseModel
 
 from metallize.model.boot import Boot
 from metallize.model.profile import Output, Settings
+from metallize.model.rules import ReleaseRules
 
-SECTIONS: Mapping[str, type[BaseModel]] = {"output": Output, "boot": Boot, "metallize": Settings}
+SECTIONS: Mapping[str, type[BaseModel]] = {
+    "output": Output,
+    "boot": Boot,
+    "release": ReleaseRules,
+    "metallize": Settings,
+}
 _BESIDE_THE_MODELS = (("platform", ""), ("images", ""), ("args", ""), ("outputs", ""), ("extends", ""))
 _ASSERTED = ("assert", "groups")
 """Keys of `boot` that its model does not keep."""

@@ -33,6 +33,7 @@ def stored(*, passed: bool | None, machines: tuple[str, ...] = (), good: str = G
         "format": "iso",
         "plan": plan.id,
         "kernel_boot_params": plan.job.kernel_boot_params,
+        "packages": [{"name": "base-files", "version": "13", "architecture": "amd64"}],
     }
     Path(f"{image}.manifest.json").write_text(json.dumps(manifest))
     if passed is None:

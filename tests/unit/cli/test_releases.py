@@ -54,6 +54,20 @@ def test_json_tells_of_every_release(call: Call) -> None:
     assert (again["new"], again["files"]) == (False, result["files"])
 
 
+def test_a_rule_of_the_profile_stops_it_and_is_overruled(call: Call) -> None:
+    stored(passed=True)
+    profile = write("boot:", "release: {licences: {deny: [unknown]}}\nboot:")
+    said = call("publish", profile, "--to", "out", "--channel", "stable")
+    assert said.status == 1
+    assert "release.licences.deny: 1 packages are under licences it denies: base-files (unknown)" in said.err
+    assert "--waive licences.deny" in said.err
+    assert not Path("out/stable").exists()
+    said = call("publish", profile, "--to", "out", "--channel", "stable", "--waive", "licences.deny")
+    assert said.status == 0, said.err
+    [release] = json.loads(Path("out/stable/releases.json").read_text())["releases"]
+    assert [each.partition(": ")[0] for each in release["waived"]] == ["release.licences.deny"]
+
+
 def test_what_is_not_verified_is_not_released(call: Call) -> None:
     stored(passed=False)
     said = call("publish", write(), "--to", "out", "--channel", "stable")
@@ -67,6 +81,8 @@ def test_what_is_not_verified_is_not_released(call: Call) -> None:
     [
         ("publish web.yaml --to out --keep 3", "--keep goes with --channel"),
         ("publish web.yaml --to out --sign-key k", "--sign-key goes with --channel"),
+        ("publish web.yaml --to out --waive size", "--waive goes with --channel"),
+        ("publish web.yaml --to out --channel a --waive ports", "invalid choice: 'ports'"),
         ("publish web.yaml --to out --channel A", "is no channel's name"),
         ("publish web.yaml --to ftp://x/y --channel a", "no destination of the kind ftp"),
         ("publish web.yaml --to out --channel a --keep 0", "no number of releases"),

@@ -11,6 +11,7 @@ from metallize.catalog import Catalog
 from metallize.config import Vocabulary, load_profile
 from metallize.model.boot import Boot, Media
 from metallize.model.profile import Platform
+from metallize.model.rules import Judgement, ReleaseRules
 from tests.unit.config.conftest import GOOD, Load
 
 HERE = Path(__file__).parent
@@ -116,6 +117,17 @@ def test_machines_may_be_a_mapping_with_names_of_their_own(load: Load) -> None:
 )
 def test_an_argument_is_the_text_that_was_written(load: Load, written: str, read: str) -> None:
     assert load("zstd", written).args == {"compression": read}
+
+
+def test_what_stops_a_release(load: Load) -> None:
+    assert load().release == ReleaseRules()
+    rules = "release: {size: +5%, packages: {removed: deny}, licences: {deny: [AGPL-3*, unknown]}}"
+    release = load(f"{GOOD}{rules}\n").release
+    assert release.size == "+5%"
+    assert release.packages.removed is Judgement.DENY
+    assert release.packages.new is Judgement.ALLOW
+    assert release.licences.deny == ("AGPL-3*", "unknown")
+    assert load(f"{GOOD}release:\n").release == ReleaseRules()
 
 
 def test_a_number_where_text_is_wanted_is_its_text(load: Load) -> None:

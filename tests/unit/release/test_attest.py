@@ -2,91 +2,27 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import json
 import lzma
 import subprocess
 from base64 import b64decode, b64encode
-from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from securesystemslib.dsse import Envelope
-from sigstore_models.bundle.v1 import Bundle
 
 from metallize.build.generator import sha256_of
 from metallize.errors import UsageError, VerificationFailed
-from metallize.release import attest, naming
-from metallize.release.attest import Attested, Policy
 from metallize.release.keys import load_public, load_signer, make_key
-from metallize.release.statement import statement_of, statements
-from metallize.release.wares import papers_of
-from tests.unit.release.wares import CONTENT, released, ware
-
-BASE = "web_20261130.1_x86-64.raw"
-TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
-Change = Callable[[dict[str, Any]], None]
-
-
-class Place:
-    """A signed release, and what a person has who fetched it."""
-
-    def __init__(self, folder: Path, content: bytes = CONTENT, file: str = "web.raw") -> None:
-        self.keys = make_key(folder / "release")
-        self.other = make_key(folder / "other")
-        self.ware = ware(folder / "build", content, file)
-        released(folder / "to", self.ware, attest=statements(load_signer(self.keys.private)))
-        self.folder = folder / "to" / "stable"
-        self.image = self.folder / (f"{BASE}.xz" if file == "web.raw" else f"web_20261130.1_x86-64{Path(file).suffix}")
-        self.statements = attest.statements_beside(self.image)
-        self.report = attest.report_beside(self.image)
-        self.policy = Policy(keys=(load_public(self.keys.public),))
-
-    def verify(self, image: Path | None = None, **policy: object) -> Attested:
-        return attest.verify(image or self.image, self.statements, self.report, replace(self.policy, **policy))  # type: ignore[arg-type]  # of a test
-
-    def every(self) -> list[dict[str, Any]]:
-        lines = self.statements.read_text().splitlines()
-        return [json.loads(b64decode(json.loads(line)["payload"])) for line in lines]
-
-    def payloads(self) -> list[dict[str, Any]]:
-        """Those of the machines."""
-        return [each for each in self.every() if each["predicateType"] == TEST_RESULT]
-
-    def decision(self) -> dict[str, Any]:
-        [found] = [each for each in self.every() if each["predicateType"] != TEST_RESULT]
-        return found
-
-    def signed_anew(self, change: Change, *, key: Path | None = None, decision: Change | None = None) -> None:
-        """As the signer would have signed something else: the machines' statements, and with a change its decision."""
-        lines = []
-        for payload in [*self.payloads(), *([self.decision()] if decision is not None else [])]:
-            if payload["predicateType"] == TEST_RESULT:
-                change(payload)
-            elif decision is not None:
-                decision(payload)
-            envelope = Envelope(json.dumps(payload, sort_keys=True).encode(), "application/vnd.in-toto+json", {})
-            envelope.sign(load_signer(key or self.keys.private))
-            lines.append(json.dumps(envelope.to_dict()) + "\n")
-        self.statements.unlink()
-        self.statements.write_text("".join(lines))
+from metallize.release.statement import statements
+from tests.unit.release.places import BASE, Change, Place, described
+from tests.unit.release.wares import CONTENT, released
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
-
-
-def described(payload: dict[str, Any], kind: str) -> dict[str, Any]:
-    [found] = [
-        each for each in payload["predicate"]["configuration"] if each.get("annotations", {}).get("kind") == kind
-    ]
-    result: dict[str, Any] = found
-    return result
 
 
 def test_a_statement_is_the_standards(place: Place) -> None:
@@ -273,161 +209,6 @@ def test_the_newest_boot_of_a_machine_counts(place: Place) -> None:
 def test_the_same_image_is_stated_in_the_same_bytes(place: Place, tmp_path: Path) -> None:
     released(tmp_path / "two", place.ware, attest=statements(load_signer(place.keys.private)))
     assert (tmp_path / "two" / "stable" / place.statements.name).read_bytes() == place.statements.read_bytes()
-
-
-def test_the_decision_names_what_it_rests_on(place: Place) -> None:
-    decision = place.decision()
-    assert decision["predicateType"] == "https://slsa.dev/verification_summary/v1"
-    assert decision["subject"] == place.payloads()[0]["subject"]
-    predicate = decision["predicate"]
-    assert predicate["verificationResult"] == "PASSED"
-    assert predicate["policy"]["digest"] == described(place.payloads()[0], "profile")["digest"]
-    lines = [json.loads(line) for line in place.statements.read_text().splitlines()]
-    assert [each["digest"]["sha256"] for each in predicate["inputAttestations"]] == [
-        hashlib.sha256(b64decode(line["payload"])).hexdigest() for line in lines[:-1]
-    ]
-    assert predicate["timeVerified"] == described(place.payloads()[0], "machine")["annotations"]["started"]
-    found = place.verify(decided=True).decision
-    assert found is not None
-    assert found.waived == ()
-
-
-def test_statements_without_a_decision(place: Place) -> None:
-    """An older release has none: it is judged by its boots, unless a decision is asked for."""
-    place.signed_anew(lambda _: None)
-    assert place.verify().decision is None
-    with pytest.raises(VerificationFailed, match="no decision of the gate rests on these statements"):
-        place.verify(decided=True)
-
-
-def test_a_decision_on_other_statements_or_against_it(place: Place) -> None:
-    place.signed_anew(lambda _: None, decision=lambda each: each["predicate"].update(verificationResult="FAILED"))
-    with pytest.raises(VerificationFailed, match="the gate has refused it: FAILED"):
-        place.verify()
-    place.signed_anew(
-        lambda each: described(each, "machine")["annotations"].update(started="2026-11-28T11:00:00+00:00"),
-        decision=lambda each: each["predicate"].update(verificationResult="PASSED"),
-    )
-    with pytest.raises(VerificationFailed, match="no decision of the gate rests on these statements"):
-        place.verify()
-
-
-def test_a_decision_for_another_profile(place: Place) -> None:
-    place.signed_anew(
-        lambda _: None, decision=lambda each: each["predicate"]["policy"]["digest"].update(sha256="0" * 64)
-    )
-    with pytest.raises(VerificationFailed, match="no decision of the gate rests on these statements"):
-        place.verify()
-
-
-def test_a_quarantined_test(place: Place) -> None:
-    def change(each: dict[str, Any]) -> None:
-        described(each, "machine")["annotations"].update(quarantined=["port 80"])
-
-    place.signed_anew(change)
-    with pytest.raises(VerificationFailed, match=r"on ovmf tests are left out \(port 80\), which --allow-quarantined"):
-        place.verify()
-    place.verify(allow_quarantined=True)
-
-
-def test_what_the_profile_leaves_out_is_quarantined(place: Place) -> None:
-    papers = papers_of(place.ware)
-    boot = papers.proof.boots["ovmf"]
-    entry = {"title": "port 80", "status": "skipped", "location": "web.yaml:3:1"}
-    of_the_system = {"title": "units", "status": "skipped", "location": ""}
-    boot = replace(boot, report={**boot.report, "results": [*boot.report["results"], entry, of_the_system]})
-    statement = statement_of(place.ware, papers, {}, boot)
-    assert described(statement, "machine")["annotations"]["quarantined"] == ["port 80"]
-    assert "port 80" not in json.dumps({**statement["predicate"], "configuration": []})
-
-
-@pytest.mark.parametrize(
-    "pack",
-    [
-        ("xz", "--keep", "--stdout"),
-        ("gzip", "--stdout"),
-        ("bzip2", "--stdout"),
-        ("zstd", "--stdout", "--quiet"),
-    ],
-    ids=lambda pack: pack[0],
-)
-def test_what_others_have_packed(place: Place, tmp_path: Path, pack: tuple[str, ...]) -> None:
-    (tmp_path / "a disk, packed").write_bytes(CONTENT)
-    packed = tmp_path / "-packed ü"
-    with packed.open("wb") as file:
-        subprocess.run([*pack, tmp_path / "a disk, packed"], stdout=file, check=True)
-    assert place.verify(packed).sha256 == place.ware.image.sha256
-    packed.write_bytes(packed.read_bytes()[:-9])
-    with pytest.raises(VerificationFailed, match="is damaged"):
-        place.verify(packed)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("form", ["qcow2", "vmdk", "vhdx"])
-def test_a_disk_that_was_converted(tmp_path: Path, form: str) -> None:
-    """Of whole MiB, because some formats know no smaller parts."""
-    content = CONTENT[: 4 << 20]
-    place = Place(tmp_path, content)
-    (tmp_path / "disk.raw").write_bytes(content)
-    converted = tmp_path / f"my disk, converted.{form}"
-    subprocess.run(["qemu-img", "convert", "-q", "-O", form, tmp_path / "disk.raw", converted], check=True)
-    assert place.verify(converted).sha256 == place.ware.image.sha256
-    packed = tmp_path / "packed.gz"
-    packed.write_bytes(gzip.compress(converted.read_bytes()))
-    assert place.verify(packed).sha256 == place.ware.image.sha256
-    (tmp_path / "disk.raw").write_bytes(content[:-1] + b"?")
-    subprocess.run(["qemu-img", "convert", "-q", "-O", form, tmp_path / "disk.raw", converted], check=True)
-    with pytest.raises(VerificationFailed, match="tells of another image"):
-        place.verify(converted)
-
-
-@pytest.mark.slow
-def test_a_release_in_a_container_and_the_raw_disk_that_is_in_it(tmp_path: Path) -> None:
-    (tmp_path / "disk.raw").write_bytes(CONTENT[: 4 << 20])
-    subprocess.run(
-        ["qemu-img", "convert", "-q", "-O", "qcow2", tmp_path / "disk.raw", tmp_path / "disk.qcow2"], check=True
-    )
-    place = Place(tmp_path, (tmp_path / "disk.qcow2").read_bytes(), "web.qcow2")
-    assert place.verify().sha256 == place.ware.image.sha256
-    assert place.verify(tmp_path / "disk.raw").sha256 == sha256_of(tmp_path / "disk.raw")
-
-
-@pytest.mark.slow
-def test_a_disk_that_stands_on_another_file_proves_nothing(place: Place, tmp_path: Path) -> None:
-    """What is signed is below it today, and something else tomorrow."""
-    (tmp_path / "disk.raw").write_bytes(CONTENT)
-    overlay = tmp_path / "overlay.qcow2"
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", "disk.raw", overlay], check=True)
-    with pytest.raises(VerificationFailed, match="stands on other files"):
-        place.verify(overlay)
-
-
-def test_every_statement_is_a_bundle_too(place: Place, tmp_path: Path) -> None:
-    """By the models of sigstore's own protobuf schema, and by openssl over what they have read."""
-    lines = [json.loads(line) for line in place.statements.read_text().splitlines()]
-    for line, part in zip(lines, ("ovmf.", "seabios.", ""), strict=True):
-        text = (place.folder / f"{BASE}.{part}sigstore.json").read_text()
-        bundle = Bundle.from_json(text)
-        assert bundle.media_type == "application/vnd.dev.sigstore.bundle.v0.3+json"
-        envelope = bundle.dsse_envelope
-        assert envelope is not None
-        assert bundle.verification_material.public_key is not None
-        assert bundle.verification_material.public_key.hint == load_public(place.keys.public).keyid
-        [signature] = envelope.signatures
-        kind = envelope.payload_type.encode()
-        payload = envelope.payload
-        assert payload == b64decode(line["payload"])
-        (tmp_path / "pae").write_bytes(b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload))
-        (tmp_path / "sig").write_bytes(signature.sig)
-        verify = ["openssl", "pkeyutl", "-verify", "-pubin", "-rawin", "-inkey", str(place.keys.public)]
-        subprocess.run([*verify, "-in", "pae", "-sigfile", "sig"], cwd=tmp_path, check=True, capture_output=True)
-
-
-@pytest.mark.parametrize(
-    ("machine", "named"), [("ovmf", "ovmf."), ("", ""), ("a b", "a+20b."), ("a/b", "a+2fb."), ("a.b", "a+2eb.")]
-)
-def test_papers_are_named_by_machine(machine: str, named: str) -> None:
-    assert naming.part(machine) == named
 
 
 def test_keys(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from tests.unit.release.wares import CONTENT, NOW, catalogue, released, tree, wa
 
 BASE = "web_20261130.1_x86-64.raw"
 PAPERS = [f"{BASE}{end}" for end in (".bmap", ".cdx.json", ".manifest.json", ".verification.json", ".xz")]
-POINTERS = ["SHA256SUMS", "index.html", "releases.json"]
+POINTERS = ["SHA256SUMS", "feed.atom", "index.html", "releases.json"]
 
 
 def test_what_is_in_a_release(tmp_path: Path) -> None:

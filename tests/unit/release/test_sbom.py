@@ -10,7 +10,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
-from metallize.release.licences import denied
+from metallize.release.gate.licences import denied
 from metallize.release.sbom import sbom_text
 
 MANIFEST: dict[str, Any] = {

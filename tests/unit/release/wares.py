@@ -10,6 +10,7 @@ from metallize.build.generator import sha256_of
 from metallize.build.store import Store
 from metallize.events import Silent
 from metallize.model.profile import ImageFormat, Platform
+from metallize.model.rules import ReleaseRules
 from metallize.publish import verified_image
 from metallize.release.destinations import Destination, destination_at
 from metallize.release.publishing import Published, Terms, publish
@@ -26,7 +27,14 @@ PACKAGES = [
 
 
 def ware(
-    build: Path, content: bytes = CONTENT, file: str = "web.raw", name: str | None = None, version: str | None = None
+    build: Path,
+    content: bytes = CONTENT,
+    file: str = "web.raw",
+    name: str | None = None,
+    version: str | None = None,
+    *,
+    rules: ReleaseRules | None = None,
+    **told: object,
 ) -> Ware:
     """An image that held what was asked of it, in a build folder of its own."""
     store = Store(build_dir=build, file=file)
@@ -36,6 +44,7 @@ def ware(
         manifest = {
             "inputs": "in", "sha256": sha256_of(image), "size": len(content), "format": "raw", "packages": PACKAGES,
             "made": "2026-11-29T00:00:00+00:00", "metallize": "0.1.0", "kernel": "6.12", "os": {"ID": "debian"},
+            **told,
         }  # fmt: skip
         store.publish(image, manifest)
     proven(store.image, SEABIOS, OVMF)
@@ -46,6 +55,7 @@ def ware(
         profile="web",
         name=ware_name(name, file),
         version=version,
+        rules=rules or ReleaseRules(),
     )
 
 

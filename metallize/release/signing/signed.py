@@ -15,7 +15,7 @@ from securesystemslib.exceptions import FormatError, VerificationError
 from securesystemslib.signer import Key
 
 from metallize.errors import UsageError, VerificationFailed
-from metallize.release.decision import DECISION_TYPE, STATEMENT_TYPE, WAIVED
+from metallize.release.signing.decision import DECISION_TYPE, STATEMENT_TYPE, WAIVED
 from metallize.release.statement import MACHINE, PAYLOAD_TYPE, PREDICATE_TYPE, PROFILE, REPORT
 
 _MOST_BYTES = 64 << 20

@@ -1,0 +1,53 @@
+"""The key `release:` of a profile as a frozen value: what stops a release of an image that boots as it should.
+
+Part of the schema, as `metallize.model.profile` is.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from metallize.model.scalars import Frozen, OneLine
+
+Growth = Annotated[str, StringConstraints(pattern=r"^\+\d{1,6}(\.\d{1,3})?%$")]
+"""A share of what was before."""
+
+
+class Judgement(StrEnum):
+    """What becomes of a release that has it."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+class PackageRules(Frozen):
+    """By the packages of the channel's release before."""
+
+    removed: Annotated[Judgement, Field(description="deny: one that is not in it any more stops the release")] = (
+        Judgement.ALLOW
+    )
+    new: Annotated[Judgement, Field(description="deny: one that was not in it before stops the release")] = (
+        Judgement.ALLOW
+    )
+
+
+class LicenceRules(Frozen):
+    """By what the packages' copyright files name."""
+
+    deny: Annotated[
+        tuple[OneLine, ...],
+        Field(description="licences, by Debian's name or SPDX's, * for anything: AGPL-3*; unknown: none that is known"),
+    ] = ()
+
+
+class ReleaseRules(Frozen):
+    """What stops a release; nothing by default."""
+
+    size: Annotated[
+        Growth | None, Field(description="so much the image and its rootfs may grow from one release to the next: +5%")
+    ] = None
+    packages: Annotated[PackageRules, Field(description="packages that came or went")] = PackageRules()
+    licences: Annotated[LicenceRules, Field(description="licences of packages")] = LicenceRules()
