@@ -49,6 +49,7 @@ _TESTS = {
         "tests/unit/proof/test_proof.py",
         "tests/unit/proof/test_proof_edges.py",
         "tests/unit/proof/test_publish.py",
+        "tests/unit/proof/test_building.py",
     ),
     "metallize.console.ledger": (
         "tests/unit/console/test_ledger.py",
@@ -56,9 +57,13 @@ _TESTS = {
         "tests/unit/console/test_watch.py",
         "tests/unit/console/test_corpus.py",
     ),
-    "metallize.console.rules": ("tests/unit/console/test_scanner.py", "tests/unit/console/test_rules.py"),
     "metallize.console.stages": ("tests/unit/console/test_stages.py", "tests/unit/console/test_loaders.py"),
     "metallize.asked": ("tests/unit/proof/test_asked.py",),
     "metallize.model.canonical": ("tests/unit/model/test_canonical.py",),
 }
+_UNMEASURED = {
+    "metallize.console.rules": ("tests/unit/console/test_scanner.py", "tests/unit/console/test_rules.py"),
+}
+"""Those whose survivors nobody has looked at yet: run only where they are named."""
 TARGETS = tuple(Target(module=module, tests=tests) for module, tests in _TESTS.items())
+UNMEASURED = tuple(Target(module=module, tests=tests) for module, tests in _UNMEASURED.items())
