@@ -44,7 +44,7 @@ _TESTS = {
     "metallize.checks.collection_matchers": _MATCHERS,
     "metallize.checks.claims": _MATCHERS,
     "metallize.checks.values": _MATCHERS,
-    "metallize.checks.matching": ("tests/unit/checks/test_matching.py", "tests/unit/checks/test_goss_files.py"),
+    "metallize.checks.matching": ("tests/unit/checks/test_matching.py", *_MATCHERS),
     "metallize.proof": (
         "tests/unit/proof/test_proof.py",
         "tests/unit/proof/test_proof_edges.py",
