@@ -13,7 +13,7 @@ from metallize.guest import ShellError
 from metallize.model.assertion import Assertion
 from metallize.model.boot import Boot, Ssh
 from metallize.model.canonical import canonical
-from metallize.shells.ssh import EPHEMERAL, public_key, ssh_access
+from metallize.shells.ssh_access import EPHEMERAL, public_key, ssh_access
 from metallize.verify.request import VerifyRequest
 
 _WITH_SECRETS = frozenset({"login", "ssh", "reach", "seed", "steps"})

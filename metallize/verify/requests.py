@@ -26,8 +26,6 @@ from metallize.qemu.chain import chain_of, graph
 from metallize.qemu.chain import opened as opened_layers
 from metallize.qemu.plan import has_tpm
 from metallize.serve import opened
-from metallize.verify.beside import side_by_side
-from metallize.verify.machine import need_of, verify_machine
 from metallize.verify.request import VerifyRequest
 
 
@@ -206,6 +204,10 @@ def run_all(requests: Sequence[VerifyRequest], events: Events) -> tuple[BootRepo
     A guest that is held for a person has the terminal to itself. Raises as `verify_machine` does; a machine that cannot
     be booted ends the others.
     """
+    # A build that finds nothing changed boots nothing, and need not wait for what does.
+    from metallize.verify.beside import side_by_side  # noqa: PLC0415
+    from metallize.verify.machine import need_of, verify_machine  # noqa: PLC0415
+
     require_emulators(request.machine for request in requests)
     if len(requests) < 2 or any(request.keep_running for request in requests):  # noqa: PLR2004 - two make a pair
         return tuple(verify_machine(request, events) for request in requests)

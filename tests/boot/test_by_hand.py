@@ -29,7 +29,7 @@ from pathlib import Path
 from metallize.events import Note
 from metallize.machines import seabios
 from metallize.model.profile import ImageFormat
-from metallize.qemu import boot_interactive
+from metallize.qemu.by_hand.interactive import boot_interactive
 from metallize.qemu.network import Forward
 class Printer:
     def emit(self, event):

@@ -233,6 +233,15 @@ def test_what_reads_no_profile_imports_next_to_nothing(words: list[str]) -> None
         assert slow not in loaded
 
 
+def test_a_build_imports_nothing_that_only_a_boot_needs() -> None:
+    program = "import sys, metallize.commands.building; print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    loaded = done.stdout.split()
+    assert "metallize.verify.requests" in loaded
+    for slow in ("metallize.verify.machine", "metallize.verify.beside", "metallize.qemu.vm", "metallize.shells.ssh"):
+        assert slow not in loaded
+
+
 def test_problems_as_json(call: Call) -> None:
     said = call("build", write("livecd", "lifecd"), "--json")
     assert said.status == 2
