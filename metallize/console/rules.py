@@ -161,7 +161,7 @@ class _Wanted:
     def is_in(self, text: str) -> bool:
         if self._literal not in text or (self._text is not None and self._text.search(text) is None):
             return False
-        return any(self._line.search(line) for _, line in _lines(text))
+        return any(self._line.search(line) for _, line in _lines(text) if self._literal in line)
 
 
 class Scanner:

@@ -95,6 +95,17 @@ def test_a_line_that_the_kernel_cut_is_told_at_its_last_part_and_is_no_progress_
     assert Scanner(ConsoleRules(allow=(r"a\.service",))).scan(cut) == []
 
 
+def test_a_line_that_was_put_together_has_what_is_wanted_and_nothing_else() -> None:
+    one = Scanner(ConsoleRules(require=("^Welcome to Debian", "milk")))
+    one.scan("Welcome to De[   33.123456] kvm_amd: Nested Paging disabled\nbian GNU/Linux 13 (trixie)!\n")
+    assert one.missing == ("milk",)
+
+
+def test_a_pattern_that_means_something_else_in_a_text_is_looked_for_line_by_line_and_once() -> None:
+    one = Scanner(ConsoleRules(forbid=(r"\Amilk",)))
+    assert [hit.start for hit in one.scan("milk\nbread\nmilk\n") if hit.rule.id == "console.forbid"] == [0, 11]
+
+
 def test_what_is_muted_is_looked_for_no_more_and_nothing_else_is() -> None:
     one = scanner(rule("milk", "milk"), rule("bread", "bread"))
     assert [hit.line for hit in one.scan("milk\nbread\n")] == ["milk", "bread"]
@@ -150,6 +161,7 @@ def test_what_is_caught_stands_in_the_cause() -> None:
 def test_what_a_rule_says_of_itself_is_read() -> None:
     assert {name for name, one in BUILT_IN.items() if one.restarts} == {"kernel-banner"}
     assert {name for name, one in BUILT_IN.items() if one.explains} == {"kernel-initrd-damaged"}
+    assert (BUILT_IN["kernel-banner"].reaches, BUILT_IN["unit-failed"].reaches) == (Stage.KERNEL, None)
     assert {name: one.emulated for name, one in BUILT_IN.items() if one.emulated} == {"kernel-lockup": Severity.WARNING}
     assert BUILT_IN["grub-prompt"].consequence
     assert not BUILT_IN["unit-failed"].consequence
