@@ -38,15 +38,19 @@ def objections(
             yield from _growth(rules.size, before, after, since)
         old, new = _names(before), _names(after)
         for judgement, rule, names, what in (
-            (rules.packages.removed, REMOVED, old - new, f"packages of {since} are in it no longer"),
-            (rules.packages.new, NEW, new - old, f"packages are in it that {since} did not have"),
+            (rules.packages.removed, REMOVED, old - new, f"of {since} no longer in it"),
+            (rules.packages.new, NEW, new - old, f"in it that {since} did not have"),
         ):
             if judgement is Judgement.DENY and names:
-                yield Objection(rule=rule, text=f"{len(names)} {what}: {_some(names)}")
+                yield Objection(rule=rule, text=f"{_packages(len(names))} {what}: {_some(names)}")
     if rules.licences.deny:
         under = {found for each in after["packages"] if (found := _denied(each, rules.licences.deny))}
         if under:
-            yield Objection(rule=LICENCES, text=f"{len(under)} packages are under licences it denies: {_some(under)}")
+            yield Objection(rule=LICENCES, text=f"{_packages(len(under))} under licences it denies: {_some(under)}")
+
+
+def _packages(count: int) -> str:
+    return f"{count} package{'' if count == 1 else 's'}"
 
 
 def require_allowed(found: Collection[Objection], waive: Collection[str], image: str) -> tuple[str, ...]:

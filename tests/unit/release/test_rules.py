@@ -44,11 +44,11 @@ def entry(to: Path, channel: str = "stable") -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("told", "rule", "why"),
     [
-        ({"packages": PACKAGES[:1]}, "packages.removed", r"1 packages of web_20261130.1 are in it no longer: adduser"),
+        ({"packages": PACKAGES[:1]}, "packages.removed", r"1 package of web_20261130.1 no longer in it: adduser"),
         (
             {"packages": [*PACKAGES, CURL]},
             "packages.new",
-            r"1 packages are in it that web_20261130.1 did not have: curl",
+            r"1 package in it that web_20261130.1 did not have: curl",
         ),
         (
             {"rootfs_bytes": 1_051_000},
@@ -58,7 +58,7 @@ def entry(to: Path, channel: str = "stable") -> dict[str, Any]:
         (
             {"packages": [{**PACKAGES[0], "licences": ["Expat", "AGPL-3+"]}, PACKAGES[1]]},
             "licences.deny",
-            r"1 packages are under licences it denies: base-files \(AGPL-3\+\)",
+            r"1 package under licences it denies: base-files \(AGPL-3\+\)",
         ),
     ],
 )
