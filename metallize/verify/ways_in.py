@@ -37,9 +37,9 @@ def plan(turn: Turn, boot: Boot) -> tuple[Entry, ...]:
     entries = []
     if boot.login is not None:
         title = f"serial login as {boot.login.user}"
-        if boot.login.password:
-            entries.append(turn.entry(_REFUSES, f"{title} with a wrong password", "login"))
         entries.append(turn.entry(_SERIAL, title, "login"))
+        if boot.login.password:  # after it: where both fail, the right one's reason is the reason
+            entries.append(turn.entry(_REFUSES, f"{title} with a wrong password", "login"))
     if boot.ssh is not None:
         entries.append(turn.entry(_SSH, f"ssh login as {boot.ssh.user}", "ssh"))
     return tuple(entries)

@@ -95,8 +95,8 @@ SYSTEM = (
     "the root filesystem is mounted as it must be",
 )
 FIRST_BOOT = (
-    "serial login as a with a wrong password",
     "serial login as a",
+    "serial login as a with a wrong password",
     "ssh login as a",
     *SYSTEM,
     "reach tcp:22",

@@ -23,7 +23,7 @@ PLACE = Location(path=Path("p.yaml"), line=1, column=1)
 LOGINS = {"login": {"user": "a", "password": "b"}, "ssh": {"user": "a", "password": "b"}}
 SYSTEM = ("init", "units", "state", "restarts", "root")
 END = ["boot/console/faults", "boot/console/runs"]
-WAYS = ["login/refuses", "login/serial", "ssh/login"]
+WAYS = ["login/serial", "login/refuses", "ssh/login"]
 
 
 def asked(resource: str, action: int | None = None) -> Assertion:
