@@ -43,10 +43,12 @@ def without_passwords(arguments: Mapping[str, str], rootfs: Sequence[str | Layer
 
     Docker keeps a build's arguments in the image's history, and every user of the host sees them while it runs.
     A password goes as METALLIZE_X_PASSWORD_HASH where every layer that declares METALLIZE_X_PASSWORD declares that too.
-    `name` is the profile's, from which the salt follows.
+    A layer's own default goes so too, or its hash would have another salt in each build. `name` is the profile's, from
+    which the salt of its passwords follows; one of a default is the same in all profiles, which share that layer.
     """
-    declared = [part.dockerfile.arguments for part in rootfs if not isinstance(part, str)]
-    given = {}
+    layers = [part.dockerfile for part in rootfs if not isinstance(part, str)]
+    declared = [layer.arguments for layer in layers]
+    given = _hashed_defaults(arguments, layers)
     for argument, value in arguments.items():
         takers = [names for names in declared if argument in names]
         hash_argument = f"{argument}_HASH"
@@ -55,6 +57,24 @@ def without_passwords(arguments: Mapping[str, str], rootfs: Sequence[str | Layer
         else:
             given[argument] = value
     return given
+
+
+def _hashed_defaults(arguments: Mapping[str, str], layers: Sequence[Dockerfile]) -> dict[str, str]:
+    """The hash of each password that no argument gives and on which all layers that take it agree."""
+    found: dict[str, set[str | None]] = {}
+    for layer in layers:
+        defaults = _defaults(layer)
+        for argument in layer.arguments:
+            if argument.endswith("_PASSWORD"):
+                takes_hash = f"{argument}_HASH" in layer.arguments and not defaults.get(f"{argument}_HASH")
+                found.setdefault(argument, set()).add(defaults.get(argument) if takes_hash else None)
+    return {
+        f"{argument}_HASH": hashed(password, f"metallize default {argument}")
+        for argument, values in found.items()
+        if argument not in arguments and f"{argument}_HASH" not in arguments
+        for password in ([*values] if len(values) == 1 else [])
+        if password
+    }
 
 
 def _undeclared(profile: Profile, layers: Sequence[LayerSource], generator: Generator) -> Iterator[Problem]:

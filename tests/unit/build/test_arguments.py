@@ -195,6 +195,22 @@ def test_a_layer_that_takes_only_the_password_gets_it(layers: Layers) -> None:
     assert without_passwords({"METALLIZE_ADMIN_PASSWORD": ""}, [ADMIN], "my") == {"METALLIZE_ADMIN_PASSWORD": ""}
 
 
+def test_a_default_goes_as_a_hash_too_the_same_in_all_profiles(layers: Layers) -> None:
+    """Else two hosts, whose layers are built apart, make images that differ in a salt."""
+    first, second = (without_passwords({}, ["debian:trixie", ADMIN], name) for name in ("my", "other"))
+    assert first == second
+    assert set(first) == {"METALLIZE_ADMIN_PASSWORD_HASH"}
+    assert first["METALLIZE_ADMIN_PASSWORD_HASH"].startswith("$6$")
+    for name in ("METALLIZE_ADMIN_PASSWORD", "METALLIZE_ADMIN_PASSWORD_HASH"):
+        assert without_passwords({name: ""}, [ADMIN], "my") == {name: ""}
+    only_password = layers.read("own.dockerfile", f"{ON_SOURCE}ARG METALLIZE_ADMIN_PASSWORD=other\n")
+    another = layers.read(
+        "two.dockerfile", f"{ON_SOURCE}ARG METALLIZE_ADMIN_PASSWORD=two\nARG METALLIZE_ADMIN_PASSWORD_HASH=\n"
+    )
+    for beside in (only_password, another):
+        assert without_passwords({}, [ADMIN, beside], "my") == {}
+
+
 @pytest.mark.parametrize(("password", "salt"), VECTORS)
 def test_the_hash_is_what_crypt_makes(password: str, salt: str) -> None:
     assert sha512_crypt(password.encode(), salt) == f"$6${salt}${VECTORS[password, salt]}"
