@@ -85,7 +85,7 @@ class OpenSshShell:
         try:
             out, err = self.exchange(script, lambda: deadline.expired, most=MOST_BYTES)
         except TimeoutError as exc:
-            raise ShellError(f"SSH was lost: the script did not end within {deadline.purpose}") from exc
+            raise ShellError(f"SSH was lost: the script did not end in the time for {deadline.purpose}") from exc
         status = _STATUS.search(err)
         if status is None:
             raise ShellError(f"SSH was lost: {_last_line(err) or 'it ended without the exit status of the script'}")

@@ -98,6 +98,7 @@ class ParamikoShell:
         self._watch = watch
 
     def run(self, script: str, deadline: Deadline) -> ShellOutput:
+        began = False
         try:
             channel = self._transport.open_session(timeout=max(1.0, deadline.remaining))
             with contextlib.closing(channel), closed_at(deadline, self._transport):
@@ -105,9 +106,12 @@ class ParamikoShell:
                 channel.settimeout(max(1.0, deadline.remaining))
                 channel.sendall(script.encode())
                 channel.shutdown_write()
+                began = True
                 return self._collect(channel, deadline)
         except (paramiko.SSHException, OSError, EOFError) as exc:
-            why = f"the script did not end within {deadline.purpose}" if deadline.expired else in_words(exc)
+            why = in_words(exc)
+            if deadline.expired:
+                why = f"{'the script did not end' if began else 'no answer came'} in the time for {deadline.purpose}"
             raise ShellError(f"SSH was lost: {why}") from exc
 
     @property

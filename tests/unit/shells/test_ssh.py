@@ -76,10 +76,23 @@ def test_a_server_that_never_answers_a_script_is_left_at_the_deadline() -> None:
     with server(Sshd()) as port:
         shell = connect(port, ACCESS, Up(), Deadline.after(20, "a test"))
         begun = time.monotonic()
-        with pytest.raises(ShellError, match=r"no end of the script|did not end within"):
+        with pytest.raises(ShellError, match=r"no end of the script|did not end in the time"):
             shell.run("sleep 3", Deadline.after(1, "a test"))
         assert time.monotonic() - begun < 3
         shell.close()
+
+
+class Deaf:
+    """A connection whose other end has gone without a word."""
+
+    def open_session(self, timeout: float) -> paramiko.Channel:
+        raise paramiko.SSHException("Timeout opening channel.")
+
+
+def test_a_guest_that_has_gone_without_a_word_gives_no_answer() -> None:
+    shell = ParamikoShell(cast("paramiko.Transport", Deaf()), Up())
+    with pytest.raises(ShellError, match="SSH was lost: no answer came in the time for a test"):
+        shell.run("true", Deadline.after(0, "a test"))
 
 
 @pytest.mark.parametrize(

@@ -273,7 +273,7 @@ def test_a_server_that_paramiko_cannot_speak_to_is_left_to_openssh(
         assert len(big.stdout) == 3_000_000
         [process] = [each for each in left_behind() - before if each.startswith("ssh ")]
         assert "right" not in process.split()
-        with pytest.raises(ShellError, match="did not end within a test"):
+        with pytest.raises(ShellError, match="did not end in the time for a test"):
             shell.run("sleep 5", Deadline.after(0.5, "a test"))
         shell.close()
         assert left_behind() == before
