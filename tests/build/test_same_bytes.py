@@ -55,9 +55,12 @@ def test_an_image_is_built_again_to_the_same_bytes(site: Site, cli: Cli, generat
 
 def test_nothing_changed_is_nothing_to_do_and_no_cache_is_all_again(site: Site, cli: Cli) -> None:
     profile = site.profile("again.iso")
-    assert cli("build", profile, cwd=site.folder).status == 0
-    before = (site.build / "again.iso").stat()
-    again = cli("build", profile, cwd=site.folder)
+    for _ in range(3):  # another test's --no-cache may give the tools another base in between, and they are built anew
+        assert cli("build", profile, cwd=site.folder).status == 0
+        before = (site.build / "again.iso").stat()
+        again = cli("build", profile, cwd=site.folder)
+        if "✓ layer generator" not in again.stderr:
+            break
     assert "nothing has changed" in again.stderr
     assert (site.build / "again.iso").stat().st_mtime_ns == before.st_mtime_ns
     fresh = cli("build", profile, "--no-cache", cwd=site.folder)

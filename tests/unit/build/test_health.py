@@ -148,4 +148,4 @@ def test_a_check_that_hangs_has_failed() -> None:
 def test_failures_while_it_starts_do_not_count() -> None:
     before = time.monotonic()
     assert watch("false", "--retries=1", "--start-period=4s").returncode == GAVE_UP
-    assert time.monotonic() - before >= 4
+    assert time.monotonic() - before >= 3, "it counts whole seconds, of which the first had begun"

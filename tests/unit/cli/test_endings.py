@@ -225,7 +225,7 @@ def test_a_child_that_still_runs_is_said(call: Call, planted: Plant, monkeypatch
 # --- as a process -----------------------------------------------------------------------------------------------------
 
 
-MODULES = ["metallize.commands", "argparse", "yaml", "pydantic", "metallize.verify.course", "docker"]
+MODULES = ["metallize.commands", "argparse", "yaml", "pydantic", "metallize.verify.requests", "docker"]
 INTERRUPTED_AT_AN_IMPORT = """
 import importlib.abc, os, signal, sys
 wanted = sys.argv[-1]

@@ -59,7 +59,7 @@ def test_a_rule_of_the_profile_stops_it_and_is_overruled(call: Call) -> None:
     profile = write("boot:", "release: {licences: {deny: [unknown]}}\nboot:")
     said = call("publish", profile, "--to", "out", "--channel", "stable")
     assert said.status == 1
-    assert "release.licences.deny: 1 packages are under licences it denies: base-files (unknown)" in said.err
+    assert "release.licences.deny: 1 package under licences it denies: base-files (unknown)" in said.err
     assert "--waive licences.deny" in said.err
     assert not Path("out/stable").exists()
     said = call("publish", profile, "--to", "out", "--channel", "stable", "--waive", "licences.deny")
