@@ -16,6 +16,8 @@ from metallize.model.kind import Claim, Observation
 from tests.servers import dns_server, http_server, make_certificate
 from tests.unit.checks.conftest import Assert, flow, kinds
 
+pytestmark = pytest.mark.slow  # real sockets, and limits of time to wait for
+
 PLAIN = ("sh", "cat", "sed", "grep", "head", "tail", "wc", "rm", "mktemp", "dd", "od", "tr", "timeout", "getent", "id")
 """What any guest has: the essential packages of Debian, less bash and perl."""
 RunWith = Callable[..., dict[str, Claim]]

@@ -18,6 +18,8 @@ from metallize.serve import Running
 from metallize.serve.http import byte_range
 from tests.unit.serve.conftest import FILES, LOOPBACK, Serve
 
+pytestmark = pytest.mark.slow  # real sockets, and limits of time to wait for
+
 SQUASHFS = "filesystem.squashfs"
 
 

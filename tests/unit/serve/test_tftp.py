@@ -21,6 +21,8 @@ from metallize.serve.tftp_packets import BadPacketError, negotiate, parse_reques
 from tests.unit.serve.conftest import FILES, LOOPBACK, Serve, some_bytes
 from tests.unit.serve.tftp_client import fetch, request
 
+pytestmark = pytest.mark.slow  # real sockets, and limits of time to wait for
+
 SQUASHFS = "filesystem.squashfs"
 
 

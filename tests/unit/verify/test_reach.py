@@ -25,6 +25,8 @@ from tests.unit.shells.ssh_servers import server
 from tests.unit.shells.test_password_login import RIGHT, offering
 from tests.unit.verify.entries import entry
 
+pytestmark = pytest.mark.slow  # real sockets, and limits of time to wait for
+
 PATIENT = timedelta(seconds=40)
 """At the slowness of these tests, two seconds."""
 
