@@ -15,9 +15,9 @@ from pathlib import Path
 from metallize import __version__, images, pipeline, planning
 from metallize.build.base import bases
 from metallize.build.engines.engine import Engine
-from metallize.build.given import Given
-from metallize.build.lending import unused
 from metallize.build.plan import BuildPlan
+from metallize.build.secrets.given import Given
+from metallize.build.secrets.lending import unused
 from metallize.catalog import Catalog
 from metallize.errors import (
     EngineError,

@@ -10,12 +10,12 @@ from pathlib import Path
 from metallize import planning
 from metallize import proof as proofs
 from metallize.build.engines.engine import Engine
-from metallize.build.given import Given
-from metallize.build.lending import with_given
 from metallize.build.making import Making, asked_epoch
 from metallize.build.packages.census import Package
 from metallize.build.packages.lock import packages_of, require_locked
 from metallize.build.plan import BuildPlan
+from metallize.build.secrets.given import Given
+from metallize.build.secrets.lending import with_given
 from metallize.build.steps import steps_of
 from metallize.build.store import Store, Stored
 from metallize.catalog import Catalog

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from metallize.build.dockerfile import Instruction
-from metallize.build.dockerfile.lent import Loan
-from metallize.build.given import Given
+from metallize.build.dockerfile.secret_mounts import Loan
 from metallize.build.health import Health
+from metallize.build.secrets.given import Given
 from metallize.build.step import digest_of
 from metallize.model.catalogue import OptionValue
 from metallize.model.profile import ImageFormat, Platform

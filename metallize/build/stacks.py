@@ -14,8 +14,8 @@ from metallize.build.base.bases import Renewal
 from metallize.build.engines import buildkit
 from metallize.build.engines.engine import Engine, ImageInfo
 from metallize.build.generator import DiskImage
-from metallize.build.given import hidden
 from metallize.build.plan import BuildPlan, ImageStack, LayerBuild
+from metallize.build.secrets.given import hidden
 from metallize.build.step import DOCKER, PARENT_ID, TAG, Kind, Step, filled, pin_of, tag_of
 from metallize.build.steps import BASE, Steps, image_key
 from metallize.errors import EngineError

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from metallize import pipeline
 from metallize import proof as proofs
 from metallize.build.currency import known_images
-from metallize.build.lending import require_used
 from metallize.build.notes import notes, shortfalls
 from metallize.build.script import shell_script
+from metallize.build.secrets.lending import require_used
 from metallize.build.steps import steps_of
 from metallize.commands.engine import engine_of_host
 from metallize.commands.saying import out

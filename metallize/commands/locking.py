@@ -6,8 +6,8 @@ import argparse
 import sys
 
 from metallize import pipeline
-from metallize.build.lending import require_used
 from metallize.build.packages.lock import write_lock
+from metallize.build.secrets.lending import require_used
 from metallize.commands.engine import engine_of_host
 from metallize.commands.saying import out
 from metallize.commands.shared import catalog_of, profile_of, renderer_of, settings_of

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metallize import pipeline
-from metallize.build.given import given_of
+from metallize.build.secrets.given import given_of
 from metallize.catalog import Catalog
 from metallize.commands.options import OF_PROFILES
 from metallize.commands.saying import err

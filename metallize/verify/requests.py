@@ -205,8 +205,8 @@ def run_all(requests: Sequence[VerifyRequest], events: Events) -> tuple[BootRepo
     be booted ends the others.
     """
     # A build that finds nothing changed boots nothing, and need not wait for what does.
-    from metallize.verify.beside import side_by_side  # noqa: PLC0415
-    from metallize.verify.machine import need_of, verify_machine  # noqa: PLC0415
+    from metallize.verify.beside import side_by_side  # noqa: PLC0415 - only a boot needs it
+    from metallize.verify.machine import need_of, verify_machine  # noqa: PLC0415 - only a boot needs it
 
     require_emulators(request.machine for request in requests)
     if len(requests) < 2 or any(request.keep_running for request in requests):  # noqa: PLR2004 - two make a pair

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from metallize.build.dockerfile import frontend, grammar, stages
 from metallize.build.dockerfile.grammar import path_words
-from metallize.build.dockerfile.lent import Loan, loans
 from metallize.build.dockerfile.lines import Heredoc, Instruction, Reading, Remark, heredoc, read, triggered
+from metallize.build.dockerfile.secret_mounts import Loan, loans
 from metallize.build.dockerfile.stages import ForeignImage, Stage
 from metallize.build.dockerfile.words import WordError, expand
 

@@ -24,7 +24,7 @@ def main() -> int:
         importlib.import_module(name)
     from mutation.running import TestsFailError, run_target  # noqa: PLC0415 - pytest comes after the environment
     from mutation.survivors import complaints, read_explained, yaml_of  # noqa: PLC0415
-    from mutation.targets import TARGETS  # noqa: PLC0415
+    from mutation.targets import TARGETS  # noqa: PLC0415 - as above
 
     names = {target.module.removeprefix("metallize."): target for target in TARGETS}
     options = argparse.ArgumentParser(prog="scripts/mutate")

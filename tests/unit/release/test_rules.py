@@ -175,7 +175,7 @@ def test_the_feed_has_what_the_standard_wants(tmp_path: Path) -> None:
     curating.retract(destination_at(str(to)), "1", Silent(), terms, why="\x1b[1m <b>&\ud7ff \x00")
     for feed in (
         ET.fromstring((to / "stable" / "feed.atom").read_bytes()),  # noqa: S314 - our own
-        ET.fromstring((to / "stable" / "feed.atom").read_bytes()),  # noqa: S314
+        ET.fromstring((to / "stable" / "feed.atom").read_bytes()),  # noqa: S314 - our own
     ):
         every = [feed, *feed.findall(f"{ATOM}entry")]
         assert len(every) == 2

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from metallize.build.dockerfile.lent import DEFAULT_SSH, Kind, Loan
-from metallize.build.given import EXAMPLES, Given
+from metallize.build.dockerfile.secret_mounts import DEFAULT_SSH, Kind, Loan
 from metallize.build.plan import BuildPlan, LayerBuild
+from metallize.build.secrets.given import EXAMPLES, Given
 from metallize.errors import Location, Problem, ProfileError, UsageError
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from metallize.build.dockerfile import automatic_arguments, parse
-from metallize.build.dockerfile.lent import Kind, Loan
+from metallize.build.dockerfile.secret_mounts import Kind, Loan
 from metallize.build.engines.engine import Output
-from metallize.build.given import MOST_BYTES, given_of, hidden
-from metallize.build.lending import require_used, unused, with_given
 from metallize.build.script import shell_script
+from metallize.build.secrets.given import MOST_BYTES, given_of, hidden
+from metallize.build.secrets.lending import require_used, unused, with_given
 from metallize.build.stacks import build_images
 from metallize.build.steps import steps_of
 from metallize.errors import LayerError, ProfileError, UsageError

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from metallize.build.dockerfile.lent import DEFAULT_SSH, Kind
+from metallize.build.dockerfile.secret_mounts import DEFAULT_SSH, Kind
 from metallize.errors import UsageError
 
 MOST_BYTES = 500 * 1024
