@@ -12,6 +12,7 @@ from pathlib import Path
 from metallize.build.dockerfile.frontend import built_in
 from metallize.build.engines import buildkit
 from metallize.build.engines.docker import DockerEngine
+from metallize.build.engines.survey import EngineFacts
 from metallize.errors import MetallizeError
 
 
@@ -51,20 +52,49 @@ def examine() -> tuple[Finding, ...]:
 
 
 def _docker() -> Iterator[Finding]:
+    host = None
     try:
         engine = DockerEngine()
-        syntax = built_in(engine.version)
-        reads = f", and reads Dockerfile syntax {syntax[0]}.{syntax[1]} by itself" if syntax else ""
-        detail = f"version {engine.version} answers{reads}"
-        engine.close()
-        yield Finding(subject="Docker engine", fine=True, detail=detail)
+        try:
+            yield from _engine(engine.facts)
+            host = engine.host
+        finally:
+            engine.close()
     except MetallizeError as exc:
         yield Finding(subject="Docker engine", fine=False, detail=exc.message, mend=exc.hint or "")
+    yield _command(host)
+
+
+def _engine(facts: EngineFacts) -> Iterator[Finding]:
+    """That it answers, what it reads, and what it lacks."""
+    syntax = built_in(facts.version)
+    reads = f", and reads Dockerfile syntax {syntax[0]}.{syntax[1]} by itself" if syntax else ""
+    lacks = list(facts.lacks())
+    if not any(lack.needed for lack in lacks):
+        yield Finding(subject="Docker engine", fine=True, detail=f"{facts.words()} answers{reads}")
+    for lack in lacks:
+        detail = f"{facts.words()}: {lack.what}"
+        yield Finding(subject="Docker engine", fine=False, detail=detail, mend=lack.mend, needed=lack.needed)
+
+
+def _command(host: str | None) -> Finding:
+    """Whether there is a docker command that can build, and that the engine at `host` understands."""
     try:
         cli = buildkit.find_cli()
-        yield Finding(subject="docker command", fine=True, detail=f"{cli.path} {cli.version} ({cli.reason})")
     except MetallizeError as exc:
-        yield Finding(subject="docker command", fine=False, detail=exc.message, mend=exc.hint or "")
+        return Finding(subject="docker command", fine=False, detail=exc.message, mend=exc.hint or "")
+    refused = buildkit.refusal(cli, host) if host else None
+    if refused is None:
+        return Finding(subject="docker command", fine=True, detail=f"{cli.path} {cli.version} ({cli.reason})")
+    return Finding(
+        subject="docker command",
+        fine=False,
+        detail=f"{cli.path} {cli.version} cannot speak to the engine: {refused}",
+        mend="unset DOCKER_API_VERSION"
+        if os.environ.get("DOCKER_API_VERSION")
+        else "install one of the engine's age: sudo apt-get install docker-cli docker-buildx"
+        " (docker-ce-cli docker-buildx-plugin of Docker's own packages)",
+    )
 
 
 def _programs() -> Iterator[Finding]:

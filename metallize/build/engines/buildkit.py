@@ -75,6 +75,16 @@ def find_cli() -> DockerCli:
     )
 
 
+def refusal(cli: DockerCli, host: str) -> str | None:
+    """Why this command cannot speak to the engine at `host`, in its own words; None where it can."""
+    try:
+        asked = run([cli.path, "version"], check=False, env={"DOCKER_HOST": host}, timeout=_PROBE_LIMIT)
+    except (CommandError, HostError) as exc:
+        return exc.message.splitlines()[0]
+    lines = asked.stderr.strip().splitlines()
+    return None if asked.status == 0 else (lines[-1] if lines else f"`{cli.path} version` ended with {asked.status}")
+
+
 def failure(layer: LayerBuild, lines: list[str]) -> LayerError:
     """The error for a layer that failed to build: the dockerfile's line and the tail of the step's output."""
     instruction = _blamed(layer, lines)
@@ -140,6 +150,14 @@ def hint_for(output: str) -> str | None:
         (
             r"Unable to locate package",
             "the package does not exist in this distribution, or `apt-get update` is missing",
+        ),
+        (
+            r"client version \S+ is too (?:old|new)",
+            "the docker command and the engine do not speak the same API: `metallize doctor` says what to do",
+        ),
+        (
+            r"failed to update builder last activity time|buildx/\S+: permission denied",
+            "after a `sudo docker`, the docker command's folder belongs to root: sudo chown -R $(id -un) ~/.docker",
         ),
         (r"permission denied.*docker.*sock", "your user may not talk to Docker: add it to the group docker"),
     )

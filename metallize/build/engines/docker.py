@@ -17,10 +17,11 @@ from docker.errors import ImageNotFound
 from metallize.build.engines import assembling, buildkit, endpoint, orphans
 from metallize.build.engines.engine import Assembly, ImageInfo, Output
 from metallize.build.engines.rootfs_pipe import RootfsPipe
+from metallize.build.engines.survey import EngineFacts
 from metallize.build.plan import PARENT_LABEL
 from metallize.build.steps import BUILDER_LABEL, RUN_LABEL
 from metallize.command import spawn
-from metallize.errors import MetallizeError, told_if_left
+from metallize.errors import EngineError, MetallizeError, told_if_left
 from metallize.model.profile import Platform
 
 _KEPT_LINES = 2_000
@@ -45,11 +46,23 @@ class DockerEngine:
     def command(self) -> str:
         return str(self.cli.path)
 
+    @property
+    def host(self) -> str:
+        """Its address."""
+        return self._environment["DOCKER_HOST"]
+
     @cached_property
+    def facts(self) -> EngineFacts:
+        """What it says of itself. Raises EngineError where it does not."""
+        try:
+            return EngineFacts.parse(self._client.version(), self._client.info())
+        except endpoint.FAILURES as exc:
+            raise endpoint.failed("asking the engine what it is", exc) from exc
+
+    @property
     def user(self) -> str:
         # A rootless engine's root is the user who runs it; its other users are none of the host's.
-        rootless = any("rootless" in option for option in self._client.info().get("SecurityOptions") or ())
-        return "0:0" if rootless else f"{os.getuid()}:{os.getgid()}"
+        return "0:0" if self.facts.rootless else f"{os.getuid()}:{os.getgid()}"
 
     @cached_property
     def version(self) -> str:
@@ -92,7 +105,14 @@ class DockerEngine:
             raise endpoint.failed(f"giving {image.reference} the name {reference}", exc) from exc
         return replace(image, reference=reference)
 
+    def _require(self) -> None:
+        """Raises EngineError where it lacks what every build needs: what it would do instead takes long to fail."""
+        for lack in self.facts.lacks():
+            if lack.needed:
+                raise EngineError(f"the engine at {self.host} cannot build this: {lack.what}", hint=lack.mend)
+
     def run(self, argv: Sequence[str], output: Output) -> list[str] | None:
+        self._require()
         with spawn(argv, env=self._environment, stderr=subprocess.STDOUT, stdout=subprocess.PIPE) as process:
             self._running.add(process)
             if self._cancelled:
@@ -125,7 +145,7 @@ class DockerEngine:
             generator.join()
             if generator.status != 0:
                 if pipe.waiting and not generator.refused:  # whoever ran there did not find the pipe that is here
-                    raise endpoint.not_here(self._environment["DOCKER_HOST"])
+                    raise endpoint.not_here(self.host)
                 raise assembling.generator_failure(assembly.name, generator.status or 0, generator.lines)
 
     @contextmanager

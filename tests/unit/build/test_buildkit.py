@@ -151,6 +151,11 @@ def test_a_syntax_line_without_a_registry(layer: LayerBuild) -> None:
         ('exec: "/bin/sh": stat /bin/sh: no such file or directory', "no /bin/sh"),
         ("pull access denied for x", "could not be fetched"),
         ("dial unix: permission denied while using docker.sock: permission denied docker.sock", "group docker"),
+        ("client version 1.41 is too old. Minimum supported API version is 1.44", "metallize doctor"),
+        (
+            "ERROR: failed to update builder last activity time: open /x/buildx/activity/.tmp-1: permission denied",
+            "chown -R",
+        ),
         ("fine", None),
     ],
 )
