@@ -10,19 +10,25 @@ from metallize.commands.saying import out
 from metallize.commands.shared import renderer_of
 from metallize.errors import ExitCode
 from metallize.release import attest as attesting
-from metallize.release.keys import load_public, make_key
+from metallize.release.keys import load_public, make_key, write_public
 from metallize.render import JsonLines
 
 
 def keygen(options: argparse.Namespace) -> int:
-    """`metallize keygen [NAME]`."""
-    files = make_key(options.name)
+    """`metallize keygen [NAME] [--of URI]`."""
+    written: dict[str, str]
+    if options.of is not None:
+        written = {"private": options.of, "public": str(write_public(options.of, options.name))}
+    else:
+        files = make_key(options.name)
+        written = {"private": str(files.private), "public": str(files.public)}
     renderer = renderer_of(options)
     if isinstance(renderer, JsonLines):
-        renderer.write({"event": "result", "private": str(files.private), "public": str(files.public)})
+        renderer.write({"event": "result", **written})
     else:
-        out(str(files.private))
-        out(str(files.public))
+        for each in dict.fromkeys(written.values()):
+            if each != options.of:
+                out(each)
     return ExitCode.DONE
 
 

@@ -14,7 +14,7 @@ from metallize.model.profile import SUFFIX_FORMATS
 from metallize.pipeline import Options
 from metallize.release.destinations import destination_at
 from metallize.release.gpg import gpg_signer
-from metallize.release.keys import load_signer
+from metallize.release.keys import signer_of
 from metallize.release.publishing import Terms
 from metallize.release.publishing import publish as release
 from metallize.release.retention import Retention
@@ -61,7 +61,7 @@ def _release(options: argparse.Namespace) -> int:
         channel=options.channel,
         retention=retention_of(options),
         sign=gpg_signer(options.gpg_key) if options.gpg_key is not None else None,
-        attest=statements(load_signer(options.sign_key)) if options.sign_key is not None else None,
+        attest=statements(signer_of(options.sign_key)) if options.sign_key is not None else None,
         waive=frozenset(options.waive),
         **({} if options.xz_level is None else {"level": options.xz_level}),
     )

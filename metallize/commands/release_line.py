@@ -24,7 +24,9 @@ def publish_options(publish: argparse.ArgumentParser) -> None:
         "--channel", metavar="NAME", help="release it there: versions, checksums, an SBOM, a page; docs/release.md"
     )
     _change_options(publish)
-    publish.add_argument("--sign-key", type=Path, metavar="FILE", help="sign the statements: `metallize keygen`")
+    publish.add_argument(
+        "--sign-key", metavar="KEY", help="sign the statements: a file of `metallize keygen`, or a URI"
+    )
     publish.add_argument(
         "--waive", action="append", default=[], choices=NAMES, metavar="RULE",
         help=f"overrule what the profile's `release` says, and tell so: {', '.join(NAMES)}",
@@ -84,6 +86,11 @@ def _diff_options(verb: argparse.ArgumentParser) -> None:
 def _keygen_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "name", nargs="?", type=Path, default=Path("metallize"), metavar="NAME", help="default: metallize"
+    )
+    verb.add_argument(
+        "--of",
+        metavar="URI",
+        help="make no key: write the public half of this one, which a token or a key service keeps",
     )
 
 

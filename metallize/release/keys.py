@@ -1,8 +1,9 @@
-"""Keys that statements are signed with: PEM files, made here or by openssl(1)."""
+"""Keys that statements are signed with: PEM files, made here or by openssl(1), or the URI of a key kept elsewhere."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 from securesystemslib.exceptions import UnsupportedLibraryError
-from securesystemslib.signer import CryptoSigner, SSlibKey
+from securesystemslib.signer import CryptoSigner, Signer, SSlibKey
 
 from metallize.errors import HostError, UsageError
+from metallize.release.signing.kept import kept_key, names_kept
 
 _MOST_BYTES = 1 << 20
 
@@ -35,15 +37,33 @@ def make_key(name: Path) -> KeyFiles:
     Raises UsageError where one of the files is there, HostError where they cannot be written.
     """
     files = KeyFiles(private=name.with_name(f"{name.name}.key"), public=name.with_name(f"{name.name}.pub"))
-    for path in (files.private, files.public):
-        if path.exists():
-            raise UsageError(f"{path} is there already", hint="a key is not written over: choose another name")
     signer = CryptoSigner.generate_ed25519()
     private = load_pem_private_key(signer.private_bytes, password=None)
     public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    _write_new({files.private: (signer.private_bytes, 0o600), files.public: (public, 0o644)})
+    return files
+
+
+def write_public(uri: str, name: Path) -> Path:
+    """Write NAME.pub, the public half of a key that is kept elsewhere. Nothing is written over.
+
+    Raises as `make_key` does, and HostError where the key cannot be had or does not sign.
+    """
+    if not names_kept(uri):
+        raise UsageError(f"{uri} names no key that is kept elsewhere", hint="pkcs11:..., awskms:...: docs/release.md")
+    path = name.with_name(f"{name.name}.pub")
+    _write_new({path: (kept_key(uri).public, 0o644)})
+    return path
+
+
+def _write_new(contents: Mapping[Path, tuple[bytes, int]]) -> None:
+    """All of these files with their modes, or none."""
+    for path in contents:
+        if path.exists():
+            raise UsageError(f"{path} is there already", hint="a key is not written over: choose another name")
     written: list[Path] = []
     try:
-        for path, content, mode in ((files.private, signer.private_bytes, 0o600), (files.public, public, 0o644)):
+        for path, (content, mode) in contents.items():
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
             written.append(path)
             with os.fdopen(handle, "wb") as file:
@@ -53,8 +73,13 @@ def make_key(name: Path) -> KeyFiles:
     except OSError as exc:
         for path in written:
             path.unlink(missing_ok=True)
-        raise HostError(f"{exc.filename or name}: {exc.strerror or exc}", hint="choose another place") from exc
-    return files
+        place = exc.filename or ", ".join(map(str, contents))
+        raise HostError(f"{place}: {exc.strerror or exc}", hint="choose another place") from exc
+
+
+def signer_of(key: str) -> Signer:
+    """What signs with a private key: a file's name, or a URI. Raises UsageError and HostError as those two do."""
+    return kept_key(key).signer if names_kept(key) else load_signer(Path(key))
 
 
 def load_signer(path: Path) -> CryptoSigner:

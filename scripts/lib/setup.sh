@@ -250,6 +250,8 @@ missing_test_packages() {
   has docker-registry || echo docker-registry
   has bmaptool || echo bmap-tools
   has gpg || echo gpg
+  has softhsm2-util || echo softhsm2
+  has pkcs11-tool || echo opensc
   has zsh || echo zsh
   has_pull || echo systemd-container
 }
