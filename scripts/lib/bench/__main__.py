@@ -15,6 +15,7 @@ from pathlib import Path
 from bench.boots import beside, console, harness, verify
 from bench.builds import change, cold_arm64, cold_ext4, cold_livecd, unchanged
 from bench.measuring import MIB, ROOT, Bench
+from bench.releases import release
 from metallize.command import run
 
 PARTS: dict[str, Callable[[Bench], None]] = {
@@ -27,6 +28,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "beside": beside,
     "harness": harness,
     "console": console,
+    "release": release,
 }
 
 
