@@ -2,9 +2,10 @@
 # supports: debian:12 debian:13
 ARG METALLIZE_SRC_IMG
 FROM ${METALLIZE_SRC_IMG}
-# The kernel's package: linux-image-amd64, linux-image-cloud-amd64, linux-image-rt-amd64.
+ARG TARGETARCH
+# The kernel's package: linux-image-amd64, linux-image-cloud-amd64, linux-image-rt-amd64; of arm64 where the platform is.
 # `none` where kernel-debs.dockerfile brings it.
-ARG METALLIZE_KERNEL_PACKAGE=linux-image-amd64
+ARG METALLIZE_KERNEL_PACKAGE=linux-image-${TARGETARCH}
 # INITRD=No: the initrd is made once, when every layer is in place. The sysctl defaults let users ping.
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \

@@ -135,6 +135,14 @@ def _firmware() -> Iterator[Finding]:
         detail=f"{len(found)} descriptors in /usr/share/qemu/firmware" if found else "no firmware descriptor",
         mend="sudo apt-get install ovmf",
     )
+    arm = [path for path in found if "aarch64" in path.read_text(errors="replace")]
+    yield Finding(
+        subject="UEFI firmware of arm64",
+        fine=bool(arm),
+        detail=f"{len(arm)} descriptors that name aarch64",
+        mend="sudo apt-get install qemu-efi-aarch64",
+        needed=False,
+    )
 
 
 def _kvm() -> Finding:

@@ -14,12 +14,16 @@ from metallize.build.steps import BASE, base_step
 from metallize.catalog import Catalog, host_platform
 from metallize.model.catalogue import Layer
 from metallize.model.loaded import Profile
+from metallize.model.machine import Firmware
+from metallize.model.profile import Platform
 
 
 def plan_of(profile: Profile, catalog: Catalog, build_dir: Path | None = None) -> BuildPlan:
     """The profile's BuildPlan. Raises ProfileError where its layers or its generator do not fit together."""
     generator = catalog.generators[profile.output.generator]
     common = generator.folder.parent / "common"
+    foreign = profile.platform is Platform.ARM64 and Firmware.UEFI in generator.firmware
+    loaders = (common / "loaders-arm64",) if foreign else ()
     parts: list[str | LayerSource] = []
     for index, name in enumerate(profile.images):
         layer = catalog.layer(name, beside=profile.path.parent, dockerfile_dir=profile.settings.dockerfile_dir)
@@ -32,7 +36,7 @@ def plan_of(profile: Profile, catalog: Catalog, build_dir: Path | None = None) -
         profile,
         generator=generator,
         rootfs=parts,
-        tools=[read_layer(_folder_layer(folder)) for folder in (common, generator.folder)],
+        tools=[read_layer(_folder_layer(folder)) for folder in (common, *loaders, generator.folder)],
         seal=read_layer(_folder_layer(common / "seal")),
         native=_native_source(common),
         base_recipe=_base_recipe(common),

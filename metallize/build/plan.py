@@ -114,6 +114,7 @@ class Job:
 
     generator: str
     name: str
+    platform: Platform
     hostname: str
     format: ImageFormat
     kernel_boot_params: str
@@ -125,6 +126,7 @@ class Job:
     def as_json(self) -> dict[str, object]:
         return {
             "name": self.name,
+            "platform": str(self.platform),
             "hostname": self.hostname,
             "format": str(self.format),
             "kernel_boot_params": self.kernel_boot_params,

@@ -64,6 +64,7 @@ def plan(
     job = Job(
         generator=generator.name,
         name=profile.name,
+        platform=profile.platform,
         hostname=hostname_of(profile.name),
         format=SUFFIX_FORMATS[Path(profile.output.file).suffix],
         kernel_boot_params=" ".join(

@@ -34,8 +34,6 @@ from metallize.model.report import AcceleratorUse
 
 PROBE_SECONDS = 5.0
 """The hard limit of one probe: one that works takes a quarter of a second."""
-DONE_STATUS = 33
-"""isa-debug-exit ends QEMU with (value << 1) | 1, and the probe writes 0x10; semihosting ends it as it is told."""
 _CACHE_VERSION = 2
 _MEASURING_SECONDS = 60.0
 """A measurement is a few probes at most."""
@@ -73,7 +71,7 @@ def probe(machine: Machine, accelerator: str, cpu: str) -> ProbeResult:
                 process.kill()
             messages.seek(0)
             text = messages.read(65536).decode(errors="replace")
-    return judge_probe(said, status, text)
+    return judge_probe(said, status, text, done=machine.probe_status)
 
 
 def probe_argv(machine: Machine, accelerator: str, cpu: str, program: Path) -> tuple[str, ...]:
@@ -116,11 +114,11 @@ def _listen(process: subprocess.Popen[bytes], messages: IO[bytes]) -> tuple[list
     return said, None
 
 
-def judge_probe(said: list[tuple[float, str]], status: int | None, messages: str) -> ProbeResult:
-    """What a probe's output means; pure."""
+def judge_probe(said: list[tuple[float, str]], status: int | None, messages: str, *, done: int) -> ProbeResult:
+    """What a probe's output means, where QEMU's status is `done` at the end of one that works; pure."""
     lines = [line for _, line in said if line.startswith("probe: ")]
     last = lines[-1].removeprefix("probe: ") if lines else "its first instruction"
-    if status == DONE_STATUS and last == "done":
+    if status == done and last == "done":
         begins = [at for at, line in said if line == "probe: loop"]
         ends = [at for at, line in said if line == "probe: end of loop"]
         spans = [end - begin for begin, end in zip(begins, ends, strict=True)]

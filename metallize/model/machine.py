@@ -65,6 +65,8 @@ class Machine:
     probe: str = "probe.bin"
     """The guest that tells whether and how fast the host runs this machine (metallize/host/probe.S)."""
     probe_options: tuple[str, ...] = ("-m", "64M", "-device", "isa-debug-exit,iobase=0xf4,iosize=4")
+    probe_status: int = 33
+    """QEMU's status where it comes to its end: isa-debug-exit's is (value << 1) | 1, and it writes 0x10."""
     probe_normal_seconds: float = 0.015
     """What its loop takes on a host of normal speed.
 

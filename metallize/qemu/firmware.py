@@ -16,6 +16,8 @@ from metallize.errors import HostError
 DESCRIPTOR_FOLDERS = (Path("/etc/qemu/firmware"), Path("/usr/share/qemu/firmware"))
 """In the order of precedence: a file hides one of the same name in a later folder."""
 
+_PACKAGES = {"x86_64": "ovmf", "aarch64": "qemu-efi-aarch64"}
+"""Debian's and Ubuntu's, by architecture."""
 _NEVER_WANTED = {
     "amd-sev-es": "it is made for SEV-ES",
     "intel-tdx": "it is made for TDX",
@@ -64,7 +66,7 @@ def find_firmware(
     wanted = "UEFI firmware with Secure Boot and its keys" if secure_boot else "UEFI firmware"
     raise HostError(
         f"no {wanted} for QEMU's {machine}* on {architecture} ({looked})",
-        hint="install it: apt-get install ovmf",
+        hint=f"install it: apt-get install {_PACKAGES.get(architecture, 'ovmf')}",
     )
 
 

@@ -98,7 +98,8 @@ def entries_of(profile: Profile, catalog: Catalog, machines: Sequence[str]) -> M
     """
     generator = catalog.generators[profile.output.generator]
     declared = profile.boot.machines if profile.boot else {}
-    names = machines or declared or generator.machines
+    own = (name for name in generator.machines if catalog.machines[name].platform is profile.platform)
+    names = machines or declared or tuple(own)
     entries = {name: declared.get(name, MachineOverrides()) for name in names}
     for name, overrides in entries.items():
         machine = machine_named(catalog, overrides.machine or name, also=declared)

@@ -134,6 +134,7 @@ missing_packages() {
   has mcopy || echo mtools
   emulators
   has_ovmf || echo ovmf
+  [ -e /usr/share/AAVMF/AAVMF_CODE.fd ] || echo '?qemu-efi-aarch64'
   # Guests whose sshd is hardened are spoken to by OpenSSH's own client.
   has ssh || echo openssh-client
   has swtpm || echo '?swtpm'
@@ -252,6 +253,7 @@ missing_test_packages() {
   has gpg || echo gpg
   has softhsm2-util || echo softhsm2
   has pkcs11-tool || echo opensc
+  has aarch64-linux-gnu-as || echo binutils-aarch64-linux-gnu
   has zsh || echo zsh
   has_pull || echo systemd-container
 }

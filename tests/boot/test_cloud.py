@@ -62,9 +62,13 @@ def judge(machine: dict[str, Any], image: Path) -> set[str]:
 
 
 @pytest.mark.nightly  # every day with the app below on BIOS; the same disk's UEFI loader as debian13-ext4
-@pytest.mark.parametrize("firmware", ["seabios", "ovmf"])
-def test_the_cloud_vm_is_small_configured_and_takes_no_password(firmware: str, cli: Cli, build_dir: Path) -> None:
-    profile = ROOT / "profiles" / "debian13-cloud.yaml"
+@pytest.mark.parametrize(
+    ("name", "firmware"), [("debian13-cloud", "seabios"), ("debian13-cloud", "ovmf"), ("debian13-cloud-arm64", "aavmf")]
+)
+def test_the_cloud_vm_is_small_configured_and_takes_no_password(
+    name: str, firmware: str, cli: Cli, build_dir: Path
+) -> None:
+    profile = ROOT / "profiles" / f"{name}.yaml"
     done = cli("build", profile, "--verify", "--machine", firmware, "--build-dir", build_dir)
     assert done.status == 0, done.stderr
     image = Path(done.stdout.splitlines()[-1])  # kept aside until it has passed on both

@@ -18,6 +18,8 @@ from metallize_os.convert import Conversion, ConversionError
 from metallize_os.tarstream import TarError
 
 OUT = Path("/out")
+LOADERS = Path("/usr/lib/metallize-loaders")
+"""Packages of boot loaders for another architecture, which dpkg does not know: name and version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Job:
 
     name: str
     """The profile's name."""
+    platform: str
+    """What the rootfs runs on: linux/amd64 or linux/arm64."""
     hostname: str
     """The hostname where no layer sets one."""
     format: str
@@ -97,7 +101,10 @@ def _tools() -> dict[str, str]:
     text = tool("dpkg-query", "--show", "--showformat", "${Package} ${Version} ${db:Status-Status}\n", "*").decode()
     rows = (line.rpartition(" ") for line in text.splitlines() if line.endswith(" installed"))
     versions = dict(row[0].split(" ", 1) for row in rows)
-    return {name: version for name, version in versions.items() if name in wanted}
+    found = {name: version for name, version in versions.items() if name in wanted}
+    if LOADERS.exists():
+        found |= dict(line.split() for line in LOADERS.read_text().splitlines())
+    return found
 
 
 def guarded(body: Any) -> None:

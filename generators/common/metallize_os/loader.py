@@ -15,9 +15,30 @@ from pathlib import Path
 from metallize_os.job import tool
 
 GRUB = Path("/usr/lib/grub")
-SHIM = Path("/usr/lib/shim/shimx64.efi.signed")
-MOK_MANAGER = Path("/usr/lib/shim/mmx64.efi.signed")
 SECTOR = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Where Debian's signed loaders of an architecture are, and how UEFI spells its name (UEFI, 3.5.1.1)."""
+
+    suffix: str
+    folder: str
+
+    def files(self, grub: str) -> dict[str, bytes]:
+        """The files of an ESP's EFI/BOOT, by name. Shim looks for MokManager and GRUB beside itself."""
+        shim = Path("/usr/lib/shim")
+        return {
+            f"BOOT{self.suffix.upper()}.EFI": (shim / f"shim{self.suffix}.efi.signed").read_bytes(),
+            f"mm{self.suffix}.efi": (shim / f"mm{self.suffix}.efi.signed").read_bytes(),
+            f"grub{self.suffix}.efi": (GRUB / self.folder / f"{grub}{self.suffix}.efi.signed").read_bytes(),
+        }
+
+
+SIGNED = {
+    "linux/amd64": Signed(suffix="x64", folder="x86_64-efi-signed"),
+    "linux/arm64": Signed(suffix="aa64", folder="arm64-efi-signed"),
+}
 
 _COMMON = ["biosdisk", "part_gpt", "part_msdos", "search", "search_fs_uuid", "search_fs_file", "search_label",
            "normal", "configfile", "linux", "echo", "test", "true", "ls", "cat", "minicmd", "sleep", "halt",
@@ -99,11 +120,20 @@ def install_bios(image: Path, core: Path, *, at_sector: int, sectors: int) -> No
 
 
 def make_esp(
-    image: Path, *, offset: int, size: int, volume_id: str, grub: str, config_path: str, config: str, epoch: int
+    image: Path,
+    *,
+    offset: int,
+    size: int,
+    volume_id: str,
+    platform: str,
+    grub: str,
+    config_path: str,
+    config: str,
+    epoch: int,
 ) -> None:
     """A FAT32 ESP inside `image` at `offset` (bytes) with shim, GRUB and GRUB's first configuration.
 
-    `grub` is the signed build: `grubx64` reads /EFI/debian/grub.cfg, `gcdx64` reads /boot/grub/grub.cfg. FAT32
+    `grub` is the signed build: `grub` reads /EFI/debian/grub.cfg, `gcd` reads /boot/grub/grub.cfg. FAT32
     needs 65,525 clusters, else EDK2 takes it for FAT16; one sector a cluster makes that 33 MiB.
     """
     env = {"SOURCE_DATE_EPOCH": str(epoch), "MTOOLS_SKIP_CHECK": "1", "TZ": "UTC"}
@@ -117,12 +147,8 @@ def make_esp(
     drive = f"{image}@@{offset}"
     folders = {"/EFI", "/EFI/BOOT", *(str(parent) for parent in Path(config_path).parents if str(parent) != "/")}
     tool("mmd", "-i", drive, *(f"::{folder}" for folder in sorted(folders)), env=env)
-    files = {
-        "/EFI/BOOT/BOOTX64.EFI": SHIM.read_bytes(),
-        "/EFI/BOOT/mmx64.efi": MOK_MANAGER.read_bytes(),
-        "/EFI/BOOT/grubx64.efi": (GRUB / "x86_64-efi-signed" / f"{grub}.efi.signed").read_bytes(),
-        config_path: config.encode(),
-    }
+    files = {f"/EFI/BOOT/{name}": content for name, content in SIGNED[platform].files(grub).items()}
+    files[config_path] = config.encode()
     for name, content in files.items():
         tool("mcopy", "-i", drive, "-", f"::{name}", stdin=content, env=env)
 

@@ -93,8 +93,8 @@ def test_a_core_image_that_does_not_fit(grub: Path) -> None:
 
 def test_a_job_is_read_from_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     text = (
-        '{"name": "n", "hostname": "h", "format": "raw", "kernel_boot_params": "", "options": {}, '
-        '"ids": {"esp": "ab38bad4-b828-54c9-961f-1c4d7226d59d"}}'
+        '{"name": "n", "platform": "linux/amd64", "hostname": "h", "format": "raw", "kernel_boot_params": "", '
+        '"options": {}, "ids": {"esp": "ab38bad4-b828-54c9-961f-1c4d7226d59d"}}'
     )
     monkeypatch.setattr("sys.argv", ["build", text])
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "5")

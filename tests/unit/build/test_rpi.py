@@ -42,6 +42,7 @@ rpi = load()
 def task(**options: object) -> job.Job:
     return job.Job(
         name="pi",
+        platform="linux/arm64",
         hostname="pi",
         format="raw",
         kernel_boot_params=f"root=UUID={UUID} rw rootwait console=tty0 console=ttyS1,115200 quiet",

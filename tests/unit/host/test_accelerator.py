@@ -50,8 +50,18 @@ def test_the_bytes_are_those_of_the_source(tmp_path: Path) -> None:
     assert built.read_bytes() == folder.joinpath("probe.bin").read_bytes()
 
 
+@pytest.mark.parametrize(("name", "words"), [("probe-aarch64.bin", ()), ("probe-virt.bin", ("--defsym", "VIRT=1"))])
+def test_the_bytes_for_arm64_are_those_of_the_source(name: str, words: tuple[str, ...], tmp_path: Path) -> None:
+    folder = files("metallize.host")
+    source, made, built = tmp_path / "probe.S", tmp_path / "probe.o", tmp_path / name
+    source.write_bytes(folder.joinpath("probe-aarch64.S").read_bytes())
+    subprocess.run(["aarch64-linux-gnu-as", *words, source, "-o", made], check=True)
+    subprocess.run(["aarch64-linux-gnu-objcopy", "-O", "binary", "-j", ".text", made, built], check=True)
+    assert built.read_bytes() == folder.joinpath(name).read_bytes()
+
+
 def test_a_probe_that_ends_tells_the_shortest_loop() -> None:
-    result = judge_probe(SAID, 33, "")
+    result = judge_probe(SAID, 33, "", done=33)
     assert result.problem == ""
     assert result.loop_seconds == pytest.approx(0.1)
 
@@ -67,12 +77,12 @@ def test_a_probe_that_ends_tells_the_shortest_loop() -> None:
     ],
 )
 def test_a_probe_that_does_not_end_says_where(lines: int, status: int | None, messages: str, problem: str) -> None:
-    assert judge_probe(SAID[:lines], status, messages).problem == problem
+    assert judge_probe(SAID[:lines], status, messages, done=33).problem == problem
 
 
 def test_a_wrong_result_is_a_problem() -> None:
     said = [*SAID[:3], (2.0, "probe: wrong result")]
-    assert judge_probe(said, 35, "").problem == "the probe guest got a wrong result at x87"
+    assert judge_probe(said, 35, "", done=33).problem == "the probe guest got a wrong result at x87"
 
 
 class Probes:

@@ -58,6 +58,9 @@ def test_the_error_names_each_descriptor_and_the_next_step(tmp_path: Path) -> No
     with pytest.raises(HostError, match=r"40-secure\.json: it comes with Secure Boot keys") as caught:
         find_firmware("x86_64", "pc-q35-", folders=[tmp_path])
     assert caught.value.hint == "install it: apt-get install ovmf"
+    with pytest.raises(HostError, match=r"no UEFI firmware for QEMU.s virt") as caught:
+        find_firmware("aarch64", "virt-", folders=[tmp_path])
+    assert caught.value.hint == "install it: apt-get install qemu-efi-aarch64"
     with pytest.raises(HostError, match="no descriptor in"):
         find_firmware("x86_64", "pc-q35-", folders=[tmp_path / "none"])
 
