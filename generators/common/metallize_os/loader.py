@@ -64,11 +64,12 @@ def quote(word: str) -> str:
 
 
 def serial_setup(params: str) -> str:
-    """GRUB on the same serial port as the kernel's console, where there is one."""
-    match = re.search(r"(?:^|\s)console=ttyS(\d)(?:,(\d+))?", params)
-    if match is None:
+    """GRUB on the serial port of the kernel's console, where that is a PC's; elsewhere the firmware speaks there."""
+    ports = re.findall(r"(?:^|\s)console=tty(S|AMA)(\d)(?:,(\d+))?", params)
+    if not ports or ports[-1][0] != "S":
         return ""
-    port = f"--unit={match[1]} --speed={match[2] or 115200}"
+    _, number, speed = ports[-1]
+    port = f"--unit={number} --speed={speed or 115200}"
     return f"if serial {port}; then\n  terminal_input console serial\n  terminal_output console serial\nfi\n"
 
 

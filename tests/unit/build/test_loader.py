@@ -44,6 +44,8 @@ def test_nothing_in_the_command_line_is_a_grub_command(hostile: str) -> None:
         ("console=ttyS1,9600n8", "--unit=1 --speed=9600"),
         ("console=ttyS0", "--unit=0 --speed=115200"),
         ("console=tty0", None),
+        ("console=ttyS1 console=ttyS0,9600 console=tty0", "--unit=0 --speed=9600"),
+        ("console=tty0 console=ttyS0,115200 console=ttyAMA0,115200", None),
         ("xconsole=ttyS0", None),
         ("", None),
     ],
