@@ -39,6 +39,8 @@ _MEASURING_SECONDS = 60.0
 """A measurement is a few probes at most."""
 _GIVEN_UP_BYTES = 1000
 """A register dump is longer than that, and a warning shorter."""
+_SHARE_SECONDS = 0.1
+"""Long enough for a few turns of the scheduler."""
 KVM = Path("/dev/kvm")
 
 
@@ -185,9 +187,21 @@ def _put(path: Path, text: str) -> None:
 
 
 def busyness() -> float:
-    """How much slower the host is because others work on it too: its load over its CPUs, from 1 to 4."""
-    load = os.getloadavg()[0]
-    return min(4.0, max(1.0, load / (os.cpu_count() or 1)))
+    """How much slower the host is because others work on it too: its load over its CPUs, from 1 to 4.
+
+    The load counts those as well that give way to us (nice(1)), and a wait four times as long for their sake is lost:
+    no more than half as much again as a thread of ours is kept waiting for a core just now.
+    """
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return 1.0 if load <= 1 else min(4.0, load, max(1.0, 1.5 * _kept_waiting()))
+
+
+def _kept_waiting() -> float:
+    """How long a thread that wants a core takes for what it would do in a second, in seconds."""
+    begun, had = time.monotonic(), time.thread_time()
+    while (took := time.monotonic() - begun) < _SHARE_SECONDS:
+        pass
+    return took / max(time.thread_time() - had, 0.01 * took)
 
 
 def forget(machine: Machine, choice: Choice | str = Choice.AUTO, *, cache_folder: Path | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from importlib.resources import files
 from pathlib import Path
@@ -58,6 +59,22 @@ def test_the_bytes_for_arm64_are_those_of_the_source(name: str, words: tuple[str
     subprocess.run(["aarch64-linux-gnu-as", *words, source, "-o", made], check=True)
     subprocess.run(["aarch64-linux-gnu-objcopy", "-O", "binary", "-j", ".text", made, built], check=True)
     assert built.read_bytes() == folder.joinpath(name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("load", "waiting", "busy"),
+    [(0.5, 3.0, 1.0), (1.4, 9.0, 1.4), (8.0, 9.0, 4.0), (8.0, 1.0, 1.5), (8.0, 2.0, 3.0), (1.2, 1.0, 1.2)],
+)
+def test_a_load_that_gives_way_to_us_does_not_count(
+    load: float, waiting: float, busy: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (load * (os.cpu_count() or 1), 0.0, 0.0))
+    monkeypatch.setattr(accelerator, "_kept_waiting", lambda: waiting)
+    assert accelerator.busyness() == pytest.approx(busy)
+
+
+def test_a_thread_is_kept_waiting_for_no_less_than_its_own_time() -> None:
+    assert 0.9 < accelerator._kept_waiting() <= 100
 
 
 def test_a_probe_that_ends_tells_the_shortest_loop() -> None:
