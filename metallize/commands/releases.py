@@ -11,10 +11,10 @@ from metallize.commands.saying import err, out
 from metallize.commands.shared import renderer_of
 from metallize.errors import ExitCode
 from metallize.release import curating
+from metallize.release.channel.page import size_text
 from metallize.release.curating import catalogues
 from metallize.release.destinations import destination_at
 from metallize.release.gpg import gpg_signer
-from metallize.release.page import size_text
 from metallize.release.pointers import Sign
 from metallize.release.spans import age_text
 from metallize.render import JsonLines

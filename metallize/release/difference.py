@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from metallize.release.channel.page import size_text
 from metallize.release.naming import compare
-from metallize.release.page import size_text
 
 _FACTS = (
     "format", "platform", "kernel", "kernel_boot_params", "size", "rootfs_bytes", "firmware", "generator", "metallize"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from metallize.model.profile import ImageFormat
-from metallize.release.blockmap import Mapper
+from metallize.release.papers.blockmap import Mapper
 
 LEVEL = 6
 """Of xz, as its own default: 94 MiB for whoever compresses, 9 MiB for whoever unpacks (xz(1))."""

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 
 from metallize.errors import HostError, UsageError
 from metallize.release import catalogue as catalogues
-from metallize.release import feed, sums
+from metallize.release import sums
 from metallize.release.catalogue import Catalogue
+from metallize.release.channel import feed
+from metallize.release.channel.page import page_text
 from metallize.release.destinations import Session
-from metallize.release.page import page_text
 
 PAGE = "index.html"
 SIGNATURE = "SHA256SUMS.gpg"

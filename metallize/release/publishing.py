@@ -17,15 +17,15 @@ from metallize.model.rules import ReleaseRules
 from metallize.proof import RECORD
 from metallize.release import naming, packing
 from metallize.release.catalogue import FILE, Catalogue, Gone, Release, ReleasedFile, ReleasedImage, read_catalogue
+from metallize.release.channel.page import size_text
 from metallize.release.curating import taken
 from metallize.release.destinations import Destination, Session
 from metallize.release.gate import before as history
 from metallize.release.gate import rules
 from metallize.release.packing import Content
-from metallize.release.page import size_text
+from metallize.release.papers.sbom import sbom_text
 from metallize.release.pointers import Sign, require_signed_on, switch
 from metallize.release.retention import Retention, moment, retained
-from metallize.release.sbom import sbom_text
 from metallize.release.statement import Signed
 from metallize.release.wares import Papers, Ware, papers_of, require_one_release
 

@@ -9,8 +9,8 @@ from typing import Any
 from metallize.errors import VerificationFailed
 from metallize.model.rule_names import LICENCES, NEW, REMOVED, SIZE
 from metallize.model.rules import Judgement, ReleaseRules
+from metallize.release.channel.page import size_text
 from metallize.release.gate.licences import UNKNOWN, denied
-from metallize.release.page import size_text
 
 _MOST_NAMED = 8
 

@@ -17,9 +17,9 @@ from metallize.model.rule_names import NAMES
 from metallize.model.rules import ReleaseRules
 from metallize.release import curating
 from metallize.release.catalogue import read_catalogue
+from metallize.release.channel.page import page_text
 from metallize.release.destinations import destination_at
 from metallize.release.keys import load_signer, make_key
-from metallize.release.page import page_text
 from metallize.release.statement import statements
 from tests.unit.release.wares import NOW, PACKAGES, catalogue, released, tree, ware
 

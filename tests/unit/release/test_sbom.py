@@ -11,7 +11,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
 from metallize.release.gate.licences import denied
-from metallize.release.sbom import sbom_text
+from metallize.release.papers.sbom import sbom_text
 
 MANIFEST: dict[str, Any] = {
     "sha256": "a" * 64,

@@ -20,7 +20,7 @@ def size_text(size_bytes: int) -> str:
 
 def page_text(catalogue: Catalogue) -> str:
     """The whole page."""
-    style = files("metallize.release").joinpath("page.css").read_text("utf-8")
+    style = files("metallize.release.channel").joinpath("page.css").read_text("utf-8")
     channel = escape(catalogue.channel)
     newest = {name: latest.key for name in _names(catalogue) if (latest := catalogue.latest(name))}
     releases = "".join(_release(each, latest=newest[each.name] == each.key) for each in catalogue.releases)

@@ -1,0 +1,1 @@
+"""What is written beside an image when it is released, once, and never changes after."""
