@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from metallize import images
 from metallize.commands.saying import out
 from metallize.commands.shared import catalog_of, profiles_of, renderer_of, settings_of
 from metallize.errors import ExitCode, UsageError
+from metallize.model.loaded import Profile
 from metallize.model.profile import SUFFIX_FORMATS
 from metallize.pipeline import Options
+from metallize.release.channel.serving import Asked, days_of, url_of
 from metallize.release.destinations import destination_at
 from metallize.release.gpg import gpg_signer
 from metallize.release.keys import signer_of
@@ -34,6 +37,8 @@ def publish(options: argparse.Namespace) -> int:
         ("--keep-for", options.keep_for),
         ("--xz-level", options.xz_level),
         ("--waive", options.waive or None),
+        ("--url", options.url),
+        ("--best-before", options.best_before),
     ):
         if given is not None:
             raise UsageError(f"{name} goes with --channel", hint="--channel stable")
@@ -63,6 +68,7 @@ def _release(options: argparse.Namespace) -> int:
         sign=gpg_signer(options.gpg_key) if options.gpg_key is not None else None,
         attest=statements(signer_of(options.sign_key)) if options.sign_key is not None else None,
         waive=frozenset(options.waive),
+        asked=_asked(options, profiles),
         **({} if options.xz_level is None else {"level": options.xz_level}),
     )
     renderer: Renderer = renderer_of(options)
@@ -90,6 +96,25 @@ def _release(options: argparse.Namespace) -> int:
         for file in files:
             out(file)
     return ExitCode.DONE
+
+
+def _asked(options: argparse.Namespace, profiles: Sequence[Profile]) -> Asked:
+    """What the line says of how the channel is served, then the profile: its outputs have one `release`."""
+    serve = profiles[0].release.serve
+    written = Asked(
+        url=url_of(serve.url) if serve.url is not None else None,
+        days=days_of(serve.best_before) if serve.best_before is not None else None,
+        icon=serve.icon,
+    )
+    return asked_of(options).over(written)
+
+
+def asked_of(options: argparse.Namespace) -> Asked:
+    """What `--url` and `--best-before` say."""
+    return Asked(
+        url=url_of(options.url) if options.url is not None else None,
+        days=days_of(options.best_before) if options.best_before is not None else None,
+    )
 
 
 def retention_of(options: argparse.Namespace) -> Retention:

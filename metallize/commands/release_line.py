@@ -37,6 +37,12 @@ def publish_options(publish: argparse.ArgumentParser) -> None:
 def _change_options(verb: argparse.ArgumentParser, *, retention: bool = True) -> None:
     """What whoever changes a channel can say."""
     verb.add_argument("--gpg-key", metavar="KEY", help="sign SHA256SUMS with this key of gpg's")
+    verb.add_argument(
+        "--url", metavar="URL", help="where DEST is served, for what clients are told: https://example.com/os, or none"
+    )
+    verb.add_argument(
+        "--best-before", metavar="14d", help="SHA256SUMS is fresh so long, each time it is written; or never"
+    )
     if retention:
         verb.add_argument("--keep", type=_number, metavar="N", help="so many releases of a name stay; default: all")
         verb.add_argument("--keep-for", type=age, metavar="90d", help="older releases go; the latest and pinned stay")

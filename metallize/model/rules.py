@@ -14,6 +14,8 @@ from metallize.model.scalars import Frozen, OneLine
 
 Growth = Annotated[str, StringConstraints(pattern=r"^\+\d{1,6}(\.\d{1,3})?%$")]
 """A share of what was before."""
+Days = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,2}[dw]$")]
+Address = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.\[\]:_-]+(/[A-Za-z0-9._~%/+-]*)?$")]
 
 
 class Judgement(StrEnum):
@@ -43,11 +45,27 @@ class LicenceRules(Frozen):
     ] = ()
 
 
+class ServingRules(Frozen):
+    """Where a channel is served from, and how long its list of files is fresh."""
+
+    url: Annotated[
+        Address | None,
+        Field(description="of the destination; a channel's name comes behind it: https://example.com/os"),
+    ] = None
+    best_before: Annotated[
+        Days | None, Field(description="so many days or weeks SHA256SUMS is fresh, each time it is written: 14d, 2w")
+    ] = None
+    icon: Annotated[
+        Address | None, Field(description="address of a picture for Raspberry Pi Imager's list; default: one of a card")
+    ] = None
+
+
 class ReleaseRules(Frozen):
-    """What stops a release; nothing by default."""
+    """What stops a release, nothing by default; and how it is served."""
 
     size: Annotated[
         Growth | None, Field(description="so much the image and its rootfs may grow from one release to the next: +5%")
     ] = None
     packages: Annotated[PackageRules, Field(description="packages that came or went")] = PackageRules()
     licences: Annotated[LicenceRules, Field(description="licences of packages")] = LicenceRules()
+    serve: Annotated[ServingRules, Field(description="what clients are told of where and until when")] = ServingRules()

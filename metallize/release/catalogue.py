@@ -41,6 +41,12 @@ class ReleasedImage:
     """When the last of these boots began, ISO 8601 in UTC."""
     files: tuple[ReleasedFile, ...]
     """The one that is fetched first."""
+    system: str = ""
+    """What it calls itself: PRETTY_NAME of os-release(5)."""
+    firmware: tuple[str, ...] = ()
+    """What it can be booted by."""
+    combined_sha256: str = ""
+    """Of the metadata for LXD and Incus with the disk behind it; empty where the image is none of theirs."""
 
     @property
     def payload(self) -> ReleasedFile:
@@ -109,10 +115,24 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """Where a channel is served, and until when its list of files is fresh; each empty where nobody has said."""
+
+    url: str = ""
+    """Of the destination, without the channel."""
+    days: int = 0
+    """So long every list is fresh."""
+    icon: str = ""
+    best_before: str = ""
+    """The day on which the list of now is fresh no longer: YYYY-MM-DD."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
     """All of one channel."""
 
     channel: str
+    serving: Serving = Serving()
     releases: tuple[Release, ...] = ()
     """The newest version first."""
     gone: tuple[Gone, ...] = ()
@@ -156,6 +176,7 @@ class Catalogue:
         content = {
             "schema": SCHEMA,
             "channel": self.channel,
+            "serving": asdict(self.serving),
             "releases": [asdict(each) for each in self.releases],
             "gone": [asdict(each) for each in self.gone],
         }
@@ -206,8 +227,18 @@ def _decoded(content: Any) -> Catalogue:
         raise ValueError("an older or a newer metallize wrote it")
     return Catalogue(
         channel=as_text(content["channel"]),
+        serving=_serving(as_mapping(content.get("serving", {}))),
         releases=_sorted(_each(content["releases"], _release)),
         gone=_each(content["gone"], _gone),
+    )
+
+
+def _serving(content: Mapping[str, Any]) -> Serving:
+    return Serving(
+        url=as_text(content.get("url", "")),
+        days=int(content.get("days", 0)),
+        icon=as_text(content.get("icon", "")),
+        best_before=as_text(content.get("best_before", "")),
     )
 
 
@@ -247,6 +278,9 @@ def _image(content: Mapping[str, Any]) -> ReleasedImage:
         machines=tuple(as_text(each) for each in content["machines"]),
         verified=as_text(content["verified"]),
         files=files,
+        system=as_text(content.get("system", "")),
+        firmware=tuple(as_text(each) for each in content.get("firmware", ())),
+        combined_sha256=as_text(content.get("combined_sha256", "")),
     )
 
 

@@ -12,6 +12,7 @@ from metallize.events import Events, Note, step
 from metallize.meter import Meter
 from metallize.release import naming, packing
 from metallize.release.catalogue import FILE, Catalogue, Release, ReleasedImage, only_one, read_catalogue
+from metallize.release.channel.serving import Asked
 from metallize.release.destinations import Destination, Session
 from metallize.release.gate import before as history
 from metallize.release.pointers import Sign, require_signed_on, switch
@@ -24,6 +25,7 @@ class Terms:
 
     retention: Retention = field(default_factory=Retention)
     sign: Sign | None = None
+    asked: Asked = field(default_factory=Asked)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
@@ -63,7 +65,8 @@ def promote(
         release = replace(found, images=images, published=moment(terms.now), pinned=False)
         release = replace(release, changes=history.changes(session, known, release))
         with step(events, "release switch", f"show {release.key} in {channel}"):
-            switch(session, retained(known.with_release(release), terms.retention, terms.now), terms.sign)
+            shown = retained(known.with_release(release), terms.retention, terms.now)
+            switch(session, shown, terms.sign, now=terms.now, asked=terms.asked)
     return release
 
 
@@ -139,7 +142,8 @@ def _in_each(
             if not releases:  # gone while it was waited for the lock
                 continue
             require_signed_on(session, each.channel, terms.sign)
-            switch(session, change(now, releases[0]).cleared(moment(terms.now - GRACE)), terms.sign)
+            shown = change(now, releases[0]).cleared(moment(terms.now - GRACE))
+            switch(session, shown, terms.sign, now=terms.now, asked=terms.asked)
         done.append(each.channel)
     return tuple(done)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from metallize.command import run
-from metallize.release.pointers import KEYRING, SIGNATURE, Sign
+from metallize.release.pointers import KEYRINGS, SIGNATURE, Sign
 
 _HINT = "gpg --list-secret-keys says which keys there are"
 
@@ -24,7 +24,7 @@ def gpg_signer(key: str) -> Sign:
                 ["gpg", "--batch", "--yes", "--local-user", key, "--output", signature, "--detach-sign", plain],
                 hint=_HINT,
             )
-            return {SIGNATURE: signature.read_bytes(), KEYRING: exported}
+            return {SIGNATURE: signature.read_bytes(), **dict.fromkeys(KEYRINGS, exported)}
 
     return sign
 
@@ -32,7 +32,7 @@ def gpg_signer(key: str) -> Sign:
 def _exported(key: str) -> bytes:
     """The public half: a binary keyring, because systemd reads no armored one."""
     with tempfile.TemporaryDirectory(prefix="metallize-gpg-") as folder:
-        ring = Path(folder, KEYRING)
+        ring = Path(folder, KEYRINGS[0])
         run(["gpg", "--batch", "--list-secret-keys", key], hint=_HINT)
         run(["gpg", "--batch", "--yes", "--output", ring, "--export", key], hint=_HINT)
         return ring.read_bytes()

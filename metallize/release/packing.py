@@ -34,6 +34,8 @@ class Content:
     image_bytes: int
     block_map: str
     """Of the image, for bmaptool."""
+    combined_sha256: str
+    """Of what stands before the file, with the file behind it; empty where nothing does."""
 
 
 def packed_suffix(image_format: ImageFormat) -> str:
@@ -59,12 +61,17 @@ def pack(source: BinaryIO, target: BinaryIO, *, packed: bool, level: int = LEVEL
     return digest.hexdigest()
 
 
-def read_back(file: BinaryIO, seen: Callable[[int], None] = lambda _: None) -> Content:
-    """Read a shipped file to its end and unpack it where it is packed. Raises ValueError where it is damaged."""
-    whole, image, mapper = hashlib.sha256(), hashlib.sha256(), Mapper()
+def read_back(file: BinaryIO, seen: Callable[[int], None] = lambda _: None, *, before: bytes = b"") -> Content:
+    """Read a shipped file to its end and unpack it where it is packed. Raises ValueError where it is damaged.
+
+    `before` is what `combined_sha256` has before the file.
+    """
+    whole, image, mapper, combined = hashlib.sha256(), hashlib.sha256(), Mapper(), hashlib.sha256(before)
     sizes = [0, 0]
     for raw, pieces in _unpacked(file):
         whole.update(raw)
+        if before:
+            combined.update(raw)
         sizes[0] += len(raw)
         seen(sizes[0])
         for piece in pieces:
@@ -77,6 +84,7 @@ def read_back(file: BinaryIO, seen: Callable[[int], None] = lambda _: None) -> C
         image_sha256=image.hexdigest(),
         image_bytes=sizes[1],
         block_map=mapper.text(),
+        combined_sha256=combined.hexdigest() if before else "",
     )
 
 

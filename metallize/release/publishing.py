@@ -14,17 +14,17 @@ from metallize.errors import HostError, UsageError, VerificationFailed
 from metallize.events import Events, Note, StepHandle, step
 from metallize.meter import Meter
 from metallize.model.rules import ReleaseRules
-from metallize.proof import RECORD
 from metallize.release import naming, packing
 from metallize.release.catalogue import FILE, Catalogue, Gone, Release, ReleasedFile, ReleasedImage, read_catalogue
 from metallize.release.channel.page import size_text
+from metallize.release.channel.serving import Asked
 from metallize.release.curating import taken
 from metallize.release.destinations import Destination, Session
 from metallize.release.gate import before as history
 from metallize.release.gate import rules
 from metallize.release.packing import Content
-from metallize.release.papers.sbom import sbom_text
-from metallize.release.pointers import Sign, require_signed_on, switch
+from metallize.release.papers.beside import lxd_metadata, papers_beside
+from metallize.release.pointers import Sign, renew, require_signed_on, switch
 from metallize.release.retention import Retention, moment, retained
 from metallize.release.statement import Signed
 from metallize.release.wares import Papers, Ware, papers_of, require_one_release
@@ -43,6 +43,8 @@ class Terms:
     retention: Retention = field(default_factory=Retention)
     sign: Sign | None = None
     attest: Attest | None = None
+    asked: Asked = field(default_factory=Asked)
+    """How the channel is served; what is not said stays as it was."""
     waive: frozenset[str] = frozenset()
     """Rules of the profile that are overruled: names as model/rule_names.py has them."""
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -78,6 +80,7 @@ def publish(wares: Sequence[Ware], destination: Destination, events: Events, ter
         same = _same(catalogue, name, version, wares)
         if same is not None:
             events.emit(Note(text=f"{terms.channel} offers these images already, as {same.key}"))
+            renew(session, catalogue, terms.sign, now=terms.now, asked=terms.asked)
             return Published(release=same, place=place, new=False)
         require_signed_on(session, terms.channel, terms.sign)
         known = next((found for other in others if (found := _same(other, name, version, wares)) is not None), None)
@@ -102,7 +105,8 @@ def publish(wares: Sequence[Ware], destination: Destination, events: Events, ter
         release = Release(name=name, version=version, published=moment(terms.now), images=images, waived=overruled)
         release = replace(release, changes=history.changes(session, catalogue, release))
         with step(events, "release switch", f"show {release.key} in {terms.channel}"):
-            switch(session, retained(catalogue.with_release(release), terms.retention, terms.now), terms.sign)
+            shown = retained(catalogue.with_release(release), terms.retention, terms.now)
+            switch(session, shown, terms.sign, now=terms.now, asked=terms.asked)
     return Published(release=release, place=place, new=True)
 
 
@@ -170,15 +174,12 @@ def _released(
     """Write one image and its papers, and read them back."""
     base = naming.stem(ware.name, version, ware.platform, ware.format)
     payload = f"{base}{packing.packed_suffix(ware.format)}"
-    content = _shipped(session, ware, payload, events, terms)
-    paper = [
-        *([(f"{base}.bmap", content.block_map.encode())] if ware.format in packing.WRITTEN_AS_IS else []),
-        (f"{base}.cdx.json", _sbom(ware, papers, version)),
-        (f"{base}.manifest.json", papers.manifest_bytes),
-        (f"{base}{RECORD}", papers.record),
-    ]
+    metadata = lxd_metadata(ware, papers, version)
+    content = _shipped(session, ware, payload, events, terms, before=metadata)
     files = [ReleasedFile(name=payload, size_bytes=content.size_bytes, sha256=content.sha256)]
-    files += [_written(session, name, text) for name, text in paper]
+    files += [
+        _written(session, name, text) for name, text in papers_beside(base, ware, papers, version, content, metadata)
+    ]
     if terms.attest is not None:
         signed = terms.attest(ware, papers, payload, content, waived)
         files.append(_written(session, f"{base}.intoto.jsonl", signed.lines))
@@ -195,22 +196,16 @@ def _released(
         machines=tuple(sorted(papers.proof.required)),
         verified=max(str(boot.report.get("started", "")) for boot in boots),
         files=tuple(files),
+        system=papers.system,
+        firmware=papers.firmware,
+        combined_sha256=content.combined_sha256,
     )
 
 
-def _sbom(ware: Ware, papers: Papers, version: str) -> bytes:
-    try:
-        return sbom_text(ware.name, version, papers.manifest).encode()
-    except (ValueError, LookupError, TypeError, AttributeError) as exc:
-        raise HostError(
-            f"{ware.image.papers[0]} does not tell what the image is made of: {exc!r}", hint="build it again"
-        ) from exc
-
-
-def _shipped(session: Session, ware: Ware, name: str, events: Events, terms: Terms) -> Content:
+def _shipped(session: Session, ware: Ware, name: str, events: Events, terms: Terms, *, before: bytes) -> Content:
     """The payload, in its place and read back; what a killed attempt has left is taken where it is right."""
     if session.whole(name):
-        content = _content(session, name, events)
+        content = _content(session, name, events, before)
         if content is not None and content.image_sha256 == ware.image.sha256:
             return content
         if session.published(name):
@@ -220,7 +215,7 @@ def _shipped(session: Session, ware: Ware, name: str, events: Events, terms: Ter
     packed = bool(packing.packed_suffix(ware.format))
     with step(events, f"release {name}", f"write {name}") as handle:
         session.put(name, lambda file: _fill(ware, file, handle, packed=packed, level=terms.level))
-    content = _content(session, name, events)
+    content = _content(session, name, events, before)
     if content is None or content.image_sha256 != ware.image.sha256:
         session.discard(name)
         raise VerificationFailed(
@@ -244,13 +239,13 @@ def _fill(ware: Ware, file: BinaryIO, handle: StepHandle, *, packed: bool, level
         )
 
 
-def _content(session: Session, name: str, events: Events) -> Content | None:
+def _content(session: Session, name: str, events: Events, before: bytes) -> Content | None:
     """What the file holds; None where it is damaged."""
     with step(events, f"read {name}", f"read back {name}") as handle, session.read(name) as file:
         size = file.seek(0, io.SEEK_END)
         file.seek(0)
         try:
-            return packing.read_back(file, Meter(handle, size).at)
+            return packing.read_back(file, Meter(handle, size).at, before=before)
         except ValueError:
             return None
 

@@ -48,6 +48,18 @@ class Papers:
     proof: Proof
 
     @property
+    def system(self) -> str:
+        """What the image calls itself; empty where its manifest does not say."""
+        system = self.manifest.get("os")
+        return str(system.get("PRETTY_NAME", "")) if isinstance(system, Mapping) else ""
+
+    @property
+    def firmware(self) -> tuple[str, ...]:
+        """What the image can be booted by, as its generator says."""
+        found = self.manifest.get("firmware")
+        return tuple(str(each) for each in found) if isinstance(found, list) else ()
+
+    @property
     def manifest_bytes(self) -> bytes:
         told = {name: value for name, value in self.manifest.items() if name != _OF_THE_BUILD_FOLDER}
         return (json.dumps(told, indent=1, sort_keys=True) + "\n").encode()

@@ -256,6 +256,7 @@ missing_test_packages() {
   has aarch64-linux-gnu-as || echo binutils-aarch64-linux-gnu
   has zsh || echo zsh
   has_pull || echo systemd-container
+  has lxc || echo lxd-client
 }
 
 has_pull() { [ -e /usr/lib/systemd/systemd-pull ]; }

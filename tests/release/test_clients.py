@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import http.server
 import os
 import shutil
 import subprocess
 import threading
 import urllib.request
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,52 +23,11 @@ from tests.unit.release.wares import CONTENT, NOW, released, tree, ware
 FILE = "web_20261130.1_x86-64.raw.xz"
 PULL = Path("/usr/lib/systemd/systemd-pull")
 SYSTEM_RING = Path("/usr/lib/systemd/import-pubring.gpg")
-USER = "Release <release@example.com>"
 pytestmark = pytest.mark.slow
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def to(tmp_path: Path) -> Path:
-    folder = tmp_path / "to"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def url(to: Path) -> Iterator[str]:
-    """Where the destination is served."""
-    handler = functools.partial(Quiet, directory=str(to))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def gnupg(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A keyring with a key of its own; its agent ends with it."""
-    if shutil.which("gpg") is None:
-        pytest.skip("gpg is not installed")
-    home = tmp_path_factory.mktemp("g")
-    home.chmod(0o700)
-    monkeypatch.setenv("GNUPGHOME", str(home))
-    make = ["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", USER, "ed25519", "sign"]
-    subprocess.run(make, check=True, capture_output=True)
-    yield
-    subprocess.run(["gpgconf", "--kill", "all"], check=False, capture_output=True)
 
 
 def test_bmaptool_writes_the_image_from_its_address(tmp_path: Path, to: Path, url: str) -> None:
     """It finds the map by itself; a block that the map lacked would keep what was on the card."""
-    if shutil.which("bmaptool") is None:
-        pytest.skip("bmaptool is not installed")
     released(to, ware(tmp_path / "build"))
     card = tmp_path / "card"
     said = subprocess.run(
@@ -83,8 +39,6 @@ def test_bmaptool_writes_the_image_from_its_address(tmp_path: Path, to: Path, ur
 
 
 def test_bmaptool_notices_a_damaged_image(tmp_path: Path, to: Path, url: str) -> None:
-    if shutil.which("bmaptool") is None:
-        pytest.skip("bmaptool is not installed")
     released(to, ware(tmp_path / "build", CONTENT, "web.iso"))
     image = to / "stable" / "web_20261130.1_x86-64.iso"
     image.write_bytes(CONTENT[:-5000] + bytes(5000))
@@ -101,6 +55,7 @@ def test_bmaptool_notices_a_damaged_image(tmp_path: Path, to: Path, url: str) ->
 def test_gpg_verifies_the_sums_with_the_ring_beside_them(tmp_path: Path, to: Path, gnupg: None) -> None:
     released(to, ware(tmp_path / "build"), sign=gpg_signer("release@example.com"))
     ring = str(to / "stable" / "import-pubring.gpg")
+    assert (to / "stable" / "import-pubring.pgp").read_bytes() == Path(ring).read_bytes()
     verify = ["gpg", "--no-default-keyring", "--keyring", ring, "--verify", "SHA256SUMS.gpg", "SHA256SUMS"]
     subprocess.run(verify, cwd=to / "stable", check=True, capture_output=True)
     (to / "stable" / "SHA256SUMS").write_bytes((to / "stable" / "SHA256SUMS").read_bytes().replace(b"a", b"b", 1))
@@ -118,7 +73,6 @@ def test_a_signed_channel_stays_signed(tmp_path: Path, to: Path, gnupg: None) ->
         gpg_signer("nobody@example.com")
 
 
-@pytest.mark.skipif(not PULL.exists(), reason="systemd-pull is not installed (package systemd-container)")
 def test_systemd_pulls_what_the_sums_tell_of(tmp_path: Path, to: Path, url: str) -> None:
     """What importctl, machinectl and systemd-sysupdate start to fetch an image."""
     released(to, ware(tmp_path / "build"))
@@ -199,3 +153,34 @@ def test_who_fetches_meanwhile_never_sees_a_half_release(tmp_path: Path, to: Pat
         thread.join()
     assert errors == []
     assert rounds > 3
+
+
+def lxc(remote: str, home: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    """LXD's own client, which reads a channel by itself: no daemon is asked."""
+    home.mkdir(exist_ok=True)
+    (home / "config.yml").write_text(f"remotes:\n  here: {{addr: {remote}, protocol: simplestreams, public: true}}\n")
+    argv = ["lxc", *map(str, words)]
+    env = {**os.environ, "LXD_CONF": str(home)}
+    return subprocess.run(argv, env=env, check=False, capture_output=True, text=True)
+
+
+def test_lxd_lists_and_fetches_the_newest_disk(tmp_path: Path, to: Path, url: str) -> None:
+    disks = [b"QFI\xfb" + bytes([number]) * 100_000 for number in range(11)]
+    for number, disk in enumerate(disks):
+        released(to, ware(tmp_path / f"b{number}", disk, "web.qcow2"))
+    home = tmp_path / "lxd"
+    listed = lxc(f"{url}/stable", home, "image", "list", "here:", "--format", "csv")
+    assert listed.stdout.count("VIRTUAL-MACHINE") == len(disks), listed.stderr
+    fetched = lxc(f"{url}/stable", home, "image", "export", "here:web", tmp_path / "out", "--vm")
+    assert fetched.returncode == 0, fetched.stderr
+    assert (tmp_path / "out.root").read_bytes() == disks[-1], "10 comes after 9, for LXD too"
+    metadata = (to / "stable" / "web_20261130.11_x86-64.qcow2.lxd.tar.xz").read_bytes()
+    assert (tmp_path / "out").read_bytes() == metadata
+
+
+def test_lxd_refuses_a_disk_that_was_changed(tmp_path: Path, to: Path, url: str) -> None:
+    released(to, ware(tmp_path / "build", b"QFI\xfb" + bytes(100_000), "web.qcow2"))
+    (to / "stable" / "web_20261130.1_x86-64.qcow2").write_bytes(b"QFI\xfb" + bytes(99_999) + b"x")
+    fetched = lxc(f"{url}/stable", tmp_path / "lxd", "image", "export", "here:web", tmp_path / "out", "--vm")
+    assert fetched.returncode != 0
+    assert "Hash mismatch" in fetched.stderr

@@ -171,9 +171,11 @@ class FolderSession:
             for name in sorted(names):
                 _hard_link(self._at(name) or self._staging / name, part / name)
             for name, content in pointers.items():
+                (part / name).parent.mkdir(parents=True, exist_ok=True)  # a pointer may stand in a folder: streams/v1
                 _write(part / name, content)
-            part.chmod(0o755)
-            _synced(part)
+            for folder in sorted({(part / name).parent for name in pointers} | {part}, reverse=True):
+                folder.chmod(0o755)
+                _synced(folder)
             part.replace(generation)
             _synced(self._generations)
             link = self._generations / f"link{_PART}"

@@ -82,6 +82,8 @@ def test_what_is_not_verified_is_not_released(call: Call) -> None:
         ("publish web.yaml --to out --keep 3", "--keep goes with --channel"),
         ("publish web.yaml --to out --sign-key k", "--sign-key goes with --channel"),
         ("publish web.yaml --to out --waive size", "--waive goes with --channel"),
+        ("publish web.yaml --to out --url https://a.example", "--url goes with --channel"),
+        ("publish web.yaml --to out --best-before 14d", "--best-before goes with --channel"),
         ("publish web.yaml --to out --channel a --waive ports", "invalid choice: 'ports'"),
         ("publish web.yaml --to out --channel A", "is no channel's name"),
         ("publish web.yaml --to ftp://x/y --channel a", "no destination of the kind ftp"),

@@ -128,6 +128,8 @@ def test_what_stops_a_release(load: Load) -> None:
     assert release.packages.new is Judgement.ALLOW
     assert release.licences.deny == ("AGPL-3*", "unknown")
     assert load(f"{GOOD}release:\n").release == ReleaseRules()
+    serve = load(f"{GOOD}release: {{serve: {{url: https://example.com/os, best_before: 14d}}}}\n").release.serve
+    assert (serve.url, serve.best_before, serve.icon) == ("https://example.com/os", "14d", None)
 
 
 def test_a_number_where_text_is_wanted_is_its_text(load: Load) -> None:

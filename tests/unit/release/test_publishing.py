@@ -106,7 +106,7 @@ def test_outputs_of_a_profile_are_one_release(tmp_path: Path) -> None:
     names = [file.name for file in done.release.files]
     assert "web_20261130.1_x86-64.qcow2" in names
     assert f"{BASE}.xz" in names
-    assert len(set(names)) == len(names) == 9
+    assert len(set(names)) == len(names) == 10
     assert (tmp_path / "to" / "stable" / "web_20261130.1_x86-64.qcow2").read_bytes() == b"QFI\xfb"
 
 

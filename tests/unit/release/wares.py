@@ -69,7 +69,7 @@ def released(
 
 def tree(folder: Path) -> dict[str, bytes]:
     """The files of a channel, as a client sees them."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def catalogue(folder: Path) -> dict[str, object]:
