@@ -51,6 +51,12 @@ FINDINGS_RESTART_GRACE = Wait(
     " over by then.",
 )
 
+# release/fetching/web.py
+FETCH_SILENCE = Wait(30.0, Clock.PLAIN, "A server that sends nothing for so long is taken for gone.")
+FETCH_ANSWER = Wait(60.0, Clock.PLAIN, "So soon an answer's headers must be there, however they drip.")
+FETCH_SLOW = Wait(60.0, Clock.PLAIN, "Within so long a server has to send more than next to nothing.")
+FETCH_AGAIN = Wait(2.0, Clock.PLAIN, "Before a connection that broke is made again.")
+
 # console/flood.py
 FLOOD_END = Wait(2.0, Clock.PLAIN, "A flood has ended when so long less than that was printed.")
 FLOOD_WAIT = Wait(

@@ -11,13 +11,25 @@ from metallize import publish as publishing
 from metallize.commands.saying import err, out
 from metallize.commands.shared import renderer_of
 from metallize.errors import ExitCode, UsageError
-from metallize.render import JsonLines
+from metallize.render import JsonLines, Renderer
 
 
 def flash(options: argparse.Namespace) -> int:
     """`metallize flash [IMAGE [DEVICE]]`: write and read back, or list what could be written to."""
     if options.device is None:
         return _list_disks(options)
+    address = options.image if isinstance(options.image, str) else None
+    for name, given, wanted in (
+        ("--keyring", options.keyring, address),
+        ("--key", options.keys, address),
+        ("--require", options.require, options.keys),
+        ("--max-age", options.max_age, options.keys),
+    ):
+        if given and not wanted:
+            raise UsageError(
+                f"{name} goes with {'a URL' if name in ('--keyring', '--key') else '--key'}",
+                hint="metallize attest verify IMAGE judges a file that is here",
+            )
     device = flashing.is_device(options.device)
     renderer = renderer_of(options)
     if device:
@@ -27,8 +39,11 @@ def flash(options: argparse.Namespace) -> int:
     elif flashing.holds_something(options.device) and not options.yes:
         _confirm(options.device)
     with renderer:
-        renderer.emit(publishing.standing(options.image))
-        done = flashing.flash(options.image, options.device, renderer, any_disk=options.any_disk)
+        if address is not None:
+            done = _fetch(address, options, renderer)
+        else:
+            renderer.emit(publishing.standing(options.image))
+            done = flashing.flash(options.image, options.device, renderer, any_disk=options.any_disk)
     if isinstance(renderer, JsonLines):
         renderer.write(
             {"event": "result", "target": str(done.target), "size": done.size_bytes, "written": done.written_bytes,
@@ -37,6 +52,21 @@ def flash(options: argparse.Namespace) -> int:
     else:
         out(f"{done.target} holds {options.image}")
     return ExitCode.DONE
+
+
+def _fetch(address: str, options: argparse.Namespace, renderer: Renderer) -> flashing.Flashed:
+    from metallize.release.fetching.writing import fetch  # noqa: PLC0415 - keys take time, which no image here waits for
+
+    return fetch(
+        address,
+        options.device,
+        renderer,
+        keyring=options.keyring,
+        keys=tuple(options.keys),
+        require=options.require,
+        max_age=options.max_age,
+        any_disk=options.any_disk,
+    )
 
 
 def _list_disks(options: argparse.Namespace) -> int:

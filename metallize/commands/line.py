@@ -15,7 +15,7 @@ from metallize.commands.beginning import init_options
 from metallize.commands.looking_line import logs_options, prune_options, runs_options
 from metallize.commands.parser import Later, Parser
 from metallize.commands.ports import add_ports
-from metallize.commands.release_line import VERBS, publish_options
+from metallize.commands.release_line import VERBS, fetched_options, image_or_address, publish_options
 from metallize.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -195,10 +195,14 @@ def _add_handing_out(verbs: Verbs) -> None:
         common.showing(verb)
     summary = "write an image to a card, stick or disk and read it back; without DEVICE: list what could be written to"
     flash = add(verbs, HAND_OUT, "flash", Later("flashing", "flash"), summary)
-    flash.add_argument("image", nargs="?", type=Path, metavar="IMAGE", help="an image file")
+    flash.add_argument(
+        "image", nargs="?", type=image_or_address, metavar="IMAGE or URL",
+        help="an image file, or the address of a release's channel, or of a file in it",
+    )  # fmt: skip
     flash.add_argument("device", nargs="?", type=Path, metavar="DEVICE", help="a disk (/dev/sdb) or a file")
     flash.add_argument("--yes", action="store_true", help="do not ask: everything on the device is lost")
     flash.add_argument("--any-disk", action="store_true", help="take and list also disks that are not removable")
+    fetched_options(flash)
     common.showing(flash)
     summary = "hand out a network boot image over HTTP and TFTP; says who fetched what"
     serve = add(verbs, HAND_OUT, "serve", Later("serving", "serve"), summary)

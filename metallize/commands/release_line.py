@@ -34,6 +34,33 @@ def publish_options(publish: argparse.ArgumentParser) -> None:
     publish.add_argument("--xz-level", type=int, choices=range(10), metavar="0-9", help="default: 6")
 
 
+def image_or_address(text: str) -> Path | str:
+    """A file's path, or what stands behind http(s)://, as it is."""
+    return text if re.match(r"https?://", text) else Path(text)
+
+
+def fetched_options(flash: argparse.ArgumentParser) -> None:
+    """What is wanted of an image that comes from an address."""
+    flash.add_argument(
+        "--keyring",
+        type=Path,
+        metavar="FILE",
+        help="of a URL: a key of this keyring of gpg's has to have signed its list",
+    )
+    flash.add_argument(
+        "--key", dest="keys", action="append", default=[], type=Path, metavar="FILE",
+        help="of a URL: its statements have to be signed with this key, and say that it boots",
+    )  # fmt: skip
+    flash.add_argument(
+        "--require",
+        type=_names,
+        default=(),
+        metavar="raspi3b",
+        help="with --key: machines; default: all that it was for",
+    )
+    flash.add_argument("--max-age", type=age, metavar="30d", help="with --key: booted no longer ago than that")
+
+
 def _change_options(verb: argparse.ArgumentParser, *, retention: bool = True) -> None:
     """What whoever changes a channel can say."""
     verb.add_argument("--gpg-key", metavar="KEY", help="sign SHA256SUMS with this key of gpg's")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import re
+import secrets
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from metallize.errors import UsageError
+from metallize.errors import HostError, UsageError
 from metallize.flash.devices import disk_named, refusal
 
 _DISK_NAME = re.compile(r"(?:[hsv]d|xvd)[a-z]+\d*|(?:mmcblk|nbd|loop|r?disk|md|sr|nvme\d+n)\d+(?:[ps]\d+)?")
 """What kernels call disks and their partitions, Linux and those that people come from."""
+_BLKRRPART = 0x125F
+"""An ioctl(2) of linux/fs.h."""
 _OURS = "user.metallize.flashed"
 """An extended attribute of a file that flash made: its size and the time of its last change (xattr(7))."""
 
@@ -70,6 +76,44 @@ def require_other(target: Path, image: Path) -> None:
     with suppress(FileNotFoundError):
         if target.samefile(image):
             raise UsageError(f"{target} is the image itself", hint="name another file, or a disk")
+
+
+@contextmanager
+def open_device(target: Path) -> Iterator[int]:
+    """A disk, open for reading and writing, held by nobody else. Raises HostError where that cannot be."""
+    try:
+        # O_EXCL on a block device fails while anything (a mount, LVM, another writer) holds it: open(2).
+        device = os.open(target, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
+    except PermissionError as exc:
+        raise HostError(f"{target} may not be written to by this user", hint="run it with sudo") from exc
+    except OSError as exc:
+        why = "something holds it" if exc.errno == errno.EBUSY else exc.strerror
+        raise HostError(f"{target} cannot be opened for writing: {why}") from exc
+    try:
+        yield device
+    finally:
+        os.close(device)
+
+
+def partitions_anew(device: int) -> None:
+    """Have the kernel look at the partitions of an open disk again; some disks have none."""
+    with suppress(OSError):
+        fcntl.ioctl(device, _BLKRRPART)
+
+
+@contextmanager
+def new_file(target: Path) -> Iterator[tuple[int, Path]]:
+    """A file beside the target, open, to be renamed to it when it is whole; removed where it is not."""
+    part = target.with_name(f".metallize-{secrets.token_hex(8)}.part")
+    try:
+        file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except OSError as exc:
+        raise HostError(f"a file in {target.parent} cannot be written: {exc.strerror}") from exc
+    try:
+        yield file, part
+    finally:
+        os.close(file)
+        part.unlink(missing_ok=True)
 
 
 def holds_something(target: Path) -> bool:

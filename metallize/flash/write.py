@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import fcntl
 import os
-import secrets
 import stat
 import struct
 import tempfile
@@ -21,13 +18,21 @@ from metallize.events import Events, step
 from metallize.files.image_format import format_of
 from metallize.flash.blockmap import BLOCK_BYTES, Span, spans
 from metallize.flash.readback import read_back
-from metallize.flash.target import is_device, mark_as_ours, require_allowed, require_other
+from metallize.flash.target import (
+    is_device,
+    mark_as_ours,
+    new_file,
+    open_device,
+    partitions_anew,
+    require_allowed,
+    require_other,
+)
 from metallize.meter import Meter
 from metallize.model.profile import ImageFormat
 from metallize.qemu import chain
 
-# ioctl(2) numbers of linux/fs.h
-BLKRRPART, BLKZEROOUT = 0x125F, 0x127F
+BLKZEROOUT = 0x127F
+"""An ioctl(2) of linux/fs.h."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,40 +105,21 @@ def _require_image(image: Path) -> None:
 
 def _to_device(source: int, size: int, target: Path, events: Events, *, any_disk: bool) -> Flashed:
     require_allowed(target, size, any_disk=any_disk)
-    try:
-        # O_EXCL on a block device fails while anything (a mount, LVM, another writer) holds it: open(2).
-        device = os.open(target, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
-    except PermissionError as exc:
-        raise HostError(f"{target} may not be written to by this user", hint="run it with sudo") from exc
-    except OSError as exc:
-        why = "something holds it" if exc.errno == errno.EBUSY else exc.strerror
-        raise HostError(f"{target} cannot be opened for writing: {why}") from exc
-    try:
-        written = _write(source, size, device, target, events, zero=_zero_device)
+    with open_device(target) as device:
+        written = _write(source, size, device, target, events, zero=zero_device)
         digest = read_back(source, size, device, target, events)
-        with contextlib.suppress(OSError):
-            fcntl.ioctl(device, BLKRRPART)
-    finally:
-        os.close(device)
+        partitions_anew(device)
     return Flashed(target=target, size_bytes=size, written_bytes=written, sha256=digest)
 
 
 def _to_file(source: int, size: int, target: Path, events: Events) -> Flashed:
     """A file appears whole or not at all; its holes are the image's."""
-    part = target.with_name(f".metallize-{secrets.token_hex(8)}.part")
-    try:
-        file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    except OSError as exc:
-        raise HostError(f"a file in {target.parent} cannot be written: {exc.strerror}") from exc
-    try:
+    with new_file(target) as (file, part):
         os.ftruncate(file, size)
         written = _write(source, size, file, target, events, zero=lambda *_: None)
         digest = read_back(source, size, file, target, events)
         mark_as_ours(file)
         part.replace(target)
-    finally:
-        os.close(file)
-        part.unlink(missing_ok=True)
     return Flashed(target=target, size_bytes=size, written_bytes=written, sha256=digest)
 
 
@@ -147,29 +133,35 @@ def _write(
         try:
             for span in spans(source, size):
                 if span.data:
-                    _put(target, os.pread(source, span.length, span.start), span.start)
+                    put(target, os.pread(source, span.length, span.start), span.start)
                     written += span.length
                 else:
                     zero(target, span)
                 meter.at(span.start + span.length)
             os.fsync(target)
         except OSError as exc:
-            raise HostError(
-                f"writing to {path} failed: {exc.strerror}; what it holds now is not the image",
-                hint="is the medium sound, and is there room? write it again",
-            ) from exc
+            raise not_the_image(path, exc) from exc
         handle.detail = f"{written / 1e6:.0f} MB of data, {(size - written) / 1e6:.0f} MB of zeros"
     return written
 
 
-def _put(target: int, block: bytes, start: int) -> None:
+def not_the_image(path: Path, exc: OSError) -> HostError:
+    """The error for a write that failed."""
+    return HostError(
+        f"writing to {path} failed: {exc.strerror}; what it holds now is not the image",
+        hint="is the medium sound, and is there room? write it again",
+    )
+
+
+def put(target: int, block: bytes, start: int) -> None:
+    """Write all of a block at an offset."""
     view = memoryview(block)
     while view:
         count = os.pwrite(target, view, start)
         view, start = view[count:], start + count
 
 
-def _zero_device(target: int, span: Span) -> None:
+def zero_device(target: int, span: Span) -> None:
     """Zeros by the device's own means where it has some (BLKZEROOUT writes them where it has none).
 
     The ioctl wants whole sectors: an image that ends within one gets its tail written.
@@ -180,4 +172,4 @@ def _zero_device(target: int, span: Span) -> None:
     except OSError:
         whole = 0
     for start in range(span.start + whole, span.start + span.length, BLOCK_BYTES):
-        _put(target, bytes(min(BLOCK_BYTES, span.start + span.length - start)), start)
+        put(target, bytes(min(BLOCK_BYTES, span.start + span.length - start)), start)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -59,12 +59,19 @@ def report_beside(image: Path) -> Path:
 
 def verify(image: Path, statements: Path, report: Path | None, policy: Policy) -> Attested:
     """Raises VerificationFailed that says all that is lacking, UsageError where a file cannot be read."""
+    return verify_digests(str(image), digests_of(image), statements, report, policy)
+
+
+def verify_digests(
+    image: str, digests: Iterable[str], statements: Path, report: Path | None, policy: Policy
+) -> Attested:
+    """The same for an image of which no more is here than its digests: the file's, or what it unpacks to."""
     found = tuple(signed_statements(statements, policy.keys))
     if not found:
         raise VerificationFailed(
             f"{statements} holds no statement that is signed with this key", hint="is it the signer's public key?"
         )
-    digest = next((each for each in digests_of(image) if any(each in one.subjects for one in found)), None)
+    digest = next((each for each in digests if any(each in one.subjects for one in found)), None)
     if digest is None:
         raise VerificationFailed(f"{statements} states nothing of {image}: it tells of another image")
     of_image = [each for each in found if isinstance(each, Statement) and digest in each.subjects]

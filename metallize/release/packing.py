@@ -20,6 +20,8 @@ LEVEL = 6
 WRITTEN_AS_IS = frozenset({ImageFormat.RAW, ImageFormat.ISO})
 """What goes to a card or a stick byte by byte, once it is unpacked: a block map tells of it."""
 _CHUNK = 1 << 20
+_MEMORY_BYTES = 128 << 20
+"""For whoever unpacks what a stranger has packed; xz -9 takes 65 MiB (xz(1))."""
 _XZ_MAGIC = b"\xfd7zXZ\0"
 
 
@@ -96,6 +98,46 @@ def digest_of(file: BinaryIO, seen: Callable[[int], None] = lambda _: None) -> s
         done += len(chunk)
         seen(done)
     return digest.hexdigest()
+
+
+class Unpacker:
+    """Is given a shipped file piece by piece, and gives what it unpacks to: itself, where it is not packed."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._left = most_bytes
+        self._head = b""
+        self._unpack: lzma.LZMADecompressor | None = None
+        self._begun = False
+
+    def add(self, raw: bytes) -> Iterator[bytes]:
+        """What more is known of the image. Raises ValueError where it is damaged, or longer than it may be."""
+        if not self._begun:
+            self._head += raw
+            if len(self._head) < len(_XZ_MAGIC):
+                return
+            raw, self._begun = self._head, True
+            if raw.startswith(_XZ_MAGIC):
+                self._unpack = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY_BYTES)
+        if self._unpack is None:
+            yield self._counted(raw)
+            return
+        if self._unpack.eof:
+            raise ValueError("something follows the end of what xz compressed")
+        for piece in _pieces(self._unpack, raw):
+            yield self._counted(piece)
+
+    def _counted(self, piece: bytes) -> bytes:
+        self._left -= len(piece)
+        if self._left < 0:
+            raise ValueError("it unpacks to more than was released")
+        return piece
+
+    def end(self) -> None:
+        """Nothing follows. Raises ValueError where something would have to."""
+        if self._unpack is not None and (not self._unpack.eof or self._unpack.unused_data):
+            raise ValueError("it is cut short, or something follows its end")
+        if self._left:
+            raise ValueError(f"it is {self._left} bytes shorter than was released")
 
 
 def _unpacked(file: BinaryIO) -> Iterator[tuple[bytes, Iterator[bytes]]]:

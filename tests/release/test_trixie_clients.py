@@ -55,7 +55,7 @@ def trixie() -> Iterator[Guest]:
 def newest() -> Iterator[Guest]:
     """With the systemd of Debian sid; the mirror may be one that was left as it was some weeks ago."""
     sid = f"sed -i -e 's/trixie/sid/' -e '/updates/d' -e '/security/d' /etc/apt/sources.list && {OLD_MIRROR}"
-    with container(f"{sid} && apt-get install -y -q --no-install-recommends systemd-container") as guest:
+    with container(f"{sid} && apt-get install -y -q --no-install-recommends systemd-container libcurl4t64") as guest:
         yield guest
 
 
