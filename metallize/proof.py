@@ -252,6 +252,15 @@ def runs_in(records: Iterable[Path]) -> frozenset[Path]:
     return frozenset(found)
 
 
+def records_in(build_dir: Path) -> Iterator[Mapping[str, Any]]:
+    """What is recorded of the images of a build folder, and of those that are kept aside; none that cannot be read."""
+    for path in sorted([*build_dir.glob(f"*{RECORD}"), *build_dir.glob(f".metallize/*.kept/*{RECORD}")]):
+        try:
+            yield read_mapping(path)
+        except (OSError, ValueError):
+            continue
+
+
 def withdraw(image: Path) -> None:
     """Take the record away before another image comes into the place."""
     with _alone_in(image.parent):

@@ -61,7 +61,7 @@ def _observe_together(ports: Sequence[tuple[str, PortOptions]]) -> str:
     return "\n".join(["[ -r /proc/net/tcp ] || exit", *looks])
 
 
-def _address(text: str) -> str:
+def address_of(text: str) -> str:
     """An address of /proc/net: groups of four bytes, each in the host's order, which is little-endian."""
     raw = bytes.fromhex(text)
     swapped = b"".join(raw[start : start + 4][::-1] for start in range(0, len(raw), 4))
@@ -70,7 +70,7 @@ def _address(text: str) -> str:
 
 def _bound(stdout: str, network: str) -> tuple[str, ...]:
     pattern = rf"^{network} ((?:[0-9A-F]{{8}}){{1,4}}):[0-9A-F]{{4}}\r?$"
-    return tuple(_address(text) for text in re.findall(pattern, stdout, re.MULTILINE))
+    return tuple(address_of(text) for text in re.findall(pattern, stdout, re.MULTILINE))
 
 
 def _compare(resource: str, options: PortOptions, observation: Observation) -> Iterator[Claim]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from dataclasses import asdict
 from functools import partial
@@ -21,7 +22,9 @@ from metallize.commands.shared import (
 )
 from metallize.errors import ExitCode
 from metallize.model.report import BootReport
+from metallize.proof import records_in
 from metallize.render import JsonLines
+from metallize.report.annotations import annotations_of, as_text
 from metallize.report.as_json import report_to_json
 from metallize.report.history import HistoryEntry
 
@@ -61,7 +64,13 @@ def nightly(options: argparse.Namespace) -> int:
 
 
 def report(options: argparse.Namespace) -> int:
-    """`metallize report`: the nightlies' history as a page."""
+    """`metallize report`: the nightlies' history as a page, or what did not hold as a CI system shows it."""
+    if options.annotations is not None:
+        root = Path(os.environ.get("GITHUB_WORKSPACE") or os.environ.get("CI_PROJECT_DIR") or ".")
+        records = records_in(settings_of(options).build_dir or Path("build"))
+        found = [each for record in records for each in annotations_of(record, root)]
+        sys.stdout.write(as_text(options.annotations, found))
+        return ExitCode.DONE
     page = nightlies.write_page(nightlies.page_path(settings_of(options)).parent)
     _show_page(page, as_json=options.json, status=int(ExitCode.DONE))
     return ExitCode.DONE

@@ -17,6 +17,7 @@ from metallize.commands.parser import Later, Parser
 from metallize.commands.ports import add_ports
 from metallize.commands.release_line import VERBS, fetched_options, image_or_address, publish_options
 from metallize.errors import ExitCode, UsageError
+from metallize.report.annotations import System
 
 if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction[Parser]  # noqa: SLF001 - add_subparsers returns it, and it has no public name
@@ -157,6 +158,9 @@ def _add_proving(verbs: Verbs) -> None:
     common.judged(nightly, "the boots", held=False)
     common.showing(nightly)
     report = add(verbs, PROVE, "report", Later("history", "report"), "the nightlies' history as one HTML page")
+    report.add_argument(
+        "--annotations", type=System, choices=tuple(System), help="print what did not hold, as CI shows it beside lines"
+    )
     common.build_dir(report, "build")
     common.as_json(report)
 

@@ -199,6 +199,8 @@ class BootReport:
     """When the machine was switched on: ISO 8601, in UTC."""
     qemu: str = ""
     """QEMU's version."""
+    listening: tuple[str, ...] | None = None
+    """Ports that the guest listened on at the end of the boot, as tcp:22; None where nobody has seen it."""
 
     @property
     def passed(self) -> bool:

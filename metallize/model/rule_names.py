@@ -3,4 +3,5 @@
 from __future__ import annotations
 
 SIZE, REMOVED, NEW, LICENCES = "size", "packages.removed", "packages.new", "licences.deny"
-NAMES = (SIZE, REMOVED, NEW, LICENCES)
+PORTS = "ports.new"
+NAMES = (SIZE, REMOVED, NEW, LICENCES, PORTS)

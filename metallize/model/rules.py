@@ -36,6 +36,14 @@ class PackageRules(Frozen):
     )
 
 
+class PortRules(Frozen):
+    """By what the channel's release before listened on, in the boots that verified it."""
+
+    new: Annotated[Judgement, Field(description="deny: one that it did not listen on before stops the release")] = (
+        Judgement.ALLOW
+    )
+
+
 class LicenceRules(Frozen):
     """By what the packages' copyright files name."""
 
@@ -67,5 +75,6 @@ class ReleaseRules(Frozen):
         Growth | None, Field(description="so much the image and its rootfs may grow from one release to the next: +5%")
     ] = None
     packages: Annotated[PackageRules, Field(description="packages that came or went")] = PackageRules()
+    ports: Annotated[PortRules, Field(description="ports that it listens on, at the end of a boot")] = PortRules()
     licences: Annotated[LicenceRules, Field(description="licences of packages")] = LicenceRules()
     serve: Annotated[ServingRules, Field(description="what clients are told of where and until when")] = ServingRules()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metallize.release.channel.page import size_text
+from metallize.release.gate.ports import listened
 from metallize.release.naming import compare
 
 _FACTS = (
@@ -49,6 +50,8 @@ class Difference:
     facts: tuple[Change, ...]
     packages: tuple[Change, ...]
     layers: tuple[Change, ...]
+    ports: tuple[Change, ...]
+    """What it listens on; none where that is not known of both."""
     machines: tuple[Change, ...]
     """How long each took to be ready, and what came of it."""
 
@@ -87,7 +90,8 @@ class Difference:
 
     def _groups(self) -> tuple[tuple[str, tuple[Change, ...]], ...]:
         return (
-            ("facts", self.facts), ("packages", self.packages), ("layers", self.layers), ("machines", self.machines)
+            ("facts", self.facts), ("packages", self.packages), ("layers", self.layers), ("ports", self.ports),
+            ("machines", self.machines),
         )  # fmt: skip
 
 
@@ -99,6 +103,7 @@ def difference(before: Side, after: Side) -> Difference:
         facts=_changes(_facts(before.manifest), _facts(after.manifest)),
         packages=_changes(_packages(before.manifest), _packages(after.manifest)),
         layers=_changes(_layers(before.manifest), _layers(after.manifest)),
+        ports=_changes(*_ports(before.record, after.record)),
         machines=_changes(_machines(before.record), _machines(after.record)),
     )
 
@@ -159,6 +164,13 @@ def _layers(manifest: Mapping[str, Any]) -> Mapping[str, str]:
         name, digest = _fields(each, "name", "digest")
         found[name if name not in found else f"{name} (again, at {number + 1})"] = digest[:19]
     return found
+
+
+def _ports(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    old, new = listened(before), listened(after)
+    if old is None or new is None:
+        return {}, {}
+    return dict.fromkeys(old, "listening"), dict.fromkeys(new, "listening")
 
 
 def _machines(record: Mapping[str, Any]) -> Mapping[str, str]:

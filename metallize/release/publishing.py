@@ -156,10 +156,13 @@ def _require_free(name: str, version: str, wares: Sequence[Ware], *catalogues: C
 def _judged(session: Session, ware: Ware, papers: Papers, before: Release | None, terms: Terms) -> tuple[str, ...]:
     """What the profile's rules have against an image, and is overruled."""
     image = history.counterpart(before, ware.name, naming.ARCHITECTURES[ware.platform], str(ware.format))
-    old = history.manifest_of(session, image) if image is not None and ware.rules != ReleaseRules() else None
+    old = None
+    if image is not None and ware.rules != ReleaseRules():
+        old = rules.Told(manifest=history.manifest_of(session, image), record=history.record_of(session, image))
+    new = rules.Told(manifest=papers.manifest, record=papers.record_told)
     since = before.key if before is not None else ""
     try:
-        found = tuple(rules.objections(ware.rules, old, papers.manifest, since=since))
+        found = tuple(rules.objections(ware.rules, old, new, since=since))
     except (ValueError, LookupError, TypeError) as exc:
         raise HostError(
             f"the rules of {ware.profile} cannot be judged, because a manifest does not tell enough: {exc!r}",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from metallize.errors import HostError, UsageError, VerificationFailed
-from metallize.files.json_file import read_mapping
+from metallize.files.json_file import as_mapping, read_mapping
 from metallize.model.profile import ImageFormat, Platform
 from metallize.model.rules import ReleaseRules
 from metallize.proof import Proof, record_of
@@ -46,6 +46,11 @@ class Papers:
     manifest: Mapping[str, Any]
     record: bytes
     proof: Proof
+
+    @property
+    def record_told(self) -> Mapping[str, Any]:
+        """The record, read: `papers_of` has seen that it can be."""
+        return as_mapping(json.loads(self.record))
 
     @property
     def system(self) -> str:

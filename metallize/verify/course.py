@@ -188,6 +188,7 @@ class Course:
             sha256=request.sha256,
             started=self.started.isoformat(timespec="seconds"),
             qemu=guest.monitor.version,
+            listening=session.listening,
         )
 
     def with_evidence(self, report: BootReport) -> BootReport:

@@ -37,6 +37,8 @@ class BootSession:
     ready_seconds: float | None = None
     boot_id: str | None = None
     first_look: Look | None = None
+    listening: tuple[str, ...] | None = None
+    """What the guest listened on at the end of the boot; None where nobody has seen it."""
     """What the system said of itself when it had settled."""
     steps: Task[int] | None = None
     """The console steps; its value is the position at which they ended."""

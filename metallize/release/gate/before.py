@@ -36,6 +36,11 @@ def manifest_of(session: Session, image: ReleasedImage) -> Mapping[str, Any]:
     return _paper(session, image, ".manifest.json")
 
 
+def record_of(session: Session, image: ReleasedImage) -> Mapping[str, Any]:
+    """The record of its verification, of an image that the channel has. Raises HostError where it cannot be read."""
+    return _paper(session, image, RECORD)
+
+
 def changes(session: Session, catalogue: Catalogue, release: Release) -> tuple[Change, ...]:
     """What every image of a release has otherwise than the release before it, by the files of both in a channel."""
     old = before(catalogue, release.name, release.version)

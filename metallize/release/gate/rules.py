@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from metallize.errors import VerificationFailed
-from metallize.model.rule_names import LICENCES, NEW, REMOVED, SIZE
+from metallize.model.rule_names import LICENCES, NEW, PORTS, REMOVED, SIZE
 from metallize.model.rules import Judgement, ReleaseRules
 from metallize.release.channel.page import size_text
 from metallize.release.gate.licences import UNKNOWN, denied
+from metallize.release.gate.ports import new_ports
 
 _MOST_NAMED = 8
 
@@ -26,20 +27,31 @@ class Objection:
         return f"release.{self.rule}: {self.text}"
 
 
-def objections(
-    rules: ReleaseRules, before: Mapping[str, Any] | None, after: Mapping[str, Any], *, since: str
-) -> Iterator[Objection]:
-    """What is to be said against it. `before` is the manifest of the release before, called `since`; None: the first.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What is known of one of two images."""
+
+    manifest: Mapping[str, Any]
+    record: Mapping[str, Any]
+    """Of its verification."""
+
+
+def objections(rules: ReleaseRules, old: Told | None, new: Told, *, since: str) -> Iterator[Objection]:
+    """What is to be said against the new one. `old` is that of the release before, called `since`; None: the first.
 
     Raises ValueError, LookupError or TypeError for what is no manifest.
     """
+    before, after = old.manifest if old is not None else None, new.manifest
+    if old is not None and rules.ports.new is Judgement.DENY:
+        for text in new_ports(old.record, new.record, since=since):
+            yield Objection(rule=PORTS, text=text)
     if before is not None:
         if rules.size is not None:
             yield from _growth(rules.size, before, after, since)
-        old, new = _names(before), _names(after)
+        gone, come = _names(before) - _names(after), _names(after) - _names(before)
         for judgement, rule, names, what in (
-            (rules.packages.removed, REMOVED, old - new, f"of {since} no longer in it"),
-            (rules.packages.new, NEW, new - old, f"in it that {since} did not have"),
+            (rules.packages.removed, REMOVED, gone, f"of {since} no longer in it"),
+            (rules.packages.new, NEW, come, f"in it that {since} did not have"),
         ):
             if judgement is Judgement.DENY and names:
                 yield Objection(rule=rule, text=f"{_packages(len(names))} {what}: {_some(names)}")

@@ -10,7 +10,7 @@ from metallize.deadline import Deadline
 from metallize.model.report import Entry
 from metallize.patience import REST_LOOK as LOOK_SECONDS
 from metallize.verify.checklist import Turn
-from metallize.verify.looks import look, system
+from metallize.verify.looks import look, ports, system
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
 
@@ -28,8 +28,10 @@ def run(session: BootSession) -> None:
         return
     left = session.ready_seconds + request.boot.settle.total_seconds() - watch.seconds
     watch.wait(lambda: None, Deadline.after(max(0.0, left), "the system to stay as it is"))
-    answer = session.observer.run(shell, look.PROBES, limit_seconds=LOOK_SECONDS)
-    seen = look.read_look(answer.observations, answer.problem)
+    answer = session.observer.run(shell, [*look.PROBES, ports.PROBE], limit_seconds=LOOK_SECONDS)
+    *looked, listening = answer.observations
+    session.listening = ports.read_ports(listening)
+    seen = look.read_look(looked, answer.problem)
     session.checklist.settle(
         *system.judge_look(
             {entry.id.rpartition("/")[2]: entry for entry in session.entries("rest")},

@@ -21,6 +21,7 @@ from metallize.release.channel.page import page_text
 from metallize.release.destinations import destination_at
 from metallize.release.keys import load_signer, make_key
 from metallize.release.statement import statements
+from metallize.release.wares import Ware
 from tests.unit.release.wares import NOW, PACKAGES, catalogue, released, tree, ware
 
 ATOM = "{http://www.w3.org/2005/Atom}"
@@ -39,6 +40,55 @@ def entry(to: Path, channel: str = "stable") -> dict[str, Any]:
     releases: Any = catalogue(to / channel)["releases"]
     found: dict[str, Any] = releases[0]
     return found
+
+
+def listening(made: Ware, *ports: str, on: tuple[str, ...] = ("seabios", "ovmf")) -> Ware:
+    """The same image, whose boots have seen what it listens on."""
+    record = made.image.papers[1]
+    told = json.loads(record.read_text())
+    for machine in told["machines"]:
+        machine["listening"] = list(ports) if machine["machine"] in on else None
+    record.write_text(json.dumps(told))
+    return made
+
+
+NO_NEW = ReleaseRules.model_validate({"ports": {"new": "deny"}})
+
+
+def test_a_port_that_was_not_listened_on_before_stops_a_release(tmp_path: Path) -> None:
+    """By the records of the boots: of every machine, whichever it is that listens."""
+    to = tmp_path / "to"
+    released(to, listening(ware(tmp_path / "one"), "tcp:22", "udp:68"))
+    more = listening(ware(tmp_path / "two", b"two", rules=NO_NEW), "tcp:22", "tcp:8080", "tcp:443")
+    why = r"release.ports.new: 2 ports that web_20261130.1 did not listen on: tcp:443, tcp:8080"
+    with pytest.raises(VerificationFailed, match=why):
+        released(to, more)
+    done = released(to, more, waive=frozenset({"ports.new"}))
+    assert done.release.waived[0].startswith("release.ports.new: 2 ports")
+    [change] = done.release.changes
+    assert "  + tcp:8080  listening" in change.lines
+    assert "  - udp:68  listening" in change.lines
+    fewer = listening(ware(tmp_path / "three", b"three", rules=NO_NEW), "tcp:22")
+    assert released(to, fewer).new
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        (("seabios", "ovmf"), ("ovmf",), "nobody saw on each machine which ports it listens on"),
+        (("ovmf",), ("seabios", "ovmf"), "nobody saw which ports web_20261130.1 listened on, .* are new: tcp:22"),
+    ],
+)
+def test_ports_that_nobody_saw_are_no_reason_to_let_it_out(
+    tmp_path: Path, before: tuple[str, ...], after: tuple[str, ...], why: str
+) -> None:
+    released(tmp_path / "to", listening(ware(tmp_path / "one"), "tcp:22", on=before))
+    with pytest.raises(VerificationFailed, match=rf"release.ports.new: {why}"):
+        released(tmp_path / "to", listening(ware(tmp_path / "two", b"two", rules=NO_NEW), "tcp:22", on=after))
+
+
+def test_the_first_release_of_a_channel_has_no_port_that_is_new(tmp_path: Path) -> None:
+    assert released(tmp_path / "to", listening(ware(tmp_path / "one", rules=NO_NEW), "tcp:22")).new
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from metallize.shells.ssh import SshAccess
 from metallize.verify.checklist import FIRST, Checklist, Turn
 from metallize.verify.course import Course
 from metallize.verify.judge import login_result
-from metallize.verify.looks import look
+from metallize.verify.looks import look, ports
 from metallize.verify.looks.batch import Batch, make_batch
 from metallize.verify.looks.identity import PROBE as IDENTITY
 from metallize.verify.phases import reach
@@ -221,6 +221,8 @@ class HealthyGuest:
         if probe in look.PROBES:
             boot_id = f"{self.boots:08x}-0000-4000-8000-000000000000"
             return 0, _LOOK[look.PROBES.index(probe)].format(boot_id=boot_id)
+        if probe == ports.PROBE:
+            return 0, "tcp 00000000:0016\nend\n"
         if probe == IDENTITY:
             return 0, _IDENTITY
         return seen_here(probe)
