@@ -15,6 +15,8 @@ from metallize.errors import GeneratorError, HostError
 from metallize.files.sparse import extents
 from metallize.model.profile import ImageFormat
 
+FILES = "files.mtree"
+"""What a generator may leave beside its image: the files of the root filesystem, as mtree(5) has them."""
 _CHUNK = 1 << 20
 _SPARE_BYTES = 128 << 20
 _SIGNATURES = {
@@ -66,9 +68,17 @@ def make_image(
             f"the generator ended well but its answer is not whole: {exc}",
             hint="its contract: /out/image, /out/result.json",
         ) from exc
+    _require_listed(assembly.out / FILES, facts)
     if image_format is not ImageFormat.RAW or facts.get("firmware"):
         _require_signature(image, image_format)
     return DiskImage(path=image, format=image_format, size_bytes=size, sha256=sha256_of(image), facts=facts)
+
+
+def _require_listed(files: Path, facts: Mapping[str, Any]) -> None:
+    """A list of files that a generator tells of is there, and is the one that it tells of."""
+    told = facts.get("files")
+    if isinstance(told, dict) and (not files.is_file() or sha256_of(files) != told.get("sha256")):
+        raise GeneratorError("the generator's list of files is not the one that its answer tells of")
 
 
 def _require_signature(image: Path, image_format: ImageFormat) -> None:

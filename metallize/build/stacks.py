@@ -142,6 +142,10 @@ def staying(engine: Engine, image: ImageInfo) -> ImageInfo:
     return engine.tag(image, pin_of(image.id))
 
 
+_TOLD = ("kernel", "os", "firmware", "packages", "tools", "rootfs_bytes", "files")
+"""What the manifest has in the generator's words."""
+
+
 def manifest_of(plan: BuildPlan, steps: Steps, images: Images, image: DiskImage, epoch: int) -> dict[str, Any]:
     """build/FILE.manifest.json: what the image is and what it was made from."""
     layers = [each for each in steps.rootfs if each.kind is Kind.LAYER]
@@ -172,5 +176,5 @@ def manifest_of(plan: BuildPlan, steps: Steps, images: Images, image: DiskImage,
             "digest": images.ids[steps.generate.inputs[0]],
         },
         "kernel_boot_params": plan.job.kernel_boot_params,
-        **{key: image.facts.get(key) for key in ("kernel", "os", "firmware", "packages", "tools", "rootfs_bytes")},
+        **{key: image.facts.get(key) for key in _TOLD},
     }

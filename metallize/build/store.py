@@ -2,6 +2,7 @@
 
 build/FILE                      the image, put there by one rename
 build/FILE.manifest.json        what it is and what it was made from
+build/FILE.files.mtree          which files are in it
 build/.metallize/FILE.lock      held while FILE is being built
 build/.metallize/FILE.work-*    a build under way; removed with it, or by the next one after a crash
 build/.metallize/FILE.kept/     an image that was built but has not passed its verification
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metallize.build.generator import DiskImage, sha256_of
+from metallize.build.generator import FILES, DiskImage, sha256_of
 from metallize.errors import HostError, told_if_left
 from metallize.events import Events, Note
 from metallize.files.json_file import read_mapping
@@ -57,6 +58,11 @@ class Store:
     @property
     def manifest(self) -> Path:
         return self.build_dir / f"{self.file}.manifest.json"
+
+    @property
+    def files(self) -> Path:
+        """Which files the image's root filesystem has: as mtree(5), where its generator has told."""
+        return self.build_dir / f"{self.file}.{FILES}"
 
     @property
     def _private(self) -> Path:
@@ -146,6 +152,7 @@ class Store:
         if image != self.image:
             image.chmod(0o644)
             image.replace(self.image)
+            _move(image.with_name(FILES), self.files)
         write_json(self.manifest, _stamped(manifest, self.image))
         shutil.rmtree(self._kept, ignore_errors=True)
         return Stored(path=self.image, manifest=manifest)
@@ -156,8 +163,18 @@ class Store:
             shutil.rmtree(self._kept, ignore_errors=True)
             self._make(self._kept)
             image.replace(self._kept / self.file)
+            _move(image.with_name(self.files.name if image == self.image else FILES), self._kept / FILES)
         write_json(self._kept / "manifest.json", _stamped(manifest, self._kept / self.file))
         return Stored(path=self._kept / self.file, manifest=manifest)
+
+
+def _move(file: Path, target: Path) -> None:
+    """What came with an image goes along with it; what came with the one before does not stay."""
+    if file.is_file():
+        file.chmod(0o644)
+        file.replace(target)
+    else:
+        target.unlink(missing_ok=True)
 
 
 def _stamped(manifest: Mapping[str, Any], image: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from metallize.build.store import Store
 from metallize.errors import HostError, UsageError, VerificationFailed
 from metallize.files.json_file import as_mapping, read_mapping
 from metallize.model.profile import ImageFormat, Platform
@@ -46,6 +48,8 @@ class Papers:
     manifest: Mapping[str, Any]
     record: bytes
     proof: Proof
+    files: bytes | None = None
+    """Which files the image has; None where it was built by a metallize that did not say."""
 
     @property
     def record_told(self) -> Mapping[str, Any]:
@@ -94,7 +98,22 @@ def papers_of(ware: Ware) -> Papers:
         raise VerificationFailed(f"{manifest} does not tell of {image.path}")
     if proof.sha256 != image.sha256 or not proof.whole:
         raise VerificationFailed(f"{record} does not tell of {image.path}")
-    return Papers(manifest=told, record=content, proof=proof)
+    return Papers(manifest=told, record=content, proof=proof, files=_files(image.path, told))
+
+
+def _files(image: Path, told: Mapping[str, Any]) -> bytes | None:
+    """The list that the manifest tells of. Raises VerificationFailed where it is another, or not there."""
+    entry = told.get("files")
+    if not isinstance(entry, Mapping):
+        return None
+    path = Store(build_dir=image.parent, file=image.name).files
+    try:
+        content = path.read_bytes()
+    except OSError as exc:
+        raise VerificationFailed(f"{path}: {exc.strerror}", hint="build the image again") from exc
+    if hashlib.sha256(content).hexdigest() != entry.get("sha256"):
+        raise VerificationFailed(f"{path} does not tell of {image}", hint="build the image again")
+    return content
 
 
 def require_one_release(wares: tuple[Ware, ...]) -> tuple[str, str | None]:

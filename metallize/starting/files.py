@@ -54,7 +54,7 @@ jobs:
 """
 _GITLAB = """\
 # Builds the image, boots it and judges it, on a runner with Docker and QEMU (`metallize doctor` says what is missing).
-image:
+os-image:
   script:
     - pip install "${{METALLIZE:-metallize}}"
     - cd {folder}

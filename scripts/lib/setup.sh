@@ -257,6 +257,8 @@ missing_test_packages() {
   has zsh || echo zsh
   has_pull || echo systemd-container
   has lxc || echo lxd-client
+  has mtree || echo mtree-netbsd
+  has bsdtar || echo libarchive-tools
 }
 
 has_pull() { [ -e /usr/lib/systemd/systemd-pull ]; }

@@ -22,6 +22,8 @@ from metallize.catalog import Catalog
 from metallize.commands.line import parse
 from metallize.config import load_profile
 from metallize.release.keys import make_key
+from metallize.starting.answers import Answers, Ci, Kind
+from metallize.starting.files import files_of
 from tests.conftest import ROOT
 from tests.documents import files
 
@@ -33,9 +35,19 @@ LIMIT = timedelta(minutes=40)
 
 
 def content(name: str) -> Any:
-    """YAML 1.2 has no `on` that is a truth value."""
-    found = yaml.safe_load(PAGE[name])
-    return {"on" if key is True else key: value for key, value in found.items()}
+    return read(PAGE[name])
+
+
+def read(text: str) -> Any:
+    """As YAML 1.2 has it, where `on` is no truth value."""
+    return {"on" if key is True else key: value for key, value in yaml.safe_load(text).items()}
+
+
+def require_taken(name: str, workflow: Any) -> None:
+    """Raises ValidationError for what the system would refuse."""
+    folder = package_files("check_jsonschema").joinpath("builtin_schemas", "vendor")
+    schema = json.loads(folder.joinpath(SCHEMAS[name]).read_text("utf-8"))
+    jsonschema.validators.validator_for(schema)(schema).validate(workflow)
 
 
 def scripts(name: str) -> Iterator[tuple[str, str]]:
@@ -45,7 +57,7 @@ def scripts(name: str) -> Iterator[tuple[str, str]]:
             if "run" in step:
                 yield step.get("name", step["run"]), step["run"]
         return
-    for job in ("image", "publish"):
+    for job in ("os-image", "publish"):
         for part in ("before_script", "script", "after_script"):
             if lines := content(name)[job].get(part):
                 yield f"{job} {part}", "\n".join(lines)
@@ -58,14 +70,29 @@ def test_the_page_shows_all_that_is_tested() -> None:
 @pytest.mark.parametrize("name", SCHEMAS)
 @pytest.mark.slow
 def test_it_is_what_the_system_takes(name: str) -> None:
-    folder = package_files("check_jsonschema").joinpath("builtin_schemas", "vendor")
-    schema = json.loads(folder.joinpath(SCHEMAS[name]).read_text("utf-8"))
-    jsonschema.validators.validator_for(schema)(schema).validate(content(name))
+    require_taken(name, content(name))
     broken = content(name)
-    job = broken["jobs"]["image"] if name == GITHUB else broken["image"]
+    job = broken["jobs"]["image"] if name == GITHUB else broken["os-image"]
     job["steps" if name == GITHUB else "timeout"] = 1
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validators.validator_for(schema)(schema).validate(broken)
+        require_taken(name, broken)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "ci"), [(GITHUB, Ci.GITHUB), (GITLAB, Ci.GITLAB)])
+def test_so_is_what_init_writes(name: str, ci: Ci, tmp_path: Path) -> None:
+    answers = Answers(
+        folder=tmp_path / "web os",
+        name="web",
+        kind=Kind.VM,
+        base=None,
+        dockerfile=None,
+        context=None,
+        ci=ci,
+        watchdog=False,
+    )
+    [text] = [each.text for each in files_of(answers, None, tmp_path) if each.path.suffix == ".yml"]
+    require_taken(name, read(text))
 
 
 @pytest.mark.slow

@@ -300,7 +300,7 @@ def test_statements_have_to_be_signed_where_a_key_is_given(tmp_path: Path, to: P
             ({"keys": (keys.public,), "require": ("raspi3b",)}, "no statement says that it passed on raspi3b"),
         ):
             with pytest.raises(VerificationFailed, match=told):
-                fetch(url, card, Silent(), **wanted)  # type: ignore[arg-type]  # of this table
+                fetch(url, card, Silent(), **wanted)
     assert card.read_bytes() == BEFORE
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from metallize_os import tarstream
-from metallize_os.tarstream import BLOCK, Entry
+from metallize_os.tarstream import BLOCK, Entry, Sink
 
 _FOLDER = "boot/"
 
@@ -41,7 +41,7 @@ class Aside:
         self._held[entry.name] = target
         return True
 
-    def copy(self, entry: Entry, stream: BinaryIO, sink: BinaryIO) -> None:
+    def copy(self, entry: Entry, stream: BinaryIO, sink: Sink) -> None:
         """Pass on the data of what stays in the rootfs, and keep it where a kernel may be linked to it."""
         if entry.kind not in tarstream.FILE_TYPES or not entry.name.startswith(_FOLDER) or entry.name.count("/") > 1:
             tarstream.copy_data(stream, entry, sink)
@@ -51,7 +51,7 @@ class Aside:
             tarstream.copy_data(stream, entry, sink, file)
             file.truncate(entry.size)
 
-    def own_file(self, entry: Entry, sink: BinaryIO) -> int | None:
+    def own_file(self, entry: Entry, sink: Sink) -> int | None:
         """Write a hard link to what is held back as a file of its own; its size, None where it leads elsewhere."""
         source = self._held.get(linked(entry)) if entry.kind == tarstream.HARD_LINK else None
         if source is None:

@@ -22,7 +22,8 @@ from metallize_os.dropped import EMPTIED, drops
 from metallize_os.facts import installed, os_release, version_key
 from metallize_os.identities import Forgetting
 from metallize_os.licences import Licences
-from metallize_os.tarstream import Entry
+from metallize_os.listing import Listing
+from metallize_os.tarstream import Entry, Sink
 
 BINDS = ("etc/resolv.conf", "etc/hostname", "etc/hosts")
 """Bind mounts during a build's RUN: an empty file is what is left of the mount, a full one is a layer's COPY."""
@@ -77,6 +78,8 @@ class Conversion:
     """The symbolic links among `paths`."""
     paths: set[str] = field(default_factory=set)
     """Every path of the result, to answer `has()`."""
+    listing: Listing | None = None
+    """What has gone to the sink."""
     _installed: list[dict[str, str]] = field(default_factory=list)
     _licences: Licences = field(default_factory=Licences)
     _own: dict[str, bytes] = field(default_factory=dict)
@@ -96,8 +99,9 @@ class Conversion:
     def has(self, *candidates: str) -> bool:
         return any(name in self.paths for name in candidates)
 
-    def run(self, source: BinaryIO, sink: BinaryIO) -> None:
+    def run(self, source: BinaryIO, sink: Sink) -> None:
         """Copy the rootfs from `source` to `sink`, converted; both are tar streams."""
+        self.listing = sink = Listing(sink)
         for entry, stream in tarstream.read_entries(source):
             if entry.kind == tarstream.GLOBAL_RECORDS:
                 sink.write(entry.raw)
@@ -193,7 +197,7 @@ class Conversion:
             return io.BytesIO(content.ljust(entry.padded_size, b"\0"))
         return stream
 
-    def _pass(self, entry: Entry, stream: BinaryIO, sink: BinaryIO) -> None:
+    def _pass(self, entry: Entry, stream: BinaryIO, sink: Sink) -> None:
         if entry.kind == tarstream.SYMLINK:
             self.links.add(entry.name)
         self._date(entry)
@@ -216,7 +220,7 @@ class Conversion:
         self.entries += 1
         self.data_bytes += -(-size // 4096) * 4096
 
-    def _held(self, entry: Entry, stream: BinaryIO, sink: BinaryIO) -> bool:
+    def _held(self, entry: Entry, stream: BinaryIO, sink: Sink) -> bool:
         """Note kernels and initrds; move one aside where the generator wants it outside the rootfs."""
         if entry.kind not in tarstream.FILE_TYPES and entry.kind != tarstream.HARD_LINK:
             return False
@@ -234,7 +238,7 @@ class Conversion:
             )
         return self.aside is not None
 
-    def _linked(self, entry: Entry, sink: BinaryIO) -> bool:
+    def _linked(self, entry: Entry, sink: Sink) -> bool:
         """Another name of a kernel that is held back: a file of its own, for what it leads to is not in the rootfs."""
         if self.aside is None or entry.kind != tarstream.HARD_LINK:
             return False
@@ -245,7 +249,7 @@ class Conversion:
         self._count(entry.name, size)
         return True
 
-    def _inspected(self, entry: Entry, stream: BinaryIO, sink: BinaryIO) -> bool:
+    def _inspected(self, entry: Entry, stream: BinaryIO, sink: Sink) -> bool:
         """Read the few small files that decide something, and pass them on or keep them back."""
         if entry.name in BINDS:
             content = tarstream.read_data(stream, entry) if entry.kind in tarstream.FILE_TYPES else b"link"
@@ -276,7 +280,7 @@ class Conversion:
             sink.write(content + b"\0" * (-len(content) % tarstream.BLOCK))
         return True
 
-    def _add(self, addition: Addition, sink: BinaryIO) -> None:
+    def _add(self, addition: Addition, sink: Sink) -> None:
         if addition.name in self.paths:
             return
         for depth in range(1, addition.name.count("/") + 1):

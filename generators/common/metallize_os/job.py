@@ -6,6 +6,7 @@ The job comes as one JSON argument; the rootfs comes as a tar stream on standard
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -20,6 +21,8 @@ from metallize_os.tarstream import TarError
 OUT = Path("/out")
 LOADERS = Path("/usr/lib/metallize-loaders")
 """Packages of boot loaders for another architecture, which dpkg does not know: name and version."""
+FILES = "files.mtree"
+"""Beside the image: which files its root filesystem has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ def answer(conversion: Conversion, *, kernel: str, boots_by: tuple[str, ...]) ->
     for note in conversion.notes:
         say(note)
     release = conversion.os_release
+    listed = conversion.listing.text().encode() if conversion.listing is not None else b""
+    (OUT / FILES).write_bytes(listed)
     result = {
         "kernel": kernel,
         "firmware": list(boots_by),
@@ -89,6 +94,9 @@ def answer(conversion: Conversion, *, kernel: str, boots_by: tuple[str, ...]) ->
         "entries": conversion.entries,
         "rootfs_bytes": conversion.data_bytes,
         "packages": conversion.packages,
+        "files": {"entries": conversion.listing.entries, "sha256": hashlib.sha256(listed).hexdigest()}
+        if conversion.listing is not None
+        else None,
         "tools": _tools(),
     }
     (OUT / "result.json").write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 BLOCK = 512
 CHUNK = 1 << 20
@@ -21,14 +21,23 @@ _WITHOUT_DATA = frozenset({b"1", b"2", b"3", b"4", b"5", b"6"})
 _CUT = "the rootfs stream ended in the middle: its producer failed"
 GLOBAL_RECORDS = b"g"
 """PAX records for all members that follow: an entry without a name, to be passed on."""
-_EXTENSIONS = frozenset({b"x", b"L", b"K", GLOBAL_RECORDS})
+EXTENSIONS = frozenset({b"x", b"L", b"K", GLOBAL_RECORDS})
+
+
+class Sink(Protocol):
+    """Where an archive goes."""
+
+    def write(self, data: bytes, /) -> int:
+        """Take the next bytes."""
+        ...
 
 
 class TarError(Exception):
     """The stream is not the tar archive it should be, or ended in the middle."""
 
 
-def _number(field: bytes) -> int:
+def number(field: bytes) -> int:
+    """A number as a header has it: octal digits, or GNU tar's base 256."""
     if field[0] & 0x80:  # GNU base-256: two's complement without the top bit
         bits = 8 * len(field) - 1
         number = int.from_bytes(field, "big") & ((1 << bits) - 1)
@@ -102,7 +111,7 @@ def _patched(header: bytes, fields: dict[int, bytes]) -> bytes:
 
 def _checked(header: bytes) -> bytes:
     """The header block, if its checksum holds."""
-    if _number(header[148:156]) != sum(header[:148]) + 8 * ord(" ") + sum(header[156:]):
+    if number(header[148:156]) != sum(header[:148]) + 8 * ord(" ") + sum(header[156:]):
         raise TarError("the rootfs stream is no tar archive: a header's checksum is wrong")
     return header
 
@@ -166,7 +175,7 @@ class Entry:
         """Take records out of the member's PAX header, the header away where nothing is left, and some extensions."""
         kept, raw = b"", self.raw[:-BLOCK]
         while raw:
-            header, size = raw[:BLOCK], _number(raw[124:136])
+            header, size = raw[:BLOCK], number(raw[124:136])
             end = BLOCK + -(-size // BLOCK) * BLOCK
             if header[156:157] == b"x":
                 records = _pax_records(raw[BLOCK : BLOCK + size])
@@ -181,7 +190,7 @@ class Entry:
 
 
 @dataclass(slots=True)
-class _Extensions:
+class Extensions:
     """The headers before a member's own, which speak of it."""
 
     raw: bytes = b""
@@ -190,6 +199,7 @@ class _Extensions:
     link: str = ""
 
     def take(self, kind: bytes, blocks: bytes, size: int) -> None:
+        """One more of them, with its data."""
         self.raw += blocks
         payload = blocks[BLOCK : BLOCK + size]
         if kind == b"x":
@@ -201,7 +211,7 @@ class _Extensions:
 
     def member(self, header: bytes) -> Entry:
         """The member whose own header this is."""
-        pax, kind, size = self.pax, header[156:157], _number(header[124:136])
+        pax, kind, size = self.pax, header[156:157], number(header[124:136])
         posix = header[257:262] == b"ustar" and header[257:265] != b"ustar  \0"
         prefix = _text(header[345:500]) if posix else ""
         name = self.name or (f"{prefix}/" if prefix else "") + _text(header[0:100])
@@ -220,8 +230,8 @@ class _Extensions:
             name=name.removeprefix("./").strip("/"),
             kind=kind,
             size=0 if kind in _WITHOUT_DATA else size,
-            mode=_number(header[100:108]),
-            mtime=_whole(pax["mtime"]) if "mtime" in pax else _number(header[136:148]),
+            mode=number(header[100:108]),
+            mtime=_whole(pax["mtime"]) if "mtime" in pax else number(header[136:148]),
             link=link,
             raw=self.raw + header,
             pax=pax,
@@ -233,7 +243,7 @@ def read_entries(stream: BinaryIO) -> Iterator[tuple[Entry, BinaryIO]]:
 
     Raises TarError where the stream is no tar archive, or ends before the archive does.
     """
-    extensions = _Extensions()
+    extensions = Extensions()
     while True:
         header = _read_exactly(stream, BLOCK)
         if not header.strip(b"\0"):
@@ -243,11 +253,11 @@ def read_entries(stream: BinaryIO) -> Iterator[tuple[Entry, BinaryIO]]:
             return
         _checked(header)
         kind = header[156:157]
-        if kind not in _EXTENSIONS:
+        if kind not in EXTENSIONS:
             yield extensions.member(header), stream
-            extensions = _Extensions()
+            extensions = Extensions()
             continue
-        size = _number(header[124:136])
+        size = number(header[124:136])
         blocks = header + _read_exactly(stream, -(-size // BLOCK) * BLOCK)
         if kind == GLOBAL_RECORDS:
             yield Entry(name="", kind=kind, size=0, mode=0, mtime=0, link="", raw=blocks, pax={}), stream
@@ -260,7 +270,7 @@ def _drain(stream: BinaryIO) -> None:
         pass
 
 
-def copy_data(stream: BinaryIO, entry: Entry, *sinks: BinaryIO) -> None:
+def copy_data(stream: BinaryIO, entry: Entry, *sinks: Sink) -> None:
     """Copy the entry's data, with its padding, to every sink; with none, skip it."""
     left = entry.padded_size
     while left:

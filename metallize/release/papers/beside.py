@@ -29,6 +29,8 @@ def papers_beside(
     if ware.format in packing.WRITTEN_AS_IS:
         yield f"{base}.bmap", content.block_map.encode()
     yield f"{base}.cdx.json", _sbom(ware, papers, version)
+    if papers.files is not None:
+        yield f"{base}.files.mtree", papers.files
     if metadata:
         yield f"{base}{METADATA}", metadata
     yield f"{base}.manifest.json", papers.manifest_bytes

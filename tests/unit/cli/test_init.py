@@ -97,7 +97,7 @@ def test_an_untouched_dockerfile_becomes_a_layer(call: Call) -> None:
     [check] = [each.options for each in profile.assertions if each.resource == "my-app is healthy"]
     assert vars(check)["command"] == "runuser -u web -- env EXTRA=8443 /bin/ask 'it'\"'\"'s'"
     assert "Dockerfile:6: EXPOSE 53/udp is asserted by nothing." in said.err
-    assert yaml.safe_load(Path("os/.gitlab-ci.yml").read_text())["image"]["script"]
+    assert yaml.safe_load(Path("os/.gitlab-ci.yml").read_text())["os-image"]["script"]
 
 
 def test_the_dockerfile_of_a_checkout_leaves_its_images_out(call: Call) -> None:
