@@ -192,3 +192,20 @@ def test_a_manifest_that_is_damaged_tells_of_nothing(store: Store, text: str) ->
     store.manifest.write_text(text)
     assert store.any() is None
     assert store.papers("x") == {}
+
+
+def test_the_list_of_files_goes_where_its_image_goes(store: Store) -> None:
+    """Out of a work folder, aside, and back; one of the image before does not stay."""
+    with store.workspace() as work:
+        image, manifest = made(work)
+        (work / "files.mtree").write_text("one")
+        store.publish(image, manifest)
+    assert store.files.read_text() == "one"
+    aside = store.put_aside(store.image, manifest)
+    assert not store.files.exists()
+    assert aside.path.with_name("files.mtree").read_text() == "one"
+    store.publish(aside.path, manifest)
+    assert store.files.read_text() == "one"
+    with store.workspace() as work:
+        store.publish(*made(work, b"another, whose generator tells nothing"))
+    assert not store.files.exists()

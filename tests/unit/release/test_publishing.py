@@ -217,3 +217,21 @@ def test_two_names_share_a_channel_and_keep_their_own_latest(tmp_path: Path) -> 
     released(to, ware(tmp_path / "a", b"a", "web.raw"))
     released(to, ware(tmp_path / "b", b"b", "db.raw"), retention=Retention(number=1), now=NOW + timedelta(days=1))
     assert [each["name"] for each in catalogue(to / "stable")["releases"]] == ["db", "web"]  # type: ignore[attr-defined]
+
+
+def test_which_files_are_in_it_is_told_where_the_build_has_told(tmp_path: Path) -> None:
+    listed = b"#mtree\n./etc type=dir\n"
+    told = {"files": {"entries": 1, "sha256": hashlib.sha256(listed).hexdigest()}}
+    made = ware(tmp_path / "build", **told)
+    with pytest.raises(VerificationFailed, match=r"web\.raw\.files\.mtree: No such file"):
+        released(tmp_path / "to", made)
+    beside = tmp_path / "build" / "web.raw.files.mtree"
+    beside.write_bytes(b"of another image")
+    with pytest.raises(VerificationFailed, match="does not tell of"):
+        released(tmp_path / "to", made)
+    beside.write_bytes(listed)
+    done = released(tmp_path / "to", made)
+    stable = tree(tmp_path / "to" / "stable")
+    assert stable[f"{BASE}.files.mtree"] == listed
+    assert f"{BASE}.files.mtree" in [file.name for file in done.release.files]
+    assert f"{BASE}.files.mtree" in read_sums(stable["SHA256SUMS"].decode())
