@@ -44,7 +44,8 @@ class Listing:
 
     def text(self) -> str:
         """The whole list, in the order of the names: the same for the same files."""
-        return "#mtree\n" + "".join(f"{name} {self._files[name]}\n" for name in sorted(self._files))
+        files = {".": "type=dir", **self._files}  # mtree(8) wants the folder itself, which not every archive has
+        return "#mtree\n" + "".join(f"{name} {files[name]}\n" for name in sorted(files))
 
     def _see(self, data: bytes) -> None:
         view = memoryview(data)
