@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import http.server
+import random
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+IMAGE = random.Random(7).randbytes((5 << 20) // 4) + bytes(1 << 20) + b"the end, in a block"  # noqa: S311 - no secret
+"""A disk with data, a hole, and an end within a block."""
 USER = "Release <release@example.com>"
 
 

@@ -6,10 +6,8 @@ import functools
 import hashlib
 import http.server
 import os
-import random
 import threading
 import time
-import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,7 +19,6 @@ import pytest
 from metallize.command import run
 from metallize.errors import HostError, MetallizeError, UsageError, VerificationFailed
 from metallize.events import Silent
-from metallize.flash import Flashed, flash_stream, stream
 from metallize.flash.blockmap import BLOCK_BYTES
 from metallize.release.channel.serving import Asked
 from metallize.release.fetching import web
@@ -29,12 +26,11 @@ from metallize.release.fetching.writing import fetch
 from metallize.release.gpg import gpg_signer
 from metallize.release.keys import load_signer, make_key
 from metallize.release.statement import statements
-from tests.release.serving import Quiet
+from tests.release.serving import IMAGE, Quiet
 from tests.unit.release.wares import released, ware
 
 pytestmark = pytest.mark.slow
 MIB = 1 << 20
-IMAGE = random.Random(7).randbytes(5 * MIB // 4) + bytes(MIB) + b"the end, in a block"  # noqa: S311 - no secret
 FILE = "web_20261130.1_x86-64.raw.xz"
 BEFORE = b"what was on the card before" * 1000
 Act = Callable[["Bad", bytes], None]
@@ -302,69 +298,6 @@ def test_statements_have_to_be_signed_where_a_key_is_given(tmp_path: Path, to: P
             with pytest.raises(VerificationFailed, match=told):
                 fetch(url, card, Silent(), **wanted)
     assert card.read_bytes() == BEFORE
-
-
-def pieces(content: bytes, size: int) -> Iterator[bytes]:
-    for start in range(0, len(content), size):
-        yield content[start : start + size]
-
-
-def arrive(path: Path, what: Iterator[bytes], size: int = len(IMAGE)) -> Flashed:
-    """As onto a disk: what a filesystem does of itself for a file is not done."""
-    with path.open("r+b") as file:
-        return stream._Arrival(file.fileno(), path, size, device=True).written(
-            what, hashlib.sha256(IMAGE).hexdigest(), Silent()
-        )
-
-
-@pytest.mark.parametrize("size", [4095, MIB, MIB + 1, 9 * MIB])
-def test_a_disk_gets_the_image_however_it_is_cut_and_its_holes_are_zeros(tmp_path: Path, size: int) -> None:
-    disk = tmp_path / "disk"
-    disk.write_bytes(b"\xff" * (8 * MIB))
-    arrive(disk, pieces(IMAGE, size))
-    assert disk.read_bytes()[: len(IMAGE)] == IMAGE
-    assert disk.read_bytes()[len(IMAGE) :].strip(b"\xff") == b""
-
-
-@pytest.mark.parametrize("cut", [0, 10, MIB, len(IMAGE) - 1])
-def test_a_disk_whose_image_did_not_come_whole_begins_with_zeros(tmp_path: Path, cut: int) -> None:
-    disk = tmp_path / "disk"
-    disk.write_bytes(b"\xff" * (8 * MIB))
-
-    def broken() -> Iterator[bytes]:
-        yield IMAGE[:cut]
-        raise HostError("the server is gone")
-
-    with pytest.raises(HostError, match="gone"):
-        arrive(disk, broken())
-    assert disk.read_bytes()[:BLOCK_BYTES].strip(b"\0") == b""
-    with pytest.raises(HostError, match="what came is not the image"):
-        arrive(disk, iter((IMAGE[:cut],)))
-    with pytest.raises(HostError, match=r"what came is not the image|more comes"):
-        arrive(disk, iter((IMAGE + b"x",)))
-    assert disk.read_bytes()[:BLOCK_BYTES].strip(b"\0") == b""
-
-
-def test_a_disk_that_reads_back_otherwise_begins_with_zeros(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    disk = tmp_path / "disk"
-    disk.write_bytes(b"\xff" * (8 * MIB))
-    monkeypatch.setattr(stream, "read_back", lambda *_: "another digest")
-    with pytest.raises(HostError, match="does not hold what was written"):
-        arrive(disk, pieces(IMAGE, MIB))
-    assert disk.read_bytes()[:BLOCK_BYTES].strip(b"\0") == b""
-
-
-def test_the_image_is_never_in_memory_whole(tmp_path: Path) -> None:
-    size = 48 * MIB
-    block = random.Random(1).randbytes(MIB)  # noqa: S311 - no secret
-    digest = hashlib.sha256(block * 48).hexdigest()
-    tracemalloc.start()
-    try:
-        flash_stream((block for _ in range(48)), size, digest, tmp_path / "card.img", Silent())
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 8 * MIB
 
 
 @pytest.mark.skipif(

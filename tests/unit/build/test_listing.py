@@ -74,13 +74,13 @@ def test_mtree_finds_each_difference_of_a_tree_and_bsdtar_reads_it(tmp_path: Pat
     """The list of an archive, and what the same archive unpacks to."""
     root, spec = tmp_path / "root", tmp_path / "files.mtree"
     root.mkdir()
-    unpack = ["tar", "--extract", "--preserve-permissions", "--numeric-owner", "--directory", root]
+    unpack = ["tar", "--extract", "--preserve-permissions", "--numeric-owner", "--directory", str(root)]
     subprocess.run(unpack, input=archive(), check=True)
     spec.write_text(listed(archive(root=False)))
-    names = subprocess.run(["bsdtar", "-tf", spec], capture_output=True, text=True, check=True).stdout.splitlines()
+    names = subprocess.run(["bsdtar", "-tf", str(spec)], capture_output=True, text=True, check=True).stdout.splitlines()
     assert "./bin/su too" in names
     keys = "type,link,size,sha256" + (",uid,gid,mode,time" if os.geteuid() == 0 else "")
-    check = ["mtree", "-p", root, "-f", spec, "-k", keys]
+    check = ["mtree", "-p", str(root), "-f", str(spec), "-k", keys]
     assert shutil.which("mtree"), "the package mtree-netbsd is not installed"
     said = subprocess.run(check, capture_output=True, text=True, check=False)
     assert (said.returncode, said.stdout.strip()) == (0, "")

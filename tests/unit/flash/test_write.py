@@ -70,7 +70,7 @@ def test_what_is_read_back_wrongly_is_an_error_and_no_file(tmp_path: Path, monke
     def worn(target: int, block: bytes, start: int) -> None:
         os.pwrite(target, bytes(len(block)), start)
 
-    monkeypatch.setattr(write, "_put", worn)
+    monkeypatch.setattr(write, "put", worn)
     with pytest.raises(HostError, match="differs in the block at byte 0"):
         flash(image, tmp_path / "card.img", Silent())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["disk.img"]

@@ -221,8 +221,7 @@ def test_two_names_share_a_channel_and_keep_their_own_latest(tmp_path: Path) -> 
 
 def test_which_files_are_in_it_is_told_where_the_build_has_told(tmp_path: Path) -> None:
     listed = b"#mtree\n./etc type=dir\n"
-    told = {"files": {"entries": 1, "sha256": hashlib.sha256(listed).hexdigest()}}
-    made = ware(tmp_path / "build", **told)
+    made = ware(tmp_path / "build", files={"entries": 1, "sha256": hashlib.sha256(listed).hexdigest()})
     with pytest.raises(VerificationFailed, match=r"web\.raw\.files\.mtree: No such file"):
         released(tmp_path / "to", made)
     beside = tmp_path / "build" / "web.raw.files.mtree"
