@@ -14,7 +14,7 @@ from metallize.errors import HostError
 from metallize.events import Silent
 from metallize.flash import Flashed, flash_stream, stream
 from metallize.flash.blockmap import BLOCK_BYTES
-from tests.release.serving import IMAGE
+from tests.release.clients.serving import IMAGE
 
 pytestmark = pytest.mark.slow
 MIB = 1 << 20

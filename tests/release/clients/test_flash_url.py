@@ -26,7 +26,7 @@ from metallize.release.fetching.writing import fetch
 from metallize.release.gpg import gpg_signer
 from metallize.release.keys import load_signer, make_key
 from metallize.release.statement import statements
-from tests.release.serving import IMAGE, Quiet
+from tests.release.clients.serving import IMAGE, Quiet
 from tests.unit.release.wares import released, ware
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.release.serving import keyring, served
+from tests.release.clients.serving import keyring, served
 
 
 @pytest.fixture
