@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from metallize.deadline import Deadline
 from metallize.guest import Guest, GuestFailed
 from metallize.model.boot import Step
-from metallize.model.go_regex import GoRegex, compile_go_regex, literal
+from metallize.model.go_regex import Found, GoRegex, compile_go_regex, literal
 from metallize.model.keys import typed
 from metallize.model.kind import Claim
 from metallize.model.report import Entry, Finding, Severity
@@ -24,6 +24,7 @@ _LOOKED_AT = 65_536
 """Characters before the console's end in which a step's pattern is looked for."""
 _LINE = 1024
 _SHOWN_LINES = 10
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def plan(request: VerifyRequest, turn: Turn) -> tuple[Entry, ...]:
@@ -57,6 +58,9 @@ class Steps:
     entries: Sequence[Entry]
     checklist: Checklist
     position: int = 0
+    _typed: tuple[str, ...] = ()
+    """The lines that the step before has typed, and the guest's terminal shows again."""
+    _typed_at: int = 0
 
     def take(self) -> int:
         """Take all of them; the position at which they ended. Raises GuestFailed, which then ends every wait."""
@@ -74,7 +78,9 @@ class Steps:
             begun = self.guest.watch.seconds
             seen = self._wait(number, step, entry)
             if step.send is not None:
-                self.guest.console.write(typed(step.send).encode())
+                text = typed(step.send)
+                self._typed, self._typed_at = tuple(_CONTROLS.split(text.rpartition("\r")[0])), self.position
+                self.guest.console.write(text.encode())
             claim = Claim(attribute="console", expected=step.expect or "to type", actual=seen or "typed", holds=True)
             self.checklist.settle(entry.judged(claim, observed="console", seconds=self.guest.watch.seconds - begun))
 
@@ -89,7 +95,11 @@ class Steps:
         def look() -> str | None:
             start = max(self.position, console.position - _LOOKED_AT)
             begin = max(0, start - _LINE)
-            match = pattern.search(console.since(begin), start - begin)  # so that ^ is a line's beginning
+            text = console.since(begin)
+            shown = echoes(text, max(0, self._typed_at - begin), self._typed)
+            match = pattern.search(text, start - begin)  # so that ^ is a line's beginning
+            while match is not None and (end := _within(match, shown)):
+                match = pattern.search(text, end)
             if match is None:
                 return None
             self.position = begin + match.end()
@@ -120,6 +130,30 @@ class Steps:
             context=shown,
             seconds=self.guest.watch.seconds,
         )
+
+
+def echoes(text: str, start: int, lines: Sequence[str]) -> list[tuple[int, int]]:
+    """Where a console shows again what was typed at it, each line the first time: that is no answer to it. Pure.
+
+    The last may have come in part.
+    """
+    found = []
+    for line in filter(None, lines):
+        at = start - 1
+        while (at := text.find(line[0], at + 1)) >= 0:
+            end = min(at + len(line), len(text))
+            if line.startswith(text[at:end]) and text[end : end + 1] in ("", "\n"):
+                found.append((at, end))
+                start = end
+                break
+        if at < 0:
+            break
+    return found
+
+
+def _within(match: Found, spans: Sequence[tuple[int, int]]) -> int:
+    """The end of what was typed, where the match is a part of it; else 0."""
+    return next((end for begin, end in spans if begin <= match.start() and match.end() <= end), 0)
 
 
 def title_of(number: int, step: Step) -> str:

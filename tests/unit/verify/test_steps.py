@@ -11,7 +11,7 @@ from metallize.model.boot import Step
 from metallize.model.keys import KEYS, typed, unknown_keys
 from metallize.model.report import Stage
 from metallize.verify.checklist import Checklist
-from metallize.verify.phases.steps import Steps, step_pattern, title_of
+from metallize.verify.phases.steps import Steps, echoes, step_pattern, title_of
 from tests.unit.shells.fakes import FakeConsole, FakeWatch
 from tests.unit.verify.entries import entry
 
@@ -112,3 +112,36 @@ def test_a_pattern_knows_lines() -> None:
     assert not step_pattern("/^rub>/").search("x\ngrub> ")
     assert step_pattern("a.b(").search("xa.b(c")
     assert not step_pattern("a.b").search("axb")
+
+
+@pytest.mark.parametrize("answer", ["sh: app: not found\r\n$ ", "", "$ "])
+def test_what_was_typed_is_no_answer_though_the_terminal_shows_it_again(answer: str) -> None:
+    command = "app --check && echo PASSED"
+    menu = Menu("$ ", f"{command}\r\n{answer}")
+    taken = steps_of(menu, Step(expect="$", send=f"{command}\n"), Step(expect="PASSED", timeout=0.05))
+    with pytest.raises(GuestFailed):
+        taken.run()
+
+
+@pytest.mark.parametrize("answer", ["PASSED\r\n$ ", "all PASSED\r\n"])
+def test_the_answer_after_it_is_one(answer: str) -> None:
+    command = "app --check && echo PASSED"
+    menu = Menu("$ ", f"{command}\r\n{answer}")
+    taken = steps_of(menu, Step(expect="$", send=f"{command}\n"), Step(expect="/PASSED$/"), Step(expect="/\\n/"))
+    taken.run()
+    assert taken.checklist.passed
+
+
+def test_where_nothing_is_shown_again_the_first_answer_counts() -> None:
+    menu = Menu("boot: ", "\r\nLoading linux...\r\n")
+    taken = steps_of(menu, Step(expect="boot:", send="linux\n"), Step(expect="linux"))
+    taken.run()
+    assert taken.checklist.passed
+
+
+def test_what_was_typed_may_have_come_in_part() -> None:
+    assert echoes("$ app && ec", 0, ("app && echo OK",)) == [(2, 11)]
+    assert echoes("$ app\nb\n", 0, ("app", "b")) == [(2, 5), (6, 7)]
+    assert echoes("an app that runs\n", 0, ("app",)) == []
+    assert echoes("app\napp\n", 4, ("app",)) == [(4, 7)]
+    assert echoes("x\n", 0, ("", "y", "x")) == []
