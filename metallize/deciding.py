@@ -11,6 +11,7 @@ from importlib.resources.abc import Traversable
 DECIDES = (
     "asked.py",
     "checks",
+    "command.py",
     "console",
     "deadline.py",
     "deciding.py",
@@ -33,6 +34,15 @@ DECIDES = (
 def judge() -> str:
     """The digest of what decides in this process's package."""
     return judge_in(files("metallize"))
+
+
+def is_one_judge() -> bool:
+    """Whether the package is still that of which `judge` told first.
+
+    Where it was replaced since, whoever judges is neither the old judge nor the new one: a module is read when it is
+    needed first.
+    """
+    return judge_in(files("metallize")) == judge()
 
 
 def judge_in(package: Traversable) -> str:

@@ -66,6 +66,7 @@ def verify_built(profile: Profile, catalog: Catalog, events: Events, options: Op
             events.emit(Note(text=f"{told}; next: {build}", level=Level.WARNING))
         requests = requests_of(profile, catalog, stored, options, store.build_dir)
         reports = verification.run_all(requests, events)
+        pipeline.require_untouched(stored)
         recorded = record(profile, catalog, stored, options, requests, reports)
         required = required_of(profile, catalog, stored, options, store.build_dir)
         if all(report.passed for report in reports) and not recorded.covers(stored.sha256, required):

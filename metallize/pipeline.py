@@ -19,7 +19,8 @@ from metallize.build.secrets.lending import with_given
 from metallize.build.steps import steps_of
 from metallize.build.store import Store, Stored
 from metallize.catalog import Catalog
-from metallize.errors import VerificationFailed
+from metallize.deciding import judge
+from metallize.errors import HostError, VerificationFailed
 from metallize.events import Events, Level, Note, step
 from metallize.model.loaded import Profile
 from metallize.model.profile import ImageFormat
@@ -170,6 +171,8 @@ def _conclude(
             where = ", ".join(request.machine_entry for request in asked if request not in missing)
             known.detail = f"these bytes held these assertions before{f' on {where}' if missing else ''}"
     reports = verification.run_all(requests_at(missing, stored.path), events) if missing else ()
+    if reports:
+        require_untouched(stored)
     proof = proof.with_boots(stored.sha256, missing, reports)
     proof = proof.asking(required, plan=str(stored.manifest.get("plan", "")), profile=str(profile.path))
     if not all(report.passed for report in reports):
@@ -223,6 +226,15 @@ def _place(store: Store, stored: Stored, proof: Proof) -> None:
         proof.save(store.image)
 
 
+def require_untouched(stored: Stored) -> None:
+    """Raises HostError where somebody wrote to an image, or put another in its place, while it was booted."""
+    if not stored.is_untouched:
+        raise HostError(
+            f"{stored.path} is not the file any more whose boot began: nothing is known of what is there now",
+            hint="keep others from writing to it, and start this again",
+        )
+
+
 def known_of(store: Store, sha256: str) -> Proof:
     """What is known of these bytes, in their place or kept aside."""
     proof = proofs.nothing(proofs.NOT_VERIFIED)
@@ -262,6 +274,7 @@ def requests_of(
     profile: Profile, catalog: Catalog, stored: Stored, options: Options, build_dir: Path
 ) -> tuple[VerifyRequest, ...]:
     """A request for each machine that the profile, or else the command line, boots the image on."""
+    judge()  # who judges is known from before the boots on
     return verification.requests_for(
         profile,
         catalog,

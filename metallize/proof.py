@@ -19,11 +19,11 @@ from typing import Any
 
 from metallize import __version__
 from metallize.asked import Asked, Part, asked_of
-from metallize.deciding import judge
+from metallize.deciding import is_one_judge, judge
 from metallize.errors import HostError, VerificationFailed
 from metallize.files.json_file import as_mapping, as_text, read_mapping
 from metallize.model.machine import Firmware, Machine
-from metallize.model.report import BootReport, Verdict
+from metallize.model.report import BootReport, Status, Verdict
 from metallize.qemu.firmware import find_firmware
 from metallize.report.as_json import report_to_json
 from metallize.verify.request import VerifyRequest
@@ -33,6 +33,8 @@ SCHEMA = 2
 RECORD = ".verification.json"
 """What a record's name ends in, behind the image's."""
 NOT_VERIFIED = "has not been verified"
+NOBODY = "nobody: metallize was replaced meanwhile"
+"""In the judge's place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +128,7 @@ class Proof:
         boots = {
             request.machine_entry: Boot(
                 asked=asked_of(request),
-                judge=judge(),
+                judge=judge() if is_one_judge() else NOBODY,
                 report={**report_to_json(report), "machine": request.machine_entry},
                 firmware=_firmware_of(request.machine),
             )
@@ -200,13 +202,17 @@ class Proof:
         try:
             with _alone_in(path.parent):
                 joined = replace(self.joined(Proof.load(image)), changed=frozenset())
+                text = json.dumps(joined.as_json(), indent=1, sort_keys=True, allow_nan=False)
                 part = path.with_name(f".{path.name}.part")
-                with part.open("w", encoding="utf-8", errors="backslashreplace") as file:
-                    json.dump(joined.as_json(), file, indent=1, sort_keys=True, allow_nan=False)
-                    file.write("\n")
-                    file.flush()
-                    os.fsync(file.fileno())
-                part.replace(path)
+                part.unlink(missing_ok=True)
+                try:
+                    with part.open("x", encoding="utf-8", errors="backslashreplace") as file:
+                        file.write(f"{text}\n")
+                        file.flush()
+                        os.fsync(file.fileno())
+                    part.replace(path)
+                finally:
+                    part.unlink(missing_ok=True)
         except OSError as exc:
             raise HostError(
                 f"{path} cannot be written: {exc.strerror or exc}", hint="see df -h and the rights"
@@ -305,6 +311,7 @@ def _decoded(content: Mapping[str, Any]) -> Proof:
 
 def _boot(content: Mapping[str, Any]) -> Boot:
     proof = as_mapping(content["proof"])
+    _require_sense(content)
     report = {name: value for name, value in content.items() if name != "proof"}
     return Boot(
         asked=Asked(parts=tuple(Part(what=as_text(what), digest=as_text(digest)) for what, digest in proof["asked"])),
@@ -312,6 +319,15 @@ def _boot(content: Mapping[str, Any]) -> Boot:
         report={**report, "machine": as_text(report["machine"]), "verdict": Verdict(report["verdict"])},
         firmware=as_text(proof["firmware"]),
     )
+
+
+def _require_sense(content: Mapping[str, Any]) -> None:
+    """Raises ValueError, LookupError or TypeError where a boot passed by its verdict, and its results say otherwise."""
+    if content["verdict"] != Verdict.PASSED:
+        return
+    wrong = [result for result in content["results"] if not Status(as_mapping(result)["status"]).good]
+    if wrong or not content["results"] or content["failure"] is not None:
+        raise ValueError("a boot passed by its verdict, and not by its results")
 
 
 def _why(exc: Exception) -> str:

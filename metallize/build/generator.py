@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,11 +46,16 @@ def sha256_of(path: Path) -> str:
     """The file's digest, read in pieces; holes are not read, which takes longer than to digest their zeros."""
     digest, zeros = hashlib.sha256(), bytes(_CHUNK)
     with path.open("rb", buffering=0) as file:
-        for extent in extents(file.fileno(), path.stat().st_size):
+        for extent in extents(file.fileno(), os.fstat(file.fileno()).st_size):
             file.seek(extent.start)
-            for start in range(0, extent.length, _CHUNK):
-                count = min(_CHUNK, extent.length - start)
-                digest.update(memoryview(zeros)[:count] if extent.hole else file.read(count))
+            left = extent.length
+            while left:
+                count = min(_CHUNK, left)
+                part = memoryview(zeros)[:count] if extent.hole else file.read(count)  # it may be less than asked for
+                if not part:
+                    break  # the file has become shorter
+                digest.update(part)
+                left -= len(part)
     return digest.hexdigest()
 
 

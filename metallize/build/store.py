@@ -21,15 +21,27 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from metallize.build.generator import FILES, DiskImage, sha256_of
 from metallize.errors import HostError, told_if_left
 from metallize.events import Events, Note
 from metallize.files.json_file import read_mapping
 from metallize.model.profile import ImageFormat
+
+Stamp: TypeAlias = "Mapping[str, int]"
+
+
+def stamp_of(info: os.stat_result) -> Stamp:
+    """What changes with a file's content; of these the kernel alone sets the time of the last change of any kind."""
+    return {
+        "size": info.st_size,
+        "mtime_ns": info.st_mtime_ns,
+        "ctime_ns": info.st_ctime_ns,
+        "inode": info.st_ino,
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +50,20 @@ class Stored:
 
     path: Path
     manifest: Mapping[str, Any]
+    stamp: Stamp | None = field(default=None, compare=False)
+    """Of the file when its bytes were known to be those that the manifest tells of."""
 
     @property
     def sha256(self) -> str:
         return str(self.manifest["sha256"])
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether it is the same file as then, and nobody has written to it since."""
+        try:
+            return stamp_of(self.path.stat()) == self.stamp
+        except OSError:
+            return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,9 +175,9 @@ class Store:
             image.chmod(0o644)
             image.replace(self.image)
             _move(image.with_name(FILES), self.files)
-        write_json(self.manifest, _stamped(manifest, self.image))
+        stamp = _stamped(manifest, self.image, self.manifest)
         shutil.rmtree(self._kept, ignore_errors=True)
-        return Stored(path=self.image, manifest=manifest)
+        return Stored(path=self.image, manifest=manifest, stamp=stamp)
 
     def put_aside(self, image: Path, manifest: Mapping[str, Any]) -> Stored:
         """Keep an image that did not pass, out of sight: changed assertions need no new build."""
@@ -164,8 +186,9 @@ class Store:
             self._make(self._kept)
             image.replace(self._kept / self.file)
             _move(image.with_name(self.files.name if image == self.image else FILES), self._kept / FILES)
-        write_json(self._kept / "manifest.json", _stamped(manifest, self._kept / self.file))
-        return Stored(path=self._kept / self.file, manifest=manifest)
+        kept = self._kept / self.file
+        stamp = _stamped(manifest, kept, self._kept / "manifest.json")
+        return Stored(path=kept, manifest=manifest, stamp=stamp)
 
 
 def _move(file: Path, target: Path) -> None:
@@ -177,9 +200,11 @@ def _move(file: Path, target: Path) -> None:
         target.unlink(missing_ok=True)
 
 
-def _stamped(manifest: Mapping[str, Any], image: Path) -> dict[str, Any]:
-    info = image.stat()
-    return {**manifest, "file": {"size": info.st_size, "mtime_ns": info.st_mtime_ns}}
+def _stamped(manifest: Mapping[str, Any], image: Path, place: Path) -> Stamp:
+    """Write an image's manifest, with the file that it tells of."""
+    stamp = stamp_of(image.stat())
+    write_json(place, {**manifest, "file": stamp})
+    return stamp
 
 
 def _load(image: Path, manifest: Path, inputs: str | None) -> Stored | None:
@@ -188,13 +213,11 @@ def _load(image: Path, manifest: Path, inputs: str | None) -> Stored | None:
         info = image.stat()
         if inputs is not None and content["inputs"] != inputs:
             return None
-        stamp = content["file"]
-        untouched = (stamp["size"], stamp["mtime_ns"]) == (info.st_size, info.st_mtime_ns)
-        if not untouched and sha256_of(image) != content["sha256"]:
+        if content["file"] != stamp_of(info) and sha256_of(image) != content["sha256"]:
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Stored(path=image, manifest=content)
+    return Stored(path=image, manifest=content, stamp=stamp_of(info))
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

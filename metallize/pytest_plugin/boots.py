@@ -14,6 +14,7 @@ from metallize.build.engines.docker import DockerEngine
 from metallize.build.steps import steps_of
 from metallize.build.store import Store, Stored
 from metallize.catalog import Catalog
+from metallize.deciding import judge
 from metallize.errors import EngineError, MetallizeError
 from metallize.events import Events
 from metallize.model.assertion import Assertion
@@ -51,6 +52,7 @@ class Guests:
         self._assertions: dict[str, tuple[Assertion, ...]] = {}
         self._outcomes: dict[str, BootReport | MetallizeError] = {}
         self._requests: dict[str, VerifyRequest] = {}
+        self._known: dict[str, Stored] = {}
         self._live: _Live | None = None
 
     def expect(self, target: Target, assertions: Sequence[Assertion]) -> None:
@@ -130,7 +132,7 @@ class Guests:
         store = images.store_of(profile, options)
         with store.locked(self._events):
             stored = store.any()
-            if stored is not None and stored.sha256 == request.sha256:
+            if stored is not None and stored.sha256 == request.sha256 and self._known[target.name].is_untouched:
                 images.record(profile, self._catalog, stored, options, (request,), (report,))
 
     def _request(self, target: Target) -> VerifyRequest:
@@ -153,6 +155,8 @@ class Guests:
                 keep_running=False,
             )
         stored, build_dir = self._image(target)
+        self._known[target.name] = stored
+        judge()  # who judges is known from before the boots on
         [request] = verification.requests_for(
             profile,
             self._catalog,
