@@ -50,20 +50,26 @@ def _refuse(resource: str, options: AddrOptions) -> str | None:
 
 # bash is the fastest, but can choose neither its own address nor the family. The names of the addresses are looked
 # up by the guest's own resolver in all three.
-_BASH = 'exec 3<>"/dev/$1/$2/$3"'
+_NO = 3
+"""What each of them ends with where the address is not reached; another status says that it could not try."""
+_BASH = 'exec 3<>"/dev/$1/$2/$3" || exit 3'
 _PERL = r"""
 use IO::Socket::IP; use Socket qw(AF_INET AF_INET6);
 my ($n, $v, $h, $p, $l, $t) = @ARGV;
 my $s = IO::Socket::IP->new(PeerHost => $h, PeerService => $p, Proto => $n, Timeout => $t,
   ($v ? (Family => $v == 4 ? AF_INET : AF_INET6) : ()), ($l ne "" ? (LocalHost => $l) : ()));
-unless ($s) { $@ =~ s/\s+/ /g; print STDERR "$@\n"; exit 1 }
+unless ($s) { $@ =~ s/\s+/ /g; print STDERR "$@\n"; exit 3 }
 """
 _PYTHON = r"""
 import socket, sys
 n, v, h, p, l, t = sys.argv[1:]
 family = {"4": socket.AF_INET, "6": socket.AF_INET6}.get(v, 0)
 problem = "no address"
-for f, k, o, _, to in socket.getaddrinfo(h, p, family, socket.SOCK_STREAM if n == "tcp" else socket.SOCK_DGRAM):
+try:
+    found = socket.getaddrinfo(h, p, family, socket.SOCK_STREAM if n == "tcp" else socket.SOCK_DGRAM)
+except OSError as e:
+    found, problem = [], str(e)
+for f, k, o, _, to in found:
     try:
         s = socket.socket(f, k, o)
         s.settimeout(float(t))
@@ -73,7 +79,8 @@ for f, k, o, _, to in socket.getaddrinfo(h, p, family, socket.SOCK_STREAM if n =
         sys.exit(0)
     except OSError as e:
         problem = str(e)
-sys.exit(problem)
+print(problem, file=sys.stderr)
+sys.exit(3)
 """
 
 
@@ -93,10 +100,16 @@ elif command -v perl >/dev/null && perl -MIO::Socket::IP -e 1 2>/dev/null; then
 elif command -v python3 >/dev/null; then
   echo "tool python3"; e=$($l python3 -c {quote(_PYTHON)} {end} $s 2>&1)
 else exit 0; fi
-case $? in
+r=$?
+w=$(printf '%s\\n' "$e" | tail -n 1)
+case $r in
   0) echo "reachable yes";;
   124|143) echo "reachable no"; echo "why no answer within $s s";;
-  *) echo "reachable no"; echo "why $(printf '%s\\n' "$e" | tail -n 1)";;
+  {_NO}) case $w in
+    */dev/{protocol}/*"No such file"*) echo "reachable this bash opens no connections";;
+    *) echo "reachable no"; echo "why $w";;
+  esac;;
+  *) echo "reachable the look at it ended with status $r: $w";;
 esac"""
 
 

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from metallize.checks.collection_matchers import AssertsNothing
 from metallize.checks.matchers import Matcher
 from metallize.checks.values import Mismatch, Value, words
-from metallize.model.kind import Claim, Observation
+from metallize.model.kind import Claim, Observation, lines_of, whole_number
 
-_MOST_DIGITS = 40
-"""Of a number: Python reads no longer ones than 4300, and no probe counts so far."""
 CONTENTS = "--contents--"
 """The line after which a probe prints something as it is, to the end."""
 
@@ -40,21 +38,27 @@ class Fields:
     values: dict[str, str]
     contents: str | None
     trouble: str
+    twofold: frozenset[str] = frozenset()
+    """Fields of which two things were said: a value with a line break in it, say, that looks like another field."""
 
     def text(self, name: str) -> str | Unseen:
         """A field's value, or why there is none."""
+        if name in self.twofold:
+            return Unseen(reason=f"the probe said two things of its {name}")
         return self.values[name] if name in self.values else Unseen(reason=self.trouble)
 
     def number(self, name: str) -> int | Unseen:
         """A field's value as a whole number."""
-        value = self.values.get(name, "")
-        is_number = value.lstrip("-").isdecimal() and len(value) <= _MOST_DIGITS
-        return int(value) if is_number else Unseen(reason=self.trouble)
+        value = self.text(name)
+        number = whole_number(value) if isinstance(value, str) else None
+        return Unseen(reason=self.trouble) if number is None else number
 
     def truth(self, name: str) -> bool | Unseen:
         """A field's `yes` or `no`."""
         known = {"yes": True, "no": False}
-        value = self.values.get(name, "")
+        value = self.text(name)
+        if isinstance(value, Unseen):
+            return value
         return known[value] if value in known else Unseen(reason=value or self.trouble)
 
 
@@ -62,12 +66,15 @@ def read_fields(observation: Observation) -> Fields:
     """What a probe of this package printed."""
     head, mark, contents = f"\n{observation.stdout}".partition(f"\n{CONTENTS}\n")
     values: dict[str, str] = {}
-    for line in head.splitlines():
+    twofold = set()
+    for line in lines_of(head):
         name, _, value = line.partition(" ")
-        if name:
-            values.setdefault(name, value.rstrip("\r"))
+        if name and values.setdefault(name, value) != value:
+            twofold.add(name)
     trouble = observation.stderr.strip() or f"the probe said nothing of it (status {observation.status})"
-    return Fields(values=values, contents=contents if mark else None, trouble=trouble[-300:])
+    return Fields(
+        values=values, contents=contents if mark else None, trouble=trouble[-300:], twofold=frozenset(twofold)
+    )
 
 
 def judged(attribute: Attribute) -> Claim | None:

@@ -14,8 +14,8 @@ from metallize.checks.kind import Claim, Observation, ResourceKind
 from metallize.checks.probing import patience
 from metallize.model.kind import Milliseconds, Retrying
 
-_TIMED_OUT = (124, 143)
-"""What timeout(1) of coreutils and of busybox end with when the time is over."""
+_TIMED_OUT = (124, 137, 143)
+"""What timeout(1) of coreutils and of busybox end with when the time is over, and what the harness ends by force."""
 _DEFAULT_TIMEOUT = 10_000
 
 

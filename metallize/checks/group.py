@@ -12,7 +12,7 @@ from metallize.checks.claims import Attribute, Unseen, judge_existing
 from metallize.checks.decoding import ExpectedBool, ExpectedNumber
 from metallize.checks.kind import Claim, Observation, ResourceKind, Together
 from metallize.checks.probing import entries
-from metallize.model.kind import ResourceOptions
+from metallize.model.kind import ResourceOptions, lines_of
 
 
 class GroupOptions(ResourceOptions):
@@ -46,7 +46,7 @@ def _observe_together(groups: Sequence[tuple[str, GroupOptions]]) -> str:
 
 
 def _compare(resource: str, options: GroupOptions, observation: Observation) -> Iterator[Claim]:
-    lines = observation.stdout.splitlines()
+    lines = lines_of(observation.stdout)
     entry = next((line.removeprefix("group ").split(":") for line in lines if line.startswith("group ")), [])
     unseen = Unseen(reason=observation.stderr.strip() or "the probe did not finish")
     actual = entry[:1] == [options.groupname or resource] if "done" in lines else unseen

@@ -14,7 +14,7 @@ from metallize.checks.claims import Attribute, Fields, Unseen, judge_existing, r
 from metallize.checks.decoding import ExpectedLines, ExpectedNumber
 from metallize.checks.http_request import BODY_BYTES, MOST_REDIRECTS, Request, probe
 from metallize.checks.kind import Claim, Observation, ResourceKind
-from metallize.model.kind import Flag, Milliseconds, ResourceOptions
+from metallize.model.kind import Flag, Milliseconds, ResourceOptions, whole_number
 
 _DEFAULT_TIMEOUT = 5000
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -24,6 +24,8 @@ _ANSWERED = {"wget": {"0", "6", "8"}}
 _BARE = {"bash", "perl"}
 """Tools that only carry bytes."""
 _REDIRECTS = {301, 302, 303, 307, 308}
+_BODILESS = {204, 304}
+"""Answers whose Content-Length is another's (RFC 9110, 8.6)."""
 
 
 class HttpOptions(ResourceOptions):
@@ -108,6 +110,8 @@ class _Answer:
     status: int
     headers: tuple[str, ...]
     body: str
+    body_bytes: int | None = None
+    """How many came of it, with a tool that only carries bytes."""
 
     def header(self, name: str) -> str:
         """The value of a header, or nothing."""
@@ -123,9 +127,11 @@ def _answer(fields: Fields) -> _Answer | str:
     contents = (fields.contents or "").split("\n")
     count = lines if isinstance(lines, int) else 0
     head, body = contents[:count], "\n".join(contents[count:])
+    head_bytes = 0
     if tool in _BARE:
-        raw, *rest = re.split(r"\r?\n\r?\n", body, maxsplit=1)
-        head, body = raw.split("\n"), "".join(rest)
+        raw, *rest = re.split(r"(\r?\n\r?\n)", body, maxsplit=1)
+        head, body = raw.split("\n"), "".join(rest[1:])
+        head_bytes = _size("".join([raw, *rest[:1]]))
     start = max((number for number, line in enumerate(head) if line.startswith("HTTP/")), default=-1)
     status = re.match(r"HTTP/[\d.]+ (\d{3})", head[start]) if start >= 0 else None
     code = fields.values.get("exit", "")
@@ -134,7 +140,14 @@ def _answer(fields: Fields) -> _Answer | str:
         return f"{tool} got no answer: {why}"
     pairs = (line.rstrip("\r").partition(":") for line in head[start + 1 :])
     headers = sorted(f"{_canonical(name)}: {value.strip()}" for name, colon, value in pairs if colon)
-    return _Answer(status=int(status[1]), headers=tuple(headers), body=body)
+    came = fields.number("bytes")
+    body_bytes = came - head_bytes if isinstance(came, int) else None
+    return _Answer(status=int(status[1]), headers=tuple(headers), body=body, body_bytes=body_bytes)
+
+
+def _size(text: str) -> int:
+    """The bytes that a decoded text was; what was no UTF-8 counts as one."""
+    return len(text.encode()) - 2 * text.count("\ufffd")
 
 
 def _canonical(name: str) -> str:
@@ -146,7 +159,7 @@ def _compare(_resource: str, options: HttpOptions, observation: Observation) -> 
     fields = read_fields(observation)
     answer = _answer(fields)
     if isinstance(answer, _Answer):
-        answer = _final(answer, fields.values.get("tool", ""), follow=not options.no_follow_redirects)
+        answer = _final(answer, fields.values.get("tool", ""), options)
     if isinstance(answer, str):
         unseen = Unseen(reason=answer)
         values: tuple[int | Unseen, str | Unseen, str | Unseen] = (unseen, unseen, unseen)
@@ -163,16 +176,20 @@ def _compare(_resource: str, options: HttpOptions, observation: Observation) -> 
     )
 
 
-def _final(answer: _Answer, tool: str, *, follow: bool) -> _Answer | str:
+def _final(answer: _Answer, tool: str, options: HttpOptions) -> _Answer | str:
     """The answer, unless it is one that the tool should have gone on from, and could not."""
     where = answer.header("Location")
     bare = tool in _BARE
-    if follow and where and answer.status in _REDIRECTS:
+    if not options.no_follow_redirects and where and answer.status in _REDIRECTS:
         if bare:
             return f"it redirects to {where}, and only curl, GNU wget or python3 in the guest could follow"
         return f"it redirects more than {MOST_REDIRECTS} times, in the end to {where}"
     if bare and "chunked" in answer.header("Transfer-Encoding"):
         return f"the body came in chunks although it was asked for in one piece, and {tool} cannot join them"
+    wanted = whole_number(answer.header("Content-Length"))
+    has_body = options.method != "HEAD" and answer.status not in _BODILESS
+    if bare and has_body and wanted is not None and answer.body_bytes is not None and answer.body_bytes < wanted:
+        return f"the answer broke off: {wanted - answer.body_bytes} bytes of its body never came"
     return answer
 
 

@@ -84,7 +84,7 @@ elif command -v python3 >/dev/null; then
 {raw}fi
 echo "lines $(wc -l <"$w/h")"
 echo "trouble $(tail -n 1 "$w/e" 2>/dev/null | head -c 1000)"
-n=$(wc -c <"$w/b"); [ "${{n:-0}}" -le {BODY_BYTES} ] || echo "long $n"
+n=$(wc -c <"$w/b"); echo "bytes $((${{n:-0}}))"; [ "${{n:-0}}" -le {BODY_BYTES} ] || echo "long $n"
 echo {CONTENTS}
 head -c {BODY_BYTES} "$w/h"
 head -c {BODY_BYTES} "$w/b"
@@ -197,6 +197,8 @@ with open(w + "/h", "w", encoding="latin-1") as head:
 with open(w + "/b", "wb") as body:
     while part := answer.read(65536):
         body.write(part)
+if getattr(answer, "length", None):
+    sys.exit("the answer broke off: %d bytes of its body never came" % answer.length)
 """
 _BASH = 'exec 3<>"/dev/tcp/$1/$2" && printf %s "$3" >&3 && cat <&3'
 _PERL = r"""

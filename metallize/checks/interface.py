@@ -37,8 +37,8 @@ if [ -d "/sys/class/net/$n" ]; then
   echo "exists yes"
   IFS= read -r m <"/sys/class/net/$n/mtu" && echo "mtu $m"
   if command -v ip >/dev/null; then
-    echo "ip yes"
-    ip -o addr show dev "$n" | while read -r _ _ family address _; do
+    a=$(ip -o addr show dev "$n") && echo "ip yes"
+    printf '%s\\n' "$a" | while read -r _ _ family address _; do
       case $family in inet|inet6) echo "addr.$address $family";; esac
     done
   fi
@@ -63,7 +63,9 @@ def _compare(_resource: str, options: InterfaceOptions, observation: Observation
             Attribute(
                 name="addrs",
                 expected=options.addrs,
-                actual=addresses if "ip" in fields.values else Unseen(reason="the guest has no `ip` command"),
+                actual=addresses
+                if "ip" in fields.values
+                else Unseen(reason=observation.stderr.strip() or "the guest has no `ip` command"),
             ),
             Attribute(name="mtu", expected=options.mtu, actual=fields.number("mtu")),
         ),

@@ -38,7 +38,8 @@ def _refuse(resource: str, options: KernelParamOptions) -> str | None:
 def _observe(resource: str, options: KernelParamOptions) -> str:
     path = quote(f"/proc/sys/{_path(resource, options)}")
     return f"""p={path}
-if [ -r "$p" ]; then echo {CONTENTS}; cat -- "$p"
+if [ -r "$p" ]; then
+  if v=$(cat -- "$p"); then echo {CONTENTS}; printf '%s\\n' "$v"; else echo "missing the parameter cannot be read"; fi
 elif [ -e "$p" ]; then echo "missing the parameter may not be read by $(id -un)"
 else echo "missing there is no such parameter"; fi"""
 

@@ -14,9 +14,11 @@ from metallize.checks.claims import Attribute, Unseen, judge_existing
 from metallize.checks.decoding import Expected, ExpectedBool, ExpectedNumber
 from metallize.checks.kind import Claim, Observation, ResourceKind, Together
 from metallize.checks.probing import limited, patience
-from metallize.model.kind import Milliseconds, ResourceOptions
+from metallize.model.kind import Milliseconds, ResourceOptions, lines_of, whole_number
 
 _DEFAULT_TIMEOUT = 1000
+_FOUND_OR_NOT = "[ $? -le 1 ] || exit 1"
+"""After grep(1): another status says that it could not look."""
 
 
 class MountOptions(ResourceOptions):
@@ -57,7 +59,9 @@ def _observe(resource: str, options: MountOptions) -> str:
     if options.usage is not None:
         limit = options.timeout or _DEFAULT_TIMEOUT
         usage = f"{patience(limit)}{limited(limit)} stat -f -c 'blocks %b %f' {quote(point)}\n"
-    return f"grep -F -e {quote(f' {_escaped(point)} ')} /proc/self/mountinfo\n{usage}echo done"
+    return f"""m=$(grep -F -e {quote(f" {_escaped(point)} ")} /proc/self/mountinfo); {_FOUND_OR_NOT}
+printf '%s\\n' "$m"
+{usage}echo done"""
 
 
 def _together_key(resource: str, options: MountOptions) -> str | None:
@@ -67,7 +71,7 @@ def _together_key(resource: str, options: MountOptions) -> str | None:
 def _observe_together(mounts: Sequence[tuple[str, MountOptions]]) -> str:
     points = [point for point, _ in mounts]
     patterns = " ".join(f"-e {quote(f' {point} ')}" for point in points)
-    return f"""m=$(grep -F {patterns} /proc/self/mountinfo)
+    return f"""m=$(grep -F {patterns} /proc/self/mountinfo); {_FOUND_OR_NOT}
 for n in {" ".join(points)}; do at "$n"; echo "$m"; echo done; done
 :"""
 
@@ -83,14 +87,14 @@ class _Mounted:
 def _mounted(stdout: str, point: str) -> _Mounted | None:
     """The mount that is seen at a point: the last one, which lies on top of the others."""
     found = None
-    for line in stdout.splitlines():
+    for line in lines_of(stdout):
         head, dash, tail = line.partition(" - ")
         left, right = head.split(" "), tail.split(" ")
         if dash and len(left) > 5 and len(right) > 2 and left[4] == _escaped(point):  # noqa: PLR2004 - proc(5)'s columns
             found = _Mounted(
                 options=tuple(dict.fromkeys(left[5].split(","))),
                 filesystem=right[0],
-                source=re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), right[1]),
+                source=re.sub(r"\\([0-3][0-7]{2})", lambda match: chr(int(match[1], 8)), right[1]),
                 super_options=tuple(right[2].split(",")),
             )
     return found
@@ -98,16 +102,16 @@ def _mounted(stdout: str, point: str) -> _Mounted | None:
 
 def _usage(stdout: str) -> int | Unseen:
     """goss: the share of blocks that are not free, rounded to whole percent."""
-    match = re.search(r"^blocks (\d+) (\d+)", stdout, re.MULTILINE)
-    if match is None:
+    match = re.search(r"^blocks (\S+) (\S+)$", stdout, re.MULTILINE)
+    total, free = (whole_number(match[1]), whole_number(match[2])) if match is not None else (None, None)
+    if total is None or free is None or not 0 <= free <= total:
         return Unseen(reason="stat -f told no number of blocks")
-    total, free = int(match[1]), int(match[2])
     return int((1 - free / total) * 100 + 0.5) if total else Unseen(reason="the filesystem has no blocks")
 
 
 def _compare(resource: str, options: MountOptions, observation: Observation) -> Iterator[Claim]:
     found = _mounted(observation.stdout, _point(resource, options))
-    finished = "done" in observation.stdout.splitlines()
+    finished = "done" in lines_of(observation.stdout)
     unseen = Unseen(reason=observation.stderr.strip() or "the probe did not finish")
     yield from judge_existing(
         Attribute(name="exists", expected=options.exists, actual=found is not None if finished else unseen),

@@ -12,7 +12,7 @@ from pydantic import Field
 from metallize.checks.claims import Attribute, Unseen, judge_existing, read_fields
 from metallize.checks.decoding import Expected, ExpectedBool
 from metallize.checks.kind import Claim, Observation, ResourceKind, Together
-from metallize.model.kind import Retrying
+from metallize.model.kind import Retrying, lines_of
 
 
 class PackageOptions(Retrying):
@@ -30,25 +30,36 @@ def _refuse(resource: str, options: PackageOptions) -> str | None:
 
 def _observe(resource: str, options: PackageOptions) -> str:
     name = quote(options.name or resource)
+    # Each that is there is asked: a guest of rpm's may have dpkg too, whose database is empty.
     return f"""n={name}
 if command -v dpkg-query >/dev/null; then
-  echo "tool dpkg"
-  dpkg-query -W -f '${{Status}} ${{Version}}\\n' "$n" 2>/dev/null | while read -r want error state version; do
-    echo "version.$version $want $error $state"
+  l=$(dpkg-query -W -f '|${{Version}} ${{Status}}\\n' "$n"); {_told("dpkg", "[ $s -le 1 ]")}
+  printf '%s\\n' "$l" | while read -r version state; do
+    [ -z "$state" ] || echo "version.${{version#|}} $state"
   done
-elif command -v apk >/dev/null; then
-  echo "tool apk"
-  v=$(apk info -ve "$n" 2>/dev/null | head -n 1); [ -n "$v" ] && echo "version.${{v#"$n"-}} install ok installed"
-elif command -v rpm >/dev/null; then
-  echo "tool rpm"
-  rpm -q --nosignature --nodigest \\
-    --qf 'version.%|EPOCH?{{%{{EPOCH}}:}}:{{}}|%{{VERSION}}-%{{RELEASE}} install ok installed\\n' "$n" 2>/dev/null |
-    grep '^version\\.'
-elif command -v pacman >/dev/null; then
-  echo "tool pacman"
-  pacman -Q "$n" 2>/dev/null | while read -r _ version; do echo "version.$version install ok installed"; done
+fi
+if command -v apk >/dev/null; then
+  l=$(apk info -ve "$n"); {_told("apk", "[ $s -le 1 ]")}
+  for v in $l; do echo "version.${{v#"$n"-}} install ok installed"; break; done
+fi
+if command -v rpm >/dev/null; then
+  l=$(rpm -q --nosignature --nodigest \\
+    --qf 'version.%|EPOCH?{{%{{EPOCH}}:}}:{{}}|%{{VERSION}}-%{{RELEASE}} install ok installed\\n' "$n")
+  {_told("rpm", '{ [ $s = 0 ] || case $l in *"is not installed"*) ;; *) false ;; esac; }')}
+  printf '%s\\n' "$l" | while IFS= read -r v; do case $v in version.*) echo "$v" ;; esac; done
+fi
+if command -v pacman >/dev/null; then
+  l=$(pacman -Q "$n"); {_told("pacman", "[ $s -le 1 ]")}
+  printf '%s\\n' "$l" | while read -r _ version; do
+    [ -z "$version" ] || echo "version.$version install ok installed"
+  done
 fi
 :"""
+
+
+def _told(tool: str, answered: str) -> str:
+    """Shell text after a question to a tool: what is known of its answer, where `answered` holds of its status."""
+    return f's=$?; if {answered}; then echo "tool {tool}"; else echo "silent {tool} (status $s)"; fi'
 
 
 def _together_key(resource: str, options: PackageOptions) -> str | None:
@@ -60,22 +71,28 @@ def _together_key(resource: str, options: PackageOptions) -> str | None:
 def _observe_together(packages: Sequence[tuple[str, PackageOptions]]) -> str:
     names = " ".join(name for name, _ in packages)
     return f"""if command -v dpkg-query >/dev/null && [ -r /var/lib/dpkg/status ]; then
+  for t in apk rpm pacman; do command -v $t >/dev/null && exit; done
+  l=$(dpkg-query -W -f "\\n$METALLIZE_AT "'${{Package}}\nversion.${{Version}} ${{Status}}\n' {names} 2>/dev/null)
+  [ $? -le 1 ] || exit
   for n in {names}; do at "$n"; echo "tool dpkg"; done
-  dpkg-query -W -f "\\n$METALLIZE_AT "'${{Package}}\nversion.${{Version}} ${{Status}}\n' {names} 2>/dev/null
+  printf '%s\\n' "$l"
 fi
 :"""
 
 
 def _compare(_resource: str, options: PackageOptions, observation: Observation) -> Iterator[Claim]:
     fields = read_fields(observation)
-    states = {
-        name.removeprefix("version."): state for name, state in fields.values.items() if name.startswith("version.")
-    }
-    versions = tuple(
-        version for version, state in states.items() if state in {"install ok installed", "hold ok installed"}
-    )
-    others = [state for version, state in states.items() if version not in versions]
-    installed = bool(versions) if "tool" in fields.values else Unseen(reason="no dpkg, apk, rpm or pacman was found")
+    # one version may be there for several architectures, in several states
+    lines = [line.partition(" ") for line in lines_of(observation.stdout) if line.startswith("version.")]
+    states = [(name.removeprefix("version."), state) for name, _, state in lines]
+    there = {"install ok installed", "hold ok installed"}
+    versions = tuple(dict.fromkeys(version for version, state in states if state in there))
+    others = [state for version, state in states if version not in versions]
+    installed: bool | Unseen = bool(versions)
+    if not versions and "silent" in fields.values:
+        installed = Unseen(reason=f"{fields.values['silent']} did not tell: {fields.trouble}")
+    elif "tool" not in fields.values:
+        installed = Unseen(reason="no dpkg, apk, rpm or pacman was found")
     note = f"dpkg says: {others[0]}" if others else ""
     yield from judge_existing(
         Attribute(name="installed", expected=options.installed, actual=installed, note=note),

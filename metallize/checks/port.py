@@ -45,8 +45,11 @@ def _observe(resource: str, options: PortOptions) -> str:
     # proc(5): local_address is hexadecimal; 0A in the column st is LISTEN, and UDP sockets do not listen.
     state = "0A" if family == "tcp" else "[0-9A-F][0-9A-F]"
     pattern = f":{port:04X} [0-9A-F]*:[0-9A-F]* {state} "
-    return f"""for t in {family} {family}6; do
-  [ -r /proc/net/$t ] && grep '{pattern}' /proc/net/$t | while read -r _ local _; do echo "$t $local"; done
+    return f"""[ -r /proc/net/{family} ] || {{ echo "/proc/net/{family} cannot be read" >&2; exit 1; }}
+for t in {family} {family}6; do
+  [ -r /proc/net/$t ] || continue
+  l=$(grep '{pattern}' /proc/net/$t); [ $? -le 1 ] || exit 1
+  [ -z "$l" ] || printf '%s\\n' "$l" | while read -r _ local _; do echo "$t $local"; done
 done
 echo {_DONE}"""
 
@@ -69,7 +72,7 @@ def address_of(text: str) -> str:
 
 
 def _bound(stdout: str, network: str) -> tuple[str, ...]:
-    pattern = rf"^{network} ((?:[0-9A-F]{{8}}){{1,4}}):[0-9A-F]{{4}}\r?$"
+    pattern = rf"^{network} ((?:[0-9A-F]{{8}}|[0-9A-F]{{32}})):[0-9A-F]{{4}}\r?$"
     return tuple(address_of(text) for text in re.findall(pattern, stdout, re.MULTILINE))
 
 

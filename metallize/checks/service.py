@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from metallize.checks.claims import Attribute, Fields, judge_all, read_fields
+from metallize.checks.claims import Attribute, Fields, Unseen, judge_all, read_fields
 from metallize.checks.decoding import Expected, ExpectedBool
 from metallize.checks.kind import Claim, Observation, ResourceKind, Together
 from metallize.model.kind import ResourceOptions
@@ -40,13 +40,21 @@ def _refuse(resource: str, options: ServiceOptions) -> str | None:
     return None
 
 
+_RUNNING = """case $? in
+    0) echo "running yes" ;;
+    4|12[4-9]|1[3-9]?|2??) echo "running its status could not be asked for" ;;
+    *) echo "running no" ;;
+  esac"""
+"""What a script's `status` ended with (LSB 5.0, 22.2: 4 is unknown); one that is not there or crashed knows nothing."""
+
+
 def _observe(resource: str, options: ServiceOptions) -> str:
     name = quote(_name(resource, options))
     # One call tells all of a unit's state; only is-enabled knows of System V scripts behind systemd. Each program that
     # is started costs an emulated guest a tenth of a second.
     enabled = 'enabled=$(systemctl is-enabled -- "$n" 2>/dev/null); echo "enabled_status $?"; echo "enabled $enabled"'
     return f"""n={name}
-if [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then
+if [ -d /run/systemd/system ]; then
   echo "init systemd"
   systemctl show -p LoadState -p ActiveState -p SubState -p Result -- "$n" | while IFS='=' read -r k v; do
     echo "$k $v"
@@ -55,14 +63,14 @@ if [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then
 elif [ -d /etc/runlevels ]; then
   echo "init openrc"
   for f in /etc/runlevels/*/"$n"; do [ -e "$f" ] && f=${{f%/*}} && echo "level.${{f##*/}} ${{f##*/}}"; done
-  if rc-service "$n" status >/dev/null 2>&1; then echo "running yes"; else echo "running no"; fi
-else
+  rc-service "$n" status >/dev/null 2>&1; {_RUNNING}
+elif [ -d /etc/init.d ]; then
   echo "init sysv"
   for f in /etc/rc*.d/S[0-9][0-9]"$n"; do
     [ -e "$f" ] && f=${{f#/etc/rc}} && echo "level.${{f%%.d/*}} ${{f%%.d/*}}"
   done
-  if [ -x "/etc/init.d/$n" ] && "/etc/init.d/$n" status >/dev/null 2>&1
-  then echo "running yes"; else echo "running no"; fi
+  if [ -x "/etc/init.d/$n" ]; then "/etc/init.d/$n" status >/dev/null 2>&1; {_RUNNING}
+  else echo "running no"; fi
 fi
 :"""
 
@@ -114,20 +122,25 @@ def _compare(_resource: str, options: ServiceOptions, observation: Observation) 
 
 
 def _systemd(options: ServiceOptions, fields: Fields) -> Iterator[Claim]:
-    state = fields.values.get("ActiveState", "unknown")
+    active = fields.text("ActiveState")
+    state = active if isinstance(active, str) else "unknown"
     unknown = fields.values.get("LoadState") == "not-found"
     details = [f"its state is {state} ({fields.values.get('SubState', 'unknown')})"]
     if (result := fields.values.get("Result", "success")) not in {"success", ""}:
         details.append(f"result {result}")
     if unknown:
         details = ["there is no such unit"]
-    enabled = fields.number("enabled_status")
+    status = fields.number("enabled_status")
+    enabled = status == 0 if isinstance(status, int) else status
+    if enabled is False and not unknown and not fields.values.get("enabled"):
+        # it ends with 1 as well where it could not ask
+        enabled = Unseen(reason=f"`systemctl is-enabled` did not say (status {status})")
     yield from judge_all(
         (
             Attribute(
                 name="enabled",
                 expected=options.enabled,
-                actual=enabled == 0 if isinstance(enabled, int) else enabled,
+                actual=enabled,
                 note="there is no such unit"
                 if unknown
                 else f"systemctl is-enabled says {fields.values.get('enabled')}",
@@ -135,9 +148,7 @@ def _systemd(options: ServiceOptions, fields: Fields) -> Iterator[Claim]:
             Attribute(
                 name="running",
                 expected=options.running,
-                actual=state in {"active", "reloading", "refreshing"}
-                if "ActiveState" in fields.values
-                else fields.text("ActiveState"),
+                actual=active if isinstance(active, Unseen) else active in {"active", "reloading", "refreshing"},
                 note=", ".join(details),
             ),
             Attribute(name="runlevels", expected=options.runlevels, actual=(), note="systemd has no runlevels"),

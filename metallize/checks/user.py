@@ -12,7 +12,7 @@ from metallize.checks.claims import Attribute, Unseen, judge_existing
 from metallize.checks.decoding import Expected, ExpectedBool, ExpectedNumber
 from metallize.checks.kind import Claim, Observation, ResourceKind, Together
 from metallize.checks.probing import entries
-from metallize.model.kind import ResourceOptions
+from metallize.model.kind import ResourceOptions, lines_of
 
 _FIELDS = 7
 
@@ -36,7 +36,9 @@ def _refuse(resource: str, options: UserOptions) -> str | None:
 
 def _observe(resource: str, options: UserOptions) -> str:
     name = quote(options.username or resource)
-    groups = 'for g in $(id -Gn "$n" 2>/dev/null); do echo "group $g"; done\n' if options.groups is not None else ""
+    groups = ""
+    if options.groups is not None:
+        groups = 'g=$(id -Gn "$n" 2>/dev/null) && { for g in $g; do echo "group $g"; done; echo grouped; }\n'
     return f"""n={name}
 {{ getent passwd "$n" || cat /etc/passwd; }} 2>/dev/null | while IFS= read -r l; do
   case $l in "$n":*) echo "passwd $l"; break;; esac
@@ -53,9 +55,10 @@ def _observe_together(users: Sequence[tuple[str, UserOptions]]) -> str:
 
 
 def _compare(resource: str, options: UserOptions, observation: Observation) -> Iterator[Claim]:
-    lines = observation.stdout.splitlines()
+    lines = lines_of(observation.stdout)
     entry = next((line.removeprefix("passwd ").split(":") for line in lines if line.startswith("passwd ")), [])
     groups = tuple(sorted(line.removeprefix("group ") for line in lines if line.startswith("group ")))
+    grouped = groups if "grouped" in lines else Unseen(reason="`id` did not tell the groups")
     unseen = Unseen(reason=observation.stderr.strip() or "the probe did not finish")
     found = len(entry) >= _FIELDS and entry[0] == (options.username or resource)
     actual = found if "done" in lines else unseen
@@ -66,7 +69,7 @@ def _compare(resource: str, options: UserOptions, observation: Observation) -> I
             Attribute(name="uid", expected=options.uid, actual=uid),
             Attribute(name="gid", expected=options.gid, actual=gid),
             Attribute(name="home", expected=options.home, actual=home),
-            Attribute(name="groups", expected=options.groups, actual=groups),
+            Attribute(name="groups", expected=options.groups, actual=grouped),
             Attribute(name="shell", expected=options.shell, actual=shell),
         ),
     )

@@ -9,6 +9,7 @@ The protocol stands here, below config and catalog, because both speak of kinds 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -63,6 +64,20 @@ class Include(ResourceOptions):
     file: Annotated[
         str | None, Field(min_length=1, description="path or glob pattern, where the key is only a label")
     ] = None
+
+
+_NUMBER = re.compile(r"-?[0-9]{1,40}")
+"""Python reads none of more than 4300 digits, and no guest counts so far."""
+
+
+def whole_number(text: str) -> int | None:
+    """A whole number that a guest printed; None for what is none, or has no end."""
+    return int(text) if _NUMBER.fullmatch(text) else None
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of what a guest printed, which end where its tools end them: not at U+0085, U+2028 or a form feed."""
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

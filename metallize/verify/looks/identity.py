@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from metallize.model.kind import Claim, Observation
+from metallize.model.kind import Claim, Observation, lines_of
 from metallize.model.report import Entry, Result
 
 PROBE = r"""
 echo "kept $(stat -f -c %T /var/tmp 2>/dev/null)"
-if [ -r /etc/machine-id ]; then echo "machine-id $(cat /etc/machine-id)"
+if [ -r /etc/machine-id ]; then m=; read -r m </etc/machine-id; echo "machine-id $m"
 elif [ ! -e /etc/machine-id ]; then echo "machine-id none"; fi
-for f in /etc/ssh/ssh_host_*_key.pub; do [ -r "$f" ] && echo "key ${f##*/} $(cut -d ' ' -f 2 "$f")"; done
+for f in /etc/ssh/ssh_host_*_key.pub; do
+  if [ -r "$f" ]; then k=; read -r t k rest <"$f"; [ -n "$k" ] || exit 1; echo "key ${f##*/} $k"; fi
+done
 [ -d /run/systemd/system ] || { echo end; exit 0; }
 cd /
 units=$(grep -lsE '^ConditionFirstBoot=(yes|true|1)' etc/systemd/system/*.service usr/lib/systemd/system/*.service)
+[ $? -lt 126 ] || exit 1
 for u in $units; do
   r=$(systemctl show -p ConditionResult,InactiveExitTimestampMonotonic -- "${u##*/}" | sort | tr '\n' ' ')
   case $r in
     *ConditionResult=yes*Monotonic=0\ *) ;;
     *ConditionResult=yes*) echo "first-boot ${u##*/}" ;;
+    *ConditionResult=*Monotonic=*) ;;
+    *) exit 1 ;;
   esac
 done
 echo end
@@ -49,7 +54,7 @@ def read_identity(observation: Observation | None) -> Identity | None:
     """What the probe printed as a value; None where it did not answer."""
     if observation is None or observation.status != 0 or observation.stdout.split()[-1:] != ["end"]:
         return None
-    lines = [line.split() for line in observation.stdout.splitlines() if line.strip()]
+    lines = [line.split() for line in lines_of(observation.stdout) if line.split()]
     return Identity(
         filesystem=next((words[1] for words in lines if words[0] == "kept" and len(words) > 1), ""),
         machine_id=next((words[1] for words in lines if words[0] == "machine-id" and len(words) > 1), ""),

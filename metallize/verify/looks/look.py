@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from metallize.model.kind import Observation
+from metallize.model.kind import Observation, lines_of, whole_number
 
 _BOOT_ID = "read -r id </proc/sys/kernel/random/boot_id && echo $id"
 _STATE = """\
@@ -51,7 +51,7 @@ echo "services $#"
 [ $# = 0 ] && exit 0
 shown=$(systemctl show -p Id -p SubState -p Result -p NRestarts -- "$@") || exit 1
 case $shown in *NRestarts=[1-9]*)
-  printf '%s\\n' "$shown" | awk -v RS= '/NRestarts=[1-9]/ {{ gsub("\\n", " "); print "unit " $0 }}'
+  printf '%s\\n' "$shown" | awk -v RS= '/NRestarts=[1-9]/ {{ gsub("\\n", " "); print "unit " $0 }}' || exit 1
   for u in $(printf '%s\\n' "$shown" | awk -v RS= '/NRestarts=[1-9]/' | sed -n 's/^Id=//p' | head -n 5); do say $u; done
 esac
 echo end
@@ -119,7 +119,7 @@ def read_look(observations: Sequence[Observation | None], problem: str = "") -> 
     boot_id, state, failed, jobs, said, restarts, root = observations
     words = _words(state)
     seen = _whole(restarts)
-    services = next((line.split()[1] for line in seen or () if line.startswith("services ")), "")
+    services = next((line.removeprefix("services ") for line in seen or () if line.startswith("services ")), "")
     complaints = [item.stderr.strip() for item in observations if item is not None and item.stderr.strip()]
     return Look(
         boot_id=_boot_id(boot_id),
@@ -128,7 +128,7 @@ def read_look(observations: Sequence[Observation | None], problem: str = "") -> 
         failed=_units(_whole(failed)),
         jobs=None if (lines := _whole(jobs)) is None else "\n".join(lines),
         said=None if (lines := _whole(said)) is None else {**_last_words(lines), **_last_words(seen or ())},
-        services=int(services) if services.isdecimal() else None,
+        services=_count(services),
         restarted=_restarted(seen or ()),
         root=_root(_whole(root)),
         why=problem or (complaints[0].splitlines()[-1] if complaints else "the guest gave no answer"),
@@ -151,7 +151,7 @@ def _whole(observation: Observation | None) -> list[str] | None:
 def _words(observation: Observation | None) -> dict[str, str]:
     if observation is None or observation.status != 0:
         return {}
-    return dict(line.split(" ", 1) for line in observation.stdout.splitlines() if " " in line)
+    return dict(line.split(" ", 1) for line in lines_of(observation.stdout) if " " in line)
 
 
 def _units(lines: Sequence[str] | None) -> tuple[tuple[str, str], ...] | None:
@@ -173,25 +173,31 @@ def _restarted(lines: Sequence[str]) -> dict[str, Service]:
     for line in lines:
         if line.startswith("unit "):
             fields = dict(word.split("=", 1) for word in line.split()[1:] if "=" in word)
-            count = fields.get("NRestarts", "")
-            if count.isdecimal() and fields.get("Id"):
+            count = _count(fields.get("NRestarts", ""))
+            if count is not None and fields.get("Id"):
                 found[fields["Id"]] = Service(
-                    restarts=int(count), substate=fields.get("SubState", ""), result=fields.get("Result", "")
+                    restarts=count, substate=fields.get("SubState", ""), result=fields.get("Result", "")
                 )
     return found
+
+
+def _count(text: str) -> int | None:
+    number = whole_number(text)
+    return number if number is not None and number >= 0 else None
 
 
 def _root(lines: Sequence[str] | None) -> Root | None:
     kind, _, options = (lines[0] if lines else "").partition(" ")
     if not lines or not options:
         return None
-    fstab = next((line.split()[1].split(",") for line in lines[3:] if line.startswith("fstab ")), None)
+    # options may be left out of a line
+    fstab = next((line.removeprefix("fstab ").split(",") for line in lines[3:] if line.startswith("fstab ")), None)
     full = ""
     for line, what in zip(lines[1:3], ("", " of inodes"), strict=False):
         fields = line.split()
-        if len(fields) >= 4 and fields[1].isdigit() and fields[3].lstrip("-").isdigit():  # noqa: PLR2004 - df's columns
-            total, free = int(fields[1]), int(fields[3])
-            if total and free <= total * _FULL_SHARE:
+        if len(fields) >= 4:  # noqa: PLR2004 - df's columns
+            total, free = whole_number(fields[1]), whole_number(fields[3])
+            if total is not None and free is not None and total > 0 and free <= total * _FULL_SHARE:
                 full = full or f"{what}: {free} of {total} are free"
     return Root(
         filesystem=kind,

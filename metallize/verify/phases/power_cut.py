@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from metallize.deadline import Deadline
 from metallize.guest import Shell
 from metallize.model.boot import PowerCut
-from metallize.model.kind import Claim, Observation
+from metallize.model.kind import Claim, Observation, whole_number
 from metallize.model.report import Entry, Result
 from metallize.patience import POWER_CUT_AT_LEAST as _AT_LEAST_SECONDS
 from metallize.qemu.filesystems import Checked
@@ -173,7 +173,8 @@ def filesystems_entry(checklist: Checklist) -> Entry:
 
 def _number(observation: Observation | None) -> int | None:
     text = observation.stdout.strip() if observation is not None and observation.status == 0 else ""
-    return int(text) if text.isdecimal() else None
+    number = whole_number(text)
+    return number if number is not None and number >= 0 else None
 
 
 def _claim(expected: str, actual: str, *, holds: bool) -> Claim:

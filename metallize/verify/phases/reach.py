@@ -14,7 +14,7 @@ from metallize.deadline import Deadline
 from metallize.errors import HostError
 from metallize.guest import Guest, ShellError
 from metallize.model.boot import Reach, ReachTarget, parse_reach_target
-from metallize.model.kind import Claim
+from metallize.model.kind import Claim, lines_of
 from metallize.model.pattern import parse_line_pattern
 from metallize.model.report import Entry, Result
 from metallize.patience import REACH_DEFAULT as DEFAULT_SECONDS
@@ -115,7 +115,7 @@ def judge_reach(target: ReachTarget, wanted: Reach, seen: Seen) -> tuple[Claim, 
         return tuple(claims)
     if wanted.banner is not None:
         pattern = parse_line_pattern(wanted.banner)
-        holds = any(pattern.found_in(line) for line in seen.text.splitlines() or [""]) != pattern.inverse
+        holds = any(pattern.found_in(line) for line in lines_of(seen.text) or [""]) != pattern.inverse
         claims.append(_claim("banner", wanted.banner, seen.text.strip()[:200], holds))
     if wanted.refuses_password is not None:
         claims += _judge_attempt(wanted.refuses_password.user, seen.attempt)
@@ -123,7 +123,7 @@ def judge_reach(target: ReachTarget, wanted: Reach, seen: Seen) -> tuple[Claim, 
         claims.append(_claim("status", str(wanted.status), str(seen.status), wanted.status == seen.status))
     for source in wanted.body:
         pattern = parse_line_pattern(source)
-        found = any(pattern.found_in(line) for line in seen.text.splitlines())
+        found = any(pattern.found_in(line) for line in lines_of(seen.text))
         if pattern.inverse and not found and not seen.whole:
             claims.append(_claim("body", source, f"longer than the {BODY_BYTES >> 20} MiB looked at", holds=False))
         else:

@@ -13,7 +13,7 @@ from metallize.console.findings import Kept
 from metallize.deadline import Deadline
 from metallize.errors import HostError
 from metallize.guest import Shell, ShellError
-from metallize.model.kind import Observation
+from metallize.model.kind import Observation, whole_number
 from metallize.patience import SNAPSHOTS_CLOCK as _CLOCK_SECONDS
 from metallize.patience import SNAPSHOTS_OLDEST as OLDEST_SECONDS
 from metallize.patience import SNAPSHOTS_SAVE as _SAVE_SECONDS
@@ -97,7 +97,8 @@ def clock_problem(seen: Observation | None, expected: float, slowness: float) ->
 
 
 def _times(seen: Observation | None) -> list[int]:
-    return [int(line) for line in seen.stdout.split() if line.isdecimal()] if seen is not None else []
+    words = seen.stdout.split() if seen is not None else []
+    return [number for number in map(whole_number, words) if number is not None and number >= 0]
 
 
 def _monitor(session: BootSession, line: str) -> None:

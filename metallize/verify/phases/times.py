@@ -12,7 +12,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 from metallize.model.boot import TimeBudgets
-from metallize.model.kind import Claim, Observation
+from metallize.model.kind import Claim, Observation, lines_of, whole_number
 from metallize.model.report import Entry, Result, Stage, StageTime
 from metallize.verify.checklist import Turn
 from metallize.verify.request import VerifyRequest
@@ -25,7 +25,6 @@ MOMENTS = (Stage.LOGIN, Stage.READY)
 _NORMAL = 1.05
 """Below this, a host's slowness is not worth a word."""
 _MICROSECONDS = 1e6
-_MOST_DIGITS = 20
 
 
 def plan(request: VerifyRequest, turn: Turn) -> tuple[Entry, ...]:
@@ -96,7 +95,7 @@ def judge_units(
     """One result for each unit with a budget, from what `unit_probe` printed; pure."""
     results = []
     for entry, (unit, budget), observation in zip(entries, budgets.items(), observations, strict=True):
-        lines = observation.stdout.splitlines() if observation is not None and observation.status == 0 else []
+        lines = lines_of(observation.stdout) if observation is not None and observation.status == 0 else []
         lines = lines if lines[-1:] == ["end"] else []
         fields = dict(line.split("=", 1) for line in lines if "=" in line)
         if not fields:
@@ -124,7 +123,8 @@ def _unit_seconds(fields: Mapping[str, str]) -> tuple[float | None, str]:
 def _microseconds(fields: Mapping[str, str], name: str) -> int:
     """A moment on the guest's clock; 0 where there was none, as systemd has it, or where it is no number."""
     text = fields.get(name, "")
-    return int(text) if text.isdecimal() and len(text) < _MOST_DIGITS else 0
+    number = whole_number(text)
+    return number if number is not None and number > 0 else 0
 
 
 def _budget(budgets: TimeBudgets, stage: Stage) -> timedelta | None:
