@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from metallize.checks.gjson import GjsonPath, PathNotFound
 from metallize.checks.matchers import Matcher, Plain, met
@@ -184,6 +185,18 @@ class SemverConstraint(Plain):
         return f"a version in the range {self.source}"
 
 
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"it holds {name} (RFC 8259 has none)")
+
+
+def _once(pairs: Sequence[tuple[str, Value]]) -> dict[str, Value]:
+    """Of a key that comes twice gjson takes the first value, and others the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("it has a key twice")
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Gjson:
     """gjson: what a path finds in the value, read as JSON, is as the matcher says."""
@@ -202,7 +215,7 @@ class Gjson:
         if not isinstance(actual, str):
             raise Mismatch(f"{words(actual)} is no text that could be JSON")
         try:
-            return self.path.get(json.loads(actual))
+            return self.path.get(json.loads(actual, parse_constant=_refuse, object_pairs_hook=_once))
         except (ValueError, RecursionError) as exc:
             raise Mismatch(f"it is not JSON: {exc}") from exc
         except PathNotFound as exc:

@@ -37,7 +37,7 @@ from metallize.checks.matchers import (
     Text,
 )
 from metallize.checks.semver import parse_constraint
-from metallize.checks.typed import MODE, NUMBER, TEXT, TRUTH, Typed
+from metallize.checks.typed import MODE, NUMBER, TEXT, TRUTH, Typed, is_finite
 from metallize.config.reading.suggest import did_you_mean
 from metallize.model.go_regex import compile_go_regex
 from metallize.model.pattern import LinePattern, parse_line_pattern
@@ -147,7 +147,7 @@ def text_of(raw: object) -> str:
 
 
 def _number_of(raw: object) -> float:
-    if isinstance(raw, int | float) and not isinstance(raw, bool):
+    if isinstance(raw, int | float) and not isinstance(raw, bool) and is_finite(raw):
         return raw
     raise _Mistake(f"a number is wanted here, not `{raw}`")
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from metallize.model.go_regex import GoRegex, compile_go_regex, literal
+from metallize.model.kind import whole_number
 
 JsonValue = bool | int | float | str | None | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
 
@@ -45,6 +46,7 @@ class _Modifier:
 
 
 _Step = _Key | _Each | _Query | _Modifier
+_NUMBER = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?")
 _MODIFIERS = ("this", "keys", "values", "reverse", "flatten", "valid")
 
 
@@ -134,10 +136,7 @@ def _literal(text: str) -> JsonValue:
     words: dict[str, JsonValue] = {"true": True, "false": False, "null": None}
     if text in words:
         return words[text]
-    try:
-        return float(text)
-    except ValueError:
-        return text
+    return float(text) if _NUMBER.fullmatch(text) else text
 
 
 def _walk(value: JsonValue, steps: tuple[_Step, ...], source: str) -> JsonValue:
@@ -186,7 +185,8 @@ def _member(value: JsonValue, step: _Key, source: str) -> JsonValue:
                 if step.pattern.search(key):
                     return member
     elif isinstance(value, Sequence) and not isinstance(value, str):
-        index = int(step.text) if step.text.isdecimal() else len(value)
+        number = whole_number(step.text)
+        index = number if number is not None and number >= 0 else len(value)
         if index < len(value):
             return value[index]
     raise PathNotFound(source)

@@ -71,9 +71,9 @@ done
 echo done"""
 """What looks is not what is looked for: not the shell that does, nor what hands it its script (sudo, up to the first
 shell of the session), nor whatever these have started. Nothing is started for the look, but for a long name. What ends
-meanwhile does not count, nor does a zombie, which has ended. Where the kernel cuts the name, the whole one is looked for
-in the program's file and in the first words of its command line. Who may not see process 1 may not see others either
-(hidepid).
+meanwhile does not count, nor does a zombie, which has ended. Where the kernel cuts the name, the whole one is looked
+for in the program's file and in the first words of its command line. Who may not see process 1 may not see others
+either (hidepid).
 """
 
 

@@ -7,11 +7,13 @@ matchers make text or numbers of what they see, as goss's do.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from metallize.config.reading.suggest import did_you_mean
+from metallize.model.kind import whole_number
 from metallize.model.written import written
 
 Path = tuple[str | int, ...]
@@ -102,6 +104,11 @@ def _words(raw: object) -> str:
     return f"a number: `{written(raw)}`" if isinstance(raw, int | float) else f"text: `{str(raw)[:60]}`"
 
 
+def is_finite(raw: object) -> bool:
+    """Whether it is no `.nan` and no `.inf` of YAML, with which every claim holds, or none."""
+    return not isinstance(raw, float) or math.isfinite(raw)
+
+
 def _truth(raw: object) -> object:
     if isinstance(raw, bool):
         return raw
@@ -114,9 +121,9 @@ def _truth(raw: object) -> object:
 
 def _number(raw: object) -> object:
     """Read the text "1000" of a uid, gid or exit status as a number, as goss does."""
-    if isinstance(raw, str) and raw.strip().isdecimal():
-        return int(raw)
-    if isinstance(raw, bool) or (isinstance(raw, str) and _NUMBER.fullmatch(raw.strip()) is None):
+    if isinstance(raw, str) and (number := whole_number(raw.strip())) is not None and number >= 0:
+        return number
+    if isinstance(raw, bool) or (isinstance(raw, str) and _NUMBER.fullmatch(raw.strip()) is None) or not is_finite(raw):
         raise Wrong(f"a number is wanted here, not {_words(raw)}")
     return raw
 

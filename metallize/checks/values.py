@@ -6,6 +6,7 @@ Source: goss matchers/type_conversion.go.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -36,6 +37,8 @@ def as_text(value: Value) -> str:
 def as_number(value: Value) -> float:
     """A value as a number (ToNumeric); raises Mismatch."""
     if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, float) and math.isnan(value):  # neither less than a number, nor equal, nor greater
+            raise Mismatch("NaN is no number")
         return value
     if isinstance(value, str) or (isinstance(value, Sequence) and len(value) == 1):
         text = as_text(value).strip()

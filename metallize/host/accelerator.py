@@ -28,10 +28,13 @@ from metallize.command import run, spawn, tethered
 from metallize.deadline import Deadline
 from metallize.errors import CommandError, HostError
 from metallize.files import cache
+from metallize.files.json_file import read_mapping
 from metallize.host.turns import POLL_SECONDS, try_lock
 from metallize.model.machine import Machine
 from metallize.model.report import AcceleratorUse
 
+_SLOWEST = 1000.0
+"""Slower than what a probe could show that ended in its time."""
 PROBE_SECONDS = 5.0
 """The hard limit of one probe: one that works takes a quarter of a second."""
 _CACHE_VERSION = 2
@@ -257,7 +260,11 @@ def _use(machine: Machine, name: str, cpu: str, reason: str, result: ProbeResult
 
 def _cached(path: Path) -> AcceleratorUse | None:
     try:
-        return replace(AcceleratorUse(**json.loads(path.read_text(encoding="utf-8"))), cached=True)
+        use = AcceleratorUse(**read_mapping(path))
+        # whatever else is there, no wait is to have no end, and none is to be over before it begins
+        sound = type(use.slowness) in {int, float} and 1.0 <= use.slowness <= _SLOWEST
+        words = (use.name, use.cpu, use.reason)
+        return replace(use, cached=True) if sound and all(isinstance(each, str) for each in words) else None
     except (OSError, ValueError, TypeError):
         return None
 

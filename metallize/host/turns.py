@@ -104,7 +104,7 @@ def _signed_by(text: str) -> Holder | None:
             guest=str(content.get("guest", "")),
             since=float(content.get("since", 0)),
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 

@@ -52,7 +52,6 @@ class Guests:
         self._assertions: dict[str, tuple[Assertion, ...]] = {}
         self._outcomes: dict[str, BootReport | MetallizeError] = {}
         self._requests: dict[str, VerifyRequest] = {}
-        self._known: dict[str, Stored] = {}
         self._live: _Live | None = None
 
     def expect(self, target: Target, assertions: Sequence[Assertion]) -> None:
@@ -132,7 +131,7 @@ class Guests:
         store = images.store_of(profile, options)
         with store.locked(self._events):
             stored = store.any()
-            if stored is not None and stored.sha256 == request.sha256 and self._known[target.name].is_untouched:
+            if stored is not None and stored.sha256 == request.sha256:
                 images.record(profile, self._catalog, stored, options, (request,), (report,))
 
     def _request(self, target: Target) -> VerifyRequest:
@@ -155,7 +154,6 @@ class Guests:
                 keep_running=False,
             )
         stored, build_dir = self._image(target)
-        self._known[target.name] = stored
         judge()  # who judges is known from before the boots on
         [request] = verification.requests_for(
             profile,

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import shutil
 import struct
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from metallize.command import run
-from metallize.errors import HostError
+from metallize.errors import CommandError, HostError
 from metallize.qemu.argv import GuestPlan
 from metallize.qemu.descriptors import descriptor_path, nameless_file
 
@@ -26,6 +27,19 @@ _GPT_ENTRY = 128
 _EXT_MAGIC = b"\x53\xef"
 _EXT_MAGIC_AT = 1024 + 56
 """struct ext4_super_block, s_magic (kernel.org, ext4 Data Structures)."""
+_BEGIN = 68 * 1024
+"""As far as btrfs has its first superblock, before which all is zero."""
+_WITHOUT = frozenset(
+    {
+        uuid.UUID(guid).bytes_le
+        for guid in (
+            "21686148-6449-6e6f-744e-656564454649",  # BIOS boot
+            "9e1a2d38-c612-4316-aa26-8b49521e5a8b",  # PReP
+            "e3c9e316-0b5c-4db8-817d-f92df00215ae",  # Microsoft reserved
+        )
+    }
+)
+"""Types of partitions of a GPT that hold no filesystem."""
 _PREENED = 3
 """e2fsck -p: 0 clean, 1 errors corrected, 2 the same and reboot; anything else needs a person (e2fsck(8))."""
 
@@ -37,6 +51,8 @@ class Partition:
     number: int
     start_bytes: int
     size_bytes: int
+    type: bytes = field(default=b"", compare=False, repr=False)
+    """As the table has it: a GUID, or the one byte of an MBR."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,20 +61,58 @@ class Checked:
 
     partition: Partition
     kind: str
+    """Empty where it is none that is known here: nobody has checked it then."""
     problem: str
 
 
 def check_filesystems(plan: GuestPlan, folder: Path) -> tuple[Checked, ...]:
     """Every ext2, ext3 and ext4 filesystem of a disk whose machine is off; the copies have no name in `folder`.
 
-    Raises HostError when the host lacks e2fsck, CommandError when the disk cannot be read.
+    What else may hold a filesystem that the guest writes to is among them, as one that nobody has checked. Raises
+    HostError when the host lacks e2fsck, CommandError when the disk cannot be read.
     """
     head = _read(plan, folder, Partition(number=0, start_bytes=0, size_bytes=_HEAD))
-    return tuple(
-        Checked(partition=partition, kind="ext4", problem=_check_ext(plan, folder, partition))
-        for partition in partitions(head)
-        if _is_ext(plan, folder, partition)
-    )
+    known: list[Partition] = []
+    found = []
+    for partition in partitions(head):
+        # the guest wrote the table: a thousand times the same gigabytes would be a thousand copies
+        twofold = any(overlap(partition, each) for each in known)
+        known.append(partition)
+        checked = _unchecked(partition, "it overlaps another") if twofold else _checked(plan, folder, partition)
+        if checked is not None:
+            found.append(checked)
+    return tuple(found)
+
+
+def overlap(one: Partition, other: Partition) -> bool:
+    """Whether two partitions have bytes in common; pure."""
+    begins = max(one.start_bytes, other.start_bytes)
+    return begins < min(one.start_bytes + one.size_bytes, other.start_bytes + other.size_bytes)
+
+
+def _checked(plan: GuestPlan, folder: Path, partition: Partition) -> Checked | None:
+    """What is in a partition; None where nothing is that could be damaged."""
+    size = min(_BEGIN, partition.size_bytes or _BEGIN)
+    begins = Partition(number=0, start_bytes=partition.start_bytes, size_bytes=size)
+    try:
+        begin = _read(plan, folder, begins)
+        if begin[_EXT_MAGIC_AT : _EXT_MAGIC_AT + 2] == _EXT_MAGIC:
+            return Checked(partition=partition, kind="ext4", problem=_check_ext(plan, folder, partition))
+    except CommandError as exc:
+        if exc.full:
+            raise
+        return _unchecked(partition, "it is not on the disk, or not all of it")
+    return None if holds_nothing(partition, begin) else _unchecked(partition, "")
+
+
+def _unchecked(partition: Partition, why: str) -> Checked:
+    return Checked(partition=partition, kind="", problem=why)
+
+
+def holds_nothing(partition: Partition, begin: bytes) -> bool:
+    """Whether it holds no filesystem that a system lives on: a loader's partition, swap, FAT, or nothing. Pure."""
+    is_fat = begin[510:512] == b"\x55\xaa" and b"FAT" in (begin[54:57], begin[82:85])
+    return partition.type in _WITHOUT or is_fat or begin[4086:4096] == b"SWAPSPACE2" or not any(begin)
 
 
 def partitions(head: bytes) -> tuple[Partition, ...]:
@@ -81,7 +135,8 @@ def _gpt(head: bytes) -> Iterator[Partition]:
             return
         first, last = struct.unpack_from("<QQ", head, at + 32)
         if any(head[at : at + 16]) and last >= first:
-            yield Partition(number=number, start_bytes=first * _SECTOR, size_bytes=(last - first + 1) * _SECTOR)
+            size_bytes, kind = (last - first + 1) * _SECTOR, head[at : at + 16]
+            yield Partition(number=number, start_bytes=first * _SECTOR, size_bytes=size_bytes, type=kind)
 
 
 def _mbr(head: bytes) -> Iterator[Partition]:
@@ -89,12 +144,8 @@ def _mbr(head: bytes) -> Iterator[Partition]:
         kind = head[446 + 16 * (number - 1) + 4]
         start, sectors = struct.unpack_from("<II", head, 446 + 16 * (number - 1) + 8)
         if kind and sectors:
-            yield Partition(number=number, start_bytes=start * _SECTOR, size_bytes=sectors * _SECTOR)
-
-
-def _is_ext(plan: GuestPlan, folder: Path, partition: Partition) -> bool:
-    first = Partition(number=0, start_bytes=partition.start_bytes, size_bytes=4096)
-    return _read(plan, folder, first)[_EXT_MAGIC_AT : _EXT_MAGIC_AT + 2] == _EXT_MAGIC
+            sized = sectors * _SECTOR
+            yield Partition(number=number, start_bytes=start * _SECTOR, size_bytes=sized, type=bytes([kind]))
 
 
 def _check_ext(plan: GuestPlan, folder: Path, partition: Partition) -> str:

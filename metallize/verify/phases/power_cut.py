@@ -131,7 +131,7 @@ def judge_filesystems(entry: Entry, cut: Cut, checked: tuple[Checked, ...]) -> R
     """Each filesystem as the cut left it: a journal to replay is fine, anything else is not."""
     if cut.records is None:
         return entry.judged(_claim("nothing kept", "nothing kept", holds=True), note=_LIVE)
-    if not checked:
+    if not any(each.kind for each in checked):
         return entry.unseen("looked for filesystems on the disk that the host can check: there is none")
     claims = [
         Claim(
@@ -142,6 +142,19 @@ def judge_filesystems(entry: Entry, cut: Cut, checked: tuple[Checked, ...]) -> R
             note=each.problem,
         )
         for each in checked
+        if each.kind
+    ]
+    claims += [
+        Claim(
+            attribute=f"partition {each.partition.number}",
+            expected="a filesystem that the host can check",
+            actual="not seen",
+            holds=False,
+            note=each.problem or "it is no ext4, and nothing else is checked",
+            unseen=True,
+        )
+        for each in checked
+        if not each.kind
     ]
     return entry.judged(*claims, observed="e2fsck on the host")
 

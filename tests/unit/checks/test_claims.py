@@ -26,8 +26,8 @@ def claim(expected: Matcher, actual: Value | Unseen, note: str = "") -> Claim:
     return found
 
 
-def test_a_field_is_the_first_line_of_its_name() -> None:
-    read = fields("\n value of nothing\na 1\r\na 2\nb -3\nc yes\nd no\ne")
+def test_a_field_is_the_line_of_its_name() -> None:
+    read = fields("\n value of nothing\na 1\r\na 1\nb -3\nc yes\nd no\ne")
     assert read.values == {"a": "1", "b": "-3", "c": "yes", "d": "no", "e": ""}
     assert (read.text("a"), read.number("a"), read.number("b"), read.truth("c"), read.truth("d")) == (
         "1",
@@ -38,6 +38,16 @@ def test_a_field_is_the_first_line_of_its_name() -> None:
     )
     assert read.contents is None
     assert fields("a 1\n--contents--\n").contents == ""
+
+
+def test_a_field_of_which_two_things_are_said_was_not_seen() -> None:
+    read = fields("a 1\nb yes\na 2\nb no\na 1\nc yes\n")
+    assert read.values == {"a": "1", "b": "yes", "c": "yes"}
+    assert read.twofold == {"a", "b"}
+    for seen in (read.text("a"), read.number("a"), read.truth("b")):
+        assert isinstance(seen, Unseen)
+    assert read.text("a") == Unseen(reason="the probe said two things of its a")
+    assert read.truth("c") is True
 
 
 def test_a_field_that_is_not_there_says_why() -> None:

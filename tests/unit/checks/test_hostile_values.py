@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from metallize.checks.claims import Unseen, read_fields
 from metallize.checks.collection_matchers import HaveLen
+from metallize.checks.gjson import PathNotFound, parse_path
 from metallize.checks.semver import parse_version
 from metallize.checks.values import Mismatch, as_number
+from metallize.errors import ProfileError
 from metallize.model.assertion import Assertion
 from metallize.model.kind import Observation
 from tests.unit.checks.conftest import Assert, Judge, flow, kinds
@@ -202,3 +204,35 @@ def test_a_body_that_broke_off_is_not_looked_at(judge: Judge) -> None:
     assert "2 bytes of its body never came" in broken.note
     head = "http: {'http://x/': {status: 200, method: HEAD}}"
     assert judge(head, answer("", 6))["status"].holds
+
+
+@pytest.mark.parametrize(
+    "text", ['{"free": NaN}', '{"free": Infinity}', '{"free": -Infinity}', '{"free": 0, "free": 9}']
+)
+@pytest.mark.parametrize("claim", ["{ge: 5}", "{le: 5}", "{not: {lt: 5}}", "{not: {equal: 1}}"])
+def test_what_is_no_json_holds_nothing(judge: Judge, text: str, claim: str) -> None:
+    """NaN is neither less nor greater than a number; of a key that comes twice gjson takes the first value."""
+    held = judge(f"command: {{x: {{exit-status: 0, stdout: {{gjson: {{free: {claim}}}}}}}}}", text)["stdout"]
+    assert not held.holds
+    assert "it is not JSON" in held.note
+
+
+def test_nan_is_no_number() -> None:
+    with pytest.raises(Mismatch):
+        as_number(float("nan"))
+
+
+@pytest.mark.parametrize("number", [".nan", ".inf", "-.inf"])
+@pytest.mark.parametrize("claim", ["{}", "{{not: {}}}", "{{ge: {}}}", "{{le: {}}}"])
+def test_a_claim_names_a_number_that_there_is(assertion: Assert, number: str, claim: str) -> None:
+    with pytest.raises(ProfileError, match="a number is wanted here"):
+        assertion(f"command: {{x: {{exit-status: {claim.format(number)}}}}}")
+
+
+@pytest.mark.parametrize("word", ["nan", "inf", "infinity", "1_0", "٣"])
+def test_a_query_of_gjson_has_numbers_as_json_has_them(word: str) -> None:
+    path = parse_path(f"#(free>={word}).name")
+    with pytest.raises(PathNotFound):
+        path.get([{"free": 7, "name": "x"}])
+    assert parse_path("#(free>=7).name").get([{"free": 7, "name": "x"}]) == "x"
+    assert parse_path("#(free<-1.5e3).name").get([{"free": -1501, "name": "x"}]) == "x"

@@ -62,7 +62,7 @@ MOUNTS = (
         ("package: {x: {installed: true}}", "tool dpkg\nversion. deinstall ok config-files\n", "installed", False, "false"),
         ("package: {x: {installed: false}}", "tool dpkg\n", "installed", True, "false"),
         ("package: {x: {installed: false}}", "", "installed", False, "not seen"),
-        ("user: {admin: {exists: true, uid: 1000, home: /home/admin, shell: /bin/bash, groups: [sudo]}}", "passwd admin:x:1000:1000::/home/admin:/bin/bash\ngroup admin\ngroup sudo\ndone\n", "groups", True, '["admin", "sudo"]'),
+        ("user: {admin: {exists: true, uid: 1000, home: /home/admin, shell: /bin/bash, groups: [sudo]}}", "passwd admin:x:1000:1000::/home/admin:/bin/bash\ngroup admin\ngroup sudo\ngrouped\ndone\n", "groups", True, '["admin", "sudo"]'),
         ("user: {admin: {exists: true, uid: '1000'}}", "passwd admin:x:1000:1000::/home/admin:/bin/bash\ndone\n", "uid", True, '"1000"'),
         ("user: {admin: {exists: false}}", "done\n", "exists", True, "false"),
         ("user: {0: {exists: true}}", "passwd root:x:0:0:root:/root:/bin/bash\ndone\n", "exists", False, "false"),

@@ -168,6 +168,24 @@ def test_the_answer_is_kept(host: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert choose(host, Probes(kvm=BAD, tcg=SLOW), monkeypatch).name == "tcg"
 
 
+@pytest.mark.parametrize(
+    "slowness", ["NaN", "Infinity", "1e999", "0", "-1.0", "1e9", "true", '"4"', "null", "[4]", "9" * 5000]
+)
+def test_a_slowness_that_no_host_has_is_measured_again(
+    host: Path, monkeypatch: pytest.MonkeyPatch, slowness: str
+) -> None:
+    """No wait would have an end with it, or each would be over before it begins."""
+    choose(host, Probes(kvm=SLOW), monkeypatch)
+    [kept] = (host / "cache").glob("accelerator-*.json")
+    text = kept.read_text()
+    assert '"slowness": 4.0' in text
+    kept.write_text(text.replace('"slowness": 4.0', f'"slowness": {slowness}'))
+    again = Probes(kvm=SLOW)
+    use = choose(host, again, monkeypatch)
+    assert (use.slowness, use.cached, len(again.asked)) == (4.0, False, 1)
+    assert choose(host, Probes(), monkeypatch).cached, "and what was measured is kept"
+
+
 def test_kvm_that_was_asked_for_and_fails_is_an_error(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(HostError, match="KVM cannot run a guest on this host: -cpu host: failed to set MSR"):
         choose(host, Probes(kvm=BAD), monkeypatch, Choice.KVM)

@@ -7,7 +7,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metallize.qemu.filesystems import Partition, partitions
+from metallize.qemu.filesystems import Partition, holds_nothing, overlap, partitions
 
 
 def gpt(*spans: tuple[int, int]) -> bytes:
@@ -46,3 +46,40 @@ def test_any_bytes_are_read(data: bytes, is_gpt: bool) -> None:
     for partition in partitions(head):
         assert partition.start_bytes >= 0
         assert partition.size_bytes >= 0
+
+
+BIOS_BOOT = b"Hah!IdontNeedEFI"
+"""The type of its partition, as a GPT has it."""
+
+
+def begin(**pieces: bytes) -> bytes:
+    """How a partition begins, with pieces at `at_N`."""
+    data = bytearray(68 * 1024)
+    for at, piece in pieces.items():
+        start = int(at.removeprefix("at_"))
+        data[start : start + len(piece)] = piece
+    return bytes(data)
+
+
+def test_what_holds_no_filesystem_of_a_system_need_not_be_checked() -> None:
+    table = bytearray(gpt((34, 2047), (2048, 4095)))
+    table[1024 : 1024 + 16] = BIOS_BOOT
+    loader, other = partitions(bytes(table))
+    assert holds_nothing(loader, begin(at_0=b"grub"))
+    assert holds_nothing(other, begin(at_510=b"\x55\xaa", at_82=b"FAT32   "))
+    assert holds_nothing(other, begin(at_510=b"\x55\xaa", at_54=b"FAT16   "))
+    assert holds_nothing(other, begin(at_4086=b"SWAPSPACE2"))
+    assert holds_nothing(other, begin())
+    assert not holds_nothing(other, begin(at_0=b"XFSB"))
+    assert not holds_nothing(other, begin(at_0=b"LUKS\xba\xbe"))
+    assert not holds_nothing(other, begin(at_54=b"FAT16   ")), "without the mark at its sector's end"
+    assert not holds_nothing(other, begin(at_65600=b"_BHRfS_M")), "btrfs begins with nothing"
+
+
+def test_partitions_that_have_bytes_in_common() -> None:
+    one, next_, within, *_ = partitions(gpt((34, 2047), (2048, 4095), (100, 100)))
+    assert not overlap(one, next_)
+    assert not overlap(next_, one)
+    assert overlap(one, within)
+    assert overlap(within, one)
+    assert overlap(one, one)

@@ -187,6 +187,10 @@ def test_a_damaged_filesystem_fails_with_what_the_check_said() -> None:
     assert "Inode 12" in bad.note
     assert power_cut.judge_filesystems(entry, cut()[0], (fine,)).status is Status.HELD
     assert power_cut.judge_filesystems(entry, cut()[0], ()).status is Status.UNSEEN
+    unknown = Checked(partition=partition, kind="", problem="")
+    assert power_cut.judge_filesystems(entry, cut()[0], (unknown,)).status is Status.UNSEEN
+    assert power_cut.judge_filesystems(entry, cut()[0], (fine, unknown)).status is Status.UNSEEN
+    assert power_cut.judge_filesystems(entry, cut()[0], (damaged, unknown)).status is Status.FAILED
 
 
 def test_the_forms_of_boot_power_cut() -> None:
