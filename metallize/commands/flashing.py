@@ -8,9 +8,10 @@ from pathlib import Path
 
 from metallize import flash as flashing
 from metallize import publish as publishing
+from metallize.build.store import stamp_of
 from metallize.commands.saying import err, out
 from metallize.commands.shared import renderer_of
-from metallize.errors import ExitCode, UsageError
+from metallize.errors import ExitCode, HostError, UsageError
 from metallize.render import JsonLines, Renderer
 
 
@@ -39,11 +40,7 @@ def flash(options: argparse.Namespace) -> int:
     elif flashing.holds_something(options.device) and not options.yes:
         _confirm(options.device)
     with renderer:
-        if address is not None:
-            done = _fetch(address, options, renderer)
-        else:
-            renderer.emit(publishing.standing(options.image))
-            done = flashing.flash(options.image, options.device, renderer, any_disk=options.any_disk)
+        done = _fetch(address, options, renderer) if address is not None else _write(options, renderer)
     if isinstance(renderer, JsonLines):
         renderer.write(
             {"event": "result", "target": str(done.target), "size": done.size_bytes, "written": done.written_bytes,
@@ -67,6 +64,19 @@ def _fetch(address: str, options: argparse.Namespace, renderer: Renderer) -> fla
         max_age=options.max_age,
         any_disk=options.any_disk,
     )
+
+
+def _write(options: argparse.Namespace, renderer: Renderer) -> flashing.Flashed:
+    image: Path = options.image
+    before = stamp_of(image.stat()) if image.is_file() else None
+    renderer.emit(publishing.standing(image))
+    done = flashing.flash(image, options.device, renderer, any_disk=options.any_disk)
+    if not image.is_file() or stamp_of(image.stat()) != before:
+        raise HostError(
+            f"{image} was written to or replaced meanwhile: nobody knows what {done.target} holds",
+            hint="flash it again once whoever writes to it is done",
+        )
+    return done
 
 
 def _list_disks(options: argparse.Namespace) -> int:

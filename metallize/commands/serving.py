@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from metallize import images
 from metallize import publish as publishing
-from metallize.build.store import Store
+from metallize.build.store import Stamp, Store, stamp_of
 from metallize.commands.saying import err
 from metallize.commands.shared import catalog_of, names_profile, profile_of, require_no_profile, settings_of
 from metallize.errors import ExitCode, UsageError, VerificationFailed
 from metallize.render import JsonLines
-from metallize.serve import Fetch, FetchLog, Running, advice, opened, own_address, serving
+from metallize.serve import Fetch, FetchLog, Files, Running, advice, opened, own_address, serving
 from metallize.serve.server import EVERYWHERE
 
 _PROOF = "metallize build PROFILE --verify"
@@ -29,6 +31,8 @@ class _Source:
     path: Path
     sha256: str = ""
     """Of an image that was verified."""
+    stamp: Stamp | None = None
+    """Of its file, before its digest was made."""
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -38,7 +42,7 @@ def serve(options: argparse.Namespace) -> int:
     lines = JsonLines(sys.stdout) if options.json else None
     log = FetchLog(_teller(lines))
     with (
-        opened(source.path) as files,
+        _opened(source) as files,
         serving(
             files,
             log,
@@ -56,6 +60,20 @@ def serve(options: argparse.Namespace) -> int:
             err("")
     _sum_up(log, lines)
     return ExitCode.DONE
+
+
+@contextmanager
+def _opened(source: _Source) -> Iterator[Files]:
+    """The files to be served, of the very bytes that were found verified: a new build may have taken the name since."""
+    with opened(source.path) as files:
+        if source.sha256:
+            there = None if files.archive is None else stamp_of(os.fstat(files.archive.fileno()))
+            if there != source.stamp:
+                raise VerificationFailed(
+                    f"{source.path} is not the file any more that was found to be verified",
+                    hint="start this again once whoever replaces it is done",
+                )
+        yield files
 
 
 def _source(options: argparse.Namespace) -> _Source:
@@ -83,11 +101,12 @@ def _source(options: argparse.Namespace) -> _Source:
     if options.unverified:
         err(f"warning: {store.image} is served unverified: nothing proves that it boots")
         return _Source(path=store.image)
+    stamp = stamp_of(store.image.stat()) if store.image.is_file() else None
     try:
         proven = prove()
     except VerificationFailed as exc:
         raise VerificationFailed(exc.message, hint=f"{exc.hint}{_ALL_THE_SAME}") from exc
-    return _Source(path=proven.path, sha256=proven.sha256)
+    return _Source(path=proven.path, sha256=proven.sha256, stamp=stamp)
 
 
 def _teller(lines: JsonLines | None) -> Callable[[Fetch], None]:

@@ -16,6 +16,9 @@ from typing import Any
 import pytest
 
 from metallize.build.generator import sha256_of
+from metallize.build.store import stamp_of
+from metallize.commands import serving
+from metallize.errors import VerificationFailed
 from tests.conftest import Cli
 from tests.unit.proof.proofs import SEABIOS, proven
 from tests.unit.serve.conftest import FILES, LOOPBACK, write_archive
@@ -105,6 +108,22 @@ def test_other_bytes_than_those_that_were_verified_are_refused(cli: Cli, archive
     done = cli("serve", archive, *PORTS)
     assert done.status == 1
     assert "is not the file that was verified" in done.stderr
+
+
+def test_an_archive_that_was_replaced_since_is_not_the_one_that_was_verified(archive: Path) -> None:
+    source = serving._Source(path=verified(archive), sha256=sha256_of(archive), stamp=stamp_of(archive.stat()))
+    with serving._opened(source) as files:
+        assert "vmlinuz" in files.names
+    other = archive.with_name("other")
+    write_archive(other, FILES)
+    other.replace(archive)
+    with pytest.raises(VerificationFailed, match="is not the file any more"), serving._opened(source):
+        pass
+    archive.unlink()
+    archive.mkdir()
+    (archive / "boot.ipxe").write_text("x")
+    with pytest.raises(VerificationFailed, match="is not the file any more"), serving._opened(source):
+        pass
 
 
 def test_it_serves_unverified_what_it_is_told_to(archive: Path) -> None:
