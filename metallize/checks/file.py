@@ -162,11 +162,9 @@ def _compare(_resource: str, options: FileOptions, observation: Observation) -> 
     fields = read_fields(observation)
     unread = Unseen(reason=fields.values.get("unread") or fields.trouble)
     contents = fields.contents if fields.contents is not None else unread
-    link = (
-        fields.text("linked-to")
-        if "linked-to" in fields.values
-        else Unseen(reason="it is no symbolic link, or one that cannot be read as one line")
-    )
+    is_link = fields.values.get("filetype") == "symlink"
+    no_link = Unseen(reason="it cannot be read as one line" if is_link else "it is no symbolic link")
+    link = fields.text("linked-to") if "linked-to" in fields.values else no_link
     yield from judge_existing(
         Attribute(name="exists", expected=options.exists, actual=fields.truth("exists")),
         (

@@ -15,13 +15,17 @@ from pathlib import Path
 from metallize.errors import UsageError
 from metallize.qemu.network import HTTP_ADDRESS
 from metallize.qemu.vanishing import vanishing_folder
-from metallize.serve import Fetch, FetchLog, Running, archive, bridge, opened, pointers, serving
+from metallize.serve import MOST_FETCHES, Fetch, FetchLog, Running, archive, bridge, opened, pointers, serving
 
 HOST_ADDRESS = "10.0.2.2"
 """This host, as QEMU's own network shows it to a guest (qemu-system-x86_64(1), -netdev user)."""
 LOOPBACK = "127.0.0.1"
 SCRIPT_PORT = 18069
 LOG_NAME = "fetched.txt"
+MOST_CONNECTIONS = 64
+"""Of one guest at a time: QEMU starts a program for each."""
+MOST_TOLD = 100
+"""Of its fetches, in the report."""
 
 
 def url_for(port: int, *, internet: bool) -> str:
@@ -56,22 +60,29 @@ def served_folder(image: Path, run_folder: Path, url: str) -> Iterator[Path]:
 @contextmanager
 def web_server(image: Path, log_file: Path) -> Iterator[Running]:
     """Serve an archive's files on the host's loopback, and write down what is fetched."""
+    written = 0
 
     def write(fetch: Fetch) -> None:
+        nonlocal written
+        written += 1
+        if written > MOST_FETCHES:
+            return
         with log_file.open("a", encoding="utf-8") as file:
             file.write(f"{fetch}\n")
 
     with (
         opened(image, bootable=False) as files,
-        serving(files, FetchLog(write), address=LOOPBACK, http_port=0) as running,
+        serving(files, FetchLog(write), address=LOOPBACK, http_port=0, most=MOST_CONNECTIONS) as running,
     ):
         yield running
 
 
 def fetched(web: Running | None) -> tuple[str, ...]:
-    """What the guest has fetched so far, a sentence each."""
+    """What the guest has fetched so far, a sentence each; of a guest that never ends asking, the first."""
     fetches = web.log.fetches if web is not None else ()
-    return tuple(f"the guest asked our server: {str(each).partition('  ')[2]}" for each in fetches)
+    more = len(fetches) - MOST_TOLD + (web.log.more if web is not None else 0)
+    told = tuple(f"the guest asked our server: {str(each).partition('  ')[2]}" for each in fetches[:MOST_TOLD])
+    return (*told, f"the guest asked our server {more} times more: see {LOG_NAME}") if more > 0 else told
 
 
 def web_server_script(folder: str, *, internet: bool) -> list[str]:

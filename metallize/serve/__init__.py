@@ -3,11 +3,12 @@
 from metallize.serve import archive, bridge
 from metallize.serve.dhcp import advice, own_address
 from metallize.serve.files import Files, opened
-from metallize.serve.log import Fetch, FetchLog, Protocol
+from metallize.serve.log import MOST_FETCHES, Fetch, FetchLog, Protocol
 from metallize.serve.pointers import pointers
 from metallize.serve.server import Running, serving
 
 __all__ = [
+    "MOST_FETCHES",
     "Fetch",
     "FetchLog",
     "Files",

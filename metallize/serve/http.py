@@ -9,12 +9,16 @@ import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from metallize.serve.archive import shown
 from metallize.serve.files import Content, Files
 from metallize.serve.log import Fetch, FetchLog, Protocol
 
 PIECE_BYTES = 1 << 20
+MOST_CONNECTIONS = 4096
+"""At a time: each is a thread. A whole hall of machines has fewer."""
 IDLE_SECONDS = 60.0
 """A client that takes nothing for so long has gone."""
 _HOST = re.compile(r"[A-Za-z0-9.-]+(?::\d{1,5})?")
@@ -29,9 +33,10 @@ class HttpServer(ThreadingHTTPServer):
     request_queue_size = 128
     allow_reuse_address = True
 
-    def __init__(self, address: str, port: int, files: Files, log: FetchLog) -> None:
+    def __init__(self, address: str, port: int, files: Files, log: FetchLog, *, most: int = MOST_CONNECTIONS) -> None:
         self.files = files
         self.log = log
+        self._room = threading.BoundedSemaphore(most)
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         super().__init__((address, port), _Handler)
@@ -42,6 +47,23 @@ class HttpServer(ThreadingHTTPServer):
         self.server_address = self.socket.getsockname()
         self.port = int(self.server_address[1])
         self.server_name, self.server_port = str(self.server_address[0]), self.port
+
+    def verify_request(self, request: object, client_address: object) -> bool:  # noqa: ARG002 - the base's signature
+        """A connection beyond the last that there is room for is closed at once."""
+        return self._room.acquire(blocking=False)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # it got no thread
+            self._room.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
 
     def handle_error(self, _request: object, _client: object) -> None:
         """A client that went away is in the log already."""
@@ -117,6 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         with self.server.files.content(name, self._url()) as content:
             if content is None:
+                name = shown(name)
                 self.send_error(HTTPStatus.NOT_FOUND, f"no such file: {name.encode('ascii', 'replace').decode()}")
                 self._log(name, 0, begun, "no such file")
                 return

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from metallize.serve.archive import shown
 
 
 class Protocol(StrEnum):
@@ -41,18 +43,34 @@ def size(count: int) -> str:
     return f"{count / 1e3:.1f} kB" if count < 1e6 else f"{count / 1e6:.1f} MB"  # noqa: PLR2004 - a megabyte
 
 
+MOST_FETCHES = 10_000
+"""So many are kept; whoever asks for more may ask for ever."""
+
+
 class FetchLog:
-    """Every transfer since it was made; told by the servers' threads, read by anybody."""
+    """The transfers since it was made, the first of them; told by the servers' threads, read by anybody."""
 
     def __init__(self, on_fetch: Callable[[Fetch], None] = lambda _: None) -> None:
         self._on_fetch = on_fetch
         self._fetches: list[Fetch] = []
+        self._more = 0
         self._lock = threading.Lock()
 
     def add(self, fetch: Fetch) -> None:
+        """One more; a name that is no file's may hold anything, and is kept as it is shown."""
+        fetch = replace(fetch, file=shown(fetch.file))
         with self._lock:
-            self._fetches.append(fetch)
+            if len(self._fetches) < MOST_FETCHES:
+                self._fetches.append(fetch)
+            else:
+                self._more += 1
             self._on_fetch(fetch)
+
+    @property
+    def more(self) -> int:
+        """How many there were that are not kept."""
+        with self._lock:
+            return self._more
 
     @property
     def fetches(self) -> tuple[Fetch, ...]:
@@ -70,4 +88,4 @@ class FetchLog:
             sent = sum(each.bytes_sent for each in theirs)
             parts = [f"{address}  {size(sent)}", ", ".join(whole) or "nothing whole"]
             lines.append(": ".join(parts) + (f"; not: {', '.join(broken)}" if broken else ""))
-        return tuple(lines)
+        return (*lines, f"and {self.more} more that are not told apart") if self.more else tuple(lines)

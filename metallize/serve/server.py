@@ -11,7 +11,7 @@ from functools import partial
 
 from metallize.errors import HostError, of_thread
 from metallize.serve.files import Files
-from metallize.serve.http import HttpServer
+from metallize.serve.http import MOST_CONNECTIONS, HttpServer
 from metallize.serve.log import FetchLog
 from metallize.serve.tftp import TftpServer
 
@@ -44,14 +44,17 @@ def serving(
     address: str = EVERYWHERE,
     http_port: int,
     tftp_port: int | None = None,
+    most: int = MOST_CONNECTIONS,
 ) -> Iterator[Running]:
     """Serve while the body runs; port 0 is any that is free, and without a `tftp_port` there is no TFTP.
+
+    Over HTTP `most` connections are taken at a time.
 
     Raises HostError where a port cannot be had, with what helps; at the end, what a server has died of meanwhile.
     """
     with ExitStack() as stack:
         try:
-            http = HttpServer(address, http_port, files, log)
+            http = HttpServer(address, http_port, files, log, most=most)
         except (OSError, OverflowError) as exc:
             raise _refused(exc, address, http_port, "TCP", "--http-port") from exc
         stack.callback(http.server_close)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 from metallize.errors import HostError, UsageError
+from metallize.qemu import netboot
 from metallize.serve import Fetch, FetchLog, Protocol, Running, opened, serving
 from tests.unit.serve.conftest import FILES, LOOPBACK, write_archive
 
@@ -104,6 +107,70 @@ def test_the_summary_tells_of_each_machine_what_it_has() -> None:
     )
     assert str(log.fetches[0]) == "10.0.0.7  boot.ipxe over HTTP: 391 B in 0.0 s"
     assert str(log.fetches[1]) == "10.0.0.8  vmlinuz over HTTP after 5.0 MB: the connection was closed"
+
+
+def test_a_name_that_is_no_files_forges_no_line_and_has_an_end() -> None:
+    log = FetchLog()
+    for name in ("x\n10.0.0.9  vmlinuz over HTTP: 1 B in 0.0 s", "\x1b]52;c;x\x07", "y" * 60_000):
+        log.add(Fetch(address="10.0.0.7", protocol=Protocol.HTTP, file=name, problem="no such file"))
+    lines = [str(each) for each in log.fetches]
+    assert all(line.isprintable() and len(line) < 400 for line in lines)
+    assert lines[0].startswith("10.0.0.7  'x\\n10.0.0.9")
+    assert all(line.isprintable() for line in log.summary())
+
+
+def test_who_asks_for_ever_takes_no_more_memory_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Fetch] = []
+    monkeypatch.setattr("metallize.serve.log.MOST_FETCHES", 3)
+    log = FetchLog(told.append)
+    for number in range(5):
+        log.add(Fetch(address="10.0.0.7", protocol=Protocol.HTTP, file=f"file-{number}"))
+    assert [each.file for each in log.fetches] == ["file-0", "file-1", "file-2"]
+    assert (log.more, len(told)) == (2, 5)
+    assert log.summary()[-1] == "and 2 more that are not told apart"
+
+
+def test_a_guest_that_asks_for_ever_fills_neither_disk_nor_report(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(netboot, "MOST_FETCHES", 4)
+    monkeypatch.setattr(netboot, "MOST_TOLD", 2)
+    log_file = tmp_path / netboot.LOG_NAME
+    with netboot.web_server(archive, log_file) as web:
+        for number in range(6):
+            web.log.add(Fetch(address=LOOPBACK, protocol=Protocol.HTTP, file=f"file-{number}"))
+        assert len(log_file.read_text().splitlines()) == 4
+        told = netboot.fetched(web)
+    assert len(told) == 3
+    assert told[-1] == "the guest asked our server 4 times more: see fetched.txt"
+    assert netboot.fetched(None) == ()
+
+
+def test_there_is_room_for_so_many_connections_and_it_comes_back(archive: Path) -> None:
+    """A guest whose network is closed costs the host a program for each."""
+
+    def ask(connection: socket.socket) -> bytes:
+        connection.sendall(b"GET /empty HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        with suppress(ConnectionError):
+            return connection.recv(4096)
+        return b""
+
+    with (
+        opened(archive, bootable=False) as files,
+        serving(files, FetchLog(), address=LOOPBACK, http_port=0, most=2) as running,
+        ExitStack() as stack,
+    ):
+        where = (LOOPBACK, running.http.port)
+        idle = [stack.enter_context(socket.create_connection(where, timeout=10)) for _ in range(2)]
+        beyond = stack.enter_context(socket.create_connection(where, timeout=10))
+        assert beyond.recv(4096) == b"", "it is closed at once"
+        assert ask(idle[0]).startswith(b"HTTP/1.1 200")
+        until = time.monotonic() + 10
+        answer = b""
+        while not answer and time.monotonic() < until:
+            with socket.create_connection(where, timeout=10) as again:
+                answer = ask(again)
+        assert answer.startswith(b"HTTP/1.1 200")
 
 
 def test_every_file_can_be_read_at_any_place(archive: Path) -> None:
