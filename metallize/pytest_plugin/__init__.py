@@ -29,6 +29,14 @@ _OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("--metallize-build-dir", "metallize_build_dir", {
         "metavar": "FOLDER", "help": "where images and run folders are (default: the profile's, else build)",
     }),
+    ("--secret", "metallize_secrets", {
+        "action": "append", "metavar": "id=NAME,src=FILE",
+        "help": "lent to a layer's RUN --mount while an image is built; also id=NAME,env=VARIABLE (repeatable)",
+    }),
+    ("--ssh", "metallize_ssh", {
+        "action": "append", "metavar": "ID[=SOCKET|KEY]",
+        "help": "an SSH agent that is lent in the same way: default is the one that runs (repeatable)",
+    }),
     ("--metallize-user", "metallize_user", {
         "metavar": "NAME", "help": "with --image: log in as this user, over serial and SSH",
     }),

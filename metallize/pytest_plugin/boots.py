@@ -11,12 +11,13 @@ from metallize import images, pipeline
 from metallize.asked import asked_of
 from metallize.build.currency import changes_since, known_to
 from metallize.build.engines.docker import DockerEngine
+from metallize.build.notes import notes
 from metallize.build.steps import steps_of
 from metallize.build.store import Store, Stored
 from metallize.catalog import Catalog
 from metallize.deciding import judge
 from metallize.errors import EngineError, MetallizeError
-from metallize.events import Events
+from metallize.events import Events, Note
 from metallize.model.assertion import Assertion
 from metallize.model.profile import ImageFormat
 from metallize.model.report import BootReport
@@ -187,6 +188,10 @@ class Guests:
             if stored is None or changes_since(stored.manifest, plan, steps, known):
                 if isinstance(engine, EngineError):
                     raise engine
+                options = replace(options, given=self._settings.given)
+                plan = pipeline.plan_of(profile, self._catalog, options)
+                for words in notes(plan):
+                    self._events.emit(Note(text=words))
                 pipeline.build(plan, profile, self._catalog, engine, self._events, options, verified=False)
                 stored = store.any()
         if stored is None:

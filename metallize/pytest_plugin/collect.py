@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from metallize.config import load_suite
-from metallize.errors import BootError, MetallizeError
+from metallize.errors import BootError, MetallizeError, ProfileError, UsageError
 from metallize.model.assertion import Assertion
 from metallize.model.report import BootReport, Result
 from metallize.pytest_plugin.boots import Guests
@@ -202,6 +202,6 @@ def guest_items(items: Sequence[pytest.Item]) -> list[GuestItem]:
 
 def words(exc: MetallizeError) -> str:
     """An error for a person: what failed and the next step."""
-    if isinstance(exc, BootError):
+    if isinstance(exc, BootError | ProfileError | UsageError):
         return f"{exc.message}\n{exc.hint}" if exc.hint else exc.message
     return f"the machinery broke: {exc.message}" + (f"\n  next: {exc.hint}" if exc.hint else "")

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from metallize.build.secrets.given import given_of
 from metallize.catalog import Catalog
 from metallize.errors import MetallizeError
 from metallize.events import Event, Level, Note, StepFinished, StepStarted
 from metallize.pytest_plugin import fixtures, is_profile
 from metallize.pytest_plugin.boots import Guests
 from metallize.pytest_plugin.collect import COLLECTED, GUESTS, GossFile, GuestItem, TargetFile, guest_items, words
-from metallize.pytest_plugin.targets import Settings, Target, profile_file, targets_of
+from metallize.pytest_plugin.targets import Settings, Target, profile_file, require_lent, targets_of
 
 _SUITES_FOLDER = "boot-tests"
 
@@ -26,17 +27,19 @@ def start(config: pytest.Config, named: Sequence[Path]) -> None:
     folder = config.invocation_params.dir
     option = config.getoption
     profiles = [profile_file(catalog, name, folder) for name in option("metallize_profiles", None) or ()]
-    settings = Settings(
-        profiles=tuple(dict.fromkeys(path.resolve() for path in (*named, *profiles))),
-        images=tuple(dict.fromkeys((folder / name).resolve() for name in option("metallize_images", None) or ())),
-        machines=tuple(option("metallize_machines", None) or ()),
-        accel=option("metallize_accel", "auto"),
-        build_dir=_path(option("metallize_build_dir", None), folder),
-        user=option("metallize_user", None),
-        password=option("metallize_password", None),
-    )
     try:
+        settings = Settings(
+            profiles=tuple(dict.fromkeys(path.resolve() for path in (*named, *profiles))),
+            images=tuple(dict.fromkeys((folder / name).resolve() for name in option("metallize_images", None) or ())),
+            machines=tuple(option("metallize_machines", None) or ()),
+            accel=option("metallize_accel", "auto"),
+            build_dir=_path(option("metallize_build_dir", None), folder),
+            user=option("metallize_user", None),
+            password=option("metallize_password", None),
+            given=given_of(option("metallize_secrets", None) or (), option("metallize_ssh", None) or ()),
+        )
         targets = targets_of(settings, catalog)
+        require_lent(settings, targets, catalog)
     except MetallizeError as exc:
         raise pytest.UsageError(f"{exc.message}\n  next: {exc.hint}" if exc.hint else exc.message) from None
     guests = Guests(settings, catalog, _Progress(config))

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from metallize import pipeline
+from metallize.build.secrets.given import Given
+from metallize.build.secrets.lending import require_used
 from metallize.catalog import Catalog
 from metallize.config import load_profiles
 from metallize.errors import UsageError
@@ -32,6 +35,8 @@ class Settings:
     build_dir: Path | None
     user: str | None = None
     password: str | None = None
+    given: tuple[Given, ...] = ()
+    """What is lent to the layers, where an image has to be built."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +115,14 @@ def _of_images(settings: Settings, catalog: Catalog) -> Iterator[Target]:
                 profile=None,
                 assertions=(),
             )
+
+
+def require_lent(settings: Settings, targets: Sequence[Target], catalog: Catalog) -> None:
+    """Raises UsageError for a secret or an agent that no layer of any profile of the run mounts."""
+    if settings.given:
+        options = pipeline.Options(build_dir=settings.build_dir)
+        profiles = {target.source: target.profile for target in targets if target.profile is not None}
+        require_used([pipeline.plan_of(each, catalog, options) for each in profiles.values()], settings.given)
 
 
 def entries_of(target: Target) -> tuple[Entry, ...]:

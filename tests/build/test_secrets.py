@@ -99,6 +99,35 @@ def test_a_layer_talks_to_the_agent_of_whoever_builds(site: Site, cli: Cli) -> N
     assert "needs the SSH agent `default`" in refused.stderr
 
 
+def test_a_run_of_pytest_lends_it_too(site: Site) -> None:
+    """What the gate builds it builds as `build` does; a setting that is no number keeps the guest from starting."""
+    profile = site.profile("gate.iso", "system.dockerfile", site.layer("forge.dockerfile", LAYER))
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": "", "METALLIZE_GUESTS": "many", "TOKEN": TOKEN}
+
+    def gate(*words: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--profile", str(profile)]
+        return subprocess.run(
+            [*argv, "--machine", "seabios", *words],
+            cwd=site.folder,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    refused = gate()
+    assert refused.returncode == 1
+    assert "forge.dockerfile:3:1: layer forge.dockerfile needs the secret `token`" in refused.stdout
+    assert "the machinery broke" not in refused.stdout
+    assert not (site.build / "gate.iso").exists()
+    done = gate("--secret", "id=token,env=TOKEN", "-v")
+    assert "METALLIZE_GUESTS=many" in done.stdout
+    assert (site.build / "gate.iso").is_file(), done.stdout
+    assert "RUN goes without the secret `other`" in done.stdout
+    assert TOKEN not in done.stdout + done.stderr
+    assert "METALLIZE_GUESTS=many" in gate().stdout, "nothing has changed, so nothing is asked for"
+
+
 def test_a_secret_that_nobody_takes_is_refused(site: Site) -> None:
     env = {**os.environ, "TOKEN": TOKEN, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(

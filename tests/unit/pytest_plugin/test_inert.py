@@ -77,6 +77,25 @@ def test_a_machine_or_a_file_that_is_not_there_is_refused(tmp_path: Path) -> Non
     assert "none.img" in pytest_run(tmp_path, "--image", "none.img").stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--secret", "id=token,src=none.txt"), "none.txt cannot be read"),
+        (("--secret", "id=token,src=token.txt"), "no layer mounts `token`"),
+        (("--metallize-ssh", "default=."), "no layer mounts `default`"),
+    ],
+)
+def test_a_secret_that_nobody_can_take_is_refused_before_anything_runs(
+    tmp_path: Path, words: tuple[str, str], said: str
+) -> None:
+    (tmp_path / "token.txt").write_text("s3cret")
+    done = pytest_run(tmp_path, "--profile", "debian13-livecd", "--machine", "ovmf", *words)
+    assert done.status == 4
+    assert said in done.stderr
+    assert "next: " in done.stderr
+    assert "s3cret" not in done.stderr + done.stdout
+
+
 def test_what_is_collected_one_item_an_assertion(tmp_path: Path) -> None:
     (tmp_path / "goss.yaml").write_text("file:\n  /etc/hostname: {exists: true}\n  /etc/none: {exists: false}\n")
     (tmp_path / "test_x.py").write_text("def test_x(guest): ...\ndef test_y(): ...\n")
