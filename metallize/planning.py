@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from metallize.build.base import snapshot
 from metallize.build.plan import BaseImage, BuildPlan
 from metallize.build.planner import native_tools
 from metallize.build.planner import plan as make_plan
@@ -42,6 +43,7 @@ def plan_of(profile: Profile, catalog: Catalog, build_dir: Path | None = None) -
         base_recipe=_base_recipe(common),
         host_platform=host_platform(),
         build_dir=build_dir or Path(profile.settings.build_dir),
+        mirrors=snapshot.mirrors(),
     )
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from metallize.command import run
@@ -83,14 +84,23 @@ cut -d ' ' -f 2 /tmp/uris | sed 's/_[^_]*\.deb$//; s/_/=/; s/%3a/:/' | xargs apt
 """
 
 
-@dataclass
-class Archive:
+@dataclass(kw_only=True)
+class Served:
     """What is served: files by their path, and where Debian's packages are by theirs."""
 
-    release: Release
     files: dict[str, bytes] = field(default_factory=dict)
     elsewhere: dict[str, str] = field(default_factory=dict)
     address: str = ""
+
+
+ServedT = TypeVar("ServedT", bound=Served)
+
+
+@dataclass(kw_only=True)
+class Archive(Served):
+    """Of an Ubuntu release."""
+
+    release: Release
 
     @property
     def mirror(self) -> str:
@@ -114,7 +124,7 @@ def archive(release: Release, docker: Path, base: str, folder: Path) -> Archive:
             continue
         if name == "base-files":
             made.files[place] = _named_ubuntu(release, _fetched(uri), folder)
-            stanza = _described(made.files[place], place, folder)  # noqa: PLW2901 - it is another package
+            stanza = described(made.files[place], place, folder)  # noqa: PLW2901 - it is another package
         else:
             made.elsewhere[place] = uri
         indices[NAMES.get(name, "main")].append(stanza)
@@ -122,7 +132,7 @@ def archive(release: Release, docker: Path, base: str, folder: Path) -> Archive:
         [kernel] = [stanza for stanza in found if _field(stanza, "Package") == debian]
         place = f"pool/main/l/linux-meta/{name}_{_field(kernel, 'Version')}_{ARCHITECTURE}.deb"
         made.files[place] = _meta_package(name, kernel, folder)
-        indices["main"].append(_described(made.files[place], place, folder))
+        indices["main"].append(described(made.files[place], place, folder))
     _index(made, indices)
     return made
 
@@ -152,7 +162,7 @@ def _named_ubuntu(release: Release, package: bytes, folder: Path) -> bytes:
     control = tree / "DEBIAN/control"
     control.write_text(re.sub(r"^(Version: .*)$", r"\1ubuntu1", control.read_text(), flags=re.MULTILINE))
     (tree / "DEBIAN/md5sums").unlink(missing_ok=True)
-    return _packed(tree)
+    return packed(tree)
 
 
 def _meta_package(name: str, kernel: str, folder: Path) -> bytes:
@@ -163,16 +173,17 @@ def _meta_package(name: str, kernel: str, folder: Path) -> bytes:
         f"Maintainer: tests <tests@localhost>\nDepends: {_field(kernel, 'Depends')}\n"
         "Description: the newest kernel, under the name that Ubuntu gives it\n"
     )
-    return _packed(tree)
+    return packed(tree)
 
 
-def _packed(tree: Path) -> bytes:
+def packed(tree: Path) -> bytes:
+    """The package of a folder, as dpkg-deb(1) builds it."""
     target = tree.with_suffix(".made.deb")
     run(["dpkg-deb", "--root-owner-group", "-Zgzip", "--build", tree, target])
     return target.read_bytes()
 
 
-def _described(package: bytes, place: str, folder: Path) -> str:
+def described(package: bytes, place: str, folder: Path) -> str:
     """A stanza of Packages for a package that was made here."""
     whole = folder / "described.deb"
     whole.write_bytes(package)
@@ -181,33 +192,43 @@ def _described(package: bytes, place: str, folder: Path) -> str:
 
 
 def _index(made: Archive, indices: Mapping[str, list[str]]) -> None:
-    """Packages of each component, and the Release that names them."""
-    suite = made.release.suite
-    lines = []
-    for component, stanzas in indices.items():
-        text = "".join(f"{stanza.strip()}\n\n" for stanza in stanzas).encode()
-        for name, content in (("Packages", text), ("Packages.gz", gzip.compress(text, mtime=0))):
+    release = made.release
+    texts = {name: "".join(f"{each.strip()}\n\n" for each in stanzas) for name, stanzas in indices.items()}
+    made.files |= index(
+        texts, origin="Ubuntu", suite=release.suite, version=release.version, date=formatdate(usegmt=True)
+    )
+
+
+def index(
+    texts: Mapping[str, str], *, origin: str, suite: str, version: str, date: str, more: str = ""
+) -> dict[str, bytes]:
+    """Packages of each component, of its text, and the Release that names them, by their places."""
+    files, lines = {}, []
+    for component, text in texts.items():
+        whole = text.encode()
+        for name, content in (("Packages", whole), ("Packages.gz", gzip.compress(whole, compresslevel=1, mtime=0))):
             place = f"{component}/binary-{ARCHITECTURE}/{name}"
-            made.files[f"dists/{suite}/{place}"] = content
+            files[f"dists/{suite}/{place}"] = content
             lines.append(f" {hashlib.sha256(content).hexdigest()} {len(content)} {place}")
-    made.files[f"dists/{suite}/Release"] = (
-        f"Origin: Ubuntu\nLabel: Ubuntu\nSuite: {suite}\nCodename: {suite}\nVersion: {made.release.version}\n"
-        f"Date: {formatdate(usegmt=True)}\nArchitectures: {ARCHITECTURE}\nComponents: {' '.join(COMPONENTS)}\n"
+    files[f"dists/{suite}/Release"] = (
+        f"Origin: {origin}\nLabel: {origin}\nSuite: {suite}\nCodename: {suite}\nVersion: {version}\n"
+        f"Date: {date}\n{more}Architectures: {ARCHITECTURE}\nComponents: {' '.join(texts)}\n"
         "SHA256:\n" + "\n".join(lines) + "\n"
     ).encode()
+    return files
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """/ubuntu/PATH: a file that was made here, or the word where Debian has it."""
+    """ROOT/PATH: a file that was made here, or the word where Debian has it."""
 
     protocol_version = "HTTP/1.1"
 
-    def __init__(self, made: Archive, *args: object) -> None:
-        self._made = made
+    def __init__(self, made: Served, root: str, *args: object) -> None:
+        self._made, self._root = made, root
         super().__init__(*args)  # type: ignore[arg-type]  # what socketserver hands over
 
     def do_GET(self) -> None:
-        place = unquote(self.path).removeprefix("/ubuntu/")
+        place = unquote(self.path).removeprefix(f"{self._root}/")
         content = self._made.files.get(place)
         if content is not None:
             self._answer(200, content)
@@ -229,12 +250,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def served(made: Archive, address: str) -> Iterator[Archive]:
+def served(made: ServedT, address: str, root: str = "/ubuntu") -> Iterator[ServedT]:
     """Serve it at an address of this host that containers reach too: the bridge's."""
-    server = ThreadingHTTPServer((address, 0), functools.partial(_Handler, made))
+    server = ThreadingHTTPServer((address, 0), functools.partial(_Handler, made, root))
     thread = threading.Thread(target=server.serve_forever, args=(0.1,))
     thread.start()
-    made.address = f"http://{address}:{server.server_address[1]}/ubuntu"
+    made.address = f"http://{address}:{server.server_address[1]}{root}"
     try:
         yield made
     finally:

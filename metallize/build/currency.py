@@ -55,6 +55,9 @@ def _asked(manifest: Mapping[str, Any], plan: BuildPlan) -> Iterator[str]:
     found = []
     if _of(manifest, "base").get("reference") != (plan.rootfs.base.reference if plan.rootfs.base else None):
         found.append("the base image")
+    archive = plan.rootfs.base.snapshot if plan.rootfs.base else ""
+    if (_of(manifest, "package_snapshot").get("archive") or "") != archive:
+        found.append("base.snapshot")
     keys = [layer.get("key") for layer in _layers(manifest)]
     found += [f"layer {layer.name}" for layer in plan.rootfs.layers if layer.key not in keys]
     generator = _of(manifest, "generator")

@@ -72,7 +72,8 @@ class Making:
             image = make_image(self.engine, assembly, plan.job.format, making.output, rootfs_bytes=rootfs_bytes)
             making.detail = f"{image.size_bytes / (1 << 20):.0f} MiB, sha256 {image.sha256[:12]}"
         self._require_stayed(images)
-        told = {"package_snapshot": snapshot(found, locked.name if locked else None)}
+        archive = plan.rootfs.base.snapshot if plan.rootfs.base else ""
+        told = {"package_snapshot": snapshot(found, locked.name if locked else None, archive or None)}
         return Stored(path=image.path, manifest={**manifest_of(plan, self.steps, images, image, epoch), **told})
 
     @property

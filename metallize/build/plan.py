@@ -26,6 +26,10 @@ class BaseImage:
 
     reference: str
     platform: Platform
+    snapshot: str = ""
+    """The date of the archive that it is made of, YYYYMMDDTHHMMSSZ; no registry is asked then."""
+    sources: tuple[str, ...] = ()
+    """The lines of sources.list(5) that name that archive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +69,8 @@ class ImageStack:
     @property
     def key(self) -> str:
         """Digest of all that is said of it, the base's reference included: nothing of what the engine has."""
-        return digest_of(self.platform, self.base.reference if self.base else "", *(layer.key for layer in self.layers))
+        base = (self.base.reference, *self.base.sources) if self.base else ("",)
+        return digest_of(self.platform, *base, *(layer.key for layer in self.layers))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

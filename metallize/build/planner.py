@@ -13,6 +13,7 @@ from pathlib import Path
 from metallize.build.app import AppLayer, app_unit, without_unit
 from metallize.build.arguments import problems as argument_problems
 from metallize.build.arguments import without_passwords
+from metallize.build.base import snapshot
 from metallize.build.base.bootstrap import distribution, supports
 from metallize.build.dockerfile import Instruction, automatic_arguments
 from metallize.build.plan import SOURCE_ARGUMENT, BaseImage, BuildPlan, ImageStack, Job, LayerBuild, Seal
@@ -40,15 +41,19 @@ def plan(
     base_recipe: Path,
     host_platform: Platform,
     build_dir: Path,
+    mirrors: Mapping[str, str],
 ) -> BuildPlan:
     """Decide everything about a build.
 
     `rootfs` has the profile's images in order, an image reference as a string; `tools` the generator's own
-    stack; `native` is the layer that spares a foreign rootfs the emulation of the costliest tools. Raises
-    ProfileError, with places, where layers do not stack, the generator does not fit, or BuildKit would refuse.
+    stack; `native` is the layer that spares a foreign rootfs the emulation of the costliest tools; `mirrors` what is
+    set of archives that keep old states. Raises ProfileError, with places, where layers do not stack, the generator
+    does not fit, BuildKit would refuse, or no mirror is known for `base.snapshot`.
     """
     refused = [fault for part in rootfs if not isinstance(part, str) for fault in part.faults]
     problems = [*refused, *_misfits(profile, generator), *_unsupported(profile, rootfs)]
+    lowest = rootfs[0] if isinstance(rootfs[0], str) else None
+    problems += snapshot.problems(profile, lowest, mirrors)
     if not refused:  # else nobody knows what these dockerfiles declare, and what they stand on
         problems += [*_unstacked(profile, rootfs), *argument_problems(profile, rootfs, generator)]
     if problems:
@@ -74,10 +79,13 @@ def plan(
         ids=ids,
         units=app.units if app else {},
     )
-    rootfs_stack = _stack(rootfs, arguments, profile.platform, host_platform)
+    state = snapshot.State(snapshot=profile.base.snapshot or "", mirrors=mirrors)
+    rootfs_stack = _stack(rootfs, arguments, profile.platform, host_platform, state)
     if _takes_native_tools(rootfs, profile.platform, host_platform):
-        rootfs_stack = _with_native_tools(native, rootfs, arguments, profile.platform, host_platform)
-    tools_stack = _stack([TOOLS_BASE, *tools], {}, host_platform, host_platform)
+        rootfs_stack = _with_native_tools(native, rootfs, arguments, profile.platform, host_platform, state)
+    if lowest is None or distribution(lowest) != distribution(TOOLS_BASE):
+        state = snapshot.State()  # the profile's date says nothing of another distribution
+    tools_stack = _stack([TOOLS_BASE, *tools], {}, host_platform, host_platform, state)
     seal_step = Seal(
         dockerfile=seal.layer.path,
         context=seal.layer.context,
@@ -116,6 +124,13 @@ def _remarks(
             continue
         for each in part.dockerfile.cautions:
             yield f"{part.layer.name}:{each.line}: {each.message}{f' ({each.hint})' if each.hint else ''}."
+        if profile.base.snapshot:
+            named = _foreign(part, arguments, profile.platform, profile.platform)
+            for image in [each.reference for each in named if distribution(each.reference)]:
+                yield (
+                    f"{part.layer.name}: it takes from {image} as it is today, whatever base.snapshot says: stand the "
+                    f"stage on ${{{SOURCE_ARGUMENT}}}, or give {image} a digest."
+                )
         line = swallowing(part, build_dir.absolute())
         if line is not None:
             place = f"{part.layer.name}:{line}" if line else part.layer.name
@@ -194,9 +209,13 @@ def _unsupported(profile: Profile, rootfs: Sequence[str | LayerSource]) -> list[
 
 
 def _stack(
-    parts: Sequence[str | LayerSource], arguments: Mapping[str, str], platform: Platform, host: Platform
+    parts: Sequence[str | LayerSource],
+    arguments: Mapping[str, str],
+    platform: Platform,
+    host: Platform,
+    state: snapshot.State,
 ) -> ImageStack:
-    base = BaseImage(reference=parts[0], platform=platform) if isinstance(parts[0], str) else None
+    base = state.of(BaseImage(reference=parts[0], platform=platform)) if isinstance(parts[0], str) else None
     layers = []
     automatic = automatic_arguments(platform, host)
     triggers: tuple[Instruction, ...] = ()
@@ -251,17 +270,18 @@ def _with_native_tools(
     arguments: Mapping[str, str],
     platform: Platform,
     host: Platform,
+    state: snapshot.State,
 ) -> ImageStack:
     """The stack with the host's tools right above its base."""
-    stack = _stack([rootfs[0], native, *rootfs[1:]], arguments, platform, host)
+    stack = _stack([rootfs[0], native, *rootfs[1:]], arguments, platform, host, state)
     assert stack.base is not None  # noqa: S101 - see _takes_native_tools
     return replace(stack, layers=(native_tools(native, stack.base, host), *stack.layers[1:]))
 
 
 def native_tools(native: LayerSource, base: BaseImage, host: Platform) -> LayerBuild:
     """The layer with the building host's own tools, right above a base of another architecture."""
-    [layer] = _stack([base.reference, native], {}, base.platform, host).layers
-    return replace(layer, native_base=BaseImage(reference=base.reference, platform=host))
+    [layer] = _stack([base.reference, native], {}, base.platform, host, snapshot.State()).layers
+    return replace(layer, native_base=replace(base, platform=host))
 
 
 def _app_layers(rootfs: Sequence[str | LayerSource], arguments: Mapping[str, str]) -> Iterator[AppLayer]:

@@ -131,7 +131,8 @@ def _header(plan: BuildPlan, steps: Steps, known: Mapping[str, str] | None, lack
     lines += _comment(f"Hostname, unless a layer sets one: {job.hostname}")
     lines += ["#", "# The image holds, bottom first:"]
     if plan.rootfs.base:
-        lines.append(f"#   {plan.rootfs.base.reference} ({plan.rootfs.platform})")
+        date = f" as of {plan.rootfs.base.snapshot}" if plan.rootfs.base.snapshot else ""
+        lines.append(f"#   {plan.rootfs.base.reference} ({plan.rootfs.platform}){date}")
     layers = [step for step in steps.rootfs if step.kind is Kind.LAYER]
     for layer, step in zip(plan.rootfs.layers, layers, strict=True):
         state = "" if known is None else (" [cached]" if step.id in known else " [to build]")
@@ -151,11 +152,13 @@ def _made(step: Step, taken: frozenset[str]) -> Iterator[str]:
 
 
 def _base(step: Step) -> Iterator[str]:
-    """Local, else a registry's, else, for Debian and Ubuntu, made of the distribution's own packages."""
+    """Local, else a registry's, else, for Debian and Ubuntu, made of the distribution's own packages; or only that."""
     yield from _comment(step.explain)
     yield f"look_for {step.platform} {shlex.join(step.places)}"
     yield 'if [ -z "$id" ]; then'
-    if step.otherwise:
+    if not step.argv:
+        yield from _indented(_bootstrapped(step), "  ")
+    elif step.otherwise:
         yield f"  if {in_shell(step.argv)} >&2; then"
         yield from _indented(_pulled(step), "    ")
         yield "  else"

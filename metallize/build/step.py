@@ -76,7 +76,7 @@ class Step:
     lent: tuple[tuple[str, str], ...] = ()
     """Of a layer: steps whose images BuildKit looks for by a reference that its dockerfile names, and that."""
     platform: Platform | None = None
-    """Of a base."""
+    """Of a base. One without a command is on no registry."""
     places: tuple[str, ...] = ()
     """Of a base: local references that it is looked for under, the best first."""
     otherwise: tuple[Step, ...] = ()

@@ -93,20 +93,20 @@ def base_step(identity: str, base: BaseImage, recipe: Path, native: LayerBuild |
     """A base: what is local, else its registry's, else one that is made of the distribution's own packages.
 
     `recipe` is the dockerfile for an archive; `native` the layer of this host's tools for another architecture. A
-    reference with a digest is that very image, which no packages make.
+    reference with a digest is that very image, which no packages make; and one as of a date no registry has.
     """
     pinned, wanted = "@" in base.reference, distribution(base.reference)
-    places = [base.reference, pulled_tag(base.reference, base.platform)]
+    places = [] if base.snapshot else [base.reference, pulled_tag(base.reference, base.platform)]
     otherwise: tuple[Step, ...] = ()
     if wanted is not None and not pinned:
-        places.append(base_tag(base.reference, base.platform))
+        places.append(_own_name(base))
         otherwise = (
             *(_native_tools(native, base.platform, recipe) if native and native.native_base else ()),
             Step(
                 id=f"{identity}_archive",
                 kind=Kind.BOOTSTRAP,
                 explain=f"{wanted.id} {wanted.suite} from its own packages",
-                argv=bootstrap_argv(wanted, base.platform, native_tools=bool(native)),
+                argv=bootstrap_argv(wanted, base.platform, native_tools=bool(native), sources=base.sources),
                 output=BASE_ARCHIVE,
             ),
             _load(f"{identity}_image", base, recipe),
@@ -114,19 +114,25 @@ def base_step(identity: str, base: BaseImage, recipe: Path, native: LayerBuild |
     return Step(
         id=identity,
         kind=Kind.BASE,
-        explain=f"{base.reference} ({base.platform}): local, else its registry's"
-        + (", else made of the distribution's own packages" if otherwise else ""),
-        argv=(DOCKER, "pull", "--platform", str(base.platform), base.reference),
+        explain=f"{base.reference} ({base.platform})"
+        + (f" as of {base.snapshot}: made" if base.snapshot else ": local, else its registry's")
+        + (", else made" if otherwise and not base.snapshot else "")
+        + (" of the distribution's own packages" if otherwise else ""),
+        argv=() if base.snapshot else (DOCKER, "pull", "--platform", str(base.platform), base.reference),
         output=base.reference,
-        key=digest_of("base", base.platform, base.reference),
+        key=digest_of("base", base.platform, base.reference, *base.sources),
         platform=base.platform,
         places=tuple(places),
         otherwise=otherwise,
     )
 
 
+def _own_name(base: BaseImage) -> str:
+    return base_tag(base.reference, base.platform, snapshot=base.snapshot, sources=base.sources)
+
+
 def _load(identity: str, base: BaseImage, recipe: Path) -> Step:
-    tag = base_tag(base.reference, base.platform)
+    tag = _own_name(base)
     return Step(
         id=identity,
         kind=Kind.LOAD,

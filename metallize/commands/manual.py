@@ -145,7 +145,11 @@ def manual_page(top: Parser) -> str:
 _ENVIRONMENT = {
     "DOCKER_HOST": "Where the Docker engine listens; else the docker command's context, else the usual socket.",
     "METALLIZE_CPUS": "How many CPUs a guest has whose profile does not say.",
+    "METALLIZE_DEBIAN_MIRROR": "Where bases of Debian are made from: an address, or a line of sources.list(5).",
+    "METALLIZE_DEBIAN_SNAPSHOT": "The same for base.snapshot of a profile, with {date} in place of the date.",
     "METALLIZE_GUESTS": "How many guests run at once on this host.",
+    "METALLIZE_UBUNTU_MIRROR": "As METALLIZE_DEBIAN_MIRROR, for Ubuntu.",
+    "METALLIZE_UBUNTU_SNAPSHOT": "As METALLIZE_DEBIAN_SNAPSHOT, for Ubuntu.",
     "NO_COLOR": "No colour, where --color does not say otherwise.",
     "SOURCE_DATE_EPOCH": "The time that an image's files carry, in seconds since 1970.",
 }

@@ -27,10 +27,10 @@ from metallize.errors import Location, ProfileError
 from metallize.model.assertion import Assertion, Group
 from metallize.model.boot import Boot
 from metallize.model.loaded import Profile
-from metallize.model.profile import Platform, Settings
+from metallize.model.profile import Base, Platform, Settings
 from metallize.model.rules import ReleaseRules
 
-KEYS = ("extends", "platform", "args", "images", "output", "outputs", "boot", "release", "metallize")
+KEYS = ("extends", "platform", "args", "base", "images", "output", "outputs", "boot", "release", "metallize")
 _REQUIRED = ("images", "output")
 
 
@@ -107,6 +107,7 @@ def _decode(root: Mapping, path: Path, vocabulary: Vocabulary, findings: Finding
     platform = _platform(root.get("platform"), vocabulary, findings)
     settings = _settings(root.get("metallize"), findings)
     release = _release(root.get("release"), findings)
+    base = _base(root.get("base"), findings)
     arguments = decode_arguments(root.get("args"), findings)
     images_entry, output_entry, boot_entry = root.get("images"), root.get("output"), root.get("boot")
     images: tuple[str, ...] = ()
@@ -137,6 +138,7 @@ def _decode(root: Mapping, path: Path, vocabulary: Vocabulary, findings: Finding
         assertions=assertions,
         groups=groups,
         release=release,
+        base=base,
         settings=settings,
         contexts=contexts,
         locations=dict(locations(root)),
@@ -163,6 +165,12 @@ def _platform(entry: Entry | None, vocabulary: Vocabulary, findings: Findings) -
     message = f"`platform`: `{shown(node)}` is not supported"
     findings.add(node.location, message, did_you_mean(shown(node), list(Platform)))
     return vocabulary.host_platform
+
+
+def _base(entry: Entry | None, findings: Findings) -> Base:
+    if entry is None or (isinstance(entry.value, Scalar) and entry.value.value is None):
+        return Base()
+    return decode(Base, entry.value, findings, place=entry.location) or Base()
 
 
 def _release(entry: Entry | None, findings: Findings) -> ReleaseRules:

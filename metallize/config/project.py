@@ -19,7 +19,7 @@ from metallize.config.reading.words import path_problem
 from metallize.errors import Location
 
 FILE = "metallize-project.yaml"
-DEFAULTS = ("platform", "args", "output", "boot", "release", "metallize")
+DEFAULTS = ("platform", "args", "base", "output", "boot", "release", "metallize")
 """Keys of a profile that it may say for all of them."""
 KEYS = ("shared", *DEFAULTS)
 OWN_KEY = "x-"

@@ -12,7 +12,7 @@ from metallize.config.project import DEFAULTS
 from metallize.config.vocabulary import Vocabulary
 from metallize.model.boot import Boot, MachineOverrides
 from metallize.model.catalogue import Generator, Option, OptionType
-from metallize.model.profile import Output, Platform, Settings
+from metallize.model.profile import Base, Output, Platform, Settings
 from metallize.model.rules import ReleaseRules
 
 Schema = dict[str, Any]
@@ -89,6 +89,7 @@ def profile_schema(vocabulary: Vocabulary) -> Schema:
     """The schema that editors use; `metallize schema` prints it."""
     kinds = sorted(vocabulary.kinds.values(), key=lambda kind: kind.name)
     models: list[type[BaseModel]] = [
+        Base,
         Output,
         Boot,
         ReleaseRules,
@@ -130,6 +131,7 @@ def profile_schema(vocabulary: Vocabulary) -> Schema:
                 "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,63}$"},
                 "additionalProperties": {"type": ["string", "number", "boolean"]},
             },
+            "base": {"anyOf": [{"$ref": "#/$defs/Base"}, {"type": "null"}]},
             "images": {
                 "type": "array",
                 "description": "stacked with FROM, bottom first; the first may be an image reference",

@@ -9,7 +9,7 @@ from pathlib import Path
 from metallize.errors import Location
 from metallize.model.assertion import Assertion, Group
 from metallize.model.boot import Boot
-from metallize.model.profile import Output, Platform, Settings
+from metallize.model.profile import Base, Output, Platform, Settings
 from metallize.model.rules import ReleaseRules
 
 KeyPath = tuple[str | int, ...]
@@ -36,6 +36,7 @@ class Profile:
     contexts: Mapping[int, Path] = field(default_factory=dict)
     """The build context of each image, by its place in `images`, that the profile names one for."""
     release: ReleaseRules = field(default_factory=ReleaseRules)
+    base: Base = field(default_factory=Base)
     groups: tuple[Group, ...] = ()
     """boot.groups, in their order."""
     several: bool = False

@@ -17,12 +17,22 @@ from metallize.model.scalars import (
     Duration,
     FileName,
     Frozen,
+    Instant,
     OneLine,
     ReleaseName,
     ReleaseVersion,
     UnitFile,
     UnitName,
 )
+
+
+class Base(Frozen):
+    """Of which state the packages are that the base and the layers on it are made of."""
+
+    snapshot: Annotated[
+        Instant | None,
+        Field(description="the packages as they were then, from the mirror that METALLIZE_DEBIAN_SNAPSHOT names"),
+    ] = None
 
 
 class Restart(StrEnum):

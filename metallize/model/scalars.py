@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, WithJsonSchema
@@ -51,6 +51,22 @@ def parse_pause(value: object) -> timedelta:
     return timedelta(seconds=seconds)
 
 
+def parse_instant(value: object) -> str:
+    """`20261101T000000Z` from `2026-11-01`, `20261101`, `2026-11-01T00:00:00Z` or itself: in UTC, and not to come."""
+    wrong = "a date is a day like 2026-11-01, or a second of it like 20261101T120000Z"
+    match = re.fullmatch(r"(\d{4})-?(\d\d)-?(\d\d)(?:T(\d\d):?(\d\d):?(\d\d)Z)?", str(value).strip(), re.ASCII)
+    if match is None:
+        raise ValueError(wrong)
+    year, month, day, hour, minute, second = (int(digits or 0) for digits in match.groups())
+    try:
+        instant = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        raise ValueError(wrong) from None
+    if instant > datetime.now(UTC):
+        raise ValueError("a date that has been is wanted: of one to come nobody knows the packages")
+    return instant.strftime("%Y%m%dT%H%M%SZ")
+
+
 def _time_schema(bound: str, more: str = "") -> dict[str, object]:
     return {
         "anyOf": [{"type": "number", bound: 0}, {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h))+$"}],
@@ -81,6 +97,18 @@ Pause = Annotated[
     BeforeValidator(parse_pause),
     WithJsonSchema(_time_schema("minimum", "; 0s: none")),
 ]
+Instant = Annotated[
+    str,
+    BeforeValidator(parse_instant),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^\d{4}-?\d\d-?\d\d(T\d\d:?\d\d:?\d\dZ)?$",
+            "description": "a day that has been, or a second of it: 2026-11-01, 20261101T120000Z",
+        }
+    ),
+]
+"""YYYYMMDDTHHMMSSZ, as archives call their states."""
 ArgName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 OneLine = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=4096)]
 """Text that stays on one line and holds no control character."""

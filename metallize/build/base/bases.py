@@ -67,13 +67,12 @@ def resolve(engine: Engine, base: Step, events: Events, renew: Renewal = Renewal
     Raises EngineError where the registry does not give it and the distribution cannot be bootstrapped; it says both.
     """
     origins = (Origin.LOCAL, Origin.REGISTRY, Origin.BOOTSTRAP)
-    for reference, origin in zip(base.places, origins, strict=False):
+    for reference, origin in zip(base.places, origins if base.argv else origins[-1:], strict=False):
         found = engine.inspect(reference)
         if found is None or found.platform not in (None, base.platform) or _is_renewed(origin, renew):
             continue
         return _named(engine, base, found, origin)
-    reason = None
-    if renew is not Renewal.MADE or engine.inspect(base.places[-1]) is None:
+    if base.argv and (renew is not Renewal.MADE or engine.inspect(base.places[-1]) is None):
         _keep_other_platforms(engine, base)
         with step(events, f"base {base.output}", f"fetch {base.output}") as fetching:
             lines = engine.run(filled(base.argv, {DOCKER.name: engine.command}), fetching.output)
@@ -279,14 +278,30 @@ def _first_line(text: str) -> str:
 
 
 def _bootstrap_hint(output: str, identity: str) -> str:
-    if "keyring" in output or "NO_PUBKEY" in output or "not signed" in output:
-        return f"the distribution's signing keys are missing: install {identity}-keyring or {identity}-archive-keyring"
-    if "resolve" in output or "connect" in output or "Failed to fetch" in output:
-        return "the distribution's package servers cannot be reached from here"
-    if "unshare" in output or "newuidmap" in output:
-        return "without root, mmdebstrap needs user namespaces and uidmap; run as root, or install uidmap"
-    if "exec format" in output or "arch-test" in output or "qemu" in output:
-        return "another architecture needs emulation: install qemu-user-static, binfmt-support and arch-test"
-    if "No space left" in output:
-        return "the disk that holds temporary files is full; TMPDIR names another folder"
+    for words, hint in _HINTS:
+        if any(word in output for word in words):
+            return hint.format(identity=identity, settings=f"METALLIZE_{identity.upper()}")
     return "the message above is mmdebstrap's"
+
+
+_HINTS = (
+    (
+        ("keyring", "NO_PUBKEY", "not signed"),
+        "the distribution's signing keys are missing: install {identity}-keyring or {identity}-archive-keyring",
+    ),
+    (
+        ("does not have a Release file",),
+        "the mirror has nothing there: see {settings}_MIRROR, or base.snapshot and {settings}_SNAPSHOT",
+    ),
+    (("resolve", "connect", "Failed to fetch"), "the distribution's package servers cannot be reached from here"),
+    (
+        ("unshare", "newuidmap"),
+        "without root, mmdebstrap needs user namespaces and uidmap; run as root, or install uidmap",
+    ),
+    (
+        ("exec format", "arch-test", "qemu"),
+        "another architecture needs emulation: install qemu-user-static, binfmt-support and arch-test",
+    ),
+    (("No space left",), "the disk that holds temporary files is full; TMPDIR names another folder"),
+)
+"""What to do, by words of mmdebstrap's and apt's."""

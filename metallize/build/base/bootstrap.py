@@ -15,7 +15,7 @@ from metallize.model.profile import Platform
 _DEBIAN = {"11": "bullseye", "12": "bookworm", "13": "trixie", "14": "forky"}
 _UBUNTU = {"20.04": "focal", "22.04": "jammy", "24.04": "noble", "26.04": "resolute"}
 _ARCHITECTURES = {Platform.AMD64: "amd64", Platform.ARM64: "arm64"}
-_COMPONENTS = {"ubuntu": "main,restricted,universe,multiverse"}
+_COMPONENTS = {"ubuntu": ("main", "restricted", "universe", "multiverse")}
 """What the official image's sources name, where it is more than main: Ubuntu's live-boot is in universe."""
 TIME_LIMIT = timedelta(minutes=30)
 """A bootstrap takes 15 s for the host's architecture and some minutes for an emulated one."""
@@ -83,8 +83,17 @@ def mirror_of(name: str, environment: Mapping[str, str] = os.environ) -> str:
     return environment.get(f"METALLIZE_{name.upper()}_MIRROR", "").strip()
 
 
-def bootstrap_argv(wanted: Distribution, platform: Platform, *, native_tools: bool = False) -> tuple[Word, ...]:
-    """mmdebstrap(1) for a minimal base, with its own default mirror or `mirror_of`, and nothing of this host in it.
+def components(wanted: Distribution) -> tuple[str, ...]:
+    """The parts of its archive that its official image's sources name."""
+    return _COMPONENTS.get(wanted.id, ("main",))
+
+
+def bootstrap_argv(
+    wanted: Distribution, platform: Platform, *, native_tools: bool = False, sources: Sequence[str] = ()
+) -> tuple[Word, ...]:
+    """mmdebstrap(1) for a minimal base of these `sources`, and nothing of this host in it.
+
+    Without any they are `mirror_of`, or mmdebstrap's own default.
 
     It writes BASE_ARCHIVE. With `native_tools` NATIVE_ARCHIVE has this host's own tools for a base of another
     architecture (generators/common/native): they do what would else be emulated, and are taken out again.
@@ -101,25 +110,25 @@ def bootstrap_argv(wanted: Distribution, platform: Platform, *, native_tools: bo
         "--variant=minbase",
         "--format=tar",
         f"--architectures={_ARCHITECTURES[platform]}",
-        *([f"--components={_COMPONENTS[wanted.id]}"] if wanted.id in _COMPONENTS else ()),
+        *([f"--components={','.join(components(wanted))}"] if wanted.id in _COMPONENTS else ()),
         # mmdebstrap copies the host's name and resolver for its own run.
         '--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf"',
         *(native or ()),
         wanted.suite,
         Slot(name=SCRATCH, after=f"/{BASE_ARCHIVE}"),
-        *filter(None, [mirror_of(wanted.id)]),
+        *(sources or filter(None, [mirror_of(wanted.id)])),
     )
 
 
-def base_tag(reference: str, platform: Platform) -> str:
+def base_tag(reference: str, platform: Platform, *, snapshot: str = "", sources: Sequence[str] = ()) -> str:
     """The local name of a base that was bootstrapped: never the reference itself, which a registry owns.
 
-    What comes from a mirror that somebody chose has a name of its own.
+    What is as of a date, or comes from a mirror that somebody chose, has a name of its own.
     """
     wanted = distribution(reference)
-    mirror = mirror_of(wanted.id) if wanted else ""
-    chosen = f"-{hashlib.sha256(mirror.encode()).hexdigest()[:8]}" if mirror else ""
-    return f"{_own_tag('base', reference, platform)}{chosen}"
+    mirror = "\n".join(sources) or (mirror_of(wanted.id) if wanted else "")
+    chosen = [snapshot, hashlib.sha256(mirror.encode()).hexdigest()[:8] if mirror else ""]
+    return "-".join((_own_tag("base", reference, platform), *filter(None, chosen)))
 
 
 def pulled_tag(reference: str, platform: Platform) -> str:

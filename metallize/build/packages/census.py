@@ -89,14 +89,20 @@ def epoch_of(asked: str | None, newest: int | None) -> int:
     return DEFAULT_EPOCH if newest is None else newest
 
 
-def snapshot(found: Census, lock: str | None) -> dict[str, str | None]:
+def snapshot(found: Census, lock: str | None, archive: str | None = None) -> dict[str, str | None]:
     """What a manifest says, as `package_snapshot`, of the state of the archive that the packages came from.
 
     `id` is a digest over their names, versions and architectures: two images with the same have the same packages.
+    `lock` is the one that they were held to, `archive` the date of the archive that they are from, where one is set.
     """
     lines = "".join(f"{package}\n" for package in found.packages)
     newest = None if found.newest is None else datetime.fromtimestamp(found.newest, tz=UTC).isoformat()
-    return {"id": f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}", "newest": newest, "lock": lock}
+    return {
+        "id": f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}",
+        "newest": newest,
+        "lock": lock,
+        "archive": archive,
+    }
 
 
 def newest_of(manifest: Mapping[str, Any]) -> int | None:

@@ -17,10 +17,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from metallize.model.boot import Boot
-from metallize.model.profile import Output, Settings
+from metallize.model.profile import Base, Output, Settings
 from metallize.model.rules import ReleaseRules
 
 SECTIONS: Mapping[str, type[BaseModel]] = {
+    "base": Base,
     "output": Output,
     "boot": Boot,
     "release": ReleaseRules,

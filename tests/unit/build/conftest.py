@@ -184,6 +184,7 @@ def make_plan(layers: Layers) -> MakePlan:
             "base_recipe": Path("base") / "Dockerfile",
             "host_platform": Platform.AMD64,
             "build_dir": Path("build"),
+            "mirrors": {},
         }
         given = given or (profile(args={}) if "rootfs" in changes else profile())  # no other layer takes the argument
         return plan(given, **{**values, **changes})  # type: ignore[arg-type]

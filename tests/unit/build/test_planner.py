@@ -98,6 +98,7 @@ def test_two_wishes_never_share_an_id(pairs: list[tuple[str, int]]) -> None:
             base_recipe=Path("Dockerfile"),
             host_platform=Platform.AMD64,
             build_dir=Path("build"),
+            mirrors={},
         ).id
         for name, level in pairs
     ]

@@ -29,7 +29,7 @@ MISPLACED = {
     "a section in another": ("  file:", "  boot: {}\n  file:", "8:3", "(it belongs at the top)"),
     "deeper than it belongs": ("password: admin}", "password: admin, memory: 2G}", "11:41", "(it belongs in `boot`)"),
     "misspelt, and not misplaced": ("  machines:", "  machine:", "10:3", "(did you mean `machines`?)"),
-    "nobody's": ("boot:\n", "colour: red\nboot:\n", "9:1", "(there is args, boot, "),
+    "nobody's": ("boot:\n", "colour: red\nboot:\n", "9:1", "(there is args, base, boot, "),
     "a kind left out": ("service: {ssh: {enabled: true}}", "ssh: {enabled: true, running: true}", "13:5",
         "unknown assertion kind `ssh` (it looks like a resource: it belongs one level deeper, in its kind: `service`)"),
     "an attribute for a kind": ("service: {ssh: {enabled: true}}", "listening: true", "13:5", "(it is an attribute of `port`: it belongs two levels deeper"),
