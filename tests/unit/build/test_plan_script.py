@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import re
 import stat
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from metallize.build.engines.engine import Assembly
 from metallize.build.epoch import LATEST
+from metallize.build.making import Making
 from metallize.build.notes import shortfalls
 from metallize.build.packages.lock import lock_path
 from metallize.build.plan import BuildPlan
 from metallize.build.script import shell_script
 from metallize.build.sources import LayerSource, read_layer
+from metallize.build.steps import steps_of
+from metallize.build.store import Store
 from metallize.command import run
+from metallize.errors import MetallizeError
 from metallize.model.catalogue import Layer
 from metallize.model.profile import Platform
 
-from .conftest import GENERATOR, ON_SOURCE, FakeEngine, Layers, MakePlan, image, profile
+from .conftest import GENERATOR, ON_SOURCE, FakeEngine, Layers, MakePlan, Recorder, image, profile
 
 HOSTILE = [
     "plain",
@@ -50,7 +59,7 @@ case "$1 $2" in
   'buildx version') exit 0 ;;
   'image inspect')
     grep -qxF -e "$5" "$RECORD.images" 2>/dev/null || exit 1
-    case "$4" in *Architecture*) echo linux/amd64; exit 0 ;; esac
+    case "$4" in *Architecture*) echo linux/amd64; exit 0 ;; *OnBuild*) echo 0; exit 0 ;; esac
     echo "sha256:$5" ;;
   'tag '*) echo "$3" >>"$RECORD.images" ;;
   'pull '*) shift 3; printf '%s\nsha256:%s\n' "$1" "$1" >>"$RECORD.images" ;;
@@ -217,3 +226,55 @@ def test_the_plan_says_what_this_engine_cannot_read(make_plan: MakePlan, layers:
     assert "own/frontend:1" in next(shortfalls(fetched, FakeEngine(version="28.2.2")))
     there = FakeEngine(version="20.10.24", images={"own/frontend:1": image("own/frontend:1")})
     assert list(shortfalls(fetched, there)) == []
+
+
+class SameNames(FakeEngine):
+    """Gives an image the id that FAKE gives it."""
+
+    def run(self, argv: Sequence[str], output: Callable[[str], None]) -> list[str] | None:
+        done = super().run(argv, output)
+        for name, found in list(self.images.items()):
+            if name.startswith("metallize/layer"):
+                self.images[name] = replace(found, id=f"sha256:{name}")
+        return done
+
+
+@pytest.mark.slow
+def test_a_build_runs_the_very_commands_that_are_printed(
+    make_plan: MakePlan, layers: Layers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever adds to one of them what the other has not is told here, for every kind of step."""
+    own = "own"
+    monkeypatch.setattr("metallize.build.planner.TOOLS_BASE", own)
+    stages = "ARG METALLIZE_SRC_IMG\nFROM other AS made\nFROM ${METALLIZE_SRC_IMG}\nCOPY --from=made /a /a\n"
+    rootfs = [own, layers.read("layer-a.dockerfile", f"{stages}CMD /a\n"), layers.read("layer-b.dockerfile")]
+    tools = [Layers(tmp_path / "tools").read("layer-tools.dockerfile")]
+    plan = make_plan(rootfs=rootfs, tools=tools, build_dir=tmp_path / "build")
+    programs, record, script = tmp_path / "programs", tmp_path / "record", tmp_path / "plan.sh"
+    programs.mkdir()
+    (programs / "docker").write_text(FAKE)
+    (programs / "docker").chmod(stat.S_IRWXU)
+    script.write_text(shell_script(plan))
+    run(["sh", script], env={"PATH": f"{programs}:/usr/bin:/bin", "RECORD": str(record)})
+    printed = [line.split("\0") for line in record.read_text().split("\0\n")]
+
+    made: list[Assembly] = []
+    engine = SameNames(
+        registry={name: image(name) for name in (own, "other")},
+        packages="time 1700000000.5\npackage installed bash 5 amd64\n",
+        user=f"{os.getuid()}:{os.getgid()}",
+        assembled=made.append,
+    )
+    making = Making(plan=plan, steps=steps_of(plan), engine=engine, events=Recorder())
+    with pytest.raises(MetallizeError), Store(build_dir=plan.build_dir, file=plan.file).workspace() as work:
+        making.image(making.images(), work)  # the fake makes no image of it
+    [assembly] = made
+    carried_out = [*engine.commands, list(assembly.seal[1:]), list(assembly.generate[1:])]
+    ran = sorted(_without_names(words) for words in carried_out)
+    assert ran == sorted(_without_names(words) for words in printed if words and words[0] in ("pull", "build", "run"))
+    assert len(ran) == len({"other", own}) + len((*rootfs[1:], *tools)) + len(("look", "seal", "generate"))
+
+
+def _without_names(words: Sequence[str]) -> list[str]:
+    """A command without the name of this one build: its folder, and the process that it works for."""
+    return [re.sub(r"^(io\.metallize\.\w+|type=bind,target=/out,\"source)=.*", r"\1=", word) for word in words]
