@@ -86,6 +86,23 @@ def test_the_readme_fits_on_three_screens_and_sends_to_every_page() -> None:
     assert [line.split()[0] for line in block.splitlines()] == ["scripts/quickstart", "scripts/test"]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "schema"),
+    [
+        ("profiles/*.yaml", "profile"),
+        ("boot-tests/*.yaml", "suite"),
+        ("generators/*/generator.yaml", "generator"),
+    ],
+)
+def test_an_editor_finds_the_schema_of_every_shipped_file(pattern: str, schema: str) -> None:
+    """`metallize schema --write` in the checkout puts it there; tests/unit/cli/test_init.py has what it writes."""
+    for path in sorted(ROOT.glob(pattern)):
+        first = path.read_text().splitlines()[0]
+        place = first.removeprefix("# yaml-language-server: $schema=")
+        assert place != first, path
+        assert (path.parent / place).resolve() == ROOT / ".metallize" / f"{schema}.schema.json"
+
+
 def test_every_command_is_told_of() -> None:
     pages = ("commands", "profiles", "by-hand", "release", "init", "passwords")
     text = "".join(page.read_text() for name in pages if (page := ROOT / "docs" / f"{name}.md").exists())
