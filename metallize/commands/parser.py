@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from metallize.errors import UsageError
 
@@ -25,6 +26,16 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> None:  # type: ignore[override]  # ends by raising
         raise UsageError(message, hint=f"{self.prog} --help")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As argparse's, in our words: of an enum its own would show the members, and it never says what was meant."""
+        if action.choices is None or value in action.choices:
+            return
+        from metallize.config.reading.suggest import did_you_mean  # noqa: PLC0415 - a command line that is right needs it not
+
+        known = [str(choice) for choice in action.choices]
+        hint = did_you_mean(str(value), known) or f"there is {', '.join(known)}"
+        raise argparse.ArgumentError(action, f"invalid choice: '{value}' ({hint})")
 
     @property
     def options(self) -> tuple[str, ...]:

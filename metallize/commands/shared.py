@@ -77,7 +77,7 @@ def profile_of(options: argparse.Namespace, catalog: Catalog) -> Profile:
 def profiles_of(options: argparse.Namespace, catalog: Catalog) -> tuple[Profile, ...]:
     """The outputs of the profile that is named, a file or a shipped profile's name; those of --output alone."""
     path: Path = options.profile
-    if not path.exists() and path.name == str(path) and path.suffix in {"", ".yaml"}:
+    if not path.exists() and path.name == str(path) and path.suffix in {"", *_PROFILE_SUFFIXES}:
         shipped = catalog.profiles.get(path.stem)
         if shipped is None:
             names = [*catalog.profiles, *(file.name for file in sorted(Path.cwd().glob("*.y*ml")))]

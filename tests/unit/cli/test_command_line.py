@@ -63,6 +63,8 @@ from .conftest import Call, write
         ("plan web.yaml --machine=ovmf", "does not take `--machine=ovmf`", "something to build, watch, verify"),
         ("list --build-dir x", "`metallize list` does not take `--build-dir`", "it means something to build"),
         ("build web.yaml -q -v", "-v: not allowed with argument --quiet/-q", "metallize build --help"),
+        ("init x --kind cloudd", "invalid choice: 'cloudd' (there is disk, livecd, vm)", "metallize init --help"),
+        ("init x --ci gitlub", "invalid choice: 'gitlub' (did you mean `gitlab`?)", "metallize init --help"),
         ("build web.yaml --color blue", "invalid choice: 'blue'", "metallize build --help"),
         ("build web.yaml --arg colour", "--arg colour: it is NAME=VALUE", "for example --arg hostname=web1"),
         ("build web.yaml --arg boot.x=1", "--arg boot.x=1: an argument's name has no dot", "--set boot.x=1"),

@@ -95,6 +95,7 @@ def test_a_suite_that_is_wrong_is_told_with_its_own_place(call: Call) -> None:
     [
         ("nowhere/web.yaml", "nowhere/web.yaml:1:1: there is no such file"),
         ("wbe.yaml", "(did you mean `web.yaml`?)"),
+        ("web.yml", "(did you mean `web.yaml`?)"),
         ("debian13-livcd", "no shipped profile of that name (did you mean `debian13-livecd`?)"),
         (".", "this is a folder, not a file"),
         ("", "this is a folder, not a file"),
