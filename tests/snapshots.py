@@ -16,7 +16,7 @@ set -eu
 apt-get update -qq
 apt-get indextargets --format '$(CREATED_BY) $(REPO_URI) $(FILENAME)' | sed -n 's/^Packages //p' |
 while read -r address file; do
-  echo "== $address"
+  echo "%%archive $address"
   /usr/lib/apt/apt-helper cat-file "$file"
 done
 """
@@ -27,7 +27,7 @@ def states(suite: str, dates: Sequence[str], docker: Path, base: str, folder: Pa
     made = Served()
     answer = run([docker, "run", "--rm", "--interactive", base, "sh", "-s"], stdin=_ASK).stdout
     stanzas: dict[str, str] = {}
-    for part in answer.split("== ")[1:]:
+    for part in answer.split("%%archive ")[1:]:
         address, _, text = part.partition("\n")
         for stanza in text.split("\n\n"):
             place = re.search(r"^Filename: (.*)$", stanza, re.MULTILINE)

@@ -18,11 +18,14 @@ from metallize.build.script import shell_script
 from metallize.build.step import Step, filled
 from metallize.build.steps import BASE, TOOLS_BASE, Steps, steps_of
 from metallize.catalog import Catalog
+from metallize.command import run
 from metallize.config import load_profile
+from metallize.config.vocabulary import Vocabulary
 from metallize.errors import Location, ProfileError
 from metallize.model.loaded import Profile
 from metallize.model.profile import Base, Platform
 from metallize.planning import plan_of
+from tests.documents import blocks, section
 
 from .conftest import GENERATOR, FakeEngine, Layers, MakePlan, Recorder, image, profile
 
@@ -34,6 +37,16 @@ SOURCE = (
     "deb [check-valid-until=no signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] "
     f"http://mirror.example.org/archive/debian/{DATE}/ trixie main"
 )
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    return Catalog()
+
+
+@pytest.fixture(scope="module")
+def vocabulary(catalog: Catalog) -> Vocabulary:
+    return catalog.vocabulary()
 
 
 def dated(snapshot: str | None = "2026-02-03", **changes: object) -> Profile:
@@ -197,29 +210,47 @@ def test_what_a_build_stage_takes_from_today_is_said(make_plan: MakePlan, layers
         ("2999-01-01", "a date that has been is wanted"),
     ],
 )
-def test_dates(tmp_path: Path, written: str, read: str | None) -> None:
+def test_dates(tmp_path: Path, vocabulary: Vocabulary, written: str, read: str | None) -> None:
     path = tmp_path / "web.yaml"
     path.write_text(
         f"base:\n  snapshot: {written}\nimages: [debian:trixie]\noutput: {{generator: ext4, file: web.img}}\n"
     )
     if read is None or read.endswith("Z"):
-        assert load_profile(path, vocabulary=Catalog().vocabulary()).base.snapshot == read
+        assert load_profile(path, vocabulary=vocabulary).base.snapshot == read
         return
     with pytest.raises(ProfileError) as caught:
-        load_profile(path, vocabulary=Catalog().vocabulary())
+        load_profile(path, vocabulary=vocabulary)
     [problem] = caught.value.problems
     assert problem.location is not None
     assert (problem.location.line, problem.message[:12]) == (2, "`snapshot`: ")
     assert read in problem.message
 
 
-def test_the_setting_is_the_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_setting_is_the_environments(
+    tmp_path: Path, catalog: Catalog, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("METALLIZE_DEBIAN_SNAPSHOT", f" {ADDRESS}\n")
     monkeypatch.setenv("METALLIZE_UBUNTU_SNAPSHOT", "")
     assert mirrors() == HELD
     path = tmp_path / "web.yaml"
     path.write_text("base: {snapshot: 2026-02-03}\nimages: [debian:trixie]\noutput: {generator: ext4, file: web.img}\n")
-    catalog = Catalog()
-    plan = plan_of(load_profile(path, vocabulary=catalog.vocabulary()), catalog)
+    plan = plan_of(load_profile(path, vocabulary=vocabulary), catalog)
     assert plan.rootfs.base is not None
     assert plan.rootfs.base.sources == (SOURCE,)
+
+
+def test_the_example_of_the_page_is_of_its_day(
+    tmp_path: Path, catalog: Catalog, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = section("docs/same-bytes.md", "As it was on a day")
+    [text], [export] = blocks(part, "yaml"), blocks(part, "sh")
+    setting = run(["sh", "-c", f'{export}\nprintf %s "$METALLIZE_DEBIAN_SNAPSHOT"']).stdout
+    monkeypatch.setenv("METALLIZE_DEBIAN_SNAPSHOT", setting)
+    path = tmp_path / "pinned.yaml"
+    path.write_text(text)
+    base = plan_of(load_profile(path, vocabulary=vocabulary), catalog).rootfs.base
+    assert base is not None
+    assert base.sources == tuple(
+        f"deb [check-valid-until=no] http://mirror.example.org/archive/debian{more[0]}/{DATE}/ trixie{more[1]} main"
+        for more in (("", ""), ("-security", "-security"))
+    )
