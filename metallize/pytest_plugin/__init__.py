@@ -72,6 +72,16 @@ def pytest_configure(config: pytest.Config) -> None:
         start(config, profiles)
 
 
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say of options of ours that they do nothing in a run that names no profile and no image."""
+    if config.pluginmanager.has_plugin("metallize-session"):
+        return None
+    given = [name for name, dest, more in _OPTIONS if config.getoption(dest, None) not in (None, more.get("default"))]
+    if not given:
+        return None
+    return f"metallize: nothing is booted, so {', '.join(given)} says nothing: name a profile (--profile) or an --image"
+
+
 def _profiles_named(config: pytest.Config, arg: str) -> list[Path]:
     """The profiles that an argument stands for: itself, or those of a folder that is called `profiles`.
 

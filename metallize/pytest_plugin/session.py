@@ -16,7 +16,7 @@ from metallize.events import Event, Level, Note, StepFinished, StepStarted
 from metallize.pytest_plugin import fixtures, is_profile
 from metallize.pytest_plugin.boots import Guests
 from metallize.pytest_plugin.collect import COLLECTED, GUESTS, GossFile, GuestItem, TargetFile, guest_items, words
-from metallize.pytest_plugin.targets import Settings, Target, profile_file, require_lent, targets_of
+from metallize.pytest_plugin.targets import Settings, Target, profile_file, require_meant, targets_of
 
 _SUITES_FOLDER = "boot-tests"
 
@@ -39,7 +39,7 @@ def start(config: pytest.Config, named: Sequence[Path]) -> None:
             given=given_of(option("metallize_secrets", None) or (), option("metallize_ssh", None) or ()),
         )
         targets = targets_of(settings, catalog)
-        require_lent(settings, targets, catalog)
+        require_meant(settings, targets, catalog)
     except MetallizeError as exc:
         raise pytest.UsageError(f"{exc.message}\n  next: {exc.hint}" if exc.hint else exc.message) from None
     guests = Guests(settings, catalog, _Progress(config))

@@ -117,8 +117,12 @@ def _of_images(settings: Settings, catalog: Catalog) -> Iterator[Target]:
             )
 
 
-def require_lent(settings: Settings, targets: Sequence[Target], catalog: Catalog) -> None:
-    """Raises UsageError for a secret or an agent that no layer of any profile of the run mounts."""
+def require_meant(settings: Settings, targets: Sequence[Target], catalog: Catalog) -> None:
+    """Raises UsageError for what says nothing in this run: a user of no image, a secret that no layer mounts."""
+    if settings.password is not None and settings.user is None:
+        raise UsageError("--metallize-password goes with --metallize-user", hint="say whose it is")
+    if settings.user is not None and not settings.images:
+        raise UsageError("--metallize-user goes with --image", hint="a profile says it under boot.login and boot.ssh")
     if settings.given:
         options = pipeline.Options(build_dir=settings.build_dir)
         profiles = {target.source: target.profile for target in targets if target.profile is not None}

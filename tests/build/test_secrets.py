@@ -126,6 +126,8 @@ def test_a_run_of_pytest_lends_it_too(site: Site) -> None:
     assert "RUN goes without the secret `other`" in done.stdout
     assert TOKEN not in done.stdout + done.stderr
     assert "METALLIZE_GUESTS=many" in gate().stdout, "nothing has changed, so nothing is asked for"
+    site.layer("forge.dockerfile", f"{LAYER}RUN true\n")
+    assert "needs the secret `token`" in gate().stdout, "the image is not what the profile makes now"
 
 
 def test_a_secret_that_nobody_takes_is_refused(site: Site) -> None:

@@ -96,6 +96,26 @@ def test_a_secret_that_nobody_can_take_is_refused_before_anything_runs(
     assert "s3cret" not in done.stderr + done.stdout
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--metallize-user", "admin"), "--metallize-user goes with --image"),
+        (("--metallize-password", "admin"), "--metallize-password goes with --metallize-user"),
+    ],
+)
+def test_a_login_that_nobody_makes_is_refused(tmp_path: Path, words: tuple[str, str], said: str) -> None:
+    done = pytest_run(tmp_path, "--profile", "debian13-livecd", "--machine", "ovmf", *words)
+    assert (done.status, said in done.stderr) == (4, True)
+
+
+def test_options_of_ours_that_say_nothing_are_told_and_break_nobodys_run(tmp_path: Path) -> None:
+    (tmp_path / "test_x.py").write_text("def test_x():\n    pass\n")
+    done = pytest_run(tmp_path, "--machine", "ovmf", "--secret", "id=token,src=none.txt")
+    assert done.status == 0
+    assert "metallize: nothing is booted, so --machine, --secret says nothing" in done.stdout
+    assert "metallize:" not in pytest_run(tmp_path).stdout
+
+
 def test_what_is_collected_one_item_an_assertion(tmp_path: Path) -> None:
     (tmp_path / "goss.yaml").write_text("file:\n  /etc/hostname: {exists: true}\n  /etc/none: {exists: false}\n")
     (tmp_path / "test_x.py").write_text("def test_x(guest): ...\ndef test_y(): ...\n")
