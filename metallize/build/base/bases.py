@@ -286,12 +286,12 @@ def _bootstrap_hint(output: str, identity: str) -> str:
 
 _HINTS = (
     (
-        ("keyring", "NO_PUBKEY", "not signed"),
-        "the distribution's signing keys are missing: install {identity}-keyring or {identity}-archive-keyring",
-    ),
-    (
         ("does not have a Release file",),
         "the mirror has nothing there: see {settings}_MIRROR, or base.snapshot and {settings}_SNAPSHOT",
+    ),
+    (
+        ("keyring", "NO_PUBKEY", "not signed"),
+        "the distribution's signing keys are missing: install {identity}-keyring or {identity}-archive-keyring",
     ),
     (("resolve", "connect", "Failed to fetch"), "the distribution's package servers cannot be reached from here"),
     (
