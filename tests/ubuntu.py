@@ -6,10 +6,13 @@ distribution that calls itself Ubuntu. It does not show that Ubuntu's own packag
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import gzip
 import hashlib
 import re
+import socket
+import struct
 import subprocess
 import threading
 import urllib.request
@@ -265,6 +268,13 @@ def served(made: ServedT, address: str, root: str = "/ubuntu") -> Iterator[Serve
 
 
 def bridge(docker: Path) -> str:
-    """The host's own address on Docker's bridge."""
-    ask = ["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]
-    return subprocess.run([docker, *ask], check=True, capture_output=True, text=True).stdout.strip()
+    """The host's own address on Docker's bridge: of the interface itself, for an engine may not say it (20.10)."""
+    ask = ["network", "inspect", "bridge", "--format", '{{index .Options "com.docker.network.bridge.name"}}']
+    name = subprocess.run([docker, *ask], check=True, capture_output=True, text=True).stdout.strip()
+    with socket.socket() as any_socket:
+        found = fcntl.ioctl(any_socket, _SIOCGIFADDR, struct.pack("256s", name.encode()))
+    return socket.inet_ntoa(found[20:24])
+
+
+_SIOCGIFADDR = 0x8915
+"""The address of an interface (netdevice(7))."""

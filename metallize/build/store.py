@@ -25,11 +25,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from metallize.build.generator import FILES, DiskImage, sha256_of
+from metallize.build.generator import FILES, sha256_of
 from metallize.errors import HostError, told_if_left
 from metallize.events import Events, Note
 from metallize.files.json_file import read_mapping
-from metallize.model.profile import ImageFormat
 
 Stamp: TypeAlias = "Mapping[str, int]"
 
@@ -146,17 +145,13 @@ class Store:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def current(self, inputs: str) -> Stored | None:
-        """The image in the build folder, if it was made from these inputs and is still the same bytes."""
-        return _load(self.image, self.manifest, inputs)
-
-    def kept(self, inputs: str | None = None) -> Stored | None:
-        """The same for an image that was put aside, whatever it was made from where no inputs are given."""
-        return _load(self._kept / self.file, self._kept / "manifest.json", inputs)
+    def kept(self) -> Stored | None:
+        """The image that was put aside, whatever it was made from, if it is the one its manifest tells of."""
+        return _load(self._kept / self.file, self._kept / "manifest.json")
 
     def any(self) -> Stored | None:
-        """The image in the build folder, whatever it was made from, if it is the one its manifest tells of."""
-        return _load(self.image, self.manifest, None)
+        """The same for the one in the build folder: whether it is current, `currency` says."""
+        return _load(self.image, self.manifest)
 
     def papers(self, sha256: str) -> Mapping[str, Any]:
         """The manifest that tells of these bytes, published or kept aside; empty where there is none."""
@@ -207,12 +202,10 @@ def _stamped(manifest: Mapping[str, Any], image: Path, place: Path) -> Stamp:
     return stamp
 
 
-def _load(image: Path, manifest: Path, inputs: str | None) -> Stored | None:
+def _load(image: Path, manifest: Path) -> Stored | None:
     try:
         content = read_mapping(manifest)
         info = image.stat()
-        if inputs is not None and content["inputs"] != inputs:
-            return None
         if content["file"] != stamp_of(info) and sha256_of(image) != content["sha256"]:
             return None
     except (OSError, ValueError, KeyError, TypeError):
@@ -232,14 +225,3 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-
-
-def as_disk_image(stored: Stored) -> DiskImage:
-    """The stored image as a value that can be booted."""
-    return DiskImage(
-        path=stored.path,
-        format=ImageFormat(stored.manifest["format"]),
-        size_bytes=int(stored.manifest["size"]),
-        sha256=stored.sha256,
-        facts=stored.manifest,
-    )

@@ -20,6 +20,7 @@ from metallize.command import run
 from metallize.errors import EngineError, LayerError
 from metallize.events import Outcome, StepFinished
 from metallize.model.profile import ImageFormat, Platform
+from tests.conftest import ROOT
 
 from .conftest import FakeEngine, Layers, MakePlan, Recorder, image, profile
 
@@ -135,6 +136,17 @@ def test_no_cache_builds_the_tools_too_and_pull_asks_for_the_base(house: House) 
     pulled = house.build(pull=True)
     assert [words[0] for words in house.engine.commands].count("pull") == 1, "once for both stacks"
     assert pulled.ids["base"] == pulled.ids["tools_base"] == "sha256:newer"
+
+
+def test_one_module_alone_says_whether_an_image_is_current() -> None:
+    """What it was made from is reckoned in steps, written down in stacks, and read in currency."""
+    package = ROOT / "metallize"
+    texts = {str(path.relative_to(package)): path.read_text() for path in package.rglob("*.py")}
+    reckon = {name for name, text in texts.items() if "image_key(" in text}
+    assert reckon == {"build/steps.py", "build/stacks.py", "build/currency.py"}
+    assert {name for name, text in texts.items() if '"inputs"' in text} == reckon - {"build/steps.py"}
+    ask = {name for name, text in texts.items() if "changes_since(" in text} - {"build/currency.py"}
+    assert ask == {"build/making.py", "images.py", "pytest_plugin/boots.py"}, "build, verify and publish, pytest"
 
 
 def test_an_epoch_of_the_environment_is_an_input(house: House) -> None:

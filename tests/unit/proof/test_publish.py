@@ -69,7 +69,7 @@ def test_an_image_that_was_changed_after_its_verification_is_refused(store: Stor
     info = store.image.stat()
     store.image.write_bytes(b"IMAGE")
     os.utime(store.image, ns=(info.st_atime_ns, info.st_mtime_ns))
-    assert store.current("in") is None, "size and time are the same, but not that of the last change of any kind"
+    assert store.any() is None, "size and time are the same, but not that of the last change of any kind"
     with pytest.raises(VerificationFailed, match="is not the file that was verified"):
         verified_image(store, hint="")
 
