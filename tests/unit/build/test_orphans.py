@@ -17,19 +17,19 @@ from hypothesis import strategies as st
 
 from metallize.build import script
 from metallize.build.engines import orphans
-from metallize.build.engines.orphans import Builder
 from metallize.build.steps import BUILDER_LABEL
+from metallize.host.process import Process
 
-MAKER = "import sys; from metallize.build.engines.orphans import Builder; print(Builder.this_process(), flush=True)"
+MAKER = "import sys; from metallize.host.process import Process; print(Process.this_process(), flush=True)"
 
 
 @contextmanager
-def builder() -> Iterator[tuple[Builder, subprocess.Popen[bytes]]]:
+def builder() -> Iterator[tuple[Process, subprocess.Popen[bytes]]]:
     """Another process as a builder, and what its containers say of it."""
     words = [sys.executable, "-c", f"{MAKER}; sys.stdin.read()"]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        found = Builder.parse(process.stdout.readline().decode().rstrip("\n"))
+        found = Process.parse(process.stdout.readline().decode().rstrip("\n"))
         assert found is not None
         try:
             yield found, process
@@ -38,9 +38,9 @@ def builder() -> Iterator[tuple[Builder, subprocess.Popen[bytes]]]:
 
 
 def test_what_a_container_says_is_read_again() -> None:
-    own = Builder.this_process()
+    own = Process.this_process()
     assert orphans.labels() == {BUILDER_LABEL: str(own)}
-    assert Builder.parse(str(own)) == own
+    assert Process.parse(str(own)) == own
     assert (own.pid, own.same_boot, own.gone) == (os.getpid(), True, False)
 
 
@@ -55,13 +55,13 @@ def test_a_builder_lives_until_it_is_killed() -> None:
 
 
 def test_another_process_of_the_same_number_is_not_the_builder() -> None:
-    own = Builder.this_process()
+    own = Process.this_process()
     assert replace(own, start=own.start - 1).gone
     assert replace(own, pid=2**70).gone
 
 
 def test_of_another_namespace_or_boot_nothing_is_known() -> None:
-    own = Builder.this_process()
+    own = Process.this_process()
     assert not replace(own, namespace="pid:[1]", start=own.start - 1).gone
     assert not replace(own, boot="00000000-0000-0000-0000-000000000000", start=own.start - 1).gone
 
@@ -70,18 +70,18 @@ def test_of_another_namespace_or_boot_nothing_is_known() -> None:
     "label", ["", "x", "a b 1", "a b 1 2 3", "a b -1 2", "a b ² 2", "a b x 2", f"a b {'9' * 5000} 2"]
 )
 def test_what_we_did_not_write_is_nobodys(label: str) -> None:
-    assert Builder.parse(label) is None
+    assert Process.parse(label) is None
     assert not orphans._is_orphan({"Labels": {BUILDER_LABEL: label}, "State": "exited"})
 
 
 @given(st.text())
 def test_any_label_can_be_read(label: str) -> None:
-    found = Builder.parse(label)
-    assert found is None or Builder.parse(str(found)) == found
+    found = Process.parse(label)
+    assert found is None or Process.parse(str(found)) == found
 
 
-ENDED = replace(Builder.this_process(), start=1)
-BEFORE = replace(Builder.this_process(), boot="00000000-0000-0000-0000-000000000000")
+ENDED = replace(Process.this_process(), start=1)
+BEFORE = replace(Process.this_process(), boot="00000000-0000-0000-0000-000000000000")
 
 
 @pytest.mark.parametrize(
@@ -90,15 +90,15 @@ BEFORE = replace(Builder.this_process(), boot="00000000-0000-0000-0000-000000000
         (ENDED, "running", True),
         (ENDED, "created", True),
         (ENDED, "exited", True),
-        (Builder.this_process(), "running", False),
-        (Builder.this_process(), "exited", False),
+        (Process.this_process(), "running", False),
+        (Process.this_process(), "exited", False),
         (BEFORE, "exited", True),
         (BEFORE, "dead", True),
         (BEFORE, "created", False),
         (BEFORE, "running", False),
     ],
 )
-def test_which_containers_are_left_behind(by: Builder, state: str, expected: bool) -> None:
+def test_which_containers_are_left_behind(by: Process, state: str, expected: bool) -> None:
     assert orphans._is_orphan({"Labels": {BUILDER_LABEL: str(by)}, "State": state}) is expected
 
 
@@ -114,7 +114,7 @@ def test_a_process_that_is_hidden_from_us_may_live(monkeypatch: pytest.MonkeyPat
     hidden = tmp_path / "proc"
     hidden.mkdir()
     script = (
-        "import os, sys; from metallize.build.engines.orphans import Builder; b = Builder.parse(sys.argv[1]);"
+        "import os, sys; from metallize.host.process import Process; b = Process.parse(sys.argv[1]);"
         " os.setuid(65534); print(b.gone)"
     )
     with builder() as (found, _):
@@ -137,7 +137,7 @@ def test_the_printed_plan_says_whose_its_container_is_as_we_do(tmp_path: Path) -
         ["sh", "-c", "\n".join([*lines, 'echo "$builder"', "read -r _"])], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as shell:
         assert shell.stdout is not None
-        found = Builder.parse(shell.stdout.readline().decode().rstrip("\n"))
+        found = Process.parse(shell.stdout.readline().decode().rstrip("\n"))
         assert found is not None
         assert (found.pid, found.gone) == (shell.pid, False)
         shell.kill()
