@@ -17,6 +17,7 @@ from metallize.commands.parser import Parser
 from metallize.commands.saying import out
 from metallize.commands.shared import catalog_of
 from metallize.errors import ExitCode, UsageError
+from metallize.release.destinations import schemes
 from metallize.report.runs import find_runs
 
 _KINDS = {
@@ -24,13 +25,15 @@ _KINDS = {
     "profiles": "profiles",
     "target": "profiles",
     "machines": "machines",
+    "to": "destinations",
+    "destination": "destinations",
     "NAME of explain": "all",
     "NAME of runs": "runs",
     "NAME of logs": "runs",
 }
 """Of what takes names: which."""
 _FILES = frozenset({"image", "device", "assertions", "steps", "junitxml"})
-_FOLDERS = frozenset({"build_dir", "extensions_dir", "to"})
+_FOLDERS = frozenset({"build_dir", "extensions_dir"})
 _ANY_FILE = {"bash": "_shtab_compgen_files", "zsh": "_files"}
 _ANY_FOLDER = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/"}
 _BASH = """
@@ -44,6 +47,7 @@ _metallize_machines() { _metallize_names machines "$1"; }
 _metallize_layers() { _metallize_names layers "$1"; }
 _metallize_all() { _metallize_names all "$1"; }
 _metallize_runs() { _metallize_names runs "$1"; }
+_metallize_destinations() { _metallize_names destinations "$1"; compgen -d -- "$1"; }
 """
 _ZSH = """
 _metallize_names() {
@@ -56,6 +60,7 @@ _metallize_machines() { _metallize_names machines }
 _metallize_layers() { _metallize_names layers }
 _metallize_all() { _metallize_names all }
 _metallize_runs() { _metallize_names runs }
+_metallize_destinations() { _metallize_names destinations; _files -/ }
 """
 
 
@@ -101,6 +106,8 @@ def names(kind: str, catalog: Catalog) -> Iterator[str]:
             yield from catalog.machines
         case "layers":
             yield from dict.fromkeys([*catalog.layer_names(beside=Path.cwd()), *catalog.layers])
+        case "destinations":
+            yield from (f"{each}://" for each in schemes())
         case "runs":
             yield from dict.fromkeys(run.profile for run in find_runs(Path("build")))
         case _:

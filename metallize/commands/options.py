@@ -9,7 +9,7 @@ OF_PROFILES = ("overrides", "arguments", "outputs", "extensions_dir")
 """What says something about a profile, and nothing about an image: the names argparse gives them."""
 
 
-NAMES = ("profiles", "machines", "layers", "all", "runs")
+NAMES = ("profiles", "machines", "layers", "all", "runs", "destinations")
 """What `metallize completion --names` prints, for the completion of shells."""
 
 

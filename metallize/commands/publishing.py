@@ -15,7 +15,7 @@ from metallize.model.loaded import Profile
 from metallize.model.profile import SUFFIX_FORMATS
 from metallize.pipeline import Options
 from metallize.release.channel.serving import Asked, days_of, url_of
-from metallize.release.destinations import destination_at
+from metallize.release.destinations import destination_at, scheme_of
 from metallize.release.gpg import gpg_signer
 from metallize.release.keys import signer_of
 from metallize.release.publishing import Terms
@@ -42,6 +42,8 @@ def publish(options: argparse.Namespace) -> int:
     ):
         if given is not None:
             raise UsageError(f"{name} goes with --channel", hint="--channel stable")
+    if scheme_of(options.to):
+        raise UsageError(f"{options.to} takes releases alone, and those go with --channel", hint="--channel stable")
     catalog = catalog_of(options)
     settings = settings_of(options)
     renderer = renderer_of(options)

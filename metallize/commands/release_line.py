@@ -16,10 +16,12 @@ from metallize.errors import UsageError
 from metallize.model.rule_names import NAMES
 from metallize.release.spans import age
 
+_OTHERS = ", or s3://BUCKET/PREFIX"
+
 
 def publish_options(publish: argparse.ArgumentParser) -> None:
     """What `metallize publish` takes beside its profile."""
-    publish.add_argument("--to", required=True, metavar="DEST", help="the folder to publish to")
+    publish.add_argument("--to", required=True, metavar="DEST", help=f"a folder{_OTHERS}, with --channel")
     publish.add_argument(
         "--channel", metavar="NAME", help="release it there: versions, checksums, an SBOM, a page; docs/release.md"
     )
@@ -101,7 +103,7 @@ def _pin_options(verb: argparse.ArgumentParser) -> None:
 
 
 def _destination(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("destination", metavar="DEST", help="where it was published to")
+    verb.add_argument("destination", metavar="DEST", help=f"where it was published to: a folder{_OTHERS}")
 
 
 def _release(verb: argparse.ArgumentParser) -> None:

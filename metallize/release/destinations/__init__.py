@@ -16,6 +16,7 @@ from metallize.config.reading.suggest import did_you_mean
 from metallize.errors import UsageError
 from metallize.events import Events
 
+_OF_A_FOLDER = ("", "file")
 Fill = Callable[[BinaryIO], None]
 """Writes all of a file's content."""
 
@@ -80,19 +81,32 @@ class Destination(Protocol):
 def destination_at(text: str) -> Destination:
     """The destination that is meant by `--to`: a folder, or SCHEME://... of one of the modules here.
 
-    Raises UsageError for a scheme that none of them knows.
+    Raises UsageError for a scheme that none of them knows, and for an address that its module does not understand.
     """
+    scheme, kinds = scheme_of(text), _kinds()
+    if scheme not in kinds:
+        raise UsageError(
+            f"{text}: there is no destination of the kind {scheme}",
+            hint=did_you_mean(scheme, schemes())
+            or f"name a folder, or {', '.join(f'{each}://' for each in schemes())}",
+        )
+    return kinds[scheme](text)
+
+
+def scheme_of(text: str) -> str:
+    """What stands before :// in an address; empty for a folder."""
     match = re.match(r"([a-z][a-z0-9+.-]*)://", text)
-    scheme = match[1] if match else ""
-    kinds = {}
+    return match[1] if match else ""
+
+
+def schemes() -> tuple[str, ...]:
+    """All that there are, beside those of a folder, whose path says the same."""
+    return tuple(sorted(each for each in _kinds() if each not in _OF_A_FOLDER))
+
+
+def _kinds() -> Mapping[str, Callable[[str], Destination]]:
+    kinds: dict[str, Callable[[str], Destination]] = {}
     for info in sorted(pkgutil.iter_modules(__path__), key=lambda info: info.name):
         module = importlib.import_module(f"{__name__}.{info.name}")
         kinds.update(dict.fromkeys(module.SCHEMES, module.open_destination))
-    if scheme not in kinds:
-        known = sorted(each for each in kinds if each)
-        raise UsageError(
-            f"{text}: there is no destination of the kind {scheme}",
-            hint=did_you_mean(scheme, known) or "name a folder",
-        )
-    destination: Destination = kinds[scheme](text)
-    return destination
+    return kinds

@@ -42,6 +42,8 @@ try "$@"
         (["boot", "x.yaml", "--acc"], ["--accel"]),
         (["boot", "x.yaml", "--accel", "k"], ["kvm"]),
         (["flash", "we"], ["web.yaml"]),
+        (["releases", "s"], ["s3://"]),
+        (["publish", "x.yaml", "--to", "s"], ["s3://"]),
     ],
 )
 def test_bash_completes(call: Call, words: list[str], some: list[str]) -> None:
@@ -86,6 +88,7 @@ def test_zsh_completes(call: Call) -> None:
             ("build x.yaml --machine ovmf-", "ovmf-secureboot "),
             ("explain debian-li", "debian-live.dockerfile "),
             ("boot x.yaml --acce", "--accel "),
+            ("publish x.yaml --to s", "s3://"),
             ("boot x.yaml --accel k", "kvm "),
             ("logs my", "my\\ profile,\u00fc "),
         ):
@@ -108,7 +111,7 @@ def test_names_that_are_completed(call: Call) -> None:
     Path("mine.dockerfile").write_text("FROM x\n")
     catalog = Catalog()
     wanted = {"profiles": "debian13-livecd", "machines": "ovmf", "layers": "mine.dockerfile", "all": "file",
-              "runs": "my profile,\u00fc"}  # fmt: skip
+              "runs": "my profile,\u00fc", "destinations": "s3://"}  # fmt: skip
     assert set(wanted) == set(NAMES)
     for kind, name in wanted.items():
         said = call("completion", "--names", kind)

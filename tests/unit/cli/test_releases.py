@@ -87,6 +87,8 @@ def test_what_is_not_verified_is_not_released(call: Call) -> None:
         ("publish web.yaml --to out --channel a --waive ports", "invalid choice: 'ports'"),
         ("publish web.yaml --to out --channel A", "is no channel's name"),
         ("publish web.yaml --to ftp://x/y --channel a", "no destination of the kind ftp"),
+        ("publish web.yaml --to s3://a/b", "s3://a/b takes releases alone"),
+        ("publish web.yaml --to s3:// --channel a", "s3://: it is no place in a bucket"),
         ("publish web.yaml --to out --channel a --keep 0", "no number of releases"),
         ("publish web.yaml --to out --channel a --keep-for 3", "`3` is no age"),
         ("publish web.yaml --to out --channel a --sign-key none.key", "none.key: No such file"),
