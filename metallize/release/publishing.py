@@ -217,7 +217,8 @@ def _shipped(session: Session, ware: Ware, name: str, events: Events, terms: Ter
         session.discard(name)
     packed = bool(packing.packed_suffix(ware.format))
     with step(events, f"release {name}", f"write {name}") as handle:
-        session.put(name, lambda file: _fill(ware, file, handle, packed=packed, level=terms.level))
+        size = ware.image.path.stat().st_size if ware.image.path.exists() else 0
+        session.put(name, lambda file: _fill(ware, file, handle, packed=packed, level=terms.level), size)
     content = _content(session, name, events, before)
     if content is None or content.image_sha256 != ware.image.sha256:
         session.discard(name)

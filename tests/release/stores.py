@@ -43,7 +43,9 @@ def store(folder: Path) -> Iterator[str]:
     argv = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with (
         log.open("wb") as out,
-        subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**os.environ, **KEYS}) as process,
+        subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**os.environ, **KEYS, **SMALL_PARTS}
+        ) as process,
     ):
         try:
             deadline = Deadline.after(_UP_SECONDS, "the store answers")

@@ -36,8 +36,11 @@ class Session(Protocol):
         """Whether clients see a file of this name in this channel."""
         ...
 
-    def put(self, name: str, fill: Fill) -> None:
-        """Store a file that no client sees yet. It is there whole, whatever happens, or `whole` says that it is not."""
+    def put(self, name: str, fill: Fill, about_bytes: int = 0) -> None:
+        """Store a file that no client sees yet. It is there whole, whatever happens, or `whole` says that it is not.
+
+        A large one is told about by its size, or what that is at the most.
+        """
         ...
 
     def take(self, name: str, channel: str) -> None:

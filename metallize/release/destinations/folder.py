@@ -126,7 +126,7 @@ class FolderSession:
     def _at(self, name: str) -> Path | None:
         return next((path for path in (self._link / name, self._staging / name) if path.is_file()), None)
 
-    def put(self, name: str, fill: Fill) -> None:
+    def put(self, name: str, fill: Fill, about_bytes: int = 0) -> None:  # noqa: ARG002 - no matter to a folder
         part = self._staging / f"{name}{_PART}"
         with _told(part):
             try:

@@ -44,6 +44,7 @@ def open_destination(place: str) -> Destination:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         connect_timeout=10,
+        read_timeout=120,  # to make one object of many parts takes a store a while
         tcp_keepalive=True,
         user_agent_extra="metallize",
     )

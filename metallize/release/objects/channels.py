@@ -110,7 +110,7 @@ def decide(bucket: Bucket, channel: str, new: Shown) -> Shown:
 
 
 def settle(bucket: Bucket, channel: str, now: Shown, require: Callable[[], None]) -> Shown:
-    """Put every pointer in its place, and say so."""
+    """Put every pointer in its place, read it back, and say so."""
     for name, content in sorted(now.pointers.items()):  # SHA256SUMS and its signature next to each other
         key = f"{channel}/{name}"
         there = bucket.get(key)
@@ -118,8 +118,10 @@ def settle(bucket: Bucket, channel: str, now: Shown, require: Callable[[], None]
             continue
         require()
         done = bucket.put(key, content, kind_of(name), ALWAYS, only_over=there.etag if there is not None else None)
-        if done is None and getattr(bucket.get(key), "content", None) != content:
-            raise HostError(f"{bucket.place(key)}: {_CHANGED}", hint=_NEXT)
+        there = bucket.get(key)
+        if there is None or there.content != content:
+            why = _CHANGED if done is None else "it does not read as it was written"
+            raise HostError(f"{bucket.place(key)}: {why}", hint=_NEXT)
     require()
     return decide(bucket, channel, replace(now, settled=True))
 

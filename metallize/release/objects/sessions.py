@@ -82,10 +82,15 @@ class ObjectSession:
     def published(self, name: str) -> bool:
         return name in self._shown.names and name in self._files()
 
-    def put(self, name: str, fill: Fill) -> None:
+    def put(self, name: str, fill: Fill, about_bytes: int = 0) -> None:
         self._make_room(name)
         uploading.upload(
-            self.bucket, self._key(name), kind_of(name), fill, self.lease.require, part_bytes=uploading.PART_BYTES
+            self.bucket,
+            self._key(name),
+            kind_of(name),
+            fill,
+            self.lease.require,
+            size=uploading.part_bytes(about_bytes),
         )
 
     def take(self, name: str, channel: str) -> None:

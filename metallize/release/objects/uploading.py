@@ -20,11 +20,20 @@ from metallize.release.objects.bucket import FOREVER, Bucket, Part
 if TYPE_CHECKING:
     from collections.abc import Buffer  # type: ignore[attr-defined]  # typeshed has it for every version
 
-PART_BYTES = 16 << 20
+_MIB = 1 << 20
+PART_BYTES = 8 * _MIB
 MOST_PARTS = 10_000
 """Of an upload, in every store (Amazon S3 multipart upload limits)."""
+_ROOM_PARTS = 1000
+"""So many are left for what is larger than was foretold: xz makes a little more of what does not pack."""
 _AT_ONCE = 2
-"""So many parts are on their way, while the next one is made."""
+"""So many parts are in memory: one is on its way, while the next one is made."""
+
+
+def part_bytes(about_bytes: int) -> int:
+    """Of a file of about that size: small parts, but where there would be too many; whole MiB then."""
+    least = about_bytes // (MOST_PARTS - _ROOM_PARTS)
+    return PART_BYTES if least <= PART_BYTES else (least // _MIB + 1) * _MIB
 
 
 def upload(
@@ -34,14 +43,16 @@ def upload(
     fill: Callable[[BinaryIO], None],
     require: Callable[[], None],
     *,
-    part_bytes: int,
+    size: int,
 ) -> None:
-    """Store what `fill` writes under a key that nothing has yet. `require` raises where nothing may be written now.
+    """Store what `fill` writes under a key that nothing has yet, in parts of that size.
+
+    `require` raises where nothing may be written now.
 
     Whatever is raised, there is no object of that key; what the store has of it by then is used by the next attempt.
     """
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="upload") as pool:
-        file = _Upload(bucket, key, kind, pool, require, part_bytes)
+        file = _Upload(bucket, key, kind, pool, require, size)
         try:
             fill(cast("BinaryIO", file))
             file.end()
@@ -60,10 +71,10 @@ class _Upload(io.BufferedIOBase):
         kind: str,
         pool: ThreadPoolExecutor,
         require: Callable[[], None],
-        part_bytes: int,
+        size: int,
     ) -> None:
         self._bucket, self._key, self._kind, self._pool, self._require = bucket, key, kind, pool, require
-        self._part_bytes, self._pending = part_bytes, bytearray()
+        self._part_bytes, self._pending = size, bytearray()
         self._written = 0
         self._upload: str | None = None
         self._known: Mapping[int, Part] = {}
@@ -81,9 +92,9 @@ class _Upload(io.BufferedIOBase):
         for at in range(0, len(view), self._part_bytes):
             self._pending += view[at : at + self._part_bytes]
             while len(self._pending) >= self._part_bytes:
-                with memoryview(self._pending) as pending:
-                    piece = bytes(pending[: self._part_bytes])
-                del self._pending[: self._part_bytes]
+                piece = self._pending
+                self._pending = piece[self._part_bytes :]
+                del piece[self._part_bytes :]
                 self._part(piece)
         self._written += len(view)
         return len(view)
@@ -99,14 +110,14 @@ class _Upload(io.BufferedIOBase):
             self._bucket.put(self._key, bytes(self._pending), self._kind, FOREVER, only_over=None)
             return
         if self._pending:
-            self._part(bytes(self._pending))
+            self._part(self._pending)
         while self._going:
             self._sent.append(self._going.popleft().result())
         self._require()
         if not self._bucket.complete(self._key, self._upload, self._sent):
             self._bucket.abort(self._key, self._upload)
 
-    def _part(self, content: bytes) -> None:
+    def _part(self, content: bytearray) -> None:
         number = len(self._sent) + len(self._going) + 1
         if number > MOST_PARTS:
             most = MOST_PARTS * self._part_bytes
@@ -116,10 +127,10 @@ class _Upload(io.BufferedIOBase):
             )
         if self._upload is None:
             self._upload = self._begun()
-        while len(self._going) >= _AT_ONCE:
-            self._sent.append(self._going.popleft().result())
         self._require()
         self._going.append(self._pool.submit(self._send, self._upload, number, content))
+        while len(self._going) >= _AT_ONCE:
+            self._sent.append(self._going.popleft().result())
 
     def _begun(self) -> str:
         """The newest upload that was left behind, or a new one; the others of this key go."""
@@ -131,9 +142,9 @@ class _Upload(io.BufferedIOBase):
         self._known = self._bucket.parts(left[0])
         return left[0].id
 
-    def _send(self, upload: str, number: int, content: bytes) -> Part:
+    def _send(self, upload: str, number: int, content: bytearray) -> Part:
         known = self._known.get(number)
-        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        if known is not None and known.size_bytes == len(content) and known.etag.strip('"') == md5:
+        md5 = hashlib.md5(content, usedforsecurity=False)
+        if known is not None and known.size_bytes == len(content) and known.etag.strip('"') == md5.hexdigest():
             return known
-        return self._bucket.send(self._key, upload, number, content)
+        return self._bucket.send(self._key, upload, number, content, md5.digest())

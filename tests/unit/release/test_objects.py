@@ -16,6 +16,7 @@ from metallize.release.objects.bucket import Held
 from metallize.release.objects.channels import Shown, kind_of
 from metallize.release.objects.errors import told
 from metallize.release.objects.lease import is_free
+from metallize.release.objects.uploading import MOST_PARTS, PART_BYTES, part_bytes
 
 
 def answered(code: str, status: int, message: str = "") -> ClientError:
@@ -26,7 +27,7 @@ def answered(code: str, status: int, message: str = "") -> ClientError:
 @pytest.mark.parametrize(
     ("cause", "said", "step"),
     [
-        (answered("AccessDenied", 403, "Access Denied"), "AccessDenied: Access Denied", "s3:PutObject"),
+        (answered("AccessDenied", 403, "Access Denied"), "AccessDenied: Access Denied", "PutObject"),
         (answered("403", 403, "Forbidden"), "403: Forbidden", "AbortMultipartUpload"),
         (answered("NoSuchBucket", 404), "(NoSuchBucket)", "make the bucket"),
         (answered("ExpiredToken", 400), "ExpiredToken", "AWS_PROFILE"),
@@ -83,3 +84,15 @@ def test_any_lock_can_be_read(content: bytes) -> None:
 )
 def test_files_are_served_as_what_they_are(name: str, kind: str) -> None:
     assert kind_of(name) == kind
+
+
+@given(st.integers(min_value=0, max_value=5 << 40))
+def test_the_largest_object_of_a_store_fits_into_its_parts(about_bytes: int) -> None:
+    """5 TiB (Amazon S3 multipart upload limits), and a hundredth more than was foretold."""
+    size = part_bytes(about_bytes)
+    assert size >= PART_BYTES
+    assert size * MOST_PARTS >= about_bytes * 1.01
+
+
+def test_what_is_not_foretold_goes_up_in_small_parts() -> None:
+    assert part_bytes(0) == part_bytes(64 << 30) == PART_BYTES
