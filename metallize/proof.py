@@ -22,9 +22,8 @@ from metallize.asked import Asked, Part, asked_of
 from metallize.deciding import is_one_judge, judge
 from metallize.errors import HostError, VerificationFailed
 from metallize.files.json_file import as_mapping, as_text, read_mapping
-from metallize.model.machine import Firmware, Machine
 from metallize.model.report import BootReport, Status, Verdict
-from metallize.qemu.firmware import find_firmware
+from metallize.qemu.firmware import firmware_name
 from metallize.report.as_json import report_to_json
 from metallize.verify.request import VerifyRequest
 
@@ -130,7 +129,7 @@ class Proof:
                 asked=asked_of(request),
                 judge=judge() if is_one_judge() else NOBODY,
                 report={**report_to_json(report), "machine": request.machine_entry},
-                firmware=_firmware_of(request.machine),
+                firmware=firmware_name(request.machine),
             )
             for request, report in zip(requests, reports, strict=True)
         }
@@ -339,16 +338,3 @@ def _changes(wanted: Asked | str, before: Asked) -> str:
     if isinstance(wanted, Asked):
         return wanted.changes(before)
     return "" if wanted == before.id else "it was asked for something else there"
-
-
-def _firmware_of(machine: Machine) -> str:
-    """The firmware that the machine was started with."""
-    if machine.firmware is not Firmware.UEFI:
-        return str(machine.firmware)
-    try:
-        pair = find_firmware(
-            machine.qemu.removeprefix("qemu-system-"), machine.firmware_machine, secure_boot=machine.secure_boot
-        )
-    except HostError:
-        return str(machine.firmware)
-    return f"{pair.description} ({pair.code})"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metallize.errors import HostError
+from metallize.model.machine import Firmware, Machine
 
 DESCRIPTOR_FOLDERS = (Path("/etc/qemu/firmware"), Path("/usr/share/qemu/firmware"))
 """In the order of precedence: a file hides one of the same name in a later folder."""
@@ -68,6 +69,24 @@ def find_firmware(
         f"no {wanted} for QEMU's {machine}* on {architecture} ({looked})",
         hint=f"install it: apt-get install {_PACKAGES.get(architecture, 'ovmf')}",
     )
+
+
+def firmware_for(machine: Machine) -> FirmwarePair:
+    """The UEFI firmware that a machine is started with. Raises HostError as `find_firmware` does."""
+    return find_firmware(
+        machine.qemu.removeprefix("qemu-system-"), machine.firmware_machine, secure_boot=machine.secure_boot
+    )
+
+
+def firmware_name(machine: Machine) -> str:
+    """What a machine is started with, as a record names it."""
+    if machine.firmware is not Firmware.UEFI:
+        return str(machine.firmware)
+    try:
+        pair = firmware_for(machine)
+    except HostError:
+        return str(machine.firmware)
+    return f"{pair.description} ({pair.code})"
 
 
 def _descriptors(folders: Sequence[Path]) -> list[Path]:

@@ -14,7 +14,7 @@ from metallize.qemu import sandbox
 from metallize.qemu.argv import WRITABLE, GuestPlan
 from metallize.qemu.board import read_board_boot
 from metallize.qemu.chain import Layer, chain_of, virtual_size
-from metallize.qemu.firmware import find_firmware
+from metallize.qemu.firmware import firmware_for
 from metallize.qemu.network import cards_of
 
 SSH_PORT = 22
@@ -55,9 +55,7 @@ def make_plan(
     layers = () if media is Media.NETWORK else chain_of(image, image_format)
     firmware = None
     if machine.firmware is Firmware.UEFI:
-        firmware = find_firmware(
-            machine.qemu.removeprefix("qemu-system-"), machine.firmware_machine, secure_boot=machine.secure_boot
-        )
+        firmware = firmware_for(machine)
     board = read_board_boot(image, image_format, machine) if machine.firmware is Firmware.VIDEOCORE else None
     wanted = overrides.disk or boot.disk
     on_card = machine.disk_interface == "sd"

@@ -123,7 +123,7 @@ def test_the_answer_to_every_write_is_lost_once(s3: S3Kind, s3_place: str, secon
 
 def cut_when(s3: S3Kind, is_time: Callable[[Request], bool]) -> None:
     """From the first such request on nothing comes through."""
-    broken = []
+    broken: list[Request] = []
 
     def rule(request: Request, forward: Forward) -> Answer:
         if broken or is_time(request):

@@ -147,4 +147,4 @@ class _Upload(io.BufferedIOBase):
         md5 = hashlib.md5(content, usedforsecurity=False)
         if known is not None and known.size_bytes == len(content) and known.etag.strip('"') == md5.hexdigest():
             return known
-        return self._bucket.send(self._key, upload, number, content, md5.digest())
+        return self._bucket.send(self._key, upload, number, bytes(content), md5.digest())

@@ -55,7 +55,7 @@ def lies(kind: str, folder: Path, port: int, url: str) -> dict[str, dict[str, An
         link.symlink_to("/no/where")
     digest = hashlib.sha256(SECRET.encode()).hexdigest()
     me = os.getuid()
-    return {
+    claims: dict[str, dict[str, dict[str, Any]]] = {
         "file": {
             str(file): {"exists": False},
             "contents": {"path": str(file), "exists": True, "contents": ["!secret"]},
@@ -98,7 +98,8 @@ def lies(kind: str, folder: Path, port: int, url: str) -> dict[str, dict[str, An
             "body": {"url": url, "status": 200, "body": ["!hello"], "timeout": 20_000},
         },
         "process": {"bash-or-whatever-runs-this": {"comm": comm(), "running": False}},
-    }[kind]
+    }
+    return claims[kind]
 
 
 def comm() -> str:

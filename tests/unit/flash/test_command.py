@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from metallize import flash as library
 from metallize.commands import flashing
 from metallize.errors import HostError
 from metallize.render import JsonLines
@@ -33,7 +34,7 @@ def test_an_image_that_changes_while_it_is_flashed_is_told(
 ) -> None:
     image, target = tmp_path / "web.img", tmp_path / "card.img"
     image.write_bytes(b"\x01" * 65536)
-    real = flashing.flashing.flash
+    real = library.flash
 
     def flash(*args: object, **options: object) -> object:
         done = real(*args, **options)  # type: ignore[arg-type]
@@ -41,9 +42,11 @@ def test_an_image_that_changes_while_it_is_flashed_is_told(
             change(image)
         return done
 
-    monkeypatch.setattr(flashing.flashing, "flash", flash)
+    monkeypatch.setattr(library, "flash", flash)
     monkeypatch.setattr(flashing, "renderer_of", lambda _: JsonLines(io.StringIO()))
-    options = argparse.Namespace(image=image, device=target, any_disk=False, yes=True, json=True)
+    options = argparse.Namespace(
+        image=image, device=target, any_disk=False, yes=True, json=True, keyring=None, keys=[], require=(), max_age=None
+    )
     if change is None:
         assert flashing.flash(options) == 0
         assert target.read_bytes() == image.read_bytes()

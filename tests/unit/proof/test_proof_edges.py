@@ -181,12 +181,12 @@ def test_the_runs_that_records_name_are_known_whatever_they_prove(image: Path, t
 def test_the_firmware_is_told_as_far_as_it_is_known(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = Path("/firmware/code.fd")
     pair = FirmwarePair(code=code, code_format="raw", variables=code, variables_format="raw", description="EDK II")
-    monkeypatch.setattr("metallize.proof.find_firmware", lambda *_, **_more: pair)
+    monkeypatch.setattr("metallize.qemu.firmware.find_firmware", lambda *_, **_more: pair)
     assert booted(image, OVMF).boots["ovmf"].firmware == "EDK II (/firmware/code.fd)"
     assert booted(image, SEABIOS).boots["seabios"].firmware == "bios"
 
     def none(*_: object, **_more: object) -> FirmwarePair:
         raise HostError("no UEFI firmware")
 
-    monkeypatch.setattr("metallize.proof.find_firmware", none)
+    monkeypatch.setattr("metallize.qemu.firmware.find_firmware", none)
     assert booted(image, OVMF).boots["ovmf"].firmware == "uefi"
