@@ -45,8 +45,8 @@ def is_not(element: str) -> dict[str, Any]:
     return {"not": {"contain-element": element}}
 
 
-def lies(kind: str, folder: Path, port: int, url: str) -> dict[str, dict[str, Any]]:
-    """Claims by name, of which none is true here; `exists: true` and its like are, where more is claimed beside."""
+def lies(folder: Path, port: int, url: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """By kind and name, claims none of which is true; `exists: true` and its like are, where more is claimed."""
     file = folder / "secret"
     file.write_text(SECRET)
     file.chmod(0o600)
@@ -55,7 +55,7 @@ def lies(kind: str, folder: Path, port: int, url: str) -> dict[str, dict[str, An
         link.symlink_to("/no/where")
     digest = hashlib.sha256(SECRET.encode()).hexdigest()
     me = os.getuid()
-    claims: dict[str, dict[str, dict[str, Any]]] = {
+    return {
         "file": {
             str(file): {"exists": False},
             "contents": {"path": str(file), "exists": True, "contents": ["!secret"]},
@@ -95,11 +95,10 @@ def lies(kind: str, folder: Path, port: int, url: str) -> dict[str, dict[str, An
         "dns": {"localhost": {"resolvable": False, "timeout": 20_000}},
         "http": {
             url: {"status": {"not": 200}, "timeout": 20_000},
-            "body": {"url": url, "status": 200, "body": ["!hello"], "timeout": 20_000},
+            "body": {"url": url, "status": 200, "body": ["!second"], "timeout": 20_000},
         },
         "process": {"bash-or-whatever-runs-this": {"comm": comm(), "running": False}},
     }
-    return claims[kind]
 
 
 def comm() -> str:
@@ -141,7 +140,7 @@ def test_no_false_claim_holds_where_a_tool_is_broken(kind: str, tmp_path: Path, 
     tools = tmp_path / "bin"
     tools.mkdir()
     with http_server() as url:
-        claims = assertions(tmp_path, kind, lies(kind, tmp_path, listening, url))
+        claims = assertions(tmp_path, kind, lies(tmp_path, listening, f"{url}/ok")[kind])
         for each in claims:
             probe = kinds()[kind].probe(each.resource, each.options)
             used = {name: shutil.which(name) for name in re.findall(r"[a-z][a-z0-9-]*", probe)}

@@ -6,8 +6,10 @@ import re
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -299,3 +301,31 @@ def test_an_answer_that_does_not_end_is_none(server: str, run_with: RunWith, too
     assert not claims["status"].holds
     assert "nothing in time" in claims["status"].note or "timed out" in claims["status"].note
     assert time.monotonic() - begun < 8
+
+
+@pytest.fixture
+def broken() -> Iterator[str]:
+    """A server that hangs up in the middle of each body."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    client, _ = server.accept()
+                    with client:
+                        client.recv(65_536)
+                        client.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 100\r\n\r\nall is well\n")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/x"
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+@pytest.mark.parametrize("tool", HTTP)
+def test_a_body_that_breaks_off_is_no_answer(broken: str, run_with: RunWith, tool: str) -> None:
+    """What would have come may be anything."""
+    claims = run_with(http(broken, body=["!error"]), tool)
+    assert claims["status"].unseen
+    assert not holds(claims)

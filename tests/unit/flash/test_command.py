@@ -7,11 +7,12 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from metallize import flash as library
-from metallize.commands import flashing
+from metallize import flash as flashing
+from metallize.commands import flashing as command
 from metallize.errors import HostError
 from metallize.render import JsonLines
 
@@ -34,22 +35,21 @@ def test_an_image_that_changes_while_it_is_flashed_is_told(
 ) -> None:
     image, target = tmp_path / "web.img", tmp_path / "card.img"
     image.write_bytes(b"\x01" * 65536)
-    real = library.flash
+    real = flashing.flash
 
-    def flash(*args: object, **options: object) -> object:
-        done = real(*args, **options)  # type: ignore[arg-type]
+    def flash(*args: Any, **options: Any) -> object:
+        done = real(*args, **options)
         if change is not None:
             change(image)
         return done
 
-    monkeypatch.setattr(library, "flash", flash)
-    monkeypatch.setattr(flashing, "renderer_of", lambda _: JsonLines(io.StringIO()))
-    options = argparse.Namespace(
-        image=image, device=target, any_disk=False, yes=True, json=True, keyring=None, keys=[], require=(), max_age=None
-    )
+    monkeypatch.setattr(flashing, "flash", flash)
+    monkeypatch.setattr(command, "renderer_of", lambda _: JsonLines(io.StringIO()))
+    of_a_server: dict[str, Any] = {"keyring": None, "keys": [], "require": (), "max_age": None}
+    options = argparse.Namespace(image=image, device=target, any_disk=False, yes=True, json=True, **of_a_server)
     if change is None:
-        assert flashing.flash(options) == 0
+        assert command.flash(options) == 0
         assert target.read_bytes() == image.read_bytes()
         return
     with pytest.raises(HostError, match=r"nobody knows what .*card.img holds"):
-        flashing.flash(options)
+        command.flash(options)
