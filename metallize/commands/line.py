@@ -17,7 +17,7 @@ from metallize.commands.parser import Later, Parser
 from metallize.commands.ports import add_ports
 from metallize.commands.release_line import VERBS, fetched_options, image_or_address, publish_options
 from metallize.errors import ExitCode, UsageError
-from metallize.report.annotations import System
+from metallize.report.ci_systems import System
 
 if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction[Parser]  # noqa: SLF001 - add_subparsers returns it, and it has no public name

@@ -12,20 +12,13 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from metallize.model.report import Status
+from metallize.report.ci_systems import System
 
 _MOST_CLAIMS = 5
-
-
-class System(StrEnum):
-    """Whose annotations."""
-
-    GITHUB = "github"
-    GITLAB = "gitlab"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -255,9 +255,12 @@ def test_the_lock_pins_and_hashes_everything_and_names_no_place() -> None:
         assert "--hash=sha256:" in entry, entry
     locked = {entry.split("==")[0] for entry in entries}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    own = [each for each in extras["dev"] if each.startswith("metallize[")]
+    assert own == [f"metallize[{name}]" for name in extras if name != "dev"], "the tests need every extra"
     wanted = [
         *project["project"]["dependencies"],
-        *project["project"]["optional-dependencies"]["dev"],
+        *(each for requirements in extras.values() for each in requirements if each not in own),
         *project["build-system"]["requires"],
     ]
     for requirement in wanted:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from metallize.report.annotations import System, annotations_of, as_text
+from metallize.report.annotations import annotations_of, as_text
+from metallize.report.ci_systems import System
 
 CLAIM = {"attribute": "running", "expected": "true", "actual": "false", "holds": False}
 RESULT = {

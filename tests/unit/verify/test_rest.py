@@ -57,7 +57,9 @@ def run(
         best_shell=lambda: shell and SimpleNamespace(name=shell),
         entries=lambda place: [each for each in checklist.entries if each.id.startswith(f"boot/{place}/")],
         observer=SimpleNamespace(
-            run=lambda _shell, _probes, **_limits: SimpleNamespace(observations=answers, problem="")
+            run=lambda _shell, probes, **_limits: SimpleNamespace(
+                observations=[*answers, *[None] * (len(probes) - len(answers))], problem=""
+            )
         ),
     )
     rest.run(cast("BootSession", session))
