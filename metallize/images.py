@@ -74,6 +74,20 @@ def verify_built(profile: Profile, catalog: Catalog, events: Events, options: Op
     return reports
 
 
+def diagnose(profile: Profile, catalog: Catalog, events: Events, options: Options, sha256: str) -> BootReport:
+    """Boot an image that has failed once more, on the one machine of the options; nothing is recorded of it.
+
+    Raises UsageError where the image with this digest is in its place no longer, nor kept aside.
+    """
+    store = store_of(profile, options)
+    with store.locked(events):
+        stored = next((each for each in (store.any(), store.kept()) if each and each.sha256 == sha256), None)
+        if stored is None:
+            raise UsageError(f"the {store.file} that failed is not there any more", hint="has somebody built it anew?")
+        [report] = verification.run_all(requests_of(profile, catalog, stored, options, store.build_dir), events)
+    return report
+
+
 def record(
     profile: Profile,
     catalog: Catalog,

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from metallize import nightly as nightlies
 from metallize.commands.engine import engine_of_host
-from metallize.commands.saying import out
+from metallize.commands.saying import err, out
 from metallize.commands.shared import (
     catalog_of,
     profiles_of,
@@ -21,9 +19,14 @@ from metallize.commands.shared import (
 )
 from metallize.errors import ExitCode
 from metallize.model.report import BootReport
+from metallize.night import history as histories
+from metallize.night import run as nightlies
+from metallize.night.attempt import Attempt
+from metallize.night.facts import facts_folder, merge_facts
+from metallize.night.lines import plain_of
+from metallize.night.site import page_path, write_site
 from metallize.render import JsonLines
 from metallize.report.as_json import report_to_json
-from metallize.report.history import HistoryEntry
 
 
 def nightly(options: argparse.Namespace) -> int:
@@ -42,28 +45,33 @@ def nightly(options: argparse.Namespace) -> int:
     renderer = renderer_of(options)
     reports: list[BootReport] = []
 
-    def seen(entry: HistoryEntry, boot_report: BootReport | None) -> None:
+    def seen(attempt: Attempt, boot_report: BootReport | None) -> None:
         if boot_report is not None:
             reports.append(boot_report)
         if isinstance(renderer, JsonLines):
             if boot_report is not None:
                 renderer.write({"event": "report", **report_to_json(boot_report)})
-            renderer.write({"event": "nightly", **asdict(entry)})
+            renderer.write({"event": "nightly", **plain_of(attempt)})
         elif boot_report is not None and not boot_report.passed:
             show_reports([boot_report], renderer, options)
 
     with renderer, engine_of_host() as engine:
-        entries = nightlies.run_nightly(candidates, catalog, engine, renderer, settings, seen=seen)
-    status = nightlies.status_of(entries)
-    _show_page(nightlies.page_path(settings), as_json=options.json, status=int(status))
+        attempts = nightlies.run_nightly(candidates, catalog, engine, renderer, settings, seen=seen)
+    status = nightlies.status_of(attempts)
+    _show_page(page_path(settings.build_dir or Path("build")), as_json=options.json, status=int(status))
     write_junit(options, reports)
     return status
 
 
 def report(options: argparse.Namespace) -> int:
-    """`metallize report`: the nightlies' history as a page."""
-    page = nightlies.write_page(nightlies.page_path(settings_of(options)).parent)
-    _show_page(page, as_json=options.json, status=int(ExitCode.DONE))
+    """`metallize report`: the nightlies' history as pages, with --merge what other build folders know too."""
+    build_dir = settings_of(options).build_dir or Path("build")
+    others: list[Path] = options.merge
+    if others:
+        new = histories.merge(histories.history_path(build_dir), [histories.history_path(each) for each in others])
+        merge_facts(facts_folder(build_dir), [facts_folder(each) for each in others])
+        err(f"{new} attempt{'' if new == 1 else 's'} taken in")
+    _show_page(write_site(build_dir), as_json=options.json, status=int(ExitCode.DONE))
     return ExitCode.DONE
 
 

@@ -157,6 +157,10 @@ def _add_proving(verbs: Verbs) -> None:
     common.judged(nightly, "the boots", held=False)
     common.showing(nightly)
     report = add(verbs, PROVE, "report", Later("history", "report"), "the nightlies' history as one HTML page")
+    report.add_argument(
+        "--merge", action="append", type=Path, default=[], metavar="FOLDER",
+        help="take in the history of another build folder first; may be repeated",
+    )  # fmt: skip
     common.build_dir(report, "build")
     common.as_json(report)
 

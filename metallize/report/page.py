@@ -88,6 +88,8 @@ def mark(verdict: str) -> Markup:
         "passed": ("\N{HEAVY CHECK MARK}", "passed"),
         "failed": ("\N{HEAVY MULTIPLICATION X}", "failed"),
         "broken": ("!", "not made"),
+        "flaky": ("\N{ALMOST EQUAL TO}", "flaky"),
+        "missed": ("\N{DOTTED CIRCLE}", "nothing seen"),
         "skipped": ("\N{EN DASH}", "skipped"),
         "unseen": ("?", "not seen"),
     }[verdict]
