@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -150,10 +150,20 @@ def _manifest_of(store: Store, build: str) -> Mapping[str, Any]:
 
 
 def publish(
-    profiles: Sequence[Profile], catalog: Catalog, events: Events, options: Options, destination: Path
+    profiles: Sequence[Profile],
+    catalog: Catalog,
+    events: Events,
+    options: Options,
+    destination: Path,
+    *,
+    require: Callable[[Sequence[VerifiedImage]], object] = lambda _images: None,
 ) -> tuple[tuple[VerifiedImage, tuple[Path, ...]], ...]:
-    """Copy every image of the profiles, and none of them where one is not verified. Raises VerificationFailed."""
+    """Copy every image of the profiles, and none of them where one is not verified, or `require` refuses it.
+
+    Raises VerificationFailed.
+    """
     with all_verified(profiles, catalog, events, options) as images:
+        require(images)
         return tuple((image, publishing.publish(image, destination)) for image in images)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -17,14 +19,19 @@ from metallize.commands.shared import (
     show_reports,
     write_junit,
 )
-from metallize.errors import ExitCode
+from metallize.errors import ExitCode, UsageError
 from metallize.model.report import BootReport
+from metallize.model.visible import visible
 from metallize.night import history as histories
 from metallize.night import run as nightlies
 from metallize.night.attempt import Attempt
 from metallize.night.facts import facts_folder, merge_facts
+from metallize.night.judged import judged
+from metallize.night.judging.findings import Verdict, day, lines_of
+from metallize.night.known import FILE as KNOWN
+from metallize.night.known import advice, read_known
 from metallize.night.lines import plain_of
-from metallize.night.site import page_path, write_site
+from metallize.night.pages.site import page_path, write_site
 from metallize.render import JsonLines
 from metallize.report.as_json import report_to_json
 
@@ -34,11 +41,13 @@ def nightly(options: argparse.Namespace) -> int:
     catalog = catalog_of(options)
     settings = settings_of(options)
     paths = options.profiles or [Path(name) for name in catalog.profiles]
+    known = {folder: read_known(folder / KNOWN) for folder in {path.parent for path in paths}}
     candidates = [
         nightlies.Candidate(
             name=path.stem,
             load=partial(profiles_of, argparse.Namespace(**{**vars(options), "profile": path}), catalog),
             named=bool(options.profiles),
+            known=known[path.parent],
         )
         for path in paths
     ]
@@ -58,7 +67,15 @@ def nightly(options: argparse.Namespace) -> int:
     with renderer, engine_of_host() as engine:
         attempts = nightlies.run_nightly(candidates, catalog, engine, renderer, settings, seen=seen)
     status = nightlies.status_of(attempts)
-    _show_page(page_path(settings.build_dir or Path("build")), as_json=options.json, status=int(status))
+    build_dir = settings.build_dir or Path("build")
+    history, judgement = judged(build_dir)
+    entries = [each for some in known.values() for each in some]
+    for text in advice(entries, history.attempts, datetime.now(UTC).date()):
+        err(f"known: {text}")
+    worse = [each for each in judgement.findings if each.alarms and attempts and each.night == attempts[0].night]
+    if worse and not options.json:
+        err(f"{len(worse)} got worse; what and why: metallize regressions")
+    _show_page(page_path(build_dir), as_json=options.json, status=int(status))
     write_junit(options, reports)
     return status
 
@@ -73,6 +90,38 @@ def report(options: argparse.Namespace) -> int:
         err(f"{new} attempt{'' if new == 1 else 's'} taken in")
     _show_page(write_site(build_dir), as_json=options.json, status=int(ExitCode.DONE))
     return ExitCode.DONE
+
+
+def regressions(options: argparse.Namespace) -> int:
+    """`metallize regressions`: what got worse in the latest night, or since a day, five lines each."""
+    build_dir = settings_of(options).build_dir or Path("build")
+    history, judgement = judged(build_dir)
+    if not history.attempts:
+        raise UsageError(
+            f"there is no history in {histories.history_path(build_dir)}",
+            hint="metallize nightly makes the first night of it",
+        )
+    since = options.since or max(each.night for each in history.attempts)
+    found = [each for each in judgement.findings if each.night >= since and (options.all or each.verdict in _TOLD)]
+    found.sort(key=lambda each: (not each.alarms, each.verdict is Verdict.CHANGED, each.night))
+    lines = JsonLines(sys.stdout) if options.json else None
+    for each in found:
+        if lines is not None:
+            lines.write({"event": "regression", **asdict(each), "cell": str(each.cell)})
+        else:
+            out(visible("\n".join(lines_of(each))) + "\n")
+    if history.told():
+        err(f"note: {history.told()}")
+    worse = sum(each.alarms for each in found)
+    if lines is not None:
+        lines.write({"event": "result", "since": since, "worse": worse, "count": len(found)})
+    else:
+        err(f"{worse} worse, {len(found) - worse} to know of, since {day(since)}")
+    return ExitCode.DONE
+
+
+_TOLD = frozenset({Verdict.WORSE, Verdict.SUSPECT, Verdict.CHANGED})
+"""What is told without --all."""
 
 
 def _show_page(page: Path, *, as_json: bool, status: int) -> None:

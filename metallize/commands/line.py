@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from metallize import __version__
 from metallize.commands import options as common
 from metallize.commands.beginning import init_options
-from metallize.commands.looking_line import logs_options, prune_options, runs_options
+from metallize.commands.looking_line import logs_options, prune_options, regressions_options, runs_options
 from metallize.commands.parser import Later, Parser
 from metallize.commands.ports import add_ports
 from metallize.commands.release_line import VERBS, publish_options
@@ -156,6 +156,8 @@ def _add_proving(verbs: Verbs) -> None:
     common.lent(nightly)
     common.judged(nightly, "the boots", held=False)
     common.showing(nightly)
+    summary = "what got worse in the latest night, since when and why"
+    regressions_options(add(verbs, PROVE, "regressions", Later("history", "regressions"), summary))
     report = add(verbs, PROVE, "report", Later("history", "report"), "the nightlies' history as one HTML page")
     report.add_argument(
         "--merge", action="append", type=Path, default=[], metavar="FOLDER",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from metallize.night.attempt import Attempt, Cell, Status
-from metallize.night.statistics import Interval, proportion
+from metallize.night.judging.statistics import Interval, proportion
 
 MOST_TRIES = 3
 """So often a cell is tried in a night of which nothing was seen."""
@@ -57,6 +57,12 @@ class CellNight:
             if found is not None:
                 return found
         return self.attempts[-1]
+
+    @property
+    def known_issue(self) -> str:
+        """The reference of what is known, where every failure of this night is; else empty."""
+        failed = [each.known_issue for each in self.attempts if each.status is Status.FAIL]
+        return failed[0] if failed and all(failed) else ""
 
     @property
     def passed(self) -> Attempt | None:

@@ -39,8 +39,9 @@ from metallize.night.attempt import Attempt, Cell, Status
 from metallize.night.facts import facts_folder, write_facts
 from metallize.night.gather import Night, attempt_of_report, this_host
 from metallize.night.history import history_path
+from metallize.night.known import Known, with_known
 from metallize.night.outcomes import Outcome, again, cell_nights
-from metallize.night.site import write_site
+from metallize.night.pages.site import write_site
 
 Seen = Callable[[Attempt, BootReport | None], None]
 
@@ -54,6 +55,8 @@ class Candidate:
     """One for each image that it makes."""
     named: bool
     """Somebody asked for it: then it counts, and is not skipped, where this host cannot build it."""
+    known: tuple[Known, ...] = ()
+    """The failures that are known of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +104,8 @@ def run_nightly(
     )
     added: list[Attempt] = []
     for candidate in candidates:
-        for attempt, report in _tried(candidate, means):
+        for made, report in _tried(candidate, means):
+            attempt = with_known(made, candidate.known, datetime.now(UTC).date())
             history.append(history_path(means.build_dir), [attempt])
             added.append(attempt)
             events.emit(Note(text=_line(attempt), level=Level.WARNING if attempt.bad else Level.INFO))
@@ -113,11 +117,15 @@ def run_nightly(
 
 
 def status_of(attempts: Sequence[Attempt]) -> ExitCode:
-    """1 where an image failed, be it once, else 3 where one could not be made or nothing was verified at all."""
-    outcomes = {each.outcome for each in cell_nights(attempts)}
+    """1 where an image failed, be it once, else 3 where one could not be made or nothing was verified at all.
+
+    A failure that is known, with a date that has not passed, is none.
+    """
+    nights = cell_nights(attempts)
+    outcomes = {each.outcome for each in nights if not each.known_issue}
     if outcomes & {Outcome.FAIL, Outcome.FLAKY}:
         return ExitCode.FAILED_VERIFICATION
-    if outcomes & {Outcome.ERROR, Outcome.MISS} or Outcome.PASS not in outcomes:
+    if outcomes & {Outcome.ERROR, Outcome.MISS} or not any(each.outcome.judges for each in nights):
         return ExitCode.MACHINERY
     return ExitCode.DONE
 
@@ -218,4 +226,5 @@ def _line(attempt: Attempt) -> str:
     times = f", ready after {attempt.ready_seconds:.1f} s" if attempt.ready_seconds is not None else ""
     reason = f": {attempt.reason}" if attempt.reason else ""
     number = f" at attempt {attempt.attempt}" if attempt.attempt > 1 else ""
-    return f"nightly: {attempt.cell} {attempt.status}{number}{reason}{'' if attempt.bad else times}"
+    known = f" (known: {attempt.known_issue})" if attempt.known_issue else ""
+    return f"nightly: {attempt.cell} {attempt.status}{number}{reason}{known}{'' if attempt.bad else times}"

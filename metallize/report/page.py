@@ -14,7 +14,7 @@ from metallize.model.visible import visible
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 """Content Security Policy, Level 3: even markup that got through could neither run nor fetch anything."""
-_VOID = frozenset({"meta", "img", "br", "wbr", "hr"})
+_VOID = frozenset({"meta", "img", "br", "wbr", "hr", "input"})
 
 
 class Markup(str):

@@ -15,6 +15,7 @@ from pathlib import Path
 from bench.boots import beside, console, harness, verify
 from bench.builds import change, cold_arm64, cold_ext4, cold_livecd, unchanged
 from bench.measuring import MIB, ROOT, Bench
+from bench.night import night
 from metallize.command import run
 
 PARTS: dict[str, Callable[[Bench], None]] = {
@@ -27,7 +28,10 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "beside": beside,
     "harness": harness,
     "console": console,
+    "night": night,
 }
+HOSTLESS = frozenset({"night"})
+"""What neither builds nor boots."""
 
 
 def main() -> int:
@@ -48,9 +52,10 @@ def main() -> int:
         if bench.peak_bytes:
             bench.add("peak memory of the metallize process", bench.peak_bytes / MIB, 150, "MiB", "highest of the run")
     finally:
-        layers = run(["docker", "images", "--quiet", "metallize/bench-last"], check=False).stdout.split()
-        if layers:
-            run(["docker", "rmi", "--force", *dict.fromkeys(layers)], check=False)
+        if not HOSTLESS.issuperset(chosen.only or PARTS):
+            layers = run(["docker", "images", "--quiet", "metallize/bench-last"], check=False).stdout.split()
+            if layers:
+                run(["docker", "rmi", "--force", *dict.fromkeys(layers)], check=False)
         if chosen.keep:
             bench.note(f"scratch folder and logs: {scratch}")
         else:

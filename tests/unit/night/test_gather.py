@@ -99,13 +99,13 @@ def test_units_of_a_guest() -> None:
         "systemd-udev-trigger.service": 6.694,
         "systemd-fsck@dev-disk-by\\x2duuid-020D\\x2dB625.service": 2.434,
     }
-    assert failed_in(UNITS) == {"shop.service"}
+    assert failed_in(UNITS) == frozenset({"shop.service"})
     assert failed_in(HEALTHY) == frozenset()
     assert failed_in("") is None, "nobody looked: that is no empty set"
 
 
 def test_where_something_listens() -> None:
-    assert ports_in(PORTS) == {"tcp:22", "tcp:8080", "udp:68"}
+    assert ports_in(PORTS) == frozenset({"tcp:22", "tcp:8080", "udp:68"})
     assert ports_in("") is None
 
 

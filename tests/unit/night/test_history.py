@@ -312,7 +312,7 @@ def test_what_is_known_of_images_merges(tmp_path: Path) -> None:
     assert merge_facts(one, [two]) == 1
     found = read_facts(one, sha)
     assert found is not None
-    assert found.seen["m"].ports == {"tcp:22", "tcp:80"}
+    assert found.seen["m"].ports == frozenset({"tcp:22", "tcp:80"})
     assert "ssh" in found.packages
     (one / f"{sha}.json").write_text("{")
     assert read_facts(one, sha) is None

@@ -219,7 +219,7 @@ def test_what_is_known_of_the_image_is_kept(tmp_path: Path, monkeypatch: pytest.
     facts = read_facts(facts_folder(tmp_path), "d" * 64)
     assert facts is not None
     assert facts.packages == {"ssh": "9"}
-    assert facts.seen["seabios"].warnings == {"ACPI: error HEX in table"}
+    assert facts.seen["seabios"].warnings == frozenset({"ACPI: error HEX in table"})
     assert facts.seen["seabios"].failed is None, "nobody looked"
     [found] = read(history_path(tmp_path)).attempts
     assert found.versions["kernel"] == "6.12"

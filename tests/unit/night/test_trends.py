@@ -9,9 +9,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from metallize.night.attempt import Attempt, Host
-from metallize.night.front import front_page, sparkline
 from metallize.night.history import History
 from metallize.night.outcomes import Outcome, Rate, again, cell_nights, outcome_of, rate_of
+from metallize.night.pages.front import front_page, sparkline
 from metallize.night.trends import trends
 from tests.unit.night.attempts import CELL, HOST, attempt, of
 from tests.unit.report.test_page import HOSTILE, assert_stands_alone, parsed

@@ -4,30 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from metallize.night.attempt import Attempt
+from metallize.night.attempt import Cell
 from metallize.night.history import History
+from metallize.night.judging.findings import Finding, day
 from metallize.night.outcomes import CellNight, Outcome
+from metallize.night.pages.series import judged
+from metallize.night.pages.signs import SIGNS, LinkOf, outcome_mark
 from metallize.night.trends import Trend, trends
-from metallize.report.page import Markup, document, element, folded, joined, mark, seconds, section
+from metallize.report.page import Markup, document, element, joined, mark, section
 
 NIGHTS = 30
 """So many are columns of the matrix; the trend's own table has more."""
-RUNS = 100
 _WIDTH, _HEIGHT = 120, 28
 
-LinkOf = Callable[[Attempt], str | None]
-"""Where a run's own report is, seen from the page; None where its folder is no more."""
-
-
-SIGNS = {
-    Outcome.PASS: "passed",
-    Outcome.FAIL: "failed",
-    Outcome.FLAKY: "flaky",
-    Outcome.ERROR: "broken",
-    Outcome.MISS: "missed",
-    Outcome.SKIP: "skipped",
-}
-"""What an outcome is called on pages, and the class that colours it."""
+PageOf = Callable[[Cell], str | None]
+"""Where a cell's own page is, seen from this one; None where it has none."""
 _LEGEND = {
     Outcome.PASS: "passed",
     Outcome.FAIL: "failed its verification",
@@ -38,8 +29,10 @@ _LEGEND = {
 }
 
 
-def front_page(history: History, link_of: LinkOf) -> str:
-    """The whole page; pure but for what `link_of` looks up."""
+def front_page(
+    history: History, link_of: LinkOf, page_of: PageOf = lambda _cell: None, findings: Sequence[Finding] = ()
+) -> str:
+    """The whole page; pure but for what `link_of` looks up. `findings` are those of the nights that it shows."""
     nights = sorted({attempt.night for attempt in history.attempts})
     rows = trends(history.attempts)
     latest = [trend for trend in rows if trend.latest.night == nights[-1]] if nights else []
@@ -49,8 +42,8 @@ def front_page(history: History, link_of: LinkOf) -> str:
         f"Metallize: {len(bad)} of {len(rows)} fail" if bad else "Metallize: nothing fails",
         _head(nights, latest, bad, verdict),
         _failures(bad, nights, link_of),
-        _matrix(rows, nights[: -NIGHTS - 1 : -1], link_of),
-        _runs(rows, link_of),
+        judged(findings, "What got worse, and what changed"),
+        _matrix(rows, nights[: -NIGHTS - 1 : -1], link_of, page_of),
         _unreadable(history),
     )
 
@@ -113,7 +106,7 @@ def _failure(trend: Trend, link_of: LinkOf) -> Markup:
     )
 
 
-def _matrix(rows: Sequence[Trend], nights: Sequence[str], link_of: LinkOf) -> Markup | None:
+def _matrix(rows: Sequence[Trend], nights: Sequence[str], link_of: LinkOf, page_of: PageOf) -> Markup | None:
     if not rows:
         return None
     heads = [element("th", text, scope="col") for text in ("Profile", "Machine")]
@@ -126,17 +119,38 @@ def _matrix(rows: Sequence[Trend], nights: Sequence[str], link_of: LinkOf) -> Ma
         regression = trend.first_bad if trend.last_good is not None else None
         cells = [_cell(by_night.get(night), link_of, first=by_night.get(night) is regression) for night in nights]
         name = element("th", element("span", trend.cell.name, class_="muted" if same else None), scope="row")
-        lines.append(element("tr", name, element("td", trend.cell.machine or "-"), _sparkline_cell(trend), *cells))
+        good = "good" if not trend.latest.outcome.bad else None
+        lines.append(element("tr", name, _machine(trend, page_of), _sparkline_cell(trend), *cells, class_=good))
     legend = element(
         "p",
-        *(joined(mark(SIGNS[outcome]), text, " \N{EN QUAD}") for outcome, text in _LEGEND.items()),
+        *(joined(outcome_mark(outcome), text, " \N{EN QUAD}") for outcome, text in _LEGEND.items()),
         "Newest night first; a ring marks the night in which something that had passed failed first. "
         "Times are those of a host of normal speed.",
         class_="muted legend",
     )
     table = element("table", element("thead", element("tr", *heads)), element("tbody", *lines), class_="matrix")
     wide = element("div", table, class_="scroll", tabindex="0", role="region", aria_label="Profiles over the nights")
-    return section("matrix", "Over the nights", legend, wide)
+    return section("matrix", "Over the nights", legend, _filter(rows), wide)
+
+
+def _machine(trend: Trend, page_of: PageOf) -> Markup:
+    text = trend.cell.machine or "-"
+    page = page_of(trend.cell)
+    return element("td", element("a", text, href=page, aria_label=f"{trend.cell}: its own page") if page else text)
+
+
+def _filter(rows: Sequence[Trend]) -> Markup | None:
+    """Which rows are shown: two radio buttons and a rule of the style sheet, since a page runs no script."""
+    bad = sum(trend.latest.outcome.bad for trend in rows)
+    if not bad or bad == len(rows):
+        return None
+    return element(
+        "fieldset",
+        element("legend", "Show"),
+        element("label", element("input", type="radio", name="rows", id="rows-all", checked=True), f" all {len(rows)}"),
+        element("label", element("input", type="radio", name="rows", id="rows-bad"), f" the {bad} that fail"),
+        class_="filter",
+    )
 
 
 def _cell(night: CellNight | None, link_of: LinkOf, *, first: bool) -> Markup:
@@ -188,44 +202,9 @@ def normal_ready(night: CellNight) -> float | None:
     return attempt.ready_seconds / max(attempt.host.slowness, 0.01)
 
 
-def _runs(rows: Sequence[Trend], link_of: LinkOf) -> Markup | None:
-    if not rows:
-        return None
-    blocks = (
-        folded(f"{trend.cell.name} on {trend.cell.machine or 'no machine'}", _run_table(trend, link_of))
-        for trend in rows
-    )
-    return section("runs", "Every run", *blocks)
-
-
-def _run_table(trend: Trend, link_of: LinkOf) -> Markup:
-    heads = ("Night", "Verdict", "Stage", "Ready", "Host", "Image", "Versions", "Cause")
-    lines = []
-    attempts = [attempt for night in trend.nights for attempt in night.attempts]
-    for attempt in reversed(attempts[-RUNS:]):
-        ready = "-" if attempt.ready_seconds is None else seconds(attempt.ready_seconds)
-        versions = {**attempt.versions, **({"qemu": attempt.host.qemu} if attempt.host.qemu else {})}
-        told = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
-        texts = (attempt.stage, ready, f"{attempt.host.slowness:.1f}x", attempt.sha256[:12], told, attempt.reason)
-        word = SIGNS[Outcome(attempt.status)]
-        link = link_of(attempt)
-        name = element("a", word, href=link) if link else element("span", word)
-        verdict = joined(mark(word), name)
-        cells = (element("td", text, data_label=head) for head, text in zip(heads[2:], texts, strict=True))
-        night = element("th", day(attempt.night), scope="row")
-        lines.append(element("tr", night, element("td", verdict, data_label="Verdict"), *cells))
-    head = element("thead", element("tr", *(element("th", text, scope="col") for text in heads)))
-    return element("table", head, element("tbody", *lines), class_="runs")
-
-
 def _unreadable(history: History) -> Markup | None:
     told = history.told()
     return section("notes", "Notes", element("p", f"{told}.")) if told else None
-
-
-def day(night: str) -> str:
-    """When a night began, to the minute."""
-    return night[:16].replace("T", " ")
 
 
 def _short_day(night: str) -> str:
