@@ -27,7 +27,7 @@ from metallize.night import run as nightlies
 from metallize.night.attempt import Attempt
 from metallize.night.facts import facts_folder, merge_facts
 from metallize.night.judged import judged
-from metallize.night.judging.findings import Verdict, day, lines_of
+from metallize.night.judging.findings import Verdict, day, grouped, lines_of
 from metallize.night.known import FILE as KNOWN
 from metallize.night.known import advice, read_known
 from metallize.night.lines import plain_of
@@ -102,7 +102,8 @@ def regressions(options: argparse.Namespace) -> int:
             hint="metallize nightly makes the first night of it",
         )
     since = options.since or max(each.night for each in history.attempts)
-    found = [each for each in judgement.findings if each.night >= since and (options.all or each.verdict in _TOLD)]
+    told = [each for each in judgement.findings if each.night >= since and (options.all or each.verdict in _TOLD)]
+    found = list(told if options.json else grouped(told))
     found.sort(key=lambda each: (not each.alarms, each.verdict is Verdict.CHANGED, each.night))
     lines = JsonLines(sys.stdout) if options.json else None
     for each in found:

@@ -42,11 +42,13 @@ class Night:
 
     began: str
     host: Host
+    folder: str = ""
+    """The build folder: two nights that begin in one second on one host are in two of them."""
 
     def attempt(self, cell: Cell, number: int, status: Status, **said: Any) -> Attempt:
         """One of them, with its id."""
         return Attempt(
-            run=run_id(self.began, self.host.id, cell.profile, cell.output, cell.machine, number),
+            run=run_id(self.began, self.host.id, self.folder, cell.profile, cell.output, cell.machine, number),
             night=self.began,
             cell=cell,
             attempt=number,

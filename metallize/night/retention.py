@@ -8,6 +8,7 @@ from pathlib import Path
 
 from metallize.night import history
 from metallize.night.attempt import Attempt, Status
+from metallize.report.runs import RUNS
 
 _THINNED = ((timedelta(days=14), timedelta(days=1)), (timedelta(days=90), timedelta(days=7)))
 """Up to this age one pass of a cell is kept in each span of so long; beyond the last, one in each `_OLD`."""
@@ -29,9 +30,20 @@ def wanted(attempts: Iterable[Attempt], now: datetime) -> tuple[Attempt, ...]:
 
 
 def wanted_folders(build_dir: Path, now: datetime) -> frozenset[Path]:
-    """Their run folders, resolved. Raises HostError where the history is there and cannot be read."""
-    found = history.read(history.history_path(build_dir))
-    return frozenset(Path(each.run_folder).resolve() for each in wanted(found.attempts, now) if each.run_folder)
+    """Their run folders, resolved, wherever the night was run from.
+
+    Raises HostError where the history is there and cannot be read.
+    """
+    attempts = history.read(history.history_path(build_dir)).attempts
+    folders = [Path(each.run_folder) for each in wanted(attempts, now) if each.run_folder]
+    return frozenset(path.resolve() for folder in folders for path in (folder, _here(folder, build_dir)))
+
+
+def _here(folder: Path, build_dir: Path) -> Path:
+    """A run's folder as it is called in this build folder."""
+    parts = folder.parts
+    start = len(parts) - parts[::-1].index(RUNS) if RUNS in parts else 0
+    return build_dir.joinpath(RUNS, *parts[start:])
 
 
 def _span(night: str, now: datetime) -> tuple[int, int | str]:

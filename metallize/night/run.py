@@ -99,7 +99,7 @@ def run_nightly(
         engine=engine,
         events=events,
         options=options,
-        night=Night(began=began, host=this_host()),
+        night=Night(began=began, host=this_host(), folder=str((options.build_dir or Path("build")).resolve())),
         idle=set(options.given or ()),
     )
     added: list[Attempt] = []

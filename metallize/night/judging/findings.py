@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from metallize.night.attempt import Cell
@@ -60,6 +61,13 @@ class Finding:
     """Where to look: run folders."""
     next_step: str = ""
     known_issue: str = ""
+    also: tuple[str, ...] = ()
+    """Other machines on which the same was found of the same image in the same night."""
+
+    @property
+    def place(self) -> str:
+        """Where it was found."""
+        return ", ".join((str(self.cell), *self.also))
 
     @property
     def alarms(self) -> bool:
@@ -72,13 +80,24 @@ class Finding:
         return (self.kind, self.cell, self.subject)
 
 
+def grouped(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The same of the same image in the same night on several machines as one, in their order."""
+    found: dict[tuple[str, ...], Finding] = {}
+    for each in findings:
+        cell = each.cell
+        key = (each.night, each.kind, each.verdict, cell.profile, cell.output, each.subject, each.what, each.since)
+        first = found.get(key)
+        found[key] = each if first is None else replace(first, also=(*first.also, cell.machine or cell.name))
+    return tuple(found.values())
+
+
 def lines_of(finding: Finding) -> tuple[str, ...]:
     """Five lines that a person can act on: what, since when, why, evidence, and what to do."""
     causes = finding.causes or ("not known: nothing that the history keeps is another",)
     more = f", and {len(causes) - _CAUSES} more" if len(causes) > _CAUSES else ""
     known = f" (known: {finding.known_issue})" if finding.known_issue else ""
     return (
-        f"{finding.verdict.upper()}  {finding.cell}: {finding.what}{known}",
+        f"{finding.verdict.upper()}  {finding.place}: {finding.what}{known}",
         f"  since     the night of {day(finding.night)}, compared with {finding.since}",
         f"  because   {'; '.join(causes[:_CAUSES])}{more}",
         f"  evidence  {' '.join(finding.evidence) or 'no run folder is left'}",

@@ -17,6 +17,8 @@ from metallize.night.trends import changes_between
 
 Facts = Callable[[str], ImageFacts | None]
 """What is known of an image, by its digest."""
+_SHARE_OF_UNITS = 0.2
+"""A service that grew by less of what its stage did explains nothing."""
 _EARLIER = 8
 """So many images before are looked at, whether a warning is new."""
 _OF_IMAGES = (Kind.SIZE, Kind.PACKAGE)
@@ -225,7 +227,7 @@ class _Judge:
         units = slower_units(
             [each.units for each in paced.boots[0]] or ([good.units] if good else []),
             [each.units for each in paced.boots[1]] or [attempt.units],
-            LEAST_EFFECT.seconds,
+            max(LEAST_EFFECT.seconds, _SHARE_OF_UNITS * paced.seconds),
         )
         same = attempt.sha256 == paced.before
         host = f"the host was slower (load {attempt.host.load:.1f}, {attempt.host.concurrency} at once)"

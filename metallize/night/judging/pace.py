@@ -62,6 +62,12 @@ class Paced:
         held = {name: each.effect for name, each in self.confirmed.items() if each.holds}
         return slowest_stage(held or {each.name: each.excess for each in self.suspicions})
 
+    @property
+    def seconds(self) -> float:
+        """By how much that stage is slower, as far as is known."""
+        found = next((each.excess for each in self.suspicions if each.name == self.stage), 0.0)
+        return self.confirmed[self.stage].effect if self.stage in self.confirmed else found
+
 
 @dataclass(slots=True)
 class Pace:
@@ -151,12 +157,11 @@ def told(paced: Paced) -> str:
     stage = paced.stage
     first = next((each for each in paced.suspicions if each.name == stage), None)
     others = [each.name for each in paced.suspicions if each.name != stage]
-    also = f" (and so do {', '.join(others)})" if others else ""
+    also = f"; longer too: {', '.join(others)}" if others else ""
     if first is None:
         return f"{stage} takes longer than it did"
     usual = first.usual.median
-    by = paced.confirmed[stage].effect if stage in paced.confirmed else first.excess
     name = "the time until ready" if stage == READY else f"the stage {stage}"
-    share = f", {by / usual:+.0%}" if usual > 0 else ""
-    proof = f"; {paced.confirmed[stage]}" if stage in paced.confirmed else ""
-    return f"{name} took {first.seconds:.2f} s, usually {usual:.2f} s ({by:+.2f} s{share}){also}{proof}"
+    share = f", {first.excess / usual:+.0%}" if usual > 0 else ""
+    proof = f"; both images in turn: {paced.confirmed[stage]}" if stage in paced.confirmed else ""
+    return f"{name} took {first.seconds:.2f} s, usually {usual:.2f} s ({first.excess:+.2f} s{share}){proof}{also}"

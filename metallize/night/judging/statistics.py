@@ -102,16 +102,16 @@ def proportion(count: int, of: int) -> Interval:
 
 def _share_where(count: int, of: int, probability: float) -> float:
     """The share at which so many or more are so probable; by halving, since that rises with the share."""
+    # By logarithms: the ways to choose some of a thousand and more are no float.
+    whole = math.lgamma(of + 1)
+    ways = [(n, whole - math.lgamma(n + 1) - math.lgamma(of - n + 1)) for n in range(count, of + 1)]
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        if _at_least(count, of, middle) < probability:
+        one, other = math.log(middle), math.log1p(-middle)
+        so_many = math.fsum(math.exp(way + n * one + (of - n) * other) for n, way in ways)
+        if so_many < probability:
             low = middle
         else:
             high = middle
     return (low + high) / 2
-
-
-def _at_least(count: int, of: int, share: float) -> float:
-    """The probability of so many or more."""
-    return math.fsum(math.comb(of, n) * share**n * (1 - share) ** (of - n) for n in range(count, of + 1))

@@ -135,7 +135,7 @@ class Confirmation:
         return self.enough and self.effect >= least and self.chance < SIGNIFICANCE
 
     def __str__(self) -> str:
-        return f"{self.effect:+.2f} s in {len(self.before)} and {len(self.after)} boots in turn, p = {self.chance:.3f}"
+        return f"{self.effect:+.2f} s in {len(self.before)} and {len(self.after)} boots, p = {self.chance:.3f}"
 
 
 def slowest_stage(excesses: Mapping[str, float]) -> str:

@@ -63,7 +63,7 @@ def plot(
         aria_label=f"{title}: {words}",
         class_="plot",
     )
-    return element("figure", element("figcaption", f"{title}, {unit}"), svg)
+    return element("figure", element("figcaption", title if title.lower() == unit else f"{title}, {unit}"), svg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from metallize.night.attempt import READY, Attempt, Cell, run_id
-from metallize.night.judging.findings import Finding, Kind, Verdict, day, lines_of
+from metallize.night.judging.findings import Finding, Kind, Verdict, day, grouped, lines_of
 from metallize.night.judging.judgement import Facts
 from metallize.night.outcomes import Outcome, rate_of
 from metallize.night.pages.plot import Line, Mark, legend, plot
@@ -17,6 +17,8 @@ from metallize.report.page import Markup, document, element, folded, joined, sec
 
 RUNS = 400
 """So many are in the table: a year and a month."""
+OPEN = 5
+"""So many findings are open, the others folded."""
 UNITS = 6
 """So many services are drawn: those that take longest in the latest nights."""
 _STAGES = (READY, "firmware", "loader", "kernel", "initrd", "userspace")
@@ -55,17 +57,19 @@ def series_page(trend: Trend, findings: Sequence[Finding], facts: Facts, link_of
 
 
 def judged(findings: Sequence[Finding], heading: str) -> Markup | None:
-    """What was said of nights, the newest first: what is worse open, all else folded."""
-    told = sorted((each for each in findings if each.verdict is not Verdict.YOUNG), key=lambda each: each.night)[::-1]
+    """What was said of nights, the newest first: the latest that got worse open, all else folded."""
+    known = grouped(each for each in findings if each.verdict is not Verdict.YOUNG)
+    told = sorted(known, key=lambda each: each.night, reverse=True)
     if not told:
         return None
-    worse = [_finding(each) for each in told if each.alarms]
-    rest = [_finding(each) for each in told if not each.alarms]
+    shown = [each for each in told if each.alarms][:OPEN]
+    worse = [_finding(each) for each in shown]
+    rest = [_finding(each) for each in told if each not in shown]
     return section(
         "judged",
         heading,
         element("div", *worse) if worse else element("p", "Nothing is known to have got worse."),
-        folded(f"{len(rest)} more: changed, suspected or cleared", *rest) if rest else None,
+        folded(f"{len(rest)} more: earlier, changed, suspected or cleared", *rest) if rest else None,
         class_="failed" if worse else "passed",
     )
 
@@ -77,7 +81,7 @@ def _finding(finding: Finding) -> Markup:
             (line.partition(" ") for line in (since, because, evidence, following))]  # fmt: skip
     return element(
         "div",
-        element("p", f"{day(finding.night)}: {finding.verdict}, {finding.kind}, {finding.cell}", class_="where"),
+        element("p", f"{day(finding.night)}: {finding.verdict}, {finding.kind}, {finding.place}", class_="where"),
         element("p", finding.what[:1].upper() + finding.what[1:], class_="headline"),
         *rest,
         class_="one-cause",

@@ -12,7 +12,7 @@ from metallize.night.attempt import Attempt, Cell
 from metallize.night.facts import facts_folder, read_facts
 from metallize.night.history import FOLDER, history_path
 from metallize.night.judged import judged
-from metallize.night.judging.findings import Verdict
+from metallize.night.judging.findings import Kind
 from metallize.night.pages.front import NIGHTS, front_page
 from metallize.night.pages.series import page_name, series_page
 from metallize.night.trends import trends
@@ -43,14 +43,14 @@ def write_site(build_dir: Path) -> Path:
     rows = trends(history.attempts)
     for row in rows:
         own = [each for each in judgement.findings if each.cell in (row.cell, row.cell.on(""))]
-        page = series_page(row, own, facts, _link(folder), os.path.relpath(page_path(build_dir), folder))
+        page = series_page(row, own, facts, _link(folder), f"./{os.path.relpath(page_path(build_dir), folder)}")
         write_whole(folder / page_name(row.cell), page)
     names = {page_name(row.cell) for row in rows}
     for path in folder.glob("*.html"):
         if path.name not in names:
             path.unlink(missing_ok=True)
     nights = sorted({each.night for each in history.attempts})[-NIGHTS:]
-    shown = [each for each in judgement.findings if each.night >= nights[0] and each.verdict is not Verdict.YOUNG]
+    shown = [each for each in judgement.findings if each.night >= nights[0] and each.kind is not Kind.STATUS]
 
     def page_of(cell: Cell) -> str:
         return f"./{FOLDER}/{PAGES}/{page_name(cell)}"
@@ -67,7 +67,6 @@ def _link(folder: Path) -> Callable[[Attempt], str | None]:
         target = Path(attempt.run_folder) / PAGE
         if not attempt.run_folder or not target.is_file():
             return None
-        way = os.path.relpath(target.resolve(), base)
-        return way if way.startswith("../") else f"./{way}"
+        return f"./{os.path.relpath(target.resolve(), base)}"
 
     return link
