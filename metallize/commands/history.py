@@ -28,10 +28,13 @@ from metallize.night.attempt import Attempt
 from metallize.night.facts import facts_folder, merge_facts
 from metallize.night.judged import judged
 from metallize.night.judging.findings import Verdict, day, grouped, lines_of
+from metallize.night.judging.judgement import Terms
 from metallize.night.known import FILE as KNOWN
 from metallize.night.known import advice, read_known
 from metallize.night.lines import plain_of
 from metallize.night.pages.site import page_path, write_site
+from metallize.release.curating import catalogues
+from metallize.release.destinations import destination_at
 from metallize.render import JsonLines
 from metallize.report.as_json import report_to_json
 
@@ -95,7 +98,7 @@ def report(options: argparse.Namespace) -> int:
 def regressions(options: argparse.Namespace) -> int:
     """`metallize regressions`: what got worse in the latest night, or since a day, five lines each."""
     build_dir = settings_of(options).build_dir or Path("build")
-    history, judgement = judged(build_dir)
+    history, judgement = judged(build_dir, Terms(released=_released(options)))
     if not history.attempts:
         raise UsageError(
             f"there is no history in {histories.history_path(build_dir)}",
@@ -119,6 +122,21 @@ def regressions(options: argparse.Namespace) -> int:
     else:
         err(f"{worse} worse, {len(found) - worse} to know of, since {day(since)}")
     return ExitCode.DONE
+
+
+def _released(options: argparse.Namespace) -> dict[str, str]:
+    """What the releases of --release are called, by the digests of their images."""
+    if options.release is None:
+        if options.channel is not None:
+            raise UsageError("--channel goes with --release", hint="--release DEST")
+        return {}
+    return {
+        image.image_sha256: f"the release {release.key}"
+        for each in catalogues(destination_at(options.release))
+        if options.channel in (None, each.channel)
+        for release in each.releases
+        for image in release.images
+    }
 
 
 _TOLD = frozenset({Verdict.WORSE, Verdict.SUSPECT, Verdict.CHANGED})

@@ -34,6 +34,8 @@ def regressions_options(verb: Parser) -> None:
     """Of `metallize regressions`."""
     verb.add_argument("--since", type=_day, metavar="DAY", help="2026-11-20: of all nights from then on")
     verb.add_argument("--all", action="store_true", help="also what was cleared, and what is too young to judge")
+    verb.add_argument("--release", metavar="DEST", help="compare the latest night with what is published there, too")
+    verb.add_argument("--channel", metavar="NAME", help="of --release; default: all of them")
     common.build_dir(verb, "build")
     common.as_json(verb, "each of them")
 

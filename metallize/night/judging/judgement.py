@@ -109,10 +109,9 @@ class _Judge:
         if not night.outcome.bad:
             return
         attempt = night.decisive
-        hosts = self._passed_elsewhere(attempt)
-        same = before is not None and before.outcome.bad and before.decisive.signature == attempt.signature
-        if same and not hosts:
+        if before is not None and before.outcome.bad and _alike(before, night):
             return
+        hosts = self._passed_elsewhere(attempt)
         if hosts:
             yield self._conflict(attempt, hosts)
             return
@@ -271,6 +270,12 @@ _OF_TIMES = {
     Verdict.SUSPECT: "it is judged once both images have been booted in turn",
     Verdict.CLEARED: "nothing: it was noise",
 }
+
+
+def _alike(before: CellNight, night: CellNight) -> bool:
+    """Whether a bad night says what the one before said: a failure that is known no longer is told again."""
+    known = bool(before.known_issue) == bool(night.known_issue)
+    return known and before.decisive.signature == night.decisive.signature
 
 
 def _folders(*attempts: Attempt | None) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from metallize.report.page import Markup, element, joined
 
 _WIDTH, _HEIGHT = 560, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 96, 14, 30
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 112, 14, 30
 _STEPS = (1, 2, 2.5, 5, 10)
 _LABEL = 17
 """Between two names at the ends of lines."""

@@ -6,18 +6,21 @@ very functions that judge real ones. What is made up is the times; NOISES says w
 
 from __future__ import annotations
 
+import math
 import random
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
-from metallize.night.attempt import NO_WORDS, NOTHING, READY, Attempt, Cell, Host, Status, run_id
+from metallize.night.attempt import NO_WORDS, NOTHING, READY, Attempt, Cell, Host, Series, Status, run_id
 from metallize.night.confirming import confirm
 from metallize.night.facts import ImageFacts, Seen
 from metallize.night.judging.findings import Finding
 from metallize.night.judging.judgement import judge
 from metallize.night.judging.pace import Pair
+from metallize.night.judging.statistics import spread
 from metallize.night.judging.times import LEAST_NIGHTS
 
 CELLS = tuple(
@@ -92,6 +95,34 @@ NOISES = {
         0.05,
     ),
 }
+
+
+def measured(name: str, attempts: Sequence[Attempt]) -> Noise:
+    """The noise of a real history: of the series with most nights, and of what all of a night have in common.
+
+    Its spread has the nights' part in it, so that what is simulated by it differs rather more than what was measured.
+    Raises ValueError where no series has enough nights.
+    """
+    series: dict[Series, list[Attempt]] = defaultdict(list)
+    for each in attempts:
+        if each.status is Status.PASS and not each.confirms and set(_STAGES) <= set(each.stages):
+            series[each.series].append(each)
+    longest = max(series.values(), key=len, default=[])
+    if len(longest) < LEAST_NIGHTS:
+        raise ValueError(f"no series of it has {LEAST_NIGHTS} nights with all of {', '.join(_STAGES)}")
+    logs = {stage: spread([math.log(max(each.stages[stage], 0.001)) for each in longest]) for stage in _STAGES}
+    usual = {key: spread([math.log(each.stages[READY]) for each in some]).median for key, some in series.items()}
+    nights: dict[str, list[float]] = defaultdict(list)
+    for key, some in series.items():
+        for each in some:
+            nights[each.night].append(math.log(each.stages[READY]) - usual[key])
+    return _noise(
+        name,
+        f"measured: {len(longest)} nights of {longest[0].series}",
+        [math.exp(logs[stage].median) for stage in _STAGES],
+        [max(logs[stage].sigma, 0.001) for stage in _STAGES],
+        spread([spread(some).median for some in nights.values()]).sigma,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,11 +248,13 @@ class World:
         return found
 
 
-def ordinary(noise: Noise, seed: int, *, cells: Sequence[Cell] = CELLS, nights: int = NIGHTS) -> World:
+def ordinary(
+    noise: Noise, seed: int, *, cells: Sequence[Cell] = CELLS, nights: int = NIGHTS, confirming: bool = True
+) -> World:
     """Nights in which nothing gets worse."""
     world = World.of(noise, seed, cells)
     for number in range(LEAST_NIGHTS + nights):
-        world.night(number)
+        world.night(number, confirming=confirming)
     return world
 
 

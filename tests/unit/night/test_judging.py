@@ -149,6 +149,12 @@ def test_a_flaky_night_is_told_and_a_known_failure_does_not_alarm() -> None:
     [known] = of_kind(judge([attempt(1), attempt(2, "FAIL", known_issue="#7")], no_facts), Kind.STATUS)
     assert (known.verdict, known.known_issue) == (Verdict.CHANGED, "#7")
     assert "(known: #7)" in lines_of(known)[0]
+    lapsed = [
+        attempt(1),
+        *(attempt(number, "FAIL", known_issue=issue) for number, issue in ((2, "#7"), (3, "#7"), (4, ""))),
+    ]
+    found = of_kind(judge(lapsed, no_facts), Kind.STATUS)
+    assert [(each.night, each.alarms) for each in found] == [(night(2), False), (night(4), True)]
 
 
 def test_the_same_bytes_that_pass_elsewhere_are_a_host_conflict() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from bench.nights import CELLS, NIGHTS, NOISES, PLANTS, Plant, found, ordinary, planted, power
+from bench.nights import CELLS, NIGHTS, NOISES, PLANTS, Plant, found, measured, ordinary, planted, power
 
 from metallize.night.judging.findings import Verdict
 from metallize.night.judging.times import LEAST_NIGHTS
@@ -26,6 +26,16 @@ def test_twenty_nights_of_ordinary_noise_alarm_nobody(noise: str, seed: int) -> 
 def test_what_is_planted_is_told_in_its_night_with_its_cause(plant: Plant) -> None:
     told = planted(NOISES["quiet"], 1, plant)
     assert found(told, plant), [(each.kind, each.verdict, each.what, each.causes) for each in told]
+
+
+def test_the_noise_of_a_history_is_found_again() -> None:
+    noise = NOISES["busy"]
+    found_again = measured("again", ordinary(noise, 4, nights=40, confirming=False).attempts)
+    for stage, seconds in noise.stages.items():
+        assert found_again.stages[stage] == pytest.approx(seconds, rel=0.25)
+        assert found_again.spread[stage] == pytest.approx(noise.spread[stage], rel=0.5)
+    with pytest.raises(ValueError, match="no series of it has 8 nights"):
+        measured("none", ())
 
 
 def test_what_is_much_slower_is_seen_more_often_than_what_is_a_little() -> None:
