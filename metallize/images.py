@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,20 @@ def verify_built(profile: Profile, catalog: Catalog, events: Events, options: Op
     return reports
 
 
+def diagnose(profile: Profile, catalog: Catalog, events: Events, options: Options, sha256: str) -> BootReport:
+    """Boot an image that has failed once more, on the one machine of the options; nothing is recorded of it.
+
+    Raises UsageError where the image with this digest is in its place no longer, nor kept aside.
+    """
+    store = store_of(profile, options)
+    with store.locked(events):
+        stored = next((each for each in (store.any(), store.kept()) if each and each.sha256 == sha256), None)
+        if stored is None:
+            raise UsageError(f"the {store.file} that failed is not there any more", hint="has somebody built it anew?")
+        [report] = verification.run_all(requests_of(profile, catalog, stored, options, store.build_dir), events)
+    return report
+
+
 def record(
     profile: Profile,
     catalog: Catalog,
@@ -137,10 +151,20 @@ def _manifest_of(store: Store, build: str) -> Mapping[str, Any]:
 
 
 def publish(
-    profiles: Sequence[Profile], catalog: Catalog, events: Events, options: Options, destination: Path
+    profiles: Sequence[Profile],
+    catalog: Catalog,
+    events: Events,
+    options: Options,
+    destination: Path,
+    *,
+    require: Callable[[Sequence[VerifiedImage]], object] = lambda _images: None,
 ) -> tuple[tuple[VerifiedImage, tuple[Path, ...]], ...]:
-    """Copy every image of the profiles, and none of them where one is not verified. Raises VerificationFailed."""
+    """Copy every image of the profiles, and none of them where one is not verified, or `require` refuses it.
+
+    Raises VerificationFailed.
+    """
     with all_verified(profiles, catalog, events, options) as images:
+        require(images)
         return tuple((image, publishing.publish(image, destination)) for image in images)
 
 

@@ -50,6 +50,8 @@ class Limits:
     """So many of each profile on each machine."""
     age: timedelta = timedelta(days=14)
     """Images that are kept aside, and layers' tags, stay so long."""
+    evidence: frozenset[Path] = frozenset()
+    """Run folders, resolved, that stay whatever their number: the night wants them (metallize.night.retention)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +99,7 @@ def surplus_runs(runs: Sequence[Run], keep: int, evidence: frozenset[Path]) -> t
 
 def of_runs(build_dir: Path, limits: Limits, now: datetime) -> Pruning:
     """The runs that can go."""
-    surplus = surplus_runs(find_runs(build_dir), limits.runs, evidence_of(build_dir))
+    surplus = surplus_runs(find_runs(build_dir), limits.runs, evidence_of(build_dir) | limits.evidence)
     busy = holders.now().within(each.folder for each in surplus)
     candidates: list[Candidate] = []
     held: list[Held] = []

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from metallize import __version__
 from metallize.commands import options as common
 from metallize.commands.beginning import init_options
-from metallize.commands.looking_line import logs_options, prune_options, runs_options
+from metallize.commands.looking_line import logs_options, prune_options, regressions_options, runs_options
 from metallize.commands.parser import Later, Parser
 from metallize.commands.ports import add_ports
 from metallize.commands.release_line import VERBS, fetched_options, image_or_address, publish_options
@@ -157,10 +157,16 @@ def _add_proving(verbs: Verbs) -> None:
     common.lent(nightly)
     common.judged(nightly, "the boots", held=False)
     common.showing(nightly)
+    summary = "what got worse in the latest night, since when and why"
+    regressions_options(add(verbs, PROVE, "regressions", Later("history", "regressions"), summary))
     report = add(verbs, PROVE, "report", Later("history", "report"), "the nightlies' history as one HTML page")
     report.add_argument(
         "--annotations", type=System, choices=tuple(System), help="print what did not hold, as CI shows it beside lines"
     )
+    report.add_argument(
+        "--merge", action="append", type=Path, default=[], metavar="FOLDER",
+        help="take in the history of another build folder first; may be repeated",
+    )  # fmt: skip
     common.build_dir(report, "build")
     common.as_json(report)
 

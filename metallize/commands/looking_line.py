@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from datetime import date
 
 from metallize.commands import options as common
 from metallize.commands.parser import Parser
@@ -27,6 +28,16 @@ def logs_options(verb: Parser) -> None:
     how.add_argument("--files", action="store_true", help="list the files of the run")
     how.add_argument("--path", action="store_true", help="print the path of its folder")
     how.add_argument("--open", action="store_true", help="open its report.html in the browser")
+
+
+def regressions_options(verb: Parser) -> None:
+    """Of `metallize regressions`."""
+    verb.add_argument("--since", type=_day, metavar="DAY", help="2026-11-20: of all nights from then on")
+    verb.add_argument("--all", action="store_true", help="also what was cleared, and what is too young to judge")
+    verb.add_argument("--release", metavar="DEST", help="compare the latest night with what is published there, too")
+    verb.add_argument("--channel", metavar="NAME", help="of --release; default: all of them")
+    common.build_dir(verb, "build")
+    common.as_json(verb, "each of them")
 
 
 def prune_options(verb: Parser) -> None:
@@ -55,6 +66,13 @@ def _which_runs(verb: Parser) -> None:
     )
     verb.add_argument("--failed", action="store_true", help="only what did not pass")
     common.build_dir(verb, "build")
+
+
+def _day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"`{text}` is no day, like 2026-11-20") from None
 
 
 def _count(text: str) -> int:

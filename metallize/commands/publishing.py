@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from metallize import images
@@ -13,7 +14,9 @@ from metallize.commands.shared import catalog_of, profiles_of, renderer_of, sett
 from metallize.errors import ExitCode, UsageError
 from metallize.model.loaded import Profile
 from metallize.model.profile import SUFFIX_FORMATS
+from metallize.night.flakes import require_steady
 from metallize.pipeline import Options
+from metallize.publish import VerifiedImage
 from metallize.release.channel.serving import Asked, days_of, url_of
 from metallize.release.destinations import destination_at, scheme_of
 from metallize.release.gpg import gpg_signer
@@ -48,7 +51,14 @@ def publish(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     renderer = renderer_of(options)
     with renderer:
-        done = images.publish(profiles_of(options, catalog), catalog, renderer, settings, Path(options.to))
+        done = images.publish(
+            profiles_of(options, catalog),
+            catalog,
+            renderer,
+            settings,
+            Path(options.to),
+            require=lambda found: accepted_flakes(found, options.accept_flaky),
+        )
     for verified, copies in done:
         if options.json:
             files = [str(path) for path in copies]
@@ -87,7 +97,8 @@ def _release(options: argparse.Namespace) -> int:
             )
             for profile, image in zip(profiles, verified, strict=True)
         ]
-        done = release(wares, destination, renderer, terms)
+        accepted = accepted_flakes(verified, options.accept_flaky)
+        done = release(wares, destination, renderer, replace(terms, accepted=accepted))
     files = [f"{done.place}/{file.name}" for file in done.release.files]
     if isinstance(renderer, JsonLines):
         renderer.write(
@@ -117,6 +128,15 @@ def asked_of(options: argparse.Namespace) -> Asked:
         url=url_of(options.url) if options.url is not None else None,
         days=days_of(options.best_before) if options.best_before is not None else None,
     )
+
+
+def accepted_flakes(found: Sequence[VerifiedImage], issue: str | None) -> dict[str, tuple[str, ...]]:
+    """What the nights of their build folders know against images, and --accept-flaky lets out, by digest."""
+    told: dict[str, tuple[str, ...]] = {}
+    for folder in sorted({each.path.parent for each in found}):
+        names = {each.sha256: each.path.name for each in found if each.path.parent == folder}
+        told |= require_steady(folder, names, issue)
+    return told
 
 
 def retention_of(options: argparse.Namespace) -> Retention:

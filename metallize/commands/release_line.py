@@ -33,6 +33,11 @@ def publish_options(publish: argparse.ArgumentParser) -> None:
         "--waive", action="append", default=[], choices=NAMES, metavar="RULE",
         help=f"overrule what the profile's `release` says, and tell so: {', '.join(NAMES)}",
     )  # fmt: skip
+    publish.add_argument(
+        "--accept-flaky",
+        metavar="ISSUE",
+        help="let out an image that a night saw fail and pass, and tell so, with ISSUE",
+    )
     publish.add_argument("--xz-level", type=int, choices=range(10), metavar="0-9", help="default: 6")
 
 

@@ -12,6 +12,7 @@ from metallize import pruning
 from metallize.commands.saying import err, out
 from metallize.errors import CommandError, EngineError, ExitCode, HostError, MetallizeError, UsageError
 from metallize.model.visible import visible
+from metallize.night.retention import wanted_folders
 from metallize.pruning import Candidate, Held, Limits, Pruning, What
 from metallize.render import JsonLines
 from metallize.render.words import size
@@ -26,8 +27,8 @@ def prune(options: argparse.Namespace) -> int:
     build_dir = options.build_dir or Path("build")
     if build_dir.exists() and not build_dir.is_dir():
         raise UsageError(f"--build-dir {build_dir}: it is a file", hint="name a folder with images and runs")
-    limits = _limits(options)
     now = datetime.now(UTC)
+    limits = _limits(options, wanted_folders(build_dir, now))
     found = _found(options, build_dir, limits, now)
     lines = JsonLines(sys.stdout) if options.json else None
     gone: list[Candidate] = []
@@ -61,7 +62,7 @@ def prune(options: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-def _limits(options: argparse.Namespace) -> Limits:
+def _limits(options: argparse.Namespace, evidence: frozenset[Path]) -> Limits:
     """What stays. Raises UsageError for a limit on what is not asked for."""
     named = options.runs or options.images or options.layers
     for name, given, used in (
@@ -78,6 +79,7 @@ def _limits(options: argparse.Namespace) -> Limits:
     return Limits(
         runs=usual.runs if options.keep is None else options.keep,
         age=usual.age if options.older_than is None else timedelta(days=min(options.older_than, _LONGEST_DAYS)),
+        evidence=evidence,
     )
 
 

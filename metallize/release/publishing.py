@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import BinaryIO
@@ -47,6 +47,8 @@ class Terms:
     """How the channel is served; what is not said stays as it was."""
     waive: frozenset[str] = frozenset()
     """Rules of the profile that are overruled: names as model/rule_names.py has them."""
+    accepted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What else is known against images and was accepted, by their digests: told with what is waived."""
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     """The one time that a release says of itself."""
 
@@ -168,7 +170,8 @@ def _judged(session: Session, ware: Ware, papers: Papers, before: Release | None
             f"the rules of {ware.profile} cannot be judged, because a manifest does not tell enough: {exc!r}",
             hint="build it again with this metallize",
         ) from exc
-    return rules.require_allowed(found, terms.waive, ware.image.path.name)
+    waived = rules.require_allowed(found, terms.waive, ware.image.path.name)
+    return (*waived, *terms.accepted.get(ware.image.sha256, ()))
 
 
 def _released(

@@ -14,7 +14,7 @@ from metallize.model.visible import visible
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 """Content Security Policy, Level 3: even markup that got through could neither run nor fetch anything."""
-_VOID = frozenset({"meta", "img", "br", "wbr", "hr"})
+_VOID = frozenset({"meta", "img", "br", "wbr", "hr", "input"})
 
 
 class Markup(str):
@@ -88,6 +88,8 @@ def mark(verdict: str) -> Markup:
         "passed": ("\N{HEAVY CHECK MARK}", "passed"),
         "failed": ("\N{HEAVY MULTIPLICATION X}", "failed"),
         "broken": ("!", "not made"),
+        "flaky": ("\N{ALMOST EQUAL TO}", "flaky"),
+        "missed": ("\N{DOTTED CIRCLE}", "nothing seen"),
         "skipped": ("\N{EN DASH}", "skipped"),
         "unseen": ("?", "not seen"),
     }[verdict]

@@ -48,28 +48,34 @@ def test_two_nights(cli: Cli, tmp_path: Path) -> None:
 
     first, entries = nightly(cli, tmp_path)
     assert first.status == 3
-    assert [(item["profile"], item["machine"], item["outcome"]) for item in entries] == [
-        ("db", "seabios", "passed"),
-        ("web", "seabios", "passed"),
-        ("wrong", "", "broken"),
+    assert [(item["profile"], item["machine"], item["status"]) for item in entries] == [
+        ("db", "seabios", "PASS"),
+        ("web", "seabios", "PASS"),
+        ("wrong", "", "ERROR"),
     ]
-    assert "did you mean `images`" in entries[2]["cause"]
+    assert "did you mean `images`" in entries[2]["reason"]
 
     tiny_profile(tmp_path, "web", PANIC)
     second, again = nightly(cli, tmp_path)
     assert second.status == 1
-    assert [(item["profile"], item["outcome"], item["cause"]) for item in again[:2]] == [
-        ("db", "passed", ""),
-        ("web", "failed", "the kernel panicked: no luck tonight"),
+    assert [(item["profile"], item["status"], item["attempt"], item.get("reason", "")) for item in again[:3]] == [
+        ("db", "PASS", 1, ""),
+        ("web", "FAIL", 1, "the kernel panicked: no luck tonight"),
+        ("web", "FAIL", 2, "the kernel panicked: no luck tonight"),  # once more, for diagnosis
     ]
+    assert again[1]["signature"] == again[2]["signature"] == "kernel-panic: the kernel panicked: no luck tonight"
+    assert again[1]["run_folder"] != again[2]["run_folder"]
     assert again[0]["sha256"] == entries[0]["sha256"]  # not built again, but booted again
     assert again[0]["run_folder"] != entries[0]["run_folder"]
     assert again[1]["sha256"] != entries[1]["sha256"]
-    assert again[0]["ready_seconds"] > 0
+    assert again[0]["stages"]["ready"] > 0
+    assert again[0]["host"]["accelerator"] in ("kvm", "tcg")
 
     build = tmp_path / "build"
     history = [json.loads(line) for line in (build / "nightly" / "history.jsonl").read_text().splitlines()]
-    assert [item["profile"] for item in history] == ["db", "web", "wrong"] * 2
+    assert [item["profile"] for item in history] == ["db", "web", "wrong", "db", "web", "web", "wrong"]
+    facts = json.loads((build / "nightly" / "images" / f"{again[0]['sha256']}.json").read_text())
+    assert facts["packages"]
     page = (build / "report.html").read_text()
     assert_stands_alone(page)
     assert "The kernel panicked: no luck tonight" in page

@@ -15,6 +15,7 @@ from pathlib import Path
 from bench.boots import beside, console, harness, verify
 from bench.builds import change, cold_arm64, cold_ext4, cold_livecd, unchanged
 from bench.measuring import MIB, ROOT, Bench
+from bench.night import night
 from bench.releases import release
 from metallize.command import run
 
@@ -29,7 +30,10 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "harness": harness,
     "console": console,
     "release": release,
+    "night": night,
 }
+HOSTLESS = frozenset({"night"})
+"""What neither builds nor boots."""
 
 
 def main() -> int:
@@ -50,9 +54,10 @@ def main() -> int:
         if bench.peak_bytes:
             bench.add("peak memory of the metallize process", bench.peak_bytes / MIB, 150, "MiB", "highest of the run")
     finally:
-        layers = run(["docker", "images", "--quiet", "metallize/bench-last"], check=False).stdout.split()
-        if layers:
-            run(["docker", "rmi", "--force", *dict.fromkeys(layers)], check=False)
+        if not HOSTLESS.issuperset(chosen.only or PARTS):
+            layers = run(["docker", "images", "--quiet", "metallize/bench-last"], check=False).stdout.split()
+            if layers:
+                run(["docker", "rmi", "--force", *dict.fromkeys(layers)], check=False)
         if chosen.keep:
             bench.note(f"scratch folder and logs: {scratch}")
         else:

@@ -35,7 +35,8 @@ class Figure:
         return self.value <= self.limit
 
     def __str__(self) -> str:
-        verdict = "holds" if self.holds else f"MISSED by {self.value / self.limit - 1:.0%}"
+        by = f" by {self.value / self.limit - 1:.0%}" if self.limit else ""
+        verdict = "holds" if self.holds else f"MISSED{by}"
         return f"{self.name}: {self.value:.2f} {self.unit} (at most {self.limit:g}): {verdict}    [{self.made_of}]"
 
 

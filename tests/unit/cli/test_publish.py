@@ -12,7 +12,10 @@ from metallize.build.generator import sha256_of
 from metallize.build.store import Stored
 from metallize.catalog import Catalog
 from metallize.config import load_profile
+from metallize.night.facts import ImageFacts, facts_folder, write_facts
+from metallize.night.history import append, history_path
 from metallize.pipeline import Options, plan_of, requests_of
+from tests.unit.night.attempts import attempt
 from tests.unit.proof.proofs import report_of
 
 from .conftest import GOOD, Call, write
@@ -103,3 +106,36 @@ def test_serve_says_the_same_of_a_profile_and_of_an_image(call: Call) -> None:
         assert said.status == 1
         assert "was verified on seabios only, and is not yet verified on ovmf" in said.err
         assert "to serve it all the same: --unverified" in said.err
+
+
+def test_what_a_night_saw_fail_is_not_published_unless_accepted(call: Call) -> None:
+    stored(passed=True)
+    digest = sha256_of(Path("build/web.iso"))
+    append(history_path(Path("build")), [attempt(1, "FAIL", sha256=digest), attempt(1, sha256=digest, attempt=2)])
+    for way in ((), ("--channel", "stable")):
+        said = call("publish", write(), "--to", "out", *way)
+        assert said.status == 1
+        assert "web.iso is flaky on seabios: these bytes failed in 1 of 1" in said.err
+        assert "--accept-flaky ISSUE" in said.err
+    assert not list(Path("out").rglob("*.iso*"))
+    assert call("publish", write(), "--to", "copies", "--accept-flaky", "#9").status == 0
+    assert call("publish", write(), "--to", "out", "--channel", "stable", "--accept-flaky", "#9").status == 0
+    [release] = json.loads(Path("out/stable/releases.json").read_text())["releases"]
+    [told] = release["waived"]
+    assert told.startswith("night.flaky: web.iso is flaky on seabios")
+    assert told.endswith("accepted as #9")
+
+
+def test_a_night_is_compared_with_the_release_too(call: Call) -> None:
+    stored(passed=True)
+    digest, other = sha256_of(Path("build/web.iso")), "e" * 64
+    assert call("publish", write(), "--to", "out", "--channel", "stable").status == 0
+    append(history_path(Path("build")), [attempt(1, sha256=digest), attempt(2, sha256=other), attempt(3, sha256=other)])
+    for sha256, version in ((digest, "13"), (other, "14")):
+        write_facts(facts_folder(Path("build")), ImageFacts(sha256=sha256, packages={"base-files": version}))
+    assert call("regressions").out == ""
+    said = call("regressions", "--release", "out", "--channel", "stable").out
+    assert "CHANGED  web: 1 package is otherwise: base-files 13 to 14" in said
+    assert "compared with the release web_" in said
+    assert call("regressions", "--release", "out", "--channel", "beta").out == ""
+    assert call("regressions", "--channel", "beta").status == 2

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from metallize.night.history import append, history_path
 from metallize.pruning import Limits, Tag, surplus_tags, tags_of
+from tests.unit.night.attempts import attempt
 
 from .conftest import Call
 from .test_looking import FAILED, NAME, PASSED, run
@@ -54,6 +56,19 @@ def test_the_newest_runs_stay(call: Call) -> None:
     assert [each for each in (*seabios, *ovmf) if not each.exists()] == seabios[:3]
     assert "nothing to prune" in call("prune").err
     assert len(call("prune", "--keep", "2", "--json").events()) == 17
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_what_the_nights_saw_fail_stays_whatever_its_number(call: Call) -> None:
+    runs = [run(f"202611{day:02d}T000000Z", report=PASSED if day in (2, 3, 12) else FAILED) for day in range(1, 14)]
+    status = {True: "PASS", False: "FAIL"}
+    some = [attempt(each + 1, status[each == 1], run_folder=str(runs[each])) for each in (0, 1)]
+    append(history_path(Path("build")), [*some, attempt(3, run_folder=str(runs[2]))])
+    gone = [Path(event["name"]) for event in call("prune", "--dry-run", "--json").events()[:-1]]
+    assert gone == [runs[1]], "of the two that passed, in one month long ago, the later stays"
+    assert len(call("prune", "--all", "--dry-run", "--json").events()) > 10
+    history_path(Path("build")).write_text("nothing\n")
+    assert len(call("prune", "--dry-run", "--json").events()) == 4
 
 
 @pytest.mark.usefixtures("no_engine")

@@ -82,11 +82,13 @@ def assert_stands_alone(page: str) -> None:
         "html", "head", "meta", "title", "style", "body", "main", "header", "section", "h1", "h2", "p", "div", "dl",
         "dt", "dd", "span", "strong", "em", "code", "pre", "mark", "a", "ul", "li", "details", "summary", "figure",
         "figcaption", "table", "thead", "tbody", "tr", "th", "td", "img", "svg", "polyline", "circle",
+        "g", "line", "path", "text", "fieldset", "legend", "label", "input",
     }  # fmt: skip
     for tag, attributes in Tags(page).found:
         assert tag in allowed
         for name, value in attributes.items():
             assert not name.startswith("on"), (tag, name)
+            assert (tag, name) != ("input", "type") or value == "radio", "it chooses what is shown, and sends nothing"
             if name in {"href", "src"}:
                 assert value is not None
                 assert value.startswith(("#", "./", "data:image/png;base64,")), value

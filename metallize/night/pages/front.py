@@ -1,25 +1,40 @@
-"""build/report.html: profiles and machines over the nights, what fails since when, and how long boots take."""
+"""build/report.html: cells over the nights, what fails since when, and how long boots take."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from metallize.report.history import History, HistoryEntry, Outcome, Trend, trends
-from metallize.report.page import Markup, document, element, folded, joined, mark, seconds, section
+from metallize.night.attempt import Cell
+from metallize.night.history import History
+from metallize.night.judging.findings import Finding, day
+from metallize.night.outcomes import CellNight, Outcome
+from metallize.night.pages.series import judged
+from metallize.night.pages.signs import SIGNS, LinkOf, outcome_mark
+from metallize.night.trends import Trend, trends
+from metallize.report.page import Markup, document, element, joined, mark, section
 
 NIGHTS = 30
 """So many are columns of the matrix; the trend's own table has more."""
-RUNS = 100
 _WIDTH, _HEIGHT = 120, 28
 
-LinkOf = Callable[[HistoryEntry], str | None]
-"""Where a run's own report is, seen from the page; None where its folder is no more."""
+PageOf = Callable[[Cell], str | None]
+"""Where a cell's own page is, seen from this one; None where it has none."""
+_LEGEND = {
+    Outcome.PASS: "passed",
+    Outcome.FAIL: "failed its verification",
+    Outcome.FLAKY: "failed, then passed",
+    Outcome.ERROR: "could not be made",
+    Outcome.MISS: "the host's fault",
+    Outcome.SKIP: "not for this host",
+}
 
 
-def history_page(history: History, link_of: LinkOf) -> str:
-    """The whole page; pure but for what `link_of` looks up."""
-    nights = sorted({entry.night for entry in history.entries})
-    rows = trends(history.entries)
+def front_page(
+    history: History, link_of: LinkOf, page_of: PageOf = lambda _cell: None, findings: Sequence[Finding] = ()
+) -> str:
+    """The whole page; pure but for what `link_of` looks up. `findings` are those of the nights that it shows."""
+    nights = sorted({attempt.night for attempt in history.attempts})
+    rows = trends(history.attempts)
     latest = [trend for trend in rows if trend.latest.night == nights[-1]] if nights else []
     bad = [trend for trend in rows if trend.latest.outcome.bad]
     verdict = "failed" if bad else "passed"
@@ -27,18 +42,18 @@ def history_page(history: History, link_of: LinkOf) -> str:
         f"Metallize: {len(bad)} of {len(rows)} fail" if bad else "Metallize: nothing fails",
         _head(nights, latest, bad, verdict),
         _failures(bad, nights, link_of),
-        _matrix(rows, nights[: -NIGHTS - 1 : -1], link_of),
-        _runs(rows, link_of),
+        judged(findings, "What got worse, and what changed"),
+        _matrix(rows, nights[: -NIGHTS - 1 : -1], link_of, page_of),
         _unreadable(history),
     )
 
 
 def _head(nights: Sequence[str], latest: Sequence[Trend], bad: Sequence[Trend], verdict: str) -> Markup:
     words = f"{len(bad)} FAILING" if bad else "NOTHING FAILS"
-    passed = sum(trend.latest.outcome is Outcome.PASSED for trend in latest)
-    tried = sum(trend.latest.outcome is not Outcome.SKIPPED for trend in latest)
+    passed = sum(trend.latest.outcome is Outcome.PASS for trend in latest)
+    tried = sum(trend.latest.outcome is not Outcome.SKIP for trend in latest)
     facts = [
-        ("Latest night", _day(nights[-1]) if nights else "-"),
+        ("Latest night", day(nights[-1]) if nights else "-"),
         ("Passed in it", f"{passed} of {tried}"),
         ("Nights", str(len(nights))),
     ]
@@ -66,29 +81,32 @@ def _failures(bad: Sequence[Trend], nights: Sequence[str], link_of: LinkOf) -> M
 
 def _failure(trend: Trend, link_of: LinkOf) -> Markup:
     first, good, latest = trend.first_bad, trend.last_good, trend.latest
-    since = [entry for entry in trend.entries if first is not None and entry.night >= first.night and entry.outcome.bad]
-    when = "every night there is" if good is None else f"{_day(first.night)}" if first is not None else ""
+    since = [night for night in trend.nights if first is not None and night.night >= first.night and night.outcome.bad]
+    when = "every night there is" if good is None else f"{day(first.night)}" if first is not None else ""
     count = f" ({len(since)} night{'s' if len(since) > 1 else ''})"
-    before = f"; it passed last on {_day(good.night)}" if good is not None else ""
+    before = f"; it passed last on {day(good.night)}" if good is not None else ""
     changed = f". Changed since: {', '.join(trend.changes)}" if trend.changes else ""
-    where = f"In stage {latest.stage}" if latest.stage else ""
-    cause = latest.cause or "it failed"
+    attempt = latest.decisive
+    where = f"In stage {attempt.stage}" if attempt.stage else ""
+    reason = attempt.reason or "it failed"
+    if latest.outcome is Outcome.FLAKY:
+        reason = f"{reason}; it passed when it was booted again, which makes it flaky and not good"
     pages = [("the first run that failed", first), ("the latest", latest if latest is not first else None)]
-    found = [(words, link) for words, entry in pages if entry is not None and (link := link_of(entry))]
+    found = [(words, link) for words, night in pages if night is not None and (link := link_of(night.decisive))]
     links = [
         joined(", " if number else None, element("a", words, href=link)) for number, (words, link) in enumerate(found)
     ]
     return element(
         "div",
-        element("p", f"{trend.profile} on {trend.machine or 'no machine'}. {where}", class_="where"),
-        element("p", cause[:1].upper() + cause[1:], class_="headline"),
+        element("p", f"{trend.cell.name} on {trend.cell.machine or 'no machine'}. {where}", class_="where"),
+        element("p", reason[:1].upper() + reason[1:], class_="headline"),
         element("p", element("strong", "Failing since: "), when, count, before, changed),
         element("p", "See ", *links) if links else None,
         class_="one-cause",
     )
 
 
-def _matrix(rows: Sequence[Trend], nights: Sequence[str], link_of: LinkOf) -> Markup | None:
+def _matrix(rows: Sequence[Trend], nights: Sequence[str], link_of: LinkOf, page_of: PageOf) -> Markup | None:
     if not rows:
         return None
     heads = [element("th", text, scope="col") for text in ("Profile", "Machine")]
@@ -96,40 +114,59 @@ def _matrix(rows: Sequence[Trend], nights: Sequence[str], link_of: LinkOf) -> Ma
     heads += [element("th", _short_day(night), scope="col", class_="night") for night in nights]
     lines = []
     for number, trend in enumerate(rows):
-        same = number > 0 and rows[number - 1].profile == trend.profile
-        by_night = {entry.night: entry for entry in trend.entries}
+        same = number > 0 and rows[number - 1].cell.name == trend.cell.name
+        by_night = {night.night: night for night in trend.nights}
         regression = trend.first_bad if trend.last_good is not None else None
         cells = [_cell(by_night.get(night), link_of, first=by_night.get(night) is regression) for night in nights]
-        name = element("th", element("span", trend.profile, class_="muted" if same else None), scope="row")
-        lines.append(element("tr", name, element("td", trend.machine or "-"), _sparkline_cell(trend), *cells))
+        name = element("th", element("span", trend.cell.name, class_="muted" if same else None), scope="row")
+        good = "good" if not trend.latest.outcome.bad else None
+        lines.append(element("tr", name, _machine(trend, page_of), _sparkline_cell(trend), *cells, class_=good))
     legend = element(
         "p",
-        *(joined(mark(word), text, " \N{EN QUAD}") for word, text in (
-            ("passed", "passed"), ("failed", "failed its verification"), ("broken", "could not be made"),
-            ("skipped", "not for this host"),
-        )),
+        *(joined(outcome_mark(outcome), text, " \N{EN QUAD}") for outcome, text in _LEGEND.items()),
         "Newest night first; a ring marks the night in which something that had passed failed first. "
         "Times are those of a host of normal speed.",
         class_="muted legend",
-    )  # fmt: skip
+    )
     table = element("table", element("thead", element("tr", *heads)), element("tbody", *lines), class_="matrix")
     wide = element("div", table, class_="scroll", tabindex="0", role="region", aria_label="Profiles over the nights")
-    return section("matrix", "Over the nights", legend, wide)
+    return section("matrix", "Over the nights", legend, _filter(rows), wide)
 
 
-def _cell(entry: HistoryEntry | None, link_of: LinkOf, *, first: bool) -> Markup:
-    if entry is None:
+def _machine(trend: Trend, page_of: PageOf) -> Markup:
+    text = trend.cell.machine or "-"
+    page = page_of(trend.cell)
+    return element("td", element("a", text, href=page, aria_label=f"{trend.cell}: its own page") if page else text)
+
+
+def _filter(rows: Sequence[Trend]) -> Markup | None:
+    """Which rows are shown: two radio buttons and a rule of the style sheet, since a page runs no script."""
+    bad = sum(trend.latest.outcome.bad for trend in rows)
+    if not bad or bad == len(rows):
+        return None
+    return element(
+        "fieldset",
+        element("legend", "Show"),
+        element("label", element("input", type="radio", name="rows", id="rows-all", checked=True), f" all {len(rows)}"),
+        element("label", element("input", type="radio", name="rows", id="rows-bad"), f" the {bad} that fail"),
+        class_="filter",
+    )
+
+
+def _cell(night: CellNight | None, link_of: LinkOf, *, first: bool) -> Markup:
+    if night is None:
         return element("td", element("span", "no run", class_="aloud"), class_="night")
-    title = f"{_day(entry.night)}: {entry.outcome}" + (f", {entry.cause}" if entry.cause else "")
-    sign = mark(entry.outcome)
-    link = link_of(entry)
+    attempt, word = night.decisive, SIGNS[night.outcome]
+    title = f"{day(night.night)}: {word}" + (f", {attempt.reason}" if attempt.reason else "")
+    sign = mark(word)
+    link = link_of(attempt)
     shown = element("a", sign, href=link, title=title) if link else element("span", sign, title=title)
     late = element("span", "first failure ", class_="aloud") if first else None
-    return element("td", late, shown, class_=f"night {entry.outcome}{' first' if first else ''}")
+    return element("td", late, shown, class_=f"night {word}{' first' if first else ''}")
 
 
 def _sparkline_cell(trend: Trend) -> Markup:
-    times = [entry.normal_ready_seconds for entry in trend.entries[-NIGHTS:]]
+    times = [normal_ready(night) for night in trend.nights[-NIGHTS:]]
     known = [value for value in times if value is not None]
     if not known:
         return element("td", "-", class_="trend")
@@ -157,44 +194,17 @@ def sparkline(values: Sequence[float]) -> Markup:
     )
 
 
-def _runs(rows: Sequence[Trend], link_of: LinkOf) -> Markup | None:
-    if not rows:
+def normal_ready(night: CellNight) -> float | None:
+    """The time until ready as it would be on a host of normal speed; None where it did not come to that."""
+    attempt = night.passed
+    if attempt is None or attempt.ready_seconds is None:
         return None
-    blocks = (
-        folded(f"{trend.profile} on {trend.machine or 'no machine'}", _run_table(trend, link_of)) for trend in rows
-    )
-    return section("runs", "Every run", *blocks)
-
-
-def _run_table(trend: Trend, link_of: LinkOf) -> Markup:
-    heads = ("Night", "Verdict", "Stage", "Ready", "Host", "Image", "Versions", "Cause")
-    lines = []
-    for entry in reversed(trend.entries[-RUNS:]):
-        ready = "-" if entry.ready_seconds is None else seconds(entry.ready_seconds)
-        versions = ", ".join(f"{name} {version}" for name, version in entry.versions.items() if version)
-        texts = (entry.stage, ready, f"{entry.slowness:.1f}x", entry.sha256[:12], versions, entry.cause)
-        verdict = joined(mark(entry.outcome), _linked(entry.outcome, entry, link_of))
-        cells = (element("td", text, data_label=head) for head, text in zip(heads[2:], texts, strict=True))
-        night = element("th", _day(entry.night), scope="row")
-        lines.append(element("tr", night, element("td", verdict, data_label="Verdict"), *cells))
-    head = element("thead", element("tr", *(element("th", text, scope="col") for text in heads)))
-    return element("table", head, element("tbody", *lines), class_="runs")
+    return attempt.ready_seconds / max(attempt.host.slowness, 0.01)
 
 
 def _unreadable(history: History) -> Markup | None:
-    if not history.unreadable:
-        return None
-    text = f"{history.unreadable} line(s) of the history could not be read and are not shown."
-    return section("notes", "Notes", element("p", text))
-
-
-def _linked(text: str, entry: HistoryEntry, link_of: LinkOf) -> Markup:
-    link = link_of(entry)
-    return element("a", text, href=link) if link else element("span", text)
-
-
-def _day(night: str) -> str:
-    return night[:16].replace("T", " ")
+    told = history.told()
+    return section("notes", "Notes", element("p", f"{told}.")) if told else None
 
 
 def _short_day(night: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from metallize import cli, pipeline
+from metallize import cli, images, pipeline
 from metallize.build.base import bases
 from metallize.build.plan import BaseImage
 from metallize.catalog import Catalog
@@ -19,6 +19,7 @@ from metallize.errors import (
     ExitCode,
     GeneratorError,
     HostError,
+    LayerError,
     Location,
     MetallizeError,
     Problem,
@@ -29,9 +30,12 @@ from metallize.errors import (
 from metallize.events import Silent
 from metallize.model.loaded import Profile
 from metallize.model.profile import Platform
-from metallize.nightly import Candidate, history_path, run_nightly, status_of
-from metallize.report.history import HistoryEntry, Outcome, read
+from metallize.model.report import BootReport
+from metallize.night.facts import facts_folder, read_facts
+from metallize.night.history import append, history_path, read
+from metallize.night.run import Candidate, run_nightly, status_of
 from tests.unit.build.conftest import FakeEngine, profile
+from tests.unit.night.attempts import CELL, attempt, of
 from tests.unit.report.test_report import FAILED, PASSED
 
 BASE = BaseImage(reference="debian:trixie", platform=Platform.AMD64)
@@ -53,10 +57,13 @@ class Builds:
     """What the pipeline does for each profile, by its name: a report, reports, or an exception."""
 
     outcomes: dict[str, object]
+    again: BootReport | MetallizeError = FAILED
+    """What a boot for diagnosis shows."""
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(pipeline, "prepare", self._prepare)
         monkeypatch.setattr(pipeline, "build", self._build)
+        monkeypatch.setattr(images, "diagnose", self._diagnose)
         monkeypatch.setattr(bases, "resolve", self._resolve)
 
     def _prepare(self, given: Profile, *_args: object, verified: bool) -> _Plan:
@@ -69,6 +76,14 @@ class Builds:
     def _resolve(self, *_args: object) -> None:
         if self.outcomes[self._current] == "no base":
             raise EngineError("no registry gives it")
+
+    def _diagnose(self, given: Profile, *args: object) -> BootReport:
+        options = args[2]
+        assert isinstance(options, pipeline.Options)
+        assert len(options.machines) == 1
+        if isinstance(self.again, MetallizeError):
+            raise self.again
+        return replace(self.again, machine=options.machines[0])
 
     def _build(self, _plan: object, given: Profile, *args: object, verified: bool) -> pipeline.Built:
         options = args[-1]
@@ -87,9 +102,9 @@ def candidate(name: str, *, named: bool = True, load: Callable[[], tuple[Profile
 
 def run(folder: Path, *candidates: Candidate) -> list[tuple[str, str, str, str]]:
     options = pipeline.Options(build_dir=folder)
-    entries = run_nightly(candidates, Catalog(), FakeEngine(), Silent(), options)
-    assert read(history_path(folder)).entries == entries
-    return [(entry.profile, entry.machine, entry.outcome, entry.stage) for entry in entries]
+    attempts = run_nightly(candidates, Catalog(), FakeEngine(), Silent(), options)
+    assert read(history_path(folder)).attempts == attempts
+    return [(each.cell.name, each.cell.machine, each.status, each.stage) for each in attempts]
 
 
 def refused() -> tuple[Profile, ...]:
@@ -103,28 +118,36 @@ def test_nothing_stops_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         {
             "good": (PASSED, ovmf),
             "bad": VerificationFailed("it failed", reports=[FAILED, ovmf]),
-            "no-layer": GeneratorError("no space left\nsecond line"),
+            "no-layer": LayerError("no such package\nsecond line"),
+            "no-image": GeneratorError("no space left"),
             "no-machine": UsageError("machine pi cannot boot this"),
             "no-qemu": HostError("`qemu-system-x86_64` is not installed"),
             "no-base": "no base",
+            "no-engine": EngineError("no Docker engine answers"),
         }
     ).install(monkeypatch)
-    names = ("no-layer", "no-machine", "no-qemu", "no-base", "bad", "good")
+    names = ("no-layer", "no-image", "no-machine", "no-qemu", "no-base", "no-engine", "bad", "good")
     found = run(tmp_path, candidate("wrong", load=refused), *map(candidate, names))
     assert found == [
-        ("wrong", "", "broken", "profile"),
-        ("no-layer", "", "broken", "build"),
-        ("no-machine", "", "broken", "build"),
-        ("no-qemu", "", "broken", "build"),
-        ("no-base", "", "broken", "build"),
-        ("bad", "seabios", "failed", "kernel"),
-        ("bad", "ovmf", "passed", "ready"),
-        ("good", "seabios", "passed", "ready"),
-        ("good", "ovmf", "passed", "ready"),
+        ("wrong", "", "ERROR", "profile"),
+        ("no-layer", "", "ERROR", "build"),
+        ("no-image", "", "ERROR", "build"),
+        ("no-machine", "", "MISS", "build"),
+        ("no-qemu", "", "MISS", "build"),
+        ("no-base", "", "MISS", "build"),
+        ("no-engine", "", "MISS", "build"),
+        ("bad", "seabios", "FAIL", "kernel"),
+        ("bad", "seabios", "FAIL", "kernel"),
+        ("bad", "ovmf", "PASS", "ready"),
+        ("good", "seabios", "PASS", "ready"),
+        ("good", "ovmf", "PASS", "ready"),
     ]
-    entries = read(history_path(tmp_path)).entries
-    assert entries[1].cause == "no space left"
-    assert len({entry.night for entry in entries}) == 1
+    attempts = read(history_path(tmp_path)).attempts
+    assert attempts[1].reason == "no such package"
+    assert len({each.night for each in attempts}) == 1
+    assert len({each.run for each in attempts}) == len(attempts)
+    assert [each.attempt for each in attempts if each.cell == of("bad")] == [1, 2]
+    assert attempts[-1].host.id == attempts[0].host.id != ""
     page = (tmp_path / "report.html").read_text()
     assert "the kernel panicked: no init" in page
 
@@ -134,7 +157,7 @@ def test_what_this_host_cannot_build_is_skipped_unless_it_was_named(
 ) -> None:
     Builds({"ubuntu": "no base", "good": (PASSED,)}).install(monkeypatch)
     found = run(tmp_path, candidate("ubuntu", named=False), candidate("good", named=False))
-    assert [outcome for _, _, outcome, _ in found] == ["skipped", "passed"]
+    assert [status for _, _, status, _ in found] == ["SKIP", "PASS"]
     assert "no base debian:trixie: no registry gives it" in (tmp_path / "report.html").read_text()
 
 
@@ -151,7 +174,7 @@ def test_an_engine_that_does_not_answer_is_no_reason_to_skip(tmp_path: Path, mon
 
     Builds({"good": (PASSED,)}).install(monkeypatch)
     monkeypatch.setattr(FakeEngine, "inspect", silent)
-    assert [outcome for _, _, outcome, _ in run(tmp_path, candidate("good", named=False))] == ["broken"]
+    assert [status for _, _, status, _ in run(tmp_path, candidate("good", named=False))] == ["MISS"]
 
 
 def test_an_interruption_keeps_what_was_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,24 +184,68 @@ def test_an_interruption_keeps_what_was_done(tmp_path: Path, monkeypatch: pytest
     Builds({"good": (PASSED,)}).install(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, candidate("good"), candidate("next", load=interrupted))
-    assert [entry.profile for entry in read(history_path(tmp_path)).entries] == ["good"]
+    assert [each.cell.profile for each in read(history_path(tmp_path)).attempts] == ["good"]
     assert (tmp_path / "report.html").exists()
 
 
+def test_a_failure_is_booted_once_more_and_does_not_become_a_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builds = Builds({"bad": VerificationFailed("it failed", reports=[FAILED])}, again=PASSED)
+    builds.install(monkeypatch)
+    assert run(tmp_path, candidate("bad")) == [
+        ("bad", "seabios", "FAIL", "kernel"),
+        ("bad", "seabios", "PASS", "ready"),
+    ]
+    page = (tmp_path / "report.html").read_text()
+    assert "flaky" in page
+    assert "NOTHING FAILS" not in page
+
+
+def test_a_boot_for_diagnosis_that_cannot_be_made_is_the_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    builds = Builds({"bad": VerificationFailed("it failed", reports=[FAILED])}, again=HostError("no QEMU any more"))
+    builds.install(monkeypatch)
+    assert [status for _, _, status, _ in run(tmp_path, candidate("bad"))] == ["FAIL", "MISS"]
+
+
+def test_what_is_known_of_the_image_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = {"size": 5, "packages": [{"name": "ssh", "version": "9"}], "kernel": "6.12", "os": {"PRETTY_NAME": "D"}}
+    monkeypatch.setattr(images, "papers", lambda *_args: manifest)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "console.txt").write_text("[  1.000] [    0.5] ACPI: error 0x12 in table\n[  1.100] fine\n")
+    Builds({"good": (replace(PASSED, sha256="d" * 64, run_folder=folder),)}).install(monkeypatch)
+    run(tmp_path, candidate("good"))
+    facts = read_facts(facts_folder(tmp_path), "d" * 64)
+    assert facts is not None
+    assert facts.packages == {"ssh": "9"}
+    assert facts.seen["seabios"].warnings == frozenset({"ACPI: error HEX in table"})
+    assert facts.seen["seabios"].failed is None, "nobody looked"
+    [found] = read(history_path(tmp_path)).attempts
+    assert found.versions["kernel"] == "6.12"
+    assert found.metrics["size"] == 5
+
+
 @pytest.mark.parametrize(
-    ("outcomes", "status"),
+    ("statuses", "status"),
     [
-        (["passed"], ExitCode.DONE),
-        (["passed", "skipped"], ExitCode.DONE),
-        (["passed", "broken"], ExitCode.MACHINERY),
-        (["broken", "failed", "passed"], ExitCode.FAILED_VERIFICATION),
-        (["skipped"], ExitCode.MACHINERY),
+        (["PASS"], ExitCode.DONE),
+        (["PASS", "SKIP"], ExitCode.DONE),
+        (["PASS", "ERROR"], ExitCode.MACHINERY),
+        (["PASS", "MISS"], ExitCode.MACHINERY),
+        (["ERROR", "FAIL", "PASS"], ExitCode.FAILED_VERIFICATION),
+        (["SKIP"], ExitCode.MACHINERY),
         ([], ExitCode.MACHINERY),
     ],
 )
-def test_the_status_is_the_worst(outcomes: list[str], status: ExitCode) -> None:
-    entries = [HistoryEntry(night="n", profile="p", machine="m", outcome=Outcome(word)) for word in outcomes]
-    assert status_of(entries) is status
+def test_the_status_is_the_worst(statuses: list[str], status: ExitCode) -> None:
+    attempts = [attempt(1, word, cell=of(f"p{number}")) for number, word in enumerate(statuses)]
+    assert status_of(attempts) is status
+
+
+def test_a_flaky_image_has_failed() -> None:
+    assert status_of([attempt(1, "FAIL"), attempt(1, attempt=2)]) is ExitCode.FAILED_VERIFICATION
+    assert status_of([attempt(1, "MISS"), attempt(1, attempt=2)]) is ExitCode.DONE
 
 
 def test_links_lead_to_runs_that_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,3 +272,13 @@ def test_the_report_command_writes_the_page(tmp_path: Path, capsys: pytest.Captu
         "event": "result", "report": str(tmp_path / "report.html"), "exit": 0,
     }  # fmt: skip
     assert "NOTHING FAILS" in (tmp_path / "report.html").read_text()
+
+
+def test_the_report_takes_in_what_another_host_has_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder, some in ((here, [attempt(1)]), (there, [attempt(1), attempt(2, cell=of("db"))])):
+        append(history_path(folder), some)
+    assert cli.main(["report", "--build-dir", str(here), "--merge", str(there)]) == ExitCode.DONE
+    assert "1 attempt taken in" in capsys.readouterr().err
+    assert {each.cell for each in read(history_path(here)).attempts} == {CELL, of("db")}
+    assert cli.main(["report", "--build-dir", str(here), "--merge", str(tmp_path)]) == ExitCode.BAD_INPUT
