@@ -116,7 +116,7 @@ def test_the_answer_to_every_write_is_lost_once(s3: S3Kind, s3_place: str, secon
 
     s3.proxy.rule = rule
     assert released(destination_at(s3_place), second).new
-    assert len(lost) > 25
+    assert len(lost) > 20
     s3.proxy.rule = None
     assert seen_by_clients(s3, s3_place) == ("20261130.2", "20261130.1")
 
@@ -197,7 +197,7 @@ def test_a_file_that_is_read_over_a_bad_line(s3: S3Kind, s3_place: str) -> None:
         s3.proxy.rule = rule
         with session.read("large") as file:
             assert (file.seek(0, 2), file.seek(0)) == (len(content), 0)
-            assert file.read() == content
+            assert file.read(len(content)) == content
             assert file.seek(123_456) == file.tell()
             assert file.read(1000) == content[123_456:124_456]
 

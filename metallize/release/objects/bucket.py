@@ -204,7 +204,7 @@ class Bucket:
                 for each in page.get("Parts", ())
             }
 
-    def send(self, key: str, upload: str, number: int, content: bytes, md5: bytes) -> Part:
+    def send(self, key: str, upload: str, number: int, content: bytes | bytearray, md5: bytes) -> Part:
         """Upload a part, whose MD5 the store compares."""
         with told(f"{self.place(key)}, part {number}"):
             done = self.client.upload_part(

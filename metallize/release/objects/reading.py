@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _BREAKS = 4
 """So many times the line may break with nothing come over it since."""
+_PIECE_BYTES = 32 << 10
+"""What has come of a piece is lost where the line breaks in it."""
 
 
 class Reading(io.RawIOBase):
@@ -45,7 +47,7 @@ class Reading(io.RawIOBase):
 
     def readinto(self, buffer: Buffer, /) -> int:
         view = memoryview(buffer).cast("B")
-        wanted = min(len(view), self._listed.size_bytes - self._at)
+        wanted = min(len(view), _PIECE_BYTES, self._listed.size_bytes - self._at)
         if wanted <= 0:
             return 0
         for attempt in range(_BREAKS):
