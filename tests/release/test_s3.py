@@ -18,6 +18,7 @@ from metallize.release.destinations import destination_at
 from metallize.release.objects import bucket as buckets
 from metallize.release.objects import sessions, uploading
 from metallize.release.wares import Ware
+from tests.conftest import Cli
 from tests.release.kinds import S3Kind, each_pointer, seen_by_clients
 from tests.release.stores import Answer, Cut, Forward, Request, refusal
 from tests.unit.release.wares import NOW, released, ware
@@ -322,3 +323,14 @@ def test_how_it_is_served(s3: S3Kind, s3_place: str) -> None:
     ):
         found = client.head_object(Bucket=bucket, Key=f"to/with space/stable/{name}")
         assert (found["ContentType"], found["CacheControl"]) == (served, cached)
+
+
+def test_the_commands_take_its_address(s3: S3Kind, s3_place: str, cli: Cli) -> None:
+    shown = cli("releases", s3_place)
+    assert (shown.status, shown.stderr) == (0, "")
+    assert "20261130.1" in shown.stdout
+    done = cli("retract", s3_place, "20261130.1", "--why", "it overheats")
+    assert (done.status, done.stderr) == (0, "")
+    assert b"it overheats" in (s3.fetch(s3_place, "stable/index.html") or b"")
+    lacking = cli("releases", "s3://no-such-one/x")
+    assert (lacking.status, "make the bucket" in lacking.stderr) == (3, True)

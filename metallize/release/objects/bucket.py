@@ -208,7 +208,8 @@ class Bucket:
         """Upload a part, whose MD5 the store compares."""
         with told(f"{self.place(key)}, part {number}"):
             done = self.client.upload_part(
-                Bucket=self.bucket, Key=self.prefix + key, UploadId=upload, PartNumber=number, Body=content,
+                Bucket=self.bucket, Key=self.prefix + key, UploadId=upload, PartNumber=number,
+                Body=content,  # type: ignore[arg-type]  # botocore takes a bytearray, which its stubs do not know
                 ContentMD5=b64encode(md5).decode(),
             )  # fmt: skip
         return Part(number=number, size_bytes=len(content), etag=done["ETag"])
