@@ -147,7 +147,10 @@ class ObjectSession:
     def _make_room(self, name: str) -> None:
         """Take away what no client has seen."""
         if name in self._shown.names:
-            raise HostError(f"{self.bucket.place(self._key(name))} is published, and never written over")
+            raise HostError(
+                f"{self.bucket.place(self._key(name))} is published, and never written over",
+                hint="choose another output.version",
+            )
         self.lease.require()
         if name in self._files():
             self.bucket.delete(self._key(name))
