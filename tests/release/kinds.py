@@ -83,7 +83,7 @@ class FolderKind:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     def require_nothing_left(self, place: str) -> None:
-        assert list(Path(place, ".metallize", "staging", "stable").iterdir()) == []
+        assert list(Path(place, ".metallize").rglob("*.part")) == []
 
 
 @dataclass(frozen=True)
