@@ -286,7 +286,7 @@ def _bootstrap_hint(output: str, identity: str) -> str:
 
 _HINTS = (
     (
-        ("does not have a Release file",),
+        ("does not have a Release file", "404  Not Found"),
         "the mirror has nothing there: see {settings}_MIRROR, or base.snapshot and {settings}_SNAPSHOT",
     ),
     (

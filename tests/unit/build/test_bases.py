@@ -188,6 +188,7 @@ def test_another_image_without_a_registry_is_an_error_with_the_reason() -> None:
     [
         ("cannot find keyring", "debian-keyring or debian-archive-keyring"),
         ("Failed to fetch x", "package servers cannot be reached"),
+        ("Failed to fetch x 404  Not Found [IP: 192.0.2.1 80]", "the mirror has nothing there"),
         ("[signed-by=/x/keyrings/y.gpg] does not have a Release file", "base.snapshot and METALLIZE_DEBIAN_SNAPSHOT"),
         ("newuidmap failed", "user namespaces"),
         ("qemu-user-static needed", "emulation"),
