@@ -12,6 +12,7 @@ import pytest
 from metallize.build.base import bases
 from metallize.build.engines.docker import DockerEngine
 from metallize.build.generator import sha256_of
+from metallize.build.plan import PARENT_LABEL
 from metallize.build.steps import BASE as BASE_STEP
 from metallize.build.steps import steps_of
 from metallize.catalog import Catalog
@@ -38,10 +39,17 @@ def mirror(engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> It
     made = states("trixie", (FIRST, SECOND), docker, here, tmp_path_factory.mktemp("states"))
     with served(made, bridge(docker), ROOT):
         yield f"deb [trusted=yes] {made.address}/{{date}}/ {{suite}} main"
-    for image in engine._client.images.list("metallize/base-debian"):
-        for tag in image.tags:
-            if FIRST in tag or SECOND in tag:
-                engine._client.images.remove(tag, force=True)
+    forget(engine)
+
+
+def forget(engine: DockerEngine) -> None:
+    """Remove the bases of the dates, and all that was built on them: the mirror has another port each time."""
+    there = {str(image.id): image for image in engine._client.images.list()}
+    gone = {name for name, image in there.items() if any(FIRST in tag or SECOND in tag for tag in image.tags)}
+    while more := {name for name, image in there.items() if image.labels.get(PARENT_LABEL) in gone} - gone:
+        gone |= more
+    for name in gone:
+        engine._client.images.remove(name, force=True)
 
 
 def said(engine: DockerEngine, image: str, *words: str) -> str:
