@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -27,12 +27,6 @@ _UNIT = re.compile(r"^ *(\d{1,7}\.\d{3}) +(\d{1,7}\.\d{3}) {2}(\S{1,250})$", re.
 _LEAST_SECONDS = 0.005
 _FAILED = re.compile(r"^\$ systemctl list-units --state=failed.*\n((?:.+\n)*)", re.MULTILINE)
 _UNIT_NAME = re.compile(r"^(?:\S+ )?(\S+\.[a-z]+) +\S+ +failed", re.MULTILINE)
-_SOCKET = re.compile(r"\s*\d+: ((?:[0-9A-F]{8}){1,4}):([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} ([0-9A-F]{2}) ")
-_LISTENS = {"tcp": "0A", "udp": "07"}
-_LOOPBACK = re.compile("[0-9A-F]{6}7F|0{24}01000000")
-"""127.0.0.0/8 and ::1, each group of four bytes in the order of a little-endian host."""
-_PASSING = 32768
-"""From here on a port is one that the kernel chose (ip(7), ip_local_port_range): another in each boot."""
 _STAMPED = re.compile(r"\[ *\d+\.\d{3}\] ?")
 
 
@@ -172,33 +166,8 @@ def seen_in(report: BootReport, units: str) -> Seen:
     return Seen(
         failed=failed_in(units),
         warnings=warned if console else None,
-        ports=ports_in(_text(report.run_folder / "ports.txt")),
+        ports=None if report.listening is None else frozenset(report.listening),
     )
-
-
-def ports_in(text: str) -> frozenset[str] | None:
-    """Where something listens, of ports.txt: the kernel's tables of sockets; None where nobody could look.
-
-    Source: proc(5), /proc/net/tcp: the address is hexadecimal, 0A in the column st is LISTEN; UDP sockets have no such
-    state, 07 is one that is not connected. What only the guest itself can reach is left out.
-    """
-    if "local_address" not in text:
-        return None
-    return frozenset(_ports(text))
-
-
-def _ports(text: str) -> Iterator[str]:
-    protocol = ""
-    for line in text.splitlines():
-        if line.startswith("# "):
-            protocol = line.removeprefix("# ").removesuffix("6").strip()
-            continue
-        found = _SOCKET.match(line)
-        if found is None or found[3] != _LISTENS.get(protocol):
-            continue
-        port = int(found[2], 16)
-        if _LOOPBACK.fullmatch(found[1]) is None and not (protocol == "udp" and port >= _PASSING):
-            yield f"{protocol}:{port}"
 
 
 def versions_of(manifest: Mapping[str, Any]) -> Mapping[str, str]:

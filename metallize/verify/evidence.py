@@ -46,17 +46,10 @@ systemctl show "$@" '*.service' | awk -F'[=\\n]' -v RS= '{
 """
 """`systemd-analyze blame` and `critical-chain` tell the same of every unit, and cost an emulated guest 6 s each."""
 
-_PORTS = """\
-for t in tcp tcp6 udp udp6; do [ -r /proc/net/$t ] && echo "# $t" && head -n 400 /proc/net/$t; done
-true
-"""
-"""proc(5): where something listens is judged from night to night (metallize.night.gather)."""
-
 LOGS: Mapping[str, str] = {
     "dmesg.txt": "dmesg",
     "journal.txt": "journalctl -b --no-pager -o short-monotonic 2>/dev/null | tail -c 2000000",
     "units.txt": _UNITS + BOOT_TIMES,
-    "ports.txt": _PORTS,
 }
 LOGS_OVER_SERIAL: Mapping[str, str] = {
     "dmesg.txt": "dmesg | tail -n 500",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +9,8 @@ import pytest
 
 from metallize.model.kind import Claim
 from metallize.model.report import Severity, Stage, StageTime, Status
-from metallize.night.gather import Night, attempt_of_report, failed_in, ports_in, stages_of, this_host, units_in, why
+from metallize.night.gather import Night, attempt_of_report, failed_in, seen_in, stages_of, this_host, units_in, why
 from metallize.night.signatures import LONGEST, MOST, normalised, signature_of, warnings_in
-from metallize.verify import evidence
 from tests.unit.night.attempts import CELL, HOST, night
 from tests.unit.report.test_report import FAILED, FAILS, PANIC, PASSED
 
@@ -43,21 +40,6 @@ Startup finished in 12.902s (kernel) + 34.594s (userspace) = 47.497s
 """
 """As guests of Debian 13 wrote it, under TCG."""
 HEALTHY = "$ systemctl is-system-running\nrunning\n\n$ systemd-analyze time --no-pager\n"
-PORTS = """\
-# tcp
-  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1
-   1: 0100007F:0035 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1
-   2: 0F02000A:0016 0202000A:D431 01 00000000:00000000 00:00000000 00000000     0        0 1 1
-# tcp6
-  sl  local_address                         remote_address                        st tx_queue
-   0: 00000000000000000000000000000000:1F90 00000000000000000000000000000000:0000 0A 00000000:00000000
-   1: 00000000000000000000000001000000:1F91 00000000000000000000000000000000:0000 0A 00000000:00000000
-# udp
-   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   77: 00000000:0044 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1 2
-   78: 00000000:D431 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1 2
-"""
 
 
 def test_a_report_becomes_an_attempt() -> None:
@@ -104,18 +86,11 @@ def test_units_of_a_guest() -> None:
     assert failed_in("") is None, "nobody looked: that is no empty set"
 
 
-def test_where_something_listens() -> None:
-    assert ports_in(PORTS) == frozenset({"tcp:22", "tcp:8080", "udp:68"})
-    assert ports_in("") is None
-
-
-def test_the_probe_of_ports_sees_a_port_of_this_host() -> None:
-    with socket.create_server(("0.0.0.0", 0)) as server:  # noqa: S104 - what only the host itself reaches is left out
-        done = subprocess.run(["sh", "-c", evidence.LOGS["ports.txt"]], capture_output=True, text=True, check=True)
-        assert f"tcp:{server.getsockname()[1]}" in (ports_in(done.stdout) or ())
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        done = subprocess.run(["sh", "-c", evidence.LOGS["ports.txt"]], capture_output=True, text=True, check=True)
-        assert f"tcp:{server.getsockname()[1]}" not in (ports_in(done.stdout) or ())
+def test_where_something_listens(tmp_path: Path) -> None:
+    report = replace(PASSED, run_folder=tmp_path)
+    assert seen_in(report, UNITS).ports is None, "nobody looked: that is no empty set"
+    assert seen_in(replace(report, listening=("tcp:22", "udp:68")), UNITS).ports == frozenset({"tcp:22", "udp:68"})
+    assert seen_in(replace(report, listening=()), UNITS).ports == frozenset()
 
 
 @pytest.mark.parametrize(
