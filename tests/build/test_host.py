@@ -65,4 +65,4 @@ def test_a_user_who_is_not_root_builds_and_owns_the_image(site: Site) -> None:
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["event"] == "result"
     assert (site.build / "user.iso").stat().st_uid == uid
-    assert leftovers(site.build) == ["user.iso", "user.iso.manifest.json"]
+    assert leftovers(site.build) == ["user.iso", "user.iso.files.mtree", "user.iso.manifest.json"]

@@ -85,7 +85,7 @@ def test_a_killed_build_is_cleared_away_by_the_next(start: Start, site: Site, en
     status, err = again.end()
     assert status == 0, err
     assert containers(engine, "killed.img") == []
-    assert leftovers(site.build) == ["killed.img", "killed.img.manifest.json"]
+    assert leftovers(site.build) == ["killed.img", "killed.img.files.mtree", "killed.img.manifest.json"]
 
 
 def test_an_image_that_was_there_stays_until_the_next_is_whole(start: Start, site: Site) -> None:

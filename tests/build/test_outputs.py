@@ -49,4 +49,4 @@ def test_one_of_two_outputs(site: Site, cli: Cli) -> None:
     assert "did you mean `two.iso`?" in wrong.stderr
     done = cli("build", profile, "--output", "two.img", cwd=site.folder)
     assert done.status == 0, done.stderr
-    assert leftovers(site.build) == ["two.img", "two.img.manifest.json"]
+    assert leftovers(site.build) == ["two.img", "two.img.files.mtree", "two.img.manifest.json"]

@@ -32,7 +32,7 @@ EACH = pytest.mark.parametrize(("generator", "file"), HERE.items())
 
 
 def images(folder: Path) -> list[str]:
-    return [name for name in leftovers(folder) if not name.endswith(".json")]
+    return [name for name in leftovers(folder) if not name.endswith((".json", ".mtree"))]
 
 
 @EACH
@@ -80,7 +80,7 @@ def test_two_builds_at_once_of_one_profile(site: Site, start: Start) -> None:
     assert sorted(result["built"] for result in results) == [False, True]
     notes = [event["text"] for each in (first, second) for event in each.events if event["event"] == "note"]
     assert any("is building both.iso; waiting for it" in text for text in notes)
-    assert leftovers(site.build) == ["both.iso", "both.iso.manifest.json"]
+    assert leftovers(site.build) == ["both.iso", "both.iso.files.mtree", "both.iso.manifest.json"]
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_check_says_that_the_bytes_are_the_same_and_puts_the_image_in_its_place(
     done = cli("build", site.profile("same.iso"), "--check", cwd=site.folder)
     assert done.status == 0, done.stderr
     assert f"the same bytes: sha256 {sha256_of(site.build / 'same.iso')}" in done.stderr
-    assert leftovers(site.build) == ["same.iso", "same.iso.manifest.json"]
+    assert leftovers(site.build) == ["same.iso", "same.iso.files.mtree", "same.iso.manifest.json"]
 
 
 def test_check_names_the_file_that_differs_and_leaves_what_is_there(site: Site, cli: Cli) -> None:
@@ -65,7 +65,7 @@ def test_check_names_the_file_that_differs_and_leaves_what_is_there(site: Site, 
     assert "/srv/by chance, ü: contents\n" in done.stderr
     assert "/srv/same" not in done.stderr
     assert sha256_of(site.build / "chance.iso") == before
-    assert leftovers(site.build) == ["chance.iso", "chance.iso.manifest.json"]
+    assert leftovers(site.build) == ["chance.iso", "chance.iso.files.mtree", "chance.iso.manifest.json"]
 
 
 def test_a_lock_refuses_other_packages_before_an_image_is_made(site: Site, cli: Cli) -> None:
@@ -110,7 +110,7 @@ def test_a_shipped_profile_is_the_same_from_nothing(name: str, tmp_path: Path, c
     for folder in ("one", "two"):
         done = cli("build", name, "--no-cache", "--build-dir", tmp_path / folder, cwd=tmp_path)
         assert done.status == 0, done.stderr
-        (image,) = [path for path in (tmp_path / folder).glob(f"{name}.*") if path.suffix != ".json"]
+        (image,) = [path for path in (tmp_path / folder).glob(f"{name}.*") if path.suffix not in {".json", ".mtree"}]
         digests.add(sha256_of(image))
         image.unlink()
     assert len(digests) == 1
