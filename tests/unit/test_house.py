@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from metallize.catalog import Catalog
+from metallize.config import load_profile
+from tests.build.test_same_bytes import ELSEWHERE, HERE
 from tests.conftest import ROOT
 
 MOST_LINES = 350
@@ -56,3 +59,11 @@ def test_one_module_knows_the_record_of_a_proof() -> None:
     }
     words = "metallize/commands/release_line.py"  # says in a help what the default is
     assert naming - {words} == {"metallize/proof.py"}
+
+
+def test_every_generators_printed_plan_is_held_to_its_build() -> None:
+    catalog = Catalog()
+    assert {*HERE, *ELSEWHERE} == set(catalog.generators)
+    for generator, name in ELSEWHERE.items():
+        profile = load_profile(catalog.profiles[Path(name).stem], vocabulary=catalog.vocabulary())
+        assert profile.output.generator == generator
