@@ -61,9 +61,6 @@ def project_schema(vocabulary: Vocabulary) -> Schema:
     """The schema of metallize-project.yaml: sections of a profile, of which none has to be whole."""
     profile = profile_schema(vocabulary)
     definitions = profile["$defs"]
-    definitions["OutputDefaults"] = {
-        key: value for key, value in definitions["Output"].items() if key not in {"required", "anyOf", "title"}
-    }
     sections = {key: profile["properties"][key] for key in DEFAULTS}
     return {
         "$schema": _DRAFT,
@@ -79,7 +76,6 @@ def project_schema(vocabulary: Vocabulary) -> Schema:
                 "items": {"type": "string"},
             },
             **sections,
-            "output": {"$ref": "#/$defs/OutputDefaults"},
         },
         "$defs": definitions,
     }
@@ -111,6 +107,9 @@ def profile_schema(vocabulary: Vocabulary) -> Schema:
         "type": "object",
         "additionalProperties": False,
         "patternProperties": _OWN_KEYS,
+        # What a parent says already, or an entry of `outputs` says too, may be left out.
+        "if": {"not": {"anyOf": [{"required": ["extends"]}, {"required": ["outputs"]}]}},
+        "then": {"properties": {"output": _WHOLE_OUTPUT}},
         "anyOf": [
             {"required": ["images", "output"]},
             {"required": ["images", "outputs"]},
@@ -164,16 +163,21 @@ def profile_schema(vocabulary: Vocabulary) -> Schema:
     }
 
 
+_WHOLE_OUTPUT: Schema = {
+    "required": ["generator"],
+    "anyOf": [{"required": ["file"]}, {"required": ["output-file"]}],
+}
+
+
 def _extend_output(output: Schema, vocabulary: Vocabulary) -> None:
     """Name the generators, tie each one's options to it, and allow the original's spelling of `file`."""
     generators = sorted(vocabulary.generators.values(), key=lambda generator: generator.name)
     output["properties"]["generator"] |= {"enum": [generator.name for generator in generators]}
     output["properties"]["output-file"] = {"type": "string", "description": "the original's name of `file`"}
-    output["required"] = ["generator"]
-    output["anyOf"] = [{"required": ["file"]}, {"required": ["output-file"]}]
+    output.pop("required", None)
     output["allOf"] = [
         {
-            "if": {"properties": {"generator": {"const": generator.name}}},
+            "if": {"required": ["generator"], "properties": {"generator": {"const": generator.name}}},
             "then": {"properties": {"options": _options(generator)}},
         }
         for generator in generators
@@ -181,8 +185,8 @@ def _extend_output(output: Schema, vocabulary: Vocabulary) -> None:
 
 
 def _one_output(output: Schema) -> Schema:
-    """An entry of `outputs`: whatever `output` says already may be left out."""
-    rest = {key: value for key, value in output.items() if key not in {"required", "anyOf", "title"}}
+    """An entry of `outputs`, with a `boot` of its own."""
+    rest = {key: value for key, value in output.items() if key != "title"}
     return {**rest, "properties": {**output["properties"], "boot": {"$ref": "#/$defs/Boot"}}}
 
 

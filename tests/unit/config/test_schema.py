@@ -59,6 +59,21 @@ def test_bad_profiles_are_not(old: str, new: str, validator: jsonschema.Draft202
     assert not validator.is_valid(yaml.safe_load(GOOD.replace(old, new)))
 
 
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [
+        ("extends: debian13-cloud\noutput: {file: web.qcow2}\n", True),
+        ("extends: debian13-cloud\noutput: {generator: livecd, options: {margin: 1G}}\n", False),
+        ("images: [a]\noutput: {generator: ext4}\noutputs: [{file: a.raw}, {file: b.raw}]\n", True),
+        ("images: [a]\noutput: {file: web.qcow2}\n", False),
+    ],
+)
+def test_what_somebody_else_says_already_may_be_left_out(
+    text: str, good: bool, validator: jsonschema.Draft202012Validator
+) -> None:
+    assert validator.is_valid(yaml.safe_load(text)) is good
+
+
 def test_every_key_of_a_section_is_described(schema: dict[str, Any]) -> None:
     for name in ("Output", "Boot", "FileOptions", "CommandOptions"):
         assert schema["$defs"][name]["description"]
