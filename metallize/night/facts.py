@@ -53,8 +53,6 @@ class ImageFacts:
     """Versions by name, and by name:architecture where a name is there for several."""
     layers: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     """Digests by name."""
-    folders: Mapping[str, int] = field(default_factory=lambda: _EMPTY)
-    """Bytes in each folder of the rootfs, as far as its manifest tells."""
     seen: Mapping[str, Seen] = field(default_factory=lambda: _EMPTY)
     """By machine."""
 
@@ -77,7 +75,6 @@ def facts_of(sha256: str, manifest: Mapping[str, Any]) -> ImageFacts:
         layers=MappingProxyType(
             {str(each["name"]): str(each["digest"])[:19] for each in _rows(manifest.get("layers"), "name", "digest")}
         ),
-        folders=_counts(manifest.get("folders")),
     )
 
 
@@ -111,7 +108,6 @@ def read_facts(folder: Path, sha256: str) -> ImageFacts | None:
             kernel=str(data.get("kernel", "")),
             packages=_words(data.get("packages", {})),
             layers=_words(data.get("layers", {})),
-            folders=_counts(data.get("folders")),
             seen=MappingProxyType({str(name): _seen(each) for name, each in as_mapping(data.get("seen", {})).items()}),
         )
     except (OSError, ValueError, LookupError, TypeError):
@@ -138,7 +134,6 @@ def _plain(facts: ImageFacts) -> dict[str, Any]:
         "kernel": facts.kernel,
         "packages": dict(facts.packages),
         "layers": dict(facts.layers),
-        "folders": dict(facts.folders),
         "seen": {
             machine: {
                 name: sorted(found)
@@ -167,11 +162,6 @@ def _union(one: frozenset[str] | None, other: frozenset[str] | None) -> frozense
 
 def _count(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
-
-
-def _counts(value: object) -> Mapping[str, int]:
-    found = value if isinstance(value, dict) else {}
-    return MappingProxyType({str(name): _count(size) for name, size in found.items()})
 
 
 def _words(value: object) -> Mapping[str, str]:

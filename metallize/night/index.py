@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from metallize.night.attempt import Attempt, Cell
+from metallize.night.attempt import Attempt
 from metallize.night.history import History, history_path, parse
 from metallize.night.lines import attempt_of, line_of
 
@@ -53,11 +53,6 @@ class Index:
     def nights(self) -> tuple[str, ...]:
         """When each night began."""
         return tuple(night for (night,) in self._rows("SELECT DISTINCT night FROM attempts ORDER BY night"))
-
-    def of_cell(self, cell: Cell) -> tuple[Attempt, ...]:
-        """All attempts at a cell."""
-        wanted = (cell.profile, cell.output, cell.machine)
-        return self._attempts("WHERE profile = ? AND output = ? AND machine = ?", wanted)
 
     def of_image(self, sha256: str) -> tuple[Attempt, ...]:
         """All boots of an image."""

@@ -86,18 +86,9 @@ def _size(before: ImageFacts, after: ImageFacts, budget: float) -> Iterator[Diff
         ("the image", before.size_bytes, after.size_bytes),
     ):
         if old and new and new - old > max(budget * old, _LEAST_BYTES):
-            more = "".join(f"; {each}" for each in _folders(before.folders, after.folders))
             told = f"{what} grew by {(new - old) / old:.1%}, from {_mib(old)} to {_mib(new)}; {budget:.0%} is allowed"
-            yield _worse(Kind.SIZE, "size", told + more)
+            yield _worse(Kind.SIZE, "size", told)
             return
-
-
-def _folders(before: Mapping[str, int], after: Mapping[str, int]) -> Iterator[str]:
-    """The folders that grew most."""
-    grown = sorted(((after.get(name, 0) - before.get(name, 0), name) for name in {**before, **after}), reverse=True)
-    for more, name in grown[:2]:
-        if more > _LEAST_BYTES and before and after:
-            yield f"{name} by {_mib(more)}"
 
 
 def _packages(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Difference]:
