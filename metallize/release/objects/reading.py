@@ -11,8 +11,7 @@ from metallize.release.objects.bucket import Bucket, Listed
 from metallize.release.objects.errors import told
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer  # type: ignore[attr-defined]  # typeshed has it for every version
-
+    from _typeshed import WriteableBuffer
     from botocore.response import StreamingBody
 
 _BREAKS = 4
@@ -45,7 +44,7 @@ class Reading(io.RawIOBase):
     def tell(self) -> int:
         return self._at
 
-    def readinto(self, buffer: Buffer, /) -> int:
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
         view = memoryview(buffer).cast("B")
         wanted = min(len(view), _PIECE_BYTES, self._listed.size_bytes - self._at)
         if wanted <= 0:

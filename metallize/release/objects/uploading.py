@@ -18,7 +18,7 @@ from metallize.errors import HostError
 from metallize.release.objects.bucket import FOREVER, Bucket, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer  # type: ignore[attr-defined]  # typeshed has it for every version
+    from _typeshed import ReadableBuffer
 
 _MIB = 1 << 20
 PART_BYTES = 8 * _MIB
@@ -87,7 +87,7 @@ class _Upload(io.BufferedIOBase):
     def tell(self) -> int:
         return self._written
 
-    def write(self, data: Buffer) -> int:
+    def write(self, data: ReadableBuffer) -> int:
         view = memoryview(data).cast("B")
         for at in range(0, len(view), self._part_bytes):
             self._pending += view[at : at + self._part_bytes]
