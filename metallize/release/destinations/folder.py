@@ -173,7 +173,8 @@ class FolderSession:
             for name, content in pointers.items():
                 (part / name).parent.mkdir(parents=True, exist_ok=True)  # a pointer may stand in a folder: streams/v1
                 _write(part / name, content)
-            for folder in sorted({(part / name).parent for name in pointers} | {part}, reverse=True):
+            inside = {folder for name in pointers for folder in (part / name).parents if folder.is_relative_to(part)}
+            for folder in sorted(inside | {part}, reverse=True):
                 folder.chmod(0o755)
                 _synced(folder)
             part.replace(generation)
