@@ -13,7 +13,9 @@ from metallize.build.dockerfile.frontend import built_in
 from metallize.build.engines import buildkit
 from metallize.build.engines.docker import DockerEngine
 from metallize.build.engines.survey import EngineFacts
-from metallize.errors import MetallizeError
+from metallize.errors import HostError, MetallizeError
+from metallize.machines import aavmf, ovmf
+from metallize.qemu.firmware import firmware_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,21 +130,23 @@ def _emulation() -> Finding:
 
 
 def _firmware() -> Iterator[Finding]:
-    found = sorted(Path("/usr/share/qemu/firmware").glob("*.json"))
-    yield Finding(
-        subject="UEFI firmware",
-        fine=bool(found),
-        detail=f"{len(found)} descriptors in /usr/share/qemu/firmware" if found else "no firmware descriptor",
-        mend="sudo apt-get install ovmf",
-    )
-    arm = [path for path in found if "aarch64" in path.read_text(errors="replace")]
-    yield Finding(
-        subject="UEFI firmware of arm64",
-        fine=bool(arm),
-        detail=f"{len(arm)} descriptors that name aarch64",
-        mend="sudo apt-get install qemu-efi-aarch64",
-        needed=False,
-    )
+    """What each of these machines would be started with."""
+    for machine, subject, package in (
+        (ovmf.MACHINE, "UEFI firmware", "ovmf"),
+        (aavmf.MACHINE, "UEFI firmware of arm64", "qemu-efi-aarch64"),
+    ):
+        try:
+            pair = firmware_for(machine)
+            detail, fine = f"{pair.description} ({pair.code})", True
+        except HostError as exc:
+            detail, fine = exc.message, False
+        yield Finding(
+            subject=subject,
+            fine=fine,
+            detail=detail,
+            mend=f"sudo apt-get install {package}",
+            needed=machine is ovmf.MACHINE,
+        )
 
 
 def _kvm() -> Finding:
