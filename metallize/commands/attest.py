@@ -16,19 +16,17 @@ from metallize.render import JsonLines
 
 def keygen(options: argparse.Namespace) -> int:
     """`metallize keygen [NAME] [--of URI]`."""
-    written: dict[str, str]
     if options.of is not None:
-        written = {"private": options.of, "public": str(write_public(options.of, options.name))}
+        private, public = options.of, str(write_public(options.of, options.name))
     else:
         files = make_key(options.name)
-        written = {"private": str(files.private), "public": str(files.public)}
+        private, public = str(files.private), str(files.public)
     renderer = renderer_of(options)
     if isinstance(renderer, JsonLines):
-        renderer.write({"event": "result", **written})
-    else:
-        for each in dict.fromkeys(written.values()):
-            if each != options.of:
-                out(each)
+        renderer.write({"event": "result", "private": private, "public": public})
+        return ExitCode.DONE
+    for path in (public,) if options.of is not None else (private, public):
+        out(path)
     return ExitCode.DONE
 
 
