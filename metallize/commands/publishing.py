@@ -17,7 +17,7 @@ from metallize.model.profile import SUFFIX_FORMATS
 from metallize.night.flakes import require_steady
 from metallize.pipeline import Options
 from metallize.publish import VerifiedImage
-from metallize.release.channel.serving import Asked, days_of, url_of
+from metallize.release.channel.serving import ServingChange, days_of, url_of
 from metallize.release.destinations import destination_at, scheme_of
 from metallize.release.gpg import gpg_signer
 from metallize.release.keys import signer_of
@@ -80,7 +80,7 @@ def _release(options: argparse.Namespace) -> int:
         sign=gpg_signer(options.gpg_key) if options.gpg_key is not None else None,
         attest=statements(signer_of(options.sign_key)) if options.sign_key is not None else None,
         waive=frozenset(options.waive),
-        asked=_asked(options, profiles),
+        serving=_serving(options, profiles),
         **({} if options.xz_level is None else {"level": options.xz_level}),
     )
     renderer: Renderer = renderer_of(options)
@@ -111,20 +111,20 @@ def _release(options: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-def _asked(options: argparse.Namespace, profiles: Sequence[Profile]) -> Asked:
+def _serving(options: argparse.Namespace, profiles: Sequence[Profile]) -> ServingChange:
     """What the line says of how the channel is served, then the profile: its outputs have one `release`."""
     serve = profiles[0].release.serve
-    written = Asked(
+    written = ServingChange(
         url=url_of(serve.url) if serve.url is not None else None,
         days=days_of(serve.best_before) if serve.best_before is not None else None,
         icon=serve.icon,
     )
-    return asked_of(options).over(written)
+    return serving_of(options).over(written)
 
 
-def asked_of(options: argparse.Namespace) -> Asked:
+def serving_of(options: argparse.Namespace) -> ServingChange:
     """What `--url` and `--best-before` say."""
-    return Asked(
+    return ServingChange(
         url=url_of(options.url) if options.url is not None else None,
         days=days_of(options.best_before) if options.best_before is not None else None,
     )

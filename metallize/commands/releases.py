@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from metallize.commands.publishing import asked_of, retention_of
+from metallize.commands.publishing import retention_of, serving_of
 from metallize.commands.saying import err, out
 from metallize.commands.shared import renderer_of
 from metallize.errors import ExitCode
@@ -51,7 +51,7 @@ def promote(options: argparse.Namespace) -> int:
     """`metallize promote DEST VERSION --channel NAME`."""
     destination = destination_at(options.destination)
     renderer = renderer_of(options)
-    terms = curating.Terms(retention=retention_of(options), sign=_signer(options), asked=asked_of(options))
+    terms = curating.Terms(retention=retention_of(options), sign=_signer(options), serving=serving_of(options))
     with renderer:
         release = curating.promote(
             destination, options.version, renderer, terms, channel=options.channel, source=options.source
@@ -64,7 +64,7 @@ def retract(options: argparse.Namespace) -> int:
     """`metallize retract DEST VERSION`."""
     destination = destination_at(options.destination)
     renderer = renderer_of(options)
-    terms = curating.Terms(sign=_signer(options), asked=asked_of(options))
+    terms = curating.Terms(sign=_signer(options), serving=serving_of(options))
     with renderer:
         done = curating.retract(destination, options.version, renderer, terms, why=options.why, channel=options.channel)
     _tell(renderer, options.version, done, "is no longer offered in")
@@ -75,7 +75,7 @@ def pin(options: argparse.Namespace) -> int:
     """`metallize pin DEST VERSION [--off]`."""
     destination = destination_at(options.destination)
     renderer = renderer_of(options)
-    terms = curating.Terms(sign=_signer(options), asked=asked_of(options))
+    terms = curating.Terms(sign=_signer(options), serving=serving_of(options))
     with renderer:
         done = curating.pin(
             destination, options.version, renderer, terms, pinned=not options.off, channel=options.channel

@@ -12,7 +12,7 @@ from metallize.events import Events, Note, step
 from metallize.meter import Meter
 from metallize.release import naming, packing
 from metallize.release.catalogue import FILE, Catalogue, Release, ReleasedImage, only_one, read_catalogue
-from metallize.release.channel.serving import Asked
+from metallize.release.channel.serving import ServingChange
 from metallize.release.destinations import Destination, Session
 from metallize.release.gate import before as history
 from metallize.release.pointers import Sign, require_signed_on, switch
@@ -25,7 +25,7 @@ class Terms:
 
     retention: Retention = field(default_factory=Retention)
     sign: Sign | None = None
-    asked: Asked = field(default_factory=Asked)
+    serving: ServingChange = field(default_factory=ServingChange)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
@@ -66,7 +66,7 @@ def promote(
         release = replace(release, changes=history.changes(session, known, release))
         with step(events, "release switch", f"show {release.key} in {channel}"):
             shown = retained(known.with_release(release), terms.retention, terms.now)
-            switch(session, shown, terms.sign, now=terms.now, asked=terms.asked)
+            switch(session, shown, terms.sign, now=terms.now, serving=terms.serving)
     return release
 
 
@@ -143,7 +143,7 @@ def _in_each(
                 continue
             require_signed_on(session, each.channel, terms.sign)
             shown = change(now, releases[0]).cleared(moment(terms.now - GRACE))
-            switch(session, shown, terms.sign, now=terms.now, asked=terms.asked)
+            switch(session, shown, terms.sign, now=terms.now, serving=terms.serving)
         done.append(each.channel)
     return tuple(done)
 

@@ -13,7 +13,7 @@ from metallize.release.catalogue import Catalogue
 from metallize.release.channel import feed
 from metallize.release.channel.os_list import os_lists
 from metallize.release.channel.page import page_text
-from metallize.release.channel.serving import Asked, marker, served
+from metallize.release.channel.serving import ServingChange, marker, served
 from metallize.release.channel.streams import streams
 from metallize.release.channel.transfer import transfers
 from metallize.release.destinations import Session
@@ -53,18 +53,18 @@ def require_signed_on(session: Session, channel: str, sign: Sign | None) -> None
         )
 
 
-def renew(session: Session, catalogue: Catalogue, sign: Sign | None, *, now: datetime, asked: Asked) -> bool:
+def renew(session: Session, catalogue: Catalogue, sign: Sign | None, *, now: datetime, serving: ServingChange) -> bool:
     """Show the same releases, where it is said anew how they are served or how long their list is fresh; whether so."""
-    if served(catalogue, asked, now) == catalogue:
+    if served(catalogue, serving, now) == catalogue:
         return False
     require_signed_on(session, catalogue.channel, sign)
-    switch(session, catalogue, sign, now=now, asked=asked)
+    switch(session, catalogue, sign, now=now, serving=serving)
     return True
 
 
-def switch(session: Session, catalogue: Catalogue, sign: Sign | None, *, now: datetime, asked: Asked) -> None:
+def switch(session: Session, catalogue: Catalogue, sign: Sign | None, *, now: datetime, serving: ServingChange) -> None:
     """Show the channel so to its clients, and read back that it is so. Raises HostError where it is not."""
-    catalogue = served(catalogue, asked, now)
+    catalogue = served(catalogue, serving, now)
     pointers = pointers_of(catalogue, sign)
     session.switch(catalogue.kept, pointers)
     for name, content in pointers.items():

@@ -17,7 +17,7 @@ from metallize.model.rules import ReleaseRules
 from metallize.release import naming, packing
 from metallize.release.catalogue import FILE, Catalogue, Gone, Release, ReleasedFile, ReleasedImage, read_catalogue
 from metallize.release.channel.page import size_text
-from metallize.release.channel.serving import Asked
+from metallize.release.channel.serving import ServingChange
 from metallize.release.curating import taken
 from metallize.release.destinations import Destination, Session
 from metallize.release.gate import before as history
@@ -43,7 +43,7 @@ class Terms:
     retention: Retention = field(default_factory=Retention)
     sign: Sign | None = None
     attest: Attest | None = None
-    asked: Asked = field(default_factory=Asked)
+    serving: ServingChange = field(default_factory=ServingChange)
     """How the channel is served; what is not said stays as it was."""
     waive: frozenset[str] = frozenset()
     """Rules of the profile that are overruled: names as model/rule_names.py has them."""
@@ -82,7 +82,7 @@ def publish(wares: Sequence[Ware], destination: Destination, events: Events, ter
         same = _same(catalogue, name, version, wares)
         if same is not None:
             events.emit(Note(text=f"{terms.channel} offers these images already, as {same.key}"))
-            renew(session, catalogue, terms.sign, now=terms.now, asked=terms.asked)
+            renew(session, catalogue, terms.sign, now=terms.now, serving=terms.serving)
             return Published(release=same, place=place, new=False)
         require_signed_on(session, terms.channel, terms.sign)
         known = next((found for other in others if (found := _same(other, name, version, wares)) is not None), None)
@@ -108,7 +108,7 @@ def publish(wares: Sequence[Ware], destination: Destination, events: Events, ter
         release = replace(release, changes=history.changes(session, catalogue, release))
         with step(events, "release switch", f"show {release.key} in {terms.channel}"):
             shown = retained(catalogue.with_release(release), terms.retention, terms.now)
-            switch(session, shown, terms.sign, now=terms.now, asked=terms.asked)
+            switch(session, shown, terms.sign, now=terms.now, serving=terms.serving)
     return Published(release=release, place=place, new=True)
 
 

@@ -22,8 +22,8 @@ _URL = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+(?:/[A-Za-z0-9._~%/+-]*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What somebody says of it now; None where it stays as the channel has it."""
+class ServingChange:
+    """What somebody changes of it; None where it stays as the channel has it."""
 
     url: str | None = None
     """Of the destination: the channel's name is put behind it. Empty for none."""
@@ -32,22 +32,22 @@ class Asked:
     icon: str | None = None
     """The address of a picture, for lists that people choose from."""
 
-    def over(self, other: Asked) -> Asked:
+    def over(self, other: ServingChange) -> ServingChange:
         """With the other's word where this has none."""
-        return Asked(
+        return ServingChange(
             url=other.url if self.url is None else self.url,
             days=other.days if self.days is None else self.days,
             icon=other.icon if self.icon is None else self.icon,
         )
 
 
-def served(catalogue: Catalogue, asked: Asked, now: datetime) -> Catalogue:
+def served(catalogue: Catalogue, change: ServingChange, now: datetime) -> Catalogue:
     """The channel as it is from now on: each switch signs its list anew, and so renews how long that counts."""
     before = catalogue.serving
     serving = Serving(
-        url=before.url if asked.url is None else asked.url,
-        days=before.days if asked.days is None else asked.days,
-        icon=before.icon if asked.icon is None else asked.icon,
+        url=before.url if change.url is None else change.url,
+        days=before.days if change.days is None else change.days,
+        icon=before.icon if change.icon is None else change.icon,
         best_before="",
     )
     if serving.days:

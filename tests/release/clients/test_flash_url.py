@@ -20,7 +20,7 @@ from metallize.command import run
 from metallize.errors import HostError, MetallizeError, UsageError, VerificationFailed
 from metallize.events import Silent
 from metallize.flash.blockmap import BLOCK_BYTES
-from metallize.release.channel.serving import Asked
+from metallize.release.channel.serving import ServingChange
 from metallize.release.fetching import web
 from metallize.release.fetching.writing import fetch
 from metallize.release.gpg import gpg_signer
@@ -259,7 +259,9 @@ def test_of_several_images_one_has_to_be_named(tmp_path: Path, to: Path, card: P
 
 
 def test_a_list_that_is_out_of_date(tmp_path: Path, to: Path, card: Path) -> None:
-    released(to, ware(tmp_path / "build", IMAGE), asked=Asked(days=1), now=datetime.now(UTC) - timedelta(days=3))
+    released(
+        to, ware(tmp_path / "build", IMAGE), serving=ServingChange(days=1), now=datetime.now(UTC) - timedelta(days=3)
+    )
     with serving(to) as url, pytest.raises(VerificationFailed, match="out of date: it lists BEST-BEFORE-"):
         fetch(url, card, Silent())
 

@@ -18,7 +18,7 @@ from metallize.catalog import Catalog
 from metallize.command import Finished, run
 from metallize.events import Silent
 from metallize.model.profile import Platform
-from metallize.release.channel.serving import Asked
+from metallize.release.channel.serving import ServingChange
 from metallize.release.gpg import gpg_signer
 from tests.unit.release.wares import CONTENT, released, ware
 
@@ -82,11 +82,11 @@ def host(trixie: Guest) -> Guest:
 
 def test_sysupdate_takes_the_newest_and_keeps_two(tmp_path: Path, to: Path, url: str, gnupg: None, host: Guest) -> None:
     """From the folder as it stands: its transfer, its keyring, its list; signed, and fresh until a day to come."""
-    asked, now = Asked(url=url, days=14), datetime.now(UTC)
+    serving, now = ServingChange(url=url, days=14), datetime.now(UTC)
     for number in range(2):
         content = f"image {number}".encode() * 9000
         released(
-            to, ware(tmp_path / f"b{number}", content), asked=asked, now=now, sign=gpg_signer("release@example.com")
+            to, ware(tmp_path / f"b{number}", content), serving=serving, now=now, sign=gpg_signer("release@example.com")
         )
         host.put(to / "stable" / "web.transfer", "/etc/sysupdate.d/web.transfer")
         host.put(to / "stable" / "import-pubring.gpg", "/etc/systemd/import-pubring.gpg")
@@ -101,7 +101,7 @@ def test_sysupdate_takes_the_newest_and_keeps_two(tmp_path: Path, to: Path, url:
 def test_sysupdate_refuses_what_another_key_signed(
     tmp_path: Path, to: Path, url: str, gnupg: None, host: Guest
 ) -> None:
-    released(to, ware(tmp_path / "build"), asked=Asked(url=url), sign=gpg_signer("release@example.com"))
+    released(to, ware(tmp_path / "build"), serving=ServingChange(url=url), sign=gpg_signer("release@example.com"))
     host.put(to / "stable" / "web.transfer", "/etc/sysupdate.d/web.transfer")
     done = host.run(UPDATE)
     assert done.status != 0
@@ -112,7 +112,7 @@ def test_sysupdate_refuses_what_another_key_signed(
 def test_sysupdate_refuses_a_list_that_is_no_longer_fresh(tmp_path: Path, to: Path, url: str, newest: Guest) -> None:
     """systemd reads the marker since version 260, which Debian has in sid; older ones pass over it."""
     made = ware(tmp_path / "build")
-    released(to, made, asked=Asked(url=url, days=14), now=datetime.now(UTC) - timedelta(days=20))
+    released(to, made, serving=ServingChange(url=url, days=14), now=datetime.now(UTC) - timedelta(days=20))
     newest.run("mkdir -p /etc/sysupdate.d")
     newest.put(to / "stable" / "web.transfer", "/etc/sysupdate.d/web.transfer")
     done = newest.run(UPDATE)

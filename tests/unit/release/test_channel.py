@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import lzma
+import os
 import tarfile
 from dataclasses import replace
 from datetime import timedelta
@@ -21,14 +22,14 @@ from metallize.events import Silent
 from metallize.model.profile import Platform
 from metallize.release import curating
 from metallize.release.catalogue import Release, ReleasedFile, ReleasedImage
-from metallize.release.channel.serving import Asked, days_of, url_of
+from metallize.release.channel.serving import ServingChange, days_of, url_of
 from metallize.release.channel.streams import serial
 from metallize.release.destinations import destination_at
 from metallize.release.sums import read_sums
 from tests.unit.release.wares import CONTENT, NOW, released, tree, ware
 
 URL = "https://example.com/os"
-AT = Asked(url=URL)
+AT = ServingChange(url=URL)
 MARK = "BEST-BEFORE-2026-12-14"
 OS_LIST_RULE: dict[str, Any] = {
     # In our words, of raspberrypi/rpi-imager, doc/json-schema/os-list-schema.json: nothing beside os_list and imager,
@@ -62,7 +63,7 @@ OS_LIST_RULE: dict[str, Any] = {
 
 def test_a_list_is_fresh_until_a_day_that_each_writing_renews(tmp_path: Path) -> None:
     made, to = ware(tmp_path / "build"), tmp_path / "to"
-    released(to, made, asked=Asked(days=14))
+    released(to, made, serving=ServingChange(days=14))
     stable = tree(to / "stable")
     assert stable[MARK] == b""
     assert read_sums(stable["SHA256SUMS"].decode())[MARK] == hashlib.sha256(b"").hexdigest()
@@ -74,15 +75,15 @@ def test_a_list_is_fresh_until_a_day_that_each_writing_renews(tmp_path: Path) ->
     terms = curating.Terms(now=NOW + timedelta(days=9))
     curating.pin(destination_at(str(to)), "20261130.1", Silent(), terms, pinned=True)
     assert "BEST-BEFORE-2026-12-23" in tree(to / "stable")
-    released(to, made, now=NOW + timedelta(days=9), asked=Asked(days=0))
+    released(to, made, now=NOW + timedelta(days=9), serving=ServingChange(days=0))
     assert not [name for name in tree(to / "stable") if name.startswith("BEST")]
 
 
 def test_the_same_again_on_the_same_day_changes_nothing(tmp_path: Path) -> None:
     made, to = ware(tmp_path / "build"), tmp_path / "to"
-    released(to, made, asked=Asked(days=14, url=URL))
+    released(to, made, serving=ServingChange(days=14, url=URL))
     generation = (to / "stable").readlink()
-    released(to, made, now=NOW + timedelta(hours=3), asked=Asked(days=14, url=URL))
+    released(to, made, now=NOW + timedelta(hours=3), serving=ServingChange(days=14, url=URL))
     assert (to / "stable").readlink() == generation
 
 
@@ -111,9 +112,9 @@ def test_an_address_has_no_slash_behind() -> None:
 
 
 def test_the_line_wins_over_the_profile_and_both_over_nothing() -> None:
-    line, profile = Asked(days=0), Asked(url=URL, days=14)
-    assert line.over(profile) == Asked(url=URL, days=0)
-    assert Asked().over(profile) == profile
+    line, profile = ServingChange(days=0), ServingChange(url=URL, days=14)
+    assert line.over(profile) == ServingChange(url=URL, days=0)
+    assert ServingChange().over(profile) == profile
 
 
 def test_nothing_that_needs_an_address_is_there_without_one(tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ def test_nothing_that_needs_an_address_is_there_without_one(tmp_path: Path) -> N
 )
 def test_a_transfer_names_what_is_there(tmp_path: Path, files: list[str], source: str, target: str) -> None:
     wares = [ware(tmp_path / "build", f"QFI\xfb {each}".encode("latin-1"), each) for each in files]
-    released(tmp_path / "to", *wares, asked=AT)
+    released(tmp_path / "to", *wares, serving=AT)
     found = configparser.ConfigParser(interpolation=None)
     found.optionxform = str  # type: ignore[method-assign,assignment]  # keys as they stand
     found.read_string(tree(tmp_path / "to" / "stable")["web.transfer"].decode())
@@ -148,7 +149,7 @@ def card(tmp_path: Path) -> Any:
 
 
 def test_raspberry_pi_imager_is_given_what_was_booted(tmp_path: Path) -> None:
-    released(tmp_path / "to", card(tmp_path), asked=AT)
+    released(tmp_path / "to", card(tmp_path), serving=AT)
     stable = tree(tmp_path / "to" / "stable")
     content = json.loads(stable["os_list.json"])
     jsonschema.validate(content, OS_LIST_RULE)
@@ -163,11 +164,11 @@ def test_raspberry_pi_imager_is_given_what_was_booted(tmp_path: Path) -> None:
 
 
 def test_an_icon_of_ones_own_and_no_card_no_list(tmp_path: Path) -> None:
-    released(tmp_path / "a", card(tmp_path), asked=Asked(url=URL, icon="https://example.com/me.png"))
+    released(tmp_path / "a", card(tmp_path), serving=ServingChange(url=URL, icon="https://example.com/me.png"))
     stable = tree(tmp_path / "a" / "stable")
     assert json.loads(stable["os_list.json"])["os_list"][0]["icon"] == "https://example.com/me.png"
     assert "icon.svg" not in stable
-    released(tmp_path / "b", ware(tmp_path / "other", firmware=["bios", "uefi"]), asked=AT)
+    released(tmp_path / "b", ware(tmp_path / "other", firmware=["bios", "uefi"]), serving=AT)
     assert "os_list.json" not in tree(tmp_path / "b" / "stable")
 
 
@@ -193,6 +194,18 @@ def test_lxd_and_incus_are_given_the_disk_and_the_same_metadata(tmp_path: Path) 
     with tarfile.open(fileobj=io.BytesIO(metadata)) as tar:
         told = json.load(tar.extractfile("metadata.yaml") or io.BytesIO())
     assert (told["architecture"], told["creation_date"]) == ("x86_64", 1_764_400_000)
+
+
+def test_a_web_server_comes_through_every_folder_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        released(tmp_path / "to", ware(tmp_path / "build", b"QFI\xfb" + bytes(4096), "web.qcow2"))
+    finally:
+        os.umask(before)
+    stable = tmp_path / "to" / "stable"
+    modes = {name: (stable / name).stat().st_mode & 0o777 for name in (".", "streams", "streams/v1")}
+    assert modes == dict.fromkeys(modes, 0o755)
+    assert (stable / "streams/v1/index.json").stat().st_mode & 0o777 == 0o644
 
 
 def test_a_disk_that_never_booted_by_uefi_is_not_offered_to_lxd(tmp_path: Path) -> None:
