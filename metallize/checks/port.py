@@ -64,6 +64,10 @@ def _observe_together(ports: Sequence[tuple[str, PortOptions]]) -> str:
     return "\n".join(["[ -r /proc/net/tcp ] || exit", *looks])
 
 
+ADDRESS = r"(?:[0-9A-F]{8}|[0-9A-F]{32})"
+"""One of /proc/net (proc(5)), as a regular expression: of IPv4 or of IPv6, and no other length."""
+
+
 def address_of(text: str) -> str:
     """An address of /proc/net: groups of four bytes, each in the host's order, which is little-endian."""
     raw = bytes.fromhex(text)
@@ -72,7 +76,7 @@ def address_of(text: str) -> str:
 
 
 def _bound(stdout: str, network: str) -> tuple[str, ...]:
-    pattern = rf"^{network} ((?:[0-9A-F]{{8}}|[0-9A-F]{{32}})):[0-9A-F]{{4}}\r?$"
+    pattern = rf"^{network} ({ADDRESS}):[0-9A-F]{{4}}\r?$"
     return tuple(address_of(text) for text in re.findall(pattern, stdout, re.MULTILINE))
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from metallize.checks.port import address_of
-from metallize.model.kind import Observation
+from metallize.checks.port import ADDRESS, address_of
+from metallize.model.kind import Observation, lines_of
 
 PROBE = """\
 [ -r /proc/net/tcp ] || exit 1
@@ -23,8 +23,8 @@ done
 read -r low high </proc/sys/net/ipv4/ip_local_port_range && echo "range $low $high"
 echo end
 """
-_SOCKET = re.compile(r"(tcp|udp)6? ((?:[0-9A-F]{8}){1,4}):([0-9A-F]{4})")
-_RANGE = re.compile(r"range (\d+)\s+(\d+)")
+_SOCKET = re.compile(rf"(tcp|udp)6? ({ADDRESS}):([0-9A-F]{{4}})")
+_RANGE = re.compile(r"range ([0-9]{1,5})\s+([0-9]{1,5})")
 _USUAL = range(32768, 61000)
 
 
@@ -34,13 +34,15 @@ def read_ports(observation: Observation | None) -> tuple[str, ...] | None:
     A UDP port out of those that the kernel gives to whoever asks for any (ip_local_port_range) belongs to a client
     that waits for an answer, and is another one in every boot.
     """
-    lines = observation.stdout.splitlines() if observation is not None and observation.status == 0 else []
+    lines = lines_of(observation.stdout) if observation is not None and observation.status == 0 else []
     if not lines or lines[-1] != "end":
         return None
     any_port = next((range(int(m[1]), int(m[2]) + 1) for line in lines if (m := _RANGE.fullmatch(line))), _USUAL)
     found = set()
-    for line in lines:
+    for line in lines[:-1]:
         match = _SOCKET.fullmatch(line)
+        if match is None and _RANGE.fullmatch(line) is None:
+            return None  # it may be a port
         if match is None or _is_loopback(address_of(match[2])):
             continue
         port = int(match[3], 16)

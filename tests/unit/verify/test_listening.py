@@ -53,10 +53,21 @@ def test_the_probe_sees_what_listens_here_and_no_more() -> None:
     ],
 )
 def test_what_its_lines_mean(lines: str, ports: tuple[str, ...]) -> None:
-    assert answered(f"{lines}\nend\n") == ports
+    assert answered(f"{lines}\nend\n".lstrip()) == ports
 
 
-@pytest.mark.parametrize("text", ["", "tcp 00000000:0016\n", "end\nmore\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "tcp 00000000:0016\n",
+        "end\nmore\n",
+        "tcp 0000000000000000:0016\nend\n",
+        "tcp 00000000:0016\u2028end",
+        "tcp 00000000\nend\n",
+        f"range {'9' * 5000} {'9' * 5000}\nend\n",
+    ],
+)
 def test_half_an_answer_is_none(text: str) -> None:
     assert answered(text) is None
     assert answered("end\n", status=1) is None
