@@ -1,4 +1,4 @@
-"""build/nightly/index.sqlite: the history by night and by series, derived from history.jsonl and rebuilt at will.
+"""build/nightly/index.sqlite: the history in order of time and by image, derived from history.jsonl, rebuilt at will.
 
 It holds nothing that the history has not: one that is missing, damaged, of another version, or of another history is
 made anew, and one that is behind reads what was added. Where it cannot be written it is kept in memory.
@@ -30,8 +30,6 @@ CREATE TABLE attempts (
   run TEXT PRIMARY KEY, night TEXT, profile TEXT, output TEXT, machine TEXT, host TEXT, sha256 TEXT, status TEXT,
   attempt INTEGER, started TEXT, confirms TEXT, line TEXT
 ) WITHOUT ROWID;
-CREATE INDEX by_cell ON attempts (profile, output, machine, night);
-CREATE INDEX by_night ON attempts (night);
 CREATE INDEX by_image ON attempts (sha256);
 CREATE TABLE unreadable (number INTEGER);
 """
@@ -44,21 +42,16 @@ class Index:
 
     _connection: sqlite3.Connection
 
-    def history(self, since: str = "") -> History:
-        """All attempts of the nights from one on."""
+    def history(self) -> History:
+        """All attempts."""
         numbers = tuple(int(number) for (number,) in self._rows("SELECT number FROM unreadable ORDER BY number"))
-        found = self._attempts("WHERE night >= ?", (since,))
-        return History(attempts=found, unreadable=numbers)
-
-    def nights(self) -> tuple[str, ...]:
-        """When each night began."""
-        return tuple(night for (night,) in self._rows("SELECT DISTINCT night FROM attempts ORDER BY night"))
+        return History(attempts=self._attempts(), unreadable=numbers)
 
     def of_image(self, sha256: str) -> tuple[Attempt, ...]:
         """All boots of an image."""
         return self._attempts("WHERE sha256 = ?", (sha256,))
 
-    def _attempts(self, where: str, values: Sequence[str]) -> tuple[Attempt, ...]:
+    def _attempts(self, where: str = "", values: Sequence[str] = ()) -> tuple[Attempt, ...]:
         rows = self._rows(f"SELECT line FROM attempts {where} {_ORDER}", values)  # noqa: S608 - the words are ours
         return tuple(attempt_of(line) for (line,) in rows)
 

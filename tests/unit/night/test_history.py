@@ -237,7 +237,6 @@ def test_the_index_says_what_the_history_says(tmp_path: Path) -> None:
     append(path, RECORDED[:3])
     with index.opened(tmp_path) as opened:
         assert opened.history().attempts == RECORDED[:3]
-        assert opened.nights() == (night(1), night(2), night(3))
     with path.open("a") as file:
         file.write('{"cut sh')
     append(path, RECORDED[3:])
@@ -247,7 +246,6 @@ def test_the_index_says_what_the_history_says(tmp_path: Path) -> None:
         assert found.unreadable == (4,)
         assert [each.night for each in found.attempts] == sorted(each.night for each in RECORDED)
         assert opened.of_image("b" * 64) == tuple(each for each in found.attempts if each.sha256 == "b" * 64)
-        assert {each.night for each in opened.history(since=night(4)).attempts} == {night(4), night(5)}
 
 
 @pytest.mark.slow
