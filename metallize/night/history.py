@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metallize.errors import FULL, MAKE_ROOM, HostError, UsageError
+from metallize.files.synced import sync_folder
 from metallize.night.attempt import Attempt
 from metallize.night.lines import attempt_of, line_of
 
@@ -66,19 +67,10 @@ def append(path: Path, attempts: Iterable[Attempt]) -> None:
         finally:
             os.close(number)
         if new:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except OSError as exc:
         hint = MAKE_ROOM if exc.errno in FULL else "see its owner and rights"
         raise HostError(f"{path}: {exc.strerror or exc}", hint=hint) from exc
-
-
-def _sync_folder(folder: Path) -> None:
-    """The new name in the folder is on the disk too (fsync(2), NOTES)."""
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def read(path: Path) -> History:

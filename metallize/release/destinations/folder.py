@@ -23,6 +23,7 @@ from typing import BinaryIO
 
 from metallize.errors import FULL, HostError
 from metallize.events import Events, Note
+from metallize.files.synced import sync_folder
 from metallize.release.destinations import Destination, Fill
 
 SCHEMES = ("", "file")
@@ -176,15 +177,15 @@ class FolderSession:
             inside = {folder for name in pointers for folder in (part / name).parents if folder.is_relative_to(part)}
             for folder in sorted(inside | {part}, reverse=True):
                 folder.chmod(0o755)
-                _synced(folder)
+                sync_folder(folder)
             part.replace(generation)
-            _synced(self._generations)
+            sync_folder(self._generations)
             link = self._generations / f"link{_PART}"
             link.unlink(missing_ok=True)
             link.symlink_to(generation.relative_to(self.root))
             before = self._link.resolve() if self._link.is_symlink() else None
             link.replace(self._link)
-            _synced(self.root)
+            sync_folder(self.root)
             self._clear(names, {generation, before})
 
     def _clear(self, names: Collection[str], stay: Collection[Path | None]) -> None:
@@ -223,14 +224,6 @@ def _hard_link(source: Path, target: Path) -> None:
                 hint="publish to a folder on another one, and copy it from there (rsync --archive --hard-links)",
             ) from exc
         raise
-
-
-def _synced(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _removed(path: Path) -> None:
