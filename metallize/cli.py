@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _INTERRUPTED = 130
 
 
 def _run(words: Sequence[str], interruption: Interruption) -> int:
+    begun = time.clock_gettime(time.CLOCK_BOOTTIME)
     try:
         _open_streams()
         from metallize.commands import line  # noqa: PLC0415 - nothing is imported before main is entered
@@ -52,7 +54,7 @@ def _run(words: Sequence[str], interruption: Interruption) -> int:
         interruption.ignore()  # all is released already; nothing but words is to come
         from metallize.ending import status as endings  # noqa: PLC0415 - seldom needed
 
-        return endings.told(exc, words, interruption.broken)
+        return endings.told(exc, words, interruption.broken, begun)
     return status
 
 

@@ -24,10 +24,11 @@ _PAUSE_SECONDS = 0.05
 _REPORT_IT = "report it to whoever maintains metallize, with"
 
 
-def told(error: BaseException, words: Sequence[str], broken: BaseException | None) -> int:
+def told(error: BaseException, words: Sequence[str], broken: BaseException | None, begun: float) -> int:
     """Tell what ended the command, as far as there is anybody to tell; the exit status. Raises nothing of its own.
 
-    `broken` is what a thread has died of: that is why the others were interrupted.
+    `broken` is what a thread has died of: that is why the others were interrupted. `begun` is when the command began,
+    in seconds since the host did: a child from before that is not the command's.
     """
     if isinstance(error, KeyboardInterrupt) and broken is not None:
         error = of_thread("a thread", broken)
@@ -36,7 +37,7 @@ def told(error: BaseException, words: Sequence[str], broken: BaseException | Non
         return ExitCode.DONE if not words or words[0] in _ONLY_PRINT else ExitCode.UNREAD
     with suppress(OSError, ValueError, AttributeError):  # nobody hears: standard error is closed, or its disk is full
         if isinstance(error, KeyboardInterrupt):
-            sys.stderr.write(f"\ninterrupted; {_remains(left_behind(error))}\n")
+            sys.stderr.write(f"\ninterrupted; {_remains(left_behind(error), begun)}\n")
         else:
             _show(_as_ours(error, words), as_json="--json" in words, colour=_colour(words))
     _give_up_output()
@@ -76,27 +77,29 @@ def _as_ours(error: BaseException, words: Sequence[str]) -> MetallizeError:
     return MetallizeError(bug_report.hide(bug.message, secrets), hint=hint)
 
 
-def _remains(noted: Sequence[str]) -> str:
+def _remains(noted: Sequence[str], begun: float) -> str:
     """What is left of the command: what its parts could not clear away, and children that still run."""
-    left = [*noted, *_children()]
+    left = [*noted, *_children(begun)]
     return f"left behind: {', '.join(left)}" if left else "nothing was left behind"
 
 
-def _children() -> list[str]:
-    """The processes that this one started and that do not end."""
+def _children(begun: float) -> list[str]:
+    """The processes that this one started since, and that do not end. A shell's `exec` leaves us its own."""
     end = time.monotonic() + _CHILD_SECONDS
-    while (found := _children_now()) and time.monotonic() < end:
+    while (found := _children_now(begun)) and time.monotonic() < end:
         time.sleep(_PAUSE_SECONDS)
     return found
 
 
-def _children_now() -> list[str]:
+def _children_now(begun: float) -> list[str]:
     found = []
+    since = int(begun * os.sysconf("SC_CLK_TCK"))
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, IndexError):
-            # proc_pid_stat(5): after the name, which may hold anything, the state and the parent
-            state, parent = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[:2]
-            if int(parent) == os.getpid() and state not in "ZX":
+            # proc_pid_stat(5): after the name, which may hold anything, come the third field and those that follow
+            fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            state, parent, started = fields[0], int(fields[1]), int(fields[19])
+            if parent == os.getpid() and state not in "ZX" and started >= since:
                 found.append(f"process {folder.name} ({(folder / 'comm').read_text(errors='replace').strip()})")
     return found
 

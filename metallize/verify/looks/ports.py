@@ -20,11 +20,11 @@ for t in tcp tcp6 udp udp6; do
     case $t:$st in tcp*:0A|udp*:07) echo "$t $local" ;; esac
   done </proc/net/$t
 done
-read -r low high </proc/sys/net/ipv4/ip_local_port_range && echo "range $low $high"
+echo "range $(cat /proc/sys/net/ipv4/ip_local_port_range || echo none)"
 echo end
 """
 _SOCKET = re.compile(rf"(tcp|udp)6? ({ADDRESS}):([0-9A-F]{{4}})")
-_RANGE = re.compile(r"range ([0-9]{1,5})\s+([0-9]{1,5})")
+_RANGE = re.compile(r"range (?:([0-9]{1,5})\s+([0-9]{1,5})|none)")
 _USUAL = range(32768, 61000)
 
 
@@ -35,15 +35,16 @@ def read_ports(observation: Observation | None) -> tuple[str, ...] | None:
     that waits for an answer, and is another one in every boot.
     """
     lines = lines_of(observation.stdout) if observation is not None and observation.status == 0 else []
-    if not lines or lines[-1] != "end":
+    low_high = _RANGE.fullmatch("".join(lines[-2:-1]))
+    if low_high is None or lines[-1] != "end":
         return None
-    any_port = next((range(int(m[1]), int(m[2]) + 1) for line in lines if (m := _RANGE.fullmatch(line))), _USUAL)
+    any_port = range(int(low_high[1]), int(low_high[2]) + 1) if low_high[1] else _USUAL
     found = set()
-    for line in lines[:-1]:
+    for line in lines[:-2]:
         match = _SOCKET.fullmatch(line)
-        if match is None and _RANGE.fullmatch(line) is None:
+        if match is None:
             return None  # it may be a port
-        if match is None or _is_loopback(address_of(match[2])):
+        if _is_loopback(address_of(match[2])):
             continue
         port = int(match[3], 16)
         if match[1] == "tcp" or port not in any_port:

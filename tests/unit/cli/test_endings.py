@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import shlex
 import signal
 import stat
 import subprocess
@@ -213,13 +214,28 @@ def test_a_second_interruption_does_not_hide_what_the_first_left() -> None:
     assert left_behind(told.value) == ("a folder",)
 
 
-def test_a_child_that_still_runs_is_said(call: Call, planted: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_still_runs_is_said(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ending, "_CHILD_SECONDS", 0.1)
-    with subprocess.Popen(["sleep", "600"]) as child:
-        planted(KeyboardInterrupt())
-        said = call("build", "x.yaml")
-        child.kill()
-    assert f"left behind: process {child.pid} (sleep)" in said.err
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(_: object) -> NoReturn:
+        started.append(subprocess.Popen(["sleep", "600"]))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(line, "run", run)
+    said = call("build", "x.yaml")
+    for child in started:
+        with child:
+            child.kill()
+        assert f"left behind: process {child.pid} (sleep)" in said.err
+
+
+def test_what_a_shell_left_to_us_is_not_ours(tmp_path: Path) -> None:
+    words = shlex.join([sys.executable, "-c", INTERRUPTED_AT_AN_IMPORT, MODULES[0]])
+    script = f"sleep 600 <&- >&- 2>&- & echo $! > {shlex.quote(str(tmp_path / 'pid'))}; sleep 0.05; exec {words}"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    assert (done.returncode, done.stderr) == (130, "\ninterrupted; nothing was left behind\n")
 
 
 # --- as a process -----------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -94,8 +95,18 @@ def test_near_misses_of_every_rule_cost_one_pass(stage: Stage) -> None:
     silent = [line for line in (*SAID, *WORDS) if not Scanner(ConsoleRules()).scan(f"{line}\n", stage)]
     text = "".join(f"{line}\n" for line in silent * 8)
     assert not [hit for hit in scanner.scan(text, stage) if hit.rule.severity is not Severity.PROGRESS]
-    begun = time.process_time()
-    for _ in range(40):
-        scanner.scan(text, stage)
-    # looked at rule by rule these are 9 MB/s on a host where the sieve has 100; a slow host is half as fast
-    assert len(text) * 40 / (time.process_time() - begun) > 25e6
+    singles = [Sieve([pattern], [needles]) for pattern, needles in zip(PATTERNS, NEEDLES, strict=True)]
+    one_by_one = _seconds(lambda: [single.passed(text) for single in singles])
+    assert (
+        _seconds(lambda: scanner.scan(text, stage)) * 2 < one_by_one
+    )  # 4 to 6 times as fast; one rule after the other: at most as fast
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """The least of a few: what else runs on this host makes no work shorter."""
+    found = []
+    for _ in range(20):
+        begun = time.process_time()
+        work()
+        found.append(time.process_time() - begun)
+    return min(found)
