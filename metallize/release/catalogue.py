@@ -206,7 +206,7 @@ def only_one(found: Iterable[Release], version: str, where: str, there: Iterable
     """The release that is meant. Raises UsageError where there is none, or more than one."""
     releases = {release.key: release for release in found}
     if not releases:
-        known = ", ".join(there)
+        known = ", ".join(dict.fromkeys(there))
         raise UsageError(f"there is no release {version} in {where}", hint=f"there are {known}" if known else None)
     if len(releases) > 1:
         raise UsageError(

@@ -15,7 +15,7 @@ from metallize.release.catalogue import FILE, Catalogue, Release, ReleasedImage,
 from metallize.release.channel.serving import ServingChange
 from metallize.release.destinations import Destination, Session
 from metallize.release.gate import before as history
-from metallize.release.pointers import Sign, require_signed_on, switch
+from metallize.release.pointers import SIGNATURE, Sign, require_signed_on, switch
 from metallize.release.retention import GRACE, Retention, moment, retained
 
 
@@ -60,7 +60,12 @@ def promote(
                 return release
         if found.key in {*(each.key for each in known.releases), *(each.key for each in known.gone)}:
             raise UsageError(f"{channel} has or had another release {found.key}", hint="publish it under a new version")
-        require_signed_on(session, channel, terms.sign)
+        require_signed_on(session.pointer(SIGNATURE), channel, terms.sign)
+        if not known.releases and terms.sign is None and destination.pointer(origin, SIGNATURE) is not None:
+            raise UsageError(
+                f"the channel {origin} is signed, and {channel} would not be: its clients would find no {SIGNATURE}",
+                hint="add --gpg-key KEY",
+            )
         images = taken(session, found, origin, events)
         release = replace(found, images=images, published=moment(terms.now), pinned=False)
         release = replace(release, changes=history.changes(session, known, release))
@@ -132,16 +137,17 @@ def _in_each(
         (release for each in there for release in each.named(version)), version, where,
         [release.key for each in there for release in each.releases],
     )  # fmt: skip
+    there = [each for each in there if each.named(found.key)]
+    for each in there:  # before any of them is changed
+        require_signed_on(destination.pointer(each.channel, SIGNATURE), each.channel, terms.sign)
     done = []
     for each in there:
-        if not each.named(found.key):
-            continue
         with destination.session(each.channel, events) as session:
             now = read_catalogue(each.channel, session.pointer(FILE), f"{destination.place}/{each.channel}")
             releases = now.named(found.key)
             if not releases:  # gone while it was waited for the lock
                 continue
-            require_signed_on(session, each.channel, terms.sign)
+            require_signed_on(session.pointer(SIGNATURE), each.channel, terms.sign)
             shown = change(now, releases[0]).cleared(moment(terms.now - GRACE))
             switch(session, shown, terms.sign, now=terms.now, serving=terms.serving)
         done.append(each.channel)

@@ -45,9 +45,9 @@ def pointers_of(catalogue: Catalogue, sign: Sign | None) -> Mapping[str, bytes]:
     }
 
 
-def require_signed_on(session: Session, channel: str, sign: Sign | None) -> None:
-    """Raises UsageError where clients of the channel verify a signature, and nobody is to sign now."""
-    if sign is None and session.pointer(SIGNATURE) is not None:
+def require_signed_on(signature: bytes | None, channel: str, sign: Sign | None) -> None:
+    """Raises UsageError where clients of the channel verify the signature that it has, and nobody is to sign now."""
+    if sign is None and signature is not None:
         raise UsageError(
             f"{SIGNATURE} of the channel {channel} was signed, and clients ask for it", hint="add --gpg-key KEY"
         )
@@ -57,7 +57,7 @@ def renew(session: Session, catalogue: Catalogue, sign: Sign | None, *, now: dat
     """Show the same releases, where it is said anew how they are served or how long their list is fresh; whether so."""
     if served(catalogue, serving, now) == catalogue:
         return False
-    require_signed_on(session, catalogue.channel, sign)
+    require_signed_on(session.pointer(SIGNATURE), catalogue.channel, sign)
     switch(session, catalogue, sign, now=now, serving=serving)
     return True
 

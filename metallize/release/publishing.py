@@ -24,7 +24,7 @@ from metallize.release.gate import before as history
 from metallize.release.gate import rules
 from metallize.release.packing import Content
 from metallize.release.papers.beside import lxd_metadata, papers_beside
-from metallize.release.pointers import Sign, renew, require_signed_on, switch
+from metallize.release.pointers import SIGNATURE, Sign, renew, require_signed_on, switch
 from metallize.release.retention import Retention, moment, retained
 from metallize.release.statement import Signed
 from metallize.release.wares import Papers, Ware, papers_of, require_one_release
@@ -84,7 +84,7 @@ def publish(wares: Sequence[Ware], destination: Destination, events: Events, ter
             events.emit(Note(text=f"{terms.channel} offers these images already, as {same.key}"))
             renew(session, catalogue, terms.sign, now=terms.now, serving=terms.serving)
             return Published(release=same, place=place, new=False)
-        require_signed_on(session, terms.channel, terms.sign)
+        require_signed_on(session.pointer(SIGNATURE), terms.channel, terms.sign)
         known = next((found for other in others if (found := _same(other, name, version, wares)) is not None), None)
         version = known.version if known is not None else version or _next(name, terms, catalogue, *others)
         _require_free(name, version, wares, catalogue, *others)
