@@ -122,9 +122,7 @@ def _unit_seconds(fields: Mapping[str, str]) -> tuple[float | None, str]:
 
 def _microseconds(fields: Mapping[str, str], name: str) -> int:
     """A moment on the guest's clock; 0 where there was none, as systemd has it, or where it is no number."""
-    text = fields.get(name, "")
-    number = whole_number(text)
-    return number if number is not None and number > 0 else 0
+    return max(0, whole_number(fields.get(name, "")) or 0)
 
 
 def _budget(budgets: TimeBudgets, stage: Stage) -> timedelta | None:

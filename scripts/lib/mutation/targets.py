@@ -13,6 +13,7 @@ _MATCHERS = (
     "tests/unit/checks/test_values.py",
     "tests/unit/checks/test_semver_and_gjson.py",
     "tests/unit/checks/test_goss_files.py",
+    "tests/unit/checks/test_hostile_values.py",
 )
 _TESTS = {
     "metallize.model.report": (
@@ -50,6 +51,7 @@ _TESTS = {
         "tests/unit/proof/test_proof_edges.py",
         "tests/unit/proof/test_publish.py",
         "tests/unit/proof/test_building.py",
+        "tests/unit/proof/test_contradictions.py",
     ),
     "metallize.console.ledger": (
         "tests/unit/console/test_ledger.py",

@@ -121,3 +121,9 @@ def test_the_same(left: Value, right: Value) -> None:
 def test_not_the_same(left: Value, right: Value) -> None:
     assert same(left, right) is False
     assert same(right, left) is False
+
+
+def test_a_number_has_at_most_so_many_digits() -> None:
+    assert as_number("9" * 400) == int("9" * 400)
+    with pytest.raises(Mismatch, match="401 characters"):
+        as_number("9" * 401)

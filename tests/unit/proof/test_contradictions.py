@@ -18,7 +18,7 @@ from metallize.build.store import Store, Stored
 from metallize.errors import HostError
 from metallize.files.json_file import read_mapping
 from metallize.pipeline import require_untouched
-from metallize.proof import Proof, record_of
+from metallize.proof import Proof, record_of, records_in
 from tests.unit.proof.proofs import OVMF, SEABIOS, booted, proven, report_of
 
 
@@ -55,6 +55,19 @@ def test_what_passed_by_its_verdict_and_not_by_its_results_proves_nothing(image:
     assert not known.whole
     assert not known.covers(sha256_of(image), [SEABIOS])
     assert "cannot be read" in known.trouble
+
+
+def test_a_record_that_cannot_be_read_hides_none_after_it(image: Path) -> None:
+    proven(image, SEABIOS)
+    for name in ("a.iso", "z.iso"):
+        record_of(image.with_name(name)).write_text("{")
+    assert [record["verdict"] for record in records_in(image.parent)] == ["passed"]
+
+
+def test_what_a_killed_process_left_of_a_record_is_no_obstacle(image: Path) -> None:
+    (image.parent / f".{record_of(image).name}.part").write_text("{")
+    proven(image, SEABIOS)
+    assert Proof.load(image).whole
 
 
 def test_what_failed_may_hold_results_of_any_kind(image: Path) -> None:

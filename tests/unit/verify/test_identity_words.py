@@ -51,3 +51,17 @@ def test_units_that_ran_again_are_named() -> None:
 
 def test_an_empty_answer_is_no_identity() -> None:
     assert read_identity(Observation(status=0, stdout="", stderr="", seconds=0)) is None
+
+
+@pytest.mark.parametrize(("before", "after"), [("", ""), ("machine-id 1", ""), ("", "machine-id 1")])
+def test_a_machine_id_that_was_not_told_is_not_the_same(before: str, after: str) -> None:
+    result = judge_identity(
+        entry(), read(f"kept ext2/ext3\n{before}\n"), read(f"kept ext2/ext3\n{after}\n"), observed="ssh"
+    )
+    assert result.status is Status.UNSEEN
+    claim = result.claims[0]
+    assert (claim.attribute, claim.holds, claim.unseen) == ("machine-id", False, True)
+    same = judge_identity(
+        entry(), read("kept ext2/ext3\nmachine-id 1\n"), read("kept ext2/ext3\nmachine-id 1\n"), observed=""
+    )
+    assert (same.claims[0].holds, same.claims[0].unseen) == (True, False)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from metallize.verify.looks.look import IN_ORDER, PROBES, Root
+from metallize.model.kind import Observation
+from metallize.verify.looks.look import IN_ORDER, PROBES, Root, read_look
 from tests.unit.verify.test_system import BLOCKS, INODES, root, seen, unit
 
 
@@ -78,3 +79,24 @@ def test_a_root_is_full_from_a_thousandth_on_and_of_blocks_first() -> None:
 @pytest.mark.parametrize("line", ["/dev/vda3 700000 0", "/dev/vda3 many 0 0 100% /", "/dev/vda3 700000 0 none 100% /"])
 def test_a_line_of_df_that_is_no_line_of_df_says_nothing(line: str) -> None:
     assert seen_root("ext4 rw", line, INODES).full == ""
+
+
+@pytest.mark.parametrize(("count", "read"), [("0", 0), ("1", 1), ("2", 2), ("-1", None), ("many", None)])
+def test_a_count_is_none_or_more(count: str, read: int | None) -> None:
+    assert seen(restarts=f"services {count}\nend\n").services == read
+    restarted = seen(restarts=f"services 2\nunit Id=x.service NRestarts={count}\nend\n").restarted
+    assert {name: service.restarts for name, service in restarted.items()} == (
+        {} if read is None else {"x.service": read}
+    )
+
+
+def test_the_smallest_filesystem_may_be_full() -> None:
+    assert seen_root("ext4 rw", "/dev/vda3 1 1 0 100% /", INODES).full == ": 0 of 1 are free"
+    assert seen_root("ext4 rw", "/dev/vda3 0 0 0 - /", INODES).full == "", "a filesystem that does not count its blocks"
+
+
+def test_why_nobody_answered_is_the_lines_fault_first() -> None:
+    complains = Observation(status=1, stdout="", stderr="sh: one\nsh: two\n", seconds=0.1)
+    assert read_look([complains] * len(PROBES), "the line was cut").why == "the line was cut"
+    assert read_look([complains] * len(PROBES)).why == "sh: two"
+    assert read_look([None] * len(PROBES)).why == "the guest gave no answer"

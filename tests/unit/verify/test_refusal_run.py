@@ -73,6 +73,12 @@ def test_a_refusal_settles_the_entry_and_the_boot_is_ready() -> None:
     assert session.guest.watch.has_ended  # a machine that waits there, and prints nothing, fails no more
 
 
+@pytest.mark.parametrize("happens", [(REFUSED, "guest-shutdown"), (REFUSED, "unexpected-reset")])
+def test_the_watch_goes_on_after_what_ended_it(happens: tuple[str, ...]) -> None:
+    _, session = ran(Timed(*happens))
+    assert session.guest.watch.went_on == len(happens)
+
+
 def test_a_boot_settles_the_entry_and_ends_the_verification() -> None:
     checklist, session = ran(Timed(Stage.KERNEL))
     assert [result.status for result in checklist.results()] == [Status.FAILED]

@@ -126,3 +126,22 @@ def stage_result(stages: tuple[StageTime, ...]) -> Result:
 def test_the_last_stage_has_not_ended() -> None:
     assert stage_result(STAGES).holds
     assert not stage_result((StageTime(stage=Stage.KERNEL, seconds=1),)).holds
+
+
+@pytest.mark.parametrize("moment", ["0", "-5", "x", ""])
+def test_a_moment_that_never_was_is_no_start(moment: str) -> None:
+    result = unit(f"{LOADED}InactiveExitTimestampMonotonic={moment}\nActiveEnterTimestampMonotonic=6000000\n")
+    assert result.status is Status.FAILED
+    assert "not started" in result.claims[0].actual
+    first = unit(f"{LOADED}InactiveExitTimestampMonotonic=1\nActiveEnterTimestampMonotonic=1000001\n")
+    assert (first.status, first.seconds) == (Status.HELD, 1.0)
+
+
+@pytest.mark.parametrize(("status", "end"), [(1, "end\n"), (0, "")])
+def test_half_an_answer_about_a_unit_is_none(status: int, end: str) -> None:
+    text = f"{LOADED}{BEGAN}ActiveEnterTimestampMonotonic=6000000\n{end}"
+    seen = Observation(status=status, stdout=text, stderr="", seconds=0)
+    [result] = judge_units(
+        planned({"units": {"a.service": 2}}), {"a.service": timedelta(seconds=2)}, [seen], 1.0, observed=""
+    )
+    assert result.status is Status.UNSEEN
