@@ -124,6 +124,6 @@ def test_not_the_same(left: Value, right: Value) -> None:
 
 
 def test_a_number_has_at_most_so_many_digits() -> None:
-    assert as_number("9" * 400) == int("9" * 400)
+    assert as_number("9" * 400) == as_number(int("9" * 400)) == int("9" * 400)
     with pytest.raises(Mismatch, match="401 characters"):
         as_number("9" * 401)
