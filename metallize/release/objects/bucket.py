@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from metallize.release.objects.errors import LACKING, UNMET, code_of, told
+from metallize.release.remote.lease import Held
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -32,14 +33,6 @@ COPY_BYTES = 5 << 30
 COPIED_PART_BYTES = 1 << 30
 _SMALL_BYTES = 256 << 20
 """No pointer is larger; more is not read into memory, whatever somebody has put there."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """An object as it was read."""
-
-    content: bytes
-    etag: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,11 +12,14 @@ from typing import BinaryIO, cast
 from metallize.errors import HostError
 from metallize.events import Events
 from metallize.release.destinations import Fill
-from metallize.release.objects import channels, lease, uploading
+from metallize.release.objects import channels, uploading
 from metallize.release.objects.bucket import Bucket, Listed
 from metallize.release.objects.channels import Shown, kind_of
-from metallize.release.objects.lease import Lease
-from metallize.release.objects.reading import Reading
+from metallize.release.objects.lock import LockObject
+from metallize.release.objects.opening import ObjectBytes
+from metallize.release.remote import lease
+from metallize.release.remote.lease import Lease
+from metallize.release.remote.reading import Reading
 
 _LEFT = timedelta(days=1)
 """So long what an attempt has left behind waits for the next one."""
@@ -42,7 +45,9 @@ class ObjectStore:
 
     @contextmanager
     def session(self, channel: str, events: Events) -> Iterator[ObjectSession]:
-        with lease.held(self.bucket, events) as holding:
+        lock = LockObject(bucket=self.bucket)
+        with lease.held(lock, events) as holding:
+            lock.require_conditions(holding.text())
             session = ObjectSession(bucket=self.bucket, channel=channel, lease=holding)
             session.begin()
             yield session
@@ -111,7 +116,10 @@ class ObjectSession:
         listed = self._files().get(name)
         if listed is None:
             raise HostError(f"{self.bucket.place(self._key(name))} is not there", hint="has somebody removed it?")
-        with Reading(self.bucket, listed) as raw, io.BufferedReader(raw, _BUFFER_BYTES) as file:
+        with (
+            Reading(ObjectBytes(bucket=self.bucket, listed=listed)) as raw,
+            io.BufferedReader(raw, _BUFFER_BYTES) as file,
+        ):
             yield cast("BinaryIO", file)
 
     def switch(self, names: Collection[str], pointers: Mapping[str, bytes]) -> None:

@@ -1,4 +1,4 @@
-"""Being alone in a bucket: a lock object that changes hands by conditional writes alone.
+"""Being alone in a place far away: a lock there that is written only over what was read.
 
 Whoever holds it writes it anew all the time. Who waits looks whether it changes, by a clock of its own: one that has
 not changed for LEASE_SECONDS is a dead one's; so it is at once where the process is known to be gone. A holder that
@@ -15,29 +15,61 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from metallize.errors import HostError
 from metallize.events import Events, Note
 from metallize.files.json_file import as_mapping
 from metallize.host.process import Process
-from metallize.release.objects.bucket import ALWAYS, Bucket, Held
 
-LOCK = ".metallize/lock"
 LEASE_SECONDS = 60.0
 _SAFE_PART = 0.7
 """Of the lease: so long a holder trusts in its last renewal."""
 _RENEWALS = 4
 """In one lease."""
 _POLL_SECONDS = 1.0
-_JSON = "application/json"
-_NO_ETAG = '"00000000000000000000000000000000"'
+FREE = b"{}\n"
+"""What a lock holds that its holder has left."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What was read in a place, and by what it is known there."""
+
+    content: bytes
+    etag: str
+
+
+class Lock(Protocol):
+    """A small file that everybody who publishes there reads and writes."""
+
+    @property
+    def place(self) -> str:
+        """Where the lock is, as a person names it."""
+        ...
+
+    @property
+    def destination(self) -> str:
+        """What it is the lock of."""
+        ...
+
+    def read(self) -> Held | None:
+        """What it holds now; None where there is none yet."""
+        ...
+
+    def write(self, content: bytes, only_over: str | None) -> str | None:
+        """Write it over what has that ETag, or with None where there is none; its own ETag.
+
+        None where that does not hold, and whoever wrote something else has the lock.
+        """
+        ...
 
 
 @dataclass(kw_only=True)
 class Lease:
     """What whoever holds the lock knows of it."""
 
-    bucket: Bucket
+    lock: Lock
     seconds: float
     name: str = field(default_factory=lambda: secrets.token_hex(8))
     etag: str = ""
@@ -50,7 +82,7 @@ class Lease:
         """Raises HostError where somebody else may hold it by now: nothing is written any more."""
         if self.lost or _now() - self.renewed > self.seconds * _SAFE_PART:
             raise HostError(
-                f"{self.bucket.place(LOCK)} could not be renewed in time: somebody else may be publishing there now",
+                f"{self.lock.place} could not be renewed in time: somebody else may be publishing there now",
                 hint="see the connection, or who else publishes there, then run it again: what is written is used",
             )
 
@@ -58,11 +90,11 @@ class Lease:
         """Write it over what has that ETag, or with None where there is nothing; whether that was still so."""
         self.turn += 1
         begun = _now()
-        content = self._text()
-        etag = self.bucket.put(LOCK, content, _JSON, ALWAYS, only_over=over)
+        content = self.text()
+        etag = self.lock.write(content, over)
         if etag is None:
             # An answer that was lost on the way, to a request that was sent again: then it is ours.
-            now = self.bucket.get(LOCK)
+            now = self.lock.read()
             if now is None or now.content != content:
                 return False
             etag = now.etag
@@ -80,21 +112,10 @@ class Lease:
     def free(self) -> None:
         """Leave it to the next one."""
         if not self.lost:
-            self.bucket.put(LOCK, b"{}\n", _JSON, ALWAYS, only_over=self.etag)
+            self.lock.write(FREE, self.etag)
 
-    def require_conditions(self) -> None:
-        """Raises HostError where the store writes whatever the conditions say."""
-        content = self._text()
-        for condition, only_over in (("If-None-Match", None), ("If-Match", _NO_ETAG)):
-            if self.bucket.put(LOCK, content, _JSON, ALWAYS, only_over=only_over) is not None:
-                self.bucket.delete(LOCK)
-                raise HostError(
-                    f"{self.bucket.place('')}: this store does not keep the condition {condition} of a write, and two"
-                    " publishers at once would write over each other",
-                    hint="publish to a store with conditional writes (docs/release.md), or to a folder, and copy that",
-                )
-
-    def _text(self) -> bytes:
+    def text(self) -> bytes:
+        """What says who holds it."""
         try:
             process = str(Process.this_process())
         except OSError:
@@ -104,20 +125,18 @@ class Lease:
 
 
 @contextmanager
-def held(bucket: Bucket, events: Events, seconds: float = LEASE_SECONDS) -> Iterator[Lease]:
-    """Wait until nobody else holds the lock, and hold it. Raises HostError for a store that cannot keep one."""
-    lease = Lease(bucket=bucket, seconds=seconds)
+def held(lock: Lock, events: Events, seconds: float = LEASE_SECONDS) -> Iterator[Lease]:
+    """Wait until nobody else holds the lock, and hold it."""
+    lease = Lease(lock=lock, seconds=seconds)
     _acquire(lease, events)
     ended = threading.Event()
     thread = threading.Thread(target=lease.renew, args=(ended,), name="lease", daemon=True)
+    thread.start()
     try:
-        lease.require_conditions()
-        thread.start()
         yield lease
     finally:
         ended.set()
-        if thread.ident is not None:
-            thread.join()
+        thread.join()
         with suppress(HostError):  # then the next one waits for it to run out
             lease.free()
 
@@ -125,7 +144,7 @@ def held(bucket: Bucket, events: Events, seconds: float = LEASE_SECONDS) -> Iter
 def _acquire(lease: Lease, events: Events) -> None:
     etag, since, told, ended = "", 0.0, False, threading.Event()
     while True:
-        now = lease.bucket.get(LOCK)
+        now = lease.lock.read()
         if now is None or is_free(now):
             if lease.take(now.etag if now is not None else None):
                 return
@@ -140,7 +159,7 @@ def _acquire(lease: Lease, events: Events) -> None:
             told = True
             events.emit(
                 Note(
-                    text=f"somebody else is publishing to {lease.bucket.place('')}; waiting for them (for"
+                    text=f"somebody else is publishing to {lease.lock.destination}; waiting for them (for"
                     f" {lease.seconds:.0f} s, where nothing is heard of them)"
                 )
             )

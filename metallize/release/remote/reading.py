@@ -1,18 +1,12 @@
-"""A file that is read out of a bucket: piece by piece, from any place in it, and on from there where the line broke."""
+"""A file that is read over a line: piece by piece, from any place in it, and on from there where the line broke."""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
-
-from botocore.exceptions import BotoCoreError
-
-from metallize.release.objects.bucket import Bucket, Listed
-from metallize.release.objects.errors import told
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-    from botocore.response import StreamingBody
 
 _BREAKS = 4
 """So many times the line may break with nothing come over it since."""
@@ -20,13 +14,41 @@ _PIECE_BYTES = 32 << 10
 """What has come of a piece is lost where the line breaks in it."""
 
 
-class Reading(io.RawIOBase):
-    """One object, the same one from beginning to end: where somebody puts another in its place, that is an error."""
+class Body(Protocol):
+    """What an answer carries."""
 
-    def __init__(self, bucket: Bucket, listed: Listed) -> None:
-        self._bucket, self._listed = bucket, listed
+    def read(self, amt: int, /) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+class Source(Protocol):
+    """A file at the other end."""
+
+    @property
+    def broken(self) -> tuple[type[Exception], ...]:
+        """What is raised where the line breaks."""
+        ...
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    def opened(self, at: int) -> Body:
+        """The rest of it, from that byte on."""
+        ...
+
+    def give_up(self, error: Exception) -> None:
+        """Raises the error as one that a person understands."""
+        ...
+
+
+class Reading(io.RawIOBase):
+    """One file."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
         self._at = 0
-        self._body: StreamingBody | None = None
+        self._body: Body | None = None
 
     def readable(self) -> bool:
         return True
@@ -35,7 +57,7 @@ class Reading(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._listed.size_bytes}[whence]
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._source.size_bytes}[whence]
         if base + offset != self._at:
             self._drop()
             self._at = base + offset
@@ -46,19 +68,18 @@ class Reading(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         view = memoryview(buffer).cast("B")
-        wanted = min(len(view), _PIECE_BYTES, self._listed.size_bytes - self._at)
+        wanted = min(len(view), _PIECE_BYTES, self._source.size_bytes - self._at)
         if wanted <= 0:
             return 0
         for attempt in range(_BREAKS):
             try:
                 if self._body is None:
-                    self._body = self._bucket.opened(self._listed.key, self._listed.etag, self._at)
+                    self._body = self._source.opened(self._at)
                 piece = self._body.read(wanted)
-            except BotoCoreError:
+            except self._source.broken as exc:
                 self._drop()
                 if attempt == _BREAKS - 1:
-                    with told(self._bucket.place(self._listed.key)):
-                        raise
+                    self._source.give_up(exc)
                 continue
             if piece:
                 view[: len(piece)] = piece
