@@ -57,6 +57,16 @@ FETCH_ANSWER = Wait(60.0, Clock.PLAIN, "So soon an answer's headers must be ther
 FETCH_SLOW = Wait(60.0, Clock.PLAIN, "Within so long a server has to send more than next to nothing.")
 FETCH_AGAIN = Wait(2.0, Clock.PLAIN, "Before a connection that broke is made again.")
 
+# release/registry/access.py
+REGISTRY_CONNECT = Wait(10.0, Clock.PLAIN, "So long a registry is called that does not take up.")
+REGISTRY_ANSWER = Wait(300.0, Clock.PLAIN, "So long an answer may take: a registry hashes a whole image at its end.")
+REGISTRY_AGAIN = Wait(1.0, Clock.PLAIN, "Before a request is made again whose line broke.")
+
+# release/registry/lock.py
+REGISTRY_SETTLED = Wait(
+    4.0, Clock.PLAIN, "After a lock was written, for the writes of others who have seen it free as well."
+)
+
 # console/flood.py
 FLOOD_END = Wait(2.0, Clock.PLAIN, "A flood has ended when so long less than that was printed.")
 FLOOD_WAIT = Wait(

@@ -16,7 +16,7 @@ from metallize.errors import UsageError
 from metallize.model.rule_names import NAMES
 from metallize.release.spans import age
 
-_OTHERS = ", or s3://BUCKET/PREFIX"
+_OTHERS = ", s3://BUCKET/PREFIX, or oci://HOST/REPOSITORY"
 
 
 def publish_options(publish: argparse.ArgumentParser) -> None:

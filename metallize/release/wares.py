@@ -124,9 +124,9 @@ def require_one_release(wares: tuple[Ware, ...]) -> tuple[str, str | None]:
         raise UsageError(
             f"the outputs of one release have one version ({told})", hint="give each the same output.version"
         )
-    places: dict[tuple[str, ImageFormat], str] = {}
+    places: dict[tuple[str, Platform, ImageFormat], str] = {}
     for ware in wares:
-        other = places.setdefault((ware.name, ware.format), ware.image.path.name)
+        other = places.setdefault((ware.name, ware.platform, ware.format), ware.image.path.name)
         if other != ware.image.path.name:
             raise UsageError(
                 f"{other} and {ware.image.path.name} would have one name in a release: {ware.name}, {ware.format}",

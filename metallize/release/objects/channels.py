@@ -11,25 +11,15 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 
 from metallize.errors import HostError
 from metallize.files.json_file import as_mapping, as_text
 from metallize.release.objects.bucket import ALWAYS, Bucket
+from metallize.release.remote.media import kind_of
 
 FOLDER = ".metallize/channels/"
 _END = ".json"
 _SCHEMA = 1
-_KINDS = {
-    ".html": "text/html; charset=utf-8",
-    ".json": "application/json",
-    ".atom": "application/atom+xml",
-    ".jsonl": "application/jsonl",
-    ".xz": "application/x-xz",
-    ".bmap": "application/xml",
-    ".gpg": "application/octet-stream",
-    "": "text/plain; charset=utf-8",
-}
 _CHANGED = "somebody else has changed the channel meanwhile"
 _NEXT = "run it again: what is written is used"
 
@@ -56,11 +46,6 @@ class Shown:
             "settled": self.settled,
         }
         return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
-
-
-def kind_of(name: str) -> str:
-    """The media type that a file is served as."""
-    return _KINDS.get(PurePosixPath(name).suffix, "application/octet-stream")
 
 
 def names_of(bucket: Bucket) -> tuple[str, ...]:

@@ -14,11 +14,12 @@ from metallize.events import Events
 from metallize.release.destinations import Fill
 from metallize.release.objects import channels, uploading
 from metallize.release.objects.bucket import Bucket, Listed
-from metallize.release.objects.channels import Shown, kind_of
+from metallize.release.objects.channels import Shown
 from metallize.release.objects.lock import LockObject
 from metallize.release.objects.opening import ObjectBytes
 from metallize.release.remote import lease
 from metallize.release.remote.lease import Lease
+from metallize.release.remote.media import kind_of
 from metallize.release.remote.reading import Reading
 
 _LEFT = timedelta(days=1)

@@ -114,6 +114,13 @@ class Lease:
         if not self.lost:
             self.lock.write(FREE, self.etag)
 
+    def is_in(self, now: Held | None) -> bool:
+        """Whether that is the lock as this one wrote it, now or when it was renewed."""
+        try:
+            return now is not None and as_mapping(json.loads(now.content)).get("by") == self.name
+        except (ValueError, TypeError, RecursionError):
+            return False
+
     def text(self) -> bytes:
         """What says who holds it."""
         try:
