@@ -73,6 +73,9 @@ class Registry:
 
     port: int
     login: Login | None = None
+    pid: int = 0
+    folder: Path = Path()
+    """Where it keeps what it has."""
 
     @property
     def host(self) -> str:
@@ -168,16 +171,26 @@ def rootfs(files: Mapping[str, bytes]) -> bytes:
 
 
 @contextmanager
-def running(folder: Path, *, login: Login | None = None) -> Iterator[Registry]:
-    """A registry whose images are in `folder`; with `login` nobody else gets anything from it."""
+def running(
+    folder: Path,
+    *,
+    login: Login | None = None,
+    deletes: bool = True,
+    more: Mapping[str, object] | None = None,
+) -> Iterator[Registry]:
+    """A registry whose images are in `folder`; with `login` nobody else gets anything from it.
+
+    `more` goes into its configuration.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     config: dict[str, object] = {
         "version": 0.1,
         "log": {"level": "warn", "accesslog": {"disabled": True}},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "images")}, "delete": {"enabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(folder / "images")}, "delete": {"enabled": deletes}},
         "http": {"addr": f"127.0.0.1:{port}", "secret": "of a test"},
+        **(more or {}),
     }
     folder.mkdir(parents=True, exist_ok=True)
     if login is not None:
@@ -196,7 +209,7 @@ def running(folder: Path, *, login: Login | None = None) -> Iterator[Registry]:
             assert process.poll() is None, (folder / "log").read_text()
             assert not deadline.expired, (folder / "log").read_text()
             time.sleep(0.05)
-        yield Registry(port=port, login=login)
+        yield Registry(port=port, login=login, pid=process.pid, folder=folder / "images")
 
 
 def _answers(port: int) -> bool:

@@ -249,6 +249,7 @@ setup_packages() {
 # What the tests alone need, one package a line: a registry of images, and the clients that read a release.
 missing_test_packages() {
   has docker-registry || echo docker-registry
+  has skopeo || echo skopeo
   has bmaptool || echo bmap-tools
   has gpg || echo gpg
   has softhsm2-util || echo softhsm2

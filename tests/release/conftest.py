@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 from metallize.release.destinations import destination_at
-from tests.release.kinds import FolderKind, Kind, S3Kind
+from metallize.release.registry import access, lock, sessions
+from tests import registry
+from tests.registry import Registry
+from tests.release.kinds import FolderKind, Kind, OciKind, S3Kind
 from tests.release.stores import KEYS, Between, between, store
 from tests.unit.release.wares import released, ware
 
 KINDS: dict[str, Callable[[pytest.FixtureRequest, Path], Kind]] = {
     "folder": lambda _, tmp_path: FolderKind(tmp_path),
+    "oci": lambda request, _: OciKind(request.getfixturevalue("line"), request.getfixturevalue("docker_registry")),
     "s3": lambda request, _: S3Kind(request.getfixturevalue("proxy")),
 }
 """Every one; a destination that is added needs its place here, and nothing else."""
@@ -32,6 +36,36 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Between]:
         patch.delenv("AWS_PROFILE", raising=False)
         patch.setenv("AWS_ENDPOINT_URL", made.url)
         patch.setenv("AWS_MAX_ATTEMPTS", "2")
+        yield made
+
+
+@pytest.fixture(scope="session")
+def docker_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """Debian's, with nothing in it."""
+    if not registry.there_is_one():
+        pytest.skip("no docker-registry here: scripts/test installs it")
+    with registry.running(tmp_path_factory.mktemp("registry")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def quick() -> Iterator[None]:
+    """Locks that wait for nobody far away and run out soon, and requests that are made again at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lock, "REGISTRY_SETTLED", 0.7)
+        patch.setattr(access, "REGISTRY_AGAIN", 0.05)
+        patch.setattr(sessions, "LEASE_SECONDS", 6.0)
+        yield
+
+
+@pytest.fixture(scope="session")
+def line(quick: None, docker_registry: Registry) -> Iterator[Between]:
+    """What is between it and whoever publishes there, who has no login."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        between(f"http://{docker_registry.host}") as made,
+    ):
+        patch.setenv("DOCKER_CONFIG", "/nonexistent")
         yield made
 
 
@@ -58,5 +92,21 @@ def s3(proxy: Between) -> Iterator[S3Kind]:
 def s3_place(s3: S3Kind, tmp_path: Path) -> str:
     """In it, with a release in it already."""
     made = s3.make("to")
+    released(destination_at(made), ware(tmp_path / "first"))
+    return made
+
+
+@pytest.fixture
+def oci(line: Between, docker_registry: Registry) -> Iterator[OciKind]:
+    """The registry alone, over a line that a test may break."""
+    line.seen.clear()
+    yield OciKind(line, docker_registry)
+    line.rule = None
+
+
+@pytest.fixture
+def oci_place(oci: OciKind, tmp_path: Path) -> str:
+    """A repository of it, with a release in it already."""
+    made = oci.make("to")
     released(destination_at(made), ware(tmp_path / "first"))
     return made

@@ -7,19 +7,21 @@ import json
 import os
 import re
 import resource
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 from urllib.error import HTTPError
 
 import boto3
 
 from metallize.release.catalogue import FILE, read_catalogue
 from metallize.release.sums import read_sums
+from tests.registry import Registry
 from tests.release.stores import Answer, Between, Forward, Request, refusal
 
 
@@ -125,6 +127,82 @@ class S3Kind:
     def require_nothing_left(self, place: str) -> None:
         bucket = place.removeprefix("s3://").partition("/")[0]
         assert boto3.client("s3").list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
+
+
+@dataclass(frozen=True)
+class OciKind:
+    """Repositories of a registry."""
+
+    line: Between
+    registry: Registry
+    calls: ClassVar[tuple[str, ...]] = ("http.client.send",)
+    at_once: ClassVar[bool] = True
+
+    def make(self, name: str) -> str:
+        return f"oci://{self.line.url.removeprefix('http://')}/own/{os.urandom(6).hex()}/{name.replace(' ', '-')}"
+
+    def fetch(self, place: str, path: str) -> bytes | None:
+        channel, _, name = path.partition("/")
+        for layer in oci_document(self.registry, place, channel).get("layers", ()):
+            if layer["annotations"]["org.opencontainers.image.title"] == name:
+                return oci_get(self.registry, place, f"blobs/{layer['digest']}")
+        return None
+
+    @contextmanager
+    def full(self) -> Iterator[str]:
+        """The kernel's limit of a file's size says the same to the registry as a disk without room."""
+        soft, hard = resource.prlimit(self.registry.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self.registry.pid, resource.RLIMIT_FSIZE, (100_000, hard))
+        try:
+            yield "was refused"
+        finally:
+            resource.prlimit(self.registry.pid, resource.RLIMIT_FSIZE, (soft, hard))
+
+    def require_nothing_left(self, place: str) -> None:
+        """Nothing waits, and the lock is free."""
+        assert oci_document(self.registry, place, "_staging.stable")["layers"] == [EMPTY]
+        assert oci_document(self.registry, place, "_lock")["annotations"] == {"metallize.lock": "{}\n"}
+
+    def untagged(self, place: str) -> int:
+        """How many manifests the registry keeps that no tag is of."""
+        tags = json.loads(oci_get(self.registry, place, "tags/list") or b"")["tags"]
+        there = {json.dumps(oci_document(self.registry, place, tag)) for tag in tags}
+        links = self.registry.folder.rglob(f"{place.rpartition('/own/')[2]}/_manifests/revisions/sha256/*/link")
+        return len(list(links)) - len(there)
+
+
+EMPTY = {
+    "mediaType": "application/vnd.oci.empty.v1+json",
+    "digest": f"sha256:{hashlib.sha256(b'{}').hexdigest()}",
+    "size": 2,
+}
+
+
+def oci_document(registry: Registry, place: str, reference: str) -> dict[str, Any]:
+    """A manifest or an index as any client gets it; an empty one where there is none."""
+    content: dict[str, Any] = json.loads(oci_get(registry, place, f"manifests/{reference}") or b"{}")
+    return content
+
+
+def oci_get(registry: Registry, place: str, path: str) -> bytes | None:
+    """What a repository has there; asked again where a tag is just being written (docs/release.md)."""
+    repository = place.split("/", 3)[3]
+    kinds = [f"application/vnd.oci.image.{each}.v1+json" for each in ("manifest", "index")]
+    request = urllib.request.Request(
+        f"http://{registry.host}/v2/{repository}/{path}", headers={"Accept": ", ".join(kinds)}
+    )
+    for left in reversed(range(5)):
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own server
+                content: bytes = answer.read()
+                return content
+        except HTTPError as exc:
+            if exc.code == 404:
+                return None
+            if exc.code != 500 or not path.startswith("manifests/") or not left:
+                raise
+        time.sleep(0.02)
+    return None
 
 
 def s3_get(endpoint: str, place: str, path: str) -> bytes | None:

@@ -146,7 +146,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        request = Request(method=self.command, path=self.path, headers=dict(self.headers), body=body)
+        headers = {name: ", ".join(self.headers.get_all(name, ())) for name in self.headers}
+        request = Request(method=self.command, path=self.path, headers=headers, body=body)
         try:
             answer, end = self.server.between.answer(request), None  # type: ignore[attr-defined]
         except Cut as cut:
@@ -165,7 +166,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if end is not None:
             self._break()
 
-    do_PUT = do_POST = do_HEAD = do_DELETE = do_GET  # noqa: N815 - the names that http.server looks for
+    do_PUT = do_POST = do_PATCH = do_HEAD = do_DELETE = do_GET  # noqa: N815 - the names that http.server looks for
 
     def handle(self) -> None:
         with suppress(OSError):  # whoever asked has gone

@@ -30,10 +30,14 @@ from pathlib import Path
 import boto3
 from metallize.release.destinations import destination_at
 from metallize.release.objects import uploading
+from metallize.release.registry import lock
+from metallize.release.registry import uploading as spooling
 from tests.unit.release.wares import released, ware
 
 CONTENT = random.Random(2).randbytes(400_000)
 uploading.PART_BYTES = 50_000
+spooling.PIECE_BYTES = 50_000
+lock.REGISTRY_SETTLED = 0.7
 
 def publish(place, build, calls, last):
     made, destination, seen = ware(Path(build), CONTENT), destination_at(place), 0
@@ -116,6 +120,8 @@ def clients(kind: Kind, place: str) -> Iterator[None]:
         ("folder", 50),
         ("s3", 8),
         pytest.param("s3", 50, marks=pytest.mark.nightly),
+        ("oci", 8),
+        pytest.param("oci", 50, marks=pytest.mark.nightly),
     ],
     indirect=["kind"],
 )

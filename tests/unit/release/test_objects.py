@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from metallize.errors import HostError
 from metallize.host.process import Process
 from metallize.release.objects import channels
-from metallize.release.objects.channels import Shown, kind_of
+from metallize.release.objects.channels import Shown
 from metallize.release.objects.errors import told
 from metallize.release.objects.uploading import MOST_PARTS, PART_BYTES, part_bytes
 from metallize.release.remote.lease import Held, is_free
+from metallize.release.remote.media import kind_of
 
 
 def answered(code: str, status: int, message: str = "") -> ClientError:
