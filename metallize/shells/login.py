@@ -141,6 +141,8 @@ class SerialLogin:
         self._talk.position = position
         self._met = False
         """Whether a login's prompt was answered: the next may be in its own language."""
+        self._begun = (0.0, 0.0)
+        """When the last attempt was, and for how long the console had been flooded by then."""
 
     def attempt(self, user: str, password: str, deadline: Deadline) -> LoginResult:
         """Answer the prompts once, and again where no answer came in time or logins are not allowed yet.
@@ -150,13 +152,20 @@ class SerialLogin:
         Raises GuestFailed when the guest fails meanwhile, ShellError when it takes no input.
         """
         result = self._attempts(user, password, deadline)
-        if result.outcome in UNSEEN and self._watch.flooded:
+        if result.outcome in UNSEEN and self._was_flooded():
             return replace(result, outcome=LoginOutcome.FLOODED)
         return result
+
+    def _was_flooded(self) -> bool:
+        """Whether it is so now, or was for most of the last attempt: a getty that gives up may end what printed."""
+        begun, flooded = self._begun
+        lasted = self._watch.seconds - begun
+        return self._watch.flooded or (self._watch.flooded_seconds - flooded) * 2 > lasted
 
     def _attempts(self, user: str, password: str, deadline: Deadline) -> LoginResult:
         attempts, before = 0, None
         while True:
+            self._begun = (self._watch.seconds, self._watch.flooded_seconds)
             result = self._attempt(user, password, deadline, before)
             if before is not None and result.outcome is LoginOutcome.NO_PROMPT:
                 return replace(before, seen=result.seen)

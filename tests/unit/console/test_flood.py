@@ -49,6 +49,10 @@ class Flooded(FakeWatch):
         self._before = seconds
 
     @property
+    def seconds(self) -> float:  # type: ignore[override]  # as below
+        return time.monotonic()
+
+    @property
     def flooded_seconds(self) -> float:  # type: ignore[override]  # as below
         return self._before + max(0.0, min(time.monotonic(), self._end) - self._begun)
 
@@ -138,6 +142,15 @@ def test_a_flood_without_end_is_named() -> None:
     result = attempt(watch, FloodedGetty(watch, FLOOD, []), seconds=0.3)
     assert result.outcome is LoginOutcome.FLOODED
     assert "flooded" in str(result)
+
+
+@pytest.mark.parametrize(
+    ("flooded", "outcome"), [(0.7, LoginOutcome.FLOODED), (0.2, LoginOutcome.NO_PROMPT)], ids=["most of it", "a while"]
+)
+def test_a_flood_that_ended_with_the_attempt_is_named(flooded: float, outcome: LoginOutcome) -> None:
+    """As where getty hangs up, which ends what wrote to the line."""
+    watch = Flooded(flooded, seconds=patience.FLOOD_WAIT)
+    assert attempt(watch, Getty(FLOOD.replace("login", "log"), []), seconds=1).outcome is outcome
 
 
 def test_a_flood_that_lasted_too_long_is_not_waited_for() -> None:
