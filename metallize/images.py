@@ -85,7 +85,17 @@ def diagnose(profile: Profile, catalog: Catalog, events: Events, options: Option
         stored = next((each for each in (store.any(), store.kept()) if each and each.sha256 == sha256), None)
         if stored is None:
             raise UsageError(f"the {store.file} that failed is not there any more", hint="has somebody built it anew?")
-        [report] = verification.run_all(requests_of(profile, catalog, stored, options, store.build_dir), events)
+        return boot_stored(profile, catalog, events, options, stored)
+
+
+def boot_stored(profile: Profile, catalog: Catalog, events: Events, options: Options, stored: Stored) -> BootReport:
+    """Boot an image, wherever it is, on the one machine of the options; nothing is recorded of it.
+
+    Raises HostError where it was written to meanwhile.
+    """
+    build_dir = store_of(profile, options).build_dir
+    [report] = verification.run_all(requests_of(profile, catalog, stored, options, build_dir), events)
+    pipeline.require_untouched(stored)
     return report
 
 

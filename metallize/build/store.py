@@ -12,6 +12,7 @@ What was booted and what held is written down beside the image, in either place,
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import glob
 import json
@@ -31,6 +32,8 @@ from metallize.events import Events, Note
 from metallize.files.json_file import read_mapping
 
 Stamp: TypeAlias = "Mapping[str, int]"
+MANIFEST = "manifest.json"
+"""Beside an image that is not in its place."""
 
 
 def stamp_of(info: os.stat_result) -> Stamp:
@@ -93,6 +96,10 @@ class Store:
     def _kept(self) -> Path:
         return self._private / f"{self.file}.kept"
 
+    @property
+    def _aside(self) -> Path:
+        return self._kept / MANIFEST
+
     @contextmanager
     def locked(self, events: Events, *, abandon: Callable[[Sequence[str]], None] | None = None) -> Iterator[None]:
         """Wait until nobody else builds this image, and clear away what a killed build left.
@@ -145,9 +152,19 @@ class Store:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
 
+    def linked(self, stored: Stored, folder: Path) -> Stored:
+        """Have a folder hold an image of this store as well, by a hard link, with its manifest. Raises OSError."""
+        if not stored.is_untouched:
+            raise OSError(errno.ESTALE, f"{stored.path} is not the file any more that its manifest tells of")
+        link = folder / self.file
+        link.hardlink_to(stored.path)
+        # Linking is a change of the file as the kernel sees it: its manifest is told, or its bytes were read each time.
+        _stamped(stored.manifest, stored.path, self.manifest if stored.path == self.image else self._aside)
+        return Stored(path=link, manifest=stored.manifest, stamp=_stamped(stored.manifest, link, folder / MANIFEST))
+
     def kept(self) -> Stored | None:
         """The image that was put aside, whatever it was made from, if it is the one its manifest tells of."""
-        return _load(self._kept / self.file, self._kept / "manifest.json")
+        return _load(self._kept / self.file, self._aside)
 
     def any(self) -> Stored | None:
         """The same for the one in the build folder: whether it is current, `currency` says."""
@@ -155,7 +172,7 @@ class Store:
 
     def papers(self, sha256: str) -> Mapping[str, Any]:
         """The manifest that tells of these bytes, published or kept aside; empty where there is none."""
-        for path in (self.manifest, self._kept / "manifest.json"):
+        for path in (self.manifest, self._aside):
             try:
                 content = read_mapping(path)
             except (OSError, ValueError):
@@ -182,7 +199,7 @@ class Store:
             image.replace(self._kept / self.file)
             _move(image.with_name(self.files.name if image == self.image else FILES), self._kept / FILES)
         kept = self._kept / self.file
-        stamp = _stamped(manifest, kept, self._kept / "manifest.json")
+        stamp = _stamped(manifest, kept, self._aside)
         return Stored(path=kept, manifest=manifest, stamp=stamp)
 
 
@@ -200,6 +217,15 @@ def _stamped(manifest: Mapping[str, Any], image: Path, place: Path) -> Stamp:
     stamp = stamp_of(image.stat())
     write_json(place, {**manifest, "file": stamp})
     return stamp
+
+
+def stored_in(folder: Path) -> Stored | None:
+    """The image that a folder holds (`Store.linked`), if it is the one that its manifest tells of."""
+    try:
+        images = [path for path in folder.iterdir() if path.name != MANIFEST and not path.name.startswith(".")]
+    except OSError:
+        return None
+    return _load(images[0], folder / MANIFEST) if len(images) == 1 else None
 
 
 def _load(image: Path, manifest: Path) -> Stored | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -26,10 +28,11 @@ from metallize.model.visible import visible
 from metallize.night import history as histories
 from metallize.night import run as nightlies
 from metallize.night.attempt import Attempt
+from metallize.night.confirming import Budget
 from metallize.night.facts import facts_folder, merge_facts
 from metallize.night.judged import judged
-from metallize.night.judging.findings import Verdict, day, grouped, lines_of
-from metallize.night.judging.judgement import Terms
+from metallize.night.judging.findings import Kind, Verdict, day, grouped, lines_of
+from metallize.night.judging.judgement import Judgement, Terms
 from metallize.night.known import FILE as KNOWN
 from metallize.night.known import advice, read_known
 from metallize.night.lines import plain_of
@@ -71,7 +74,9 @@ def nightly(options: argparse.Namespace) -> int:
             show_reports([boot_report], renderer, options)
 
     with renderer, engine_of_host() as engine:
-        attempts = nightlies.run_nightly(candidates, catalog, engine, renderer, settings, seen=seen)
+        attempts = nightlies.run_nightly(
+            candidates, catalog, engine, renderer, settings, seen=seen, budget=_budget(options)
+        )
     status = nightlies.status_of(attempts)
     build_dir = settings.build_dir or Path("build")
     history, judgement = judged(build_dir)
@@ -81,9 +86,22 @@ def nightly(options: argparse.Namespace) -> int:
     worse = [each for each in judgement.findings if each.alarms and attempts and each.night == attempts[0].night]
     if worse and not options.json:
         err(f"{len(worse)} got worse; what and why: metallize regressions")
+    for text in () if options.json else _slower(judgement, {each.night for each in attempts}):
+        err(text)
     _show_page(page_path(build_dir), as_json=options.json, status=int(status))
     write_junit(options, reports)
     return status
+
+
+def _slower(judgement: Judgement, nights: AbstractSet[str]) -> Iterator[str]:
+    """What became of the times that were suspected, a line each."""
+    for each in judgement.findings:
+        if each.kind is Kind.TIME and each.night in nights and each.verdict is not Verdict.YOUNG:
+            yield f"{each.verdict}: {each.cell}: {each.what}"
+
+
+def _budget(options: argparse.Namespace) -> Budget:
+    return Budget(boots=options.confirm_boots, time=timedelta(minutes=options.confirm_minutes))
 
 
 def report(options: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from metallize import __version__
 from metallize.commands import options as common
 from metallize.commands.beginning import init_options
 from metallize.commands.looking_line import logs_options, prune_options, regressions_options, runs_options
+from metallize.commands.night_line import nightly_options
 from metallize.commands.parser import Later, Parser
 from metallize.commands.ports import add_ports
 from metallize.commands.release_line import VERBS, fetched_options, image_or_address, publish_options
@@ -149,14 +150,7 @@ def _add_proving(verbs: Verbs) -> None:
     common.verbose(boot)
     _add_held(verbs)
     summary = "build and verify every profile, keep the history, write its page"
-    nightly = add(verbs, PROVE, "nightly", Later("history", "nightly"), summary)
-    nightly.add_argument("profiles", nargs="*", type=Path, metavar="PROFILE", help="default: every shipped profile")
-    nightly.add_argument("--no-cache", action="store_true", help="build every layer again, with today's packages")
-    common.build_dir(nightly)
-    common.of_a_profile(nightly, outputs=False)
-    common.lent(nightly)
-    common.judged(nightly, "the boots", held=False)
-    common.showing(nightly)
+    nightly_options(add(verbs, PROVE, "nightly", Later("history", "nightly"), summary))
     summary = "what got worse in the latest night, since when and why"
     regressions_options(add(verbs, PROVE, "regressions", Later("history", "regressions"), summary))
     report = add(verbs, PROVE, "report", Later("history", "report"), "the nightlies' history as one HTML page")

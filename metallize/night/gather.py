@@ -39,10 +39,16 @@ class Night:
     folder: str = ""
     """The build folder: two nights that begin in one second on one host are in two of them."""
 
+    def has(self, attempt: Attempt) -> bool:
+        """Whether an attempt is one of this night on this host."""
+        return (attempt.night, attempt.host.id) == (self.began, self.host.id)
+
     def attempt(self, cell: Cell, number: int, status: Status, **said: Any) -> Attempt:
         """One of them, with its id."""
+        confirms = said.get("confirms", "")
+        place = (self.began, self.host.id, self.folder, cell.profile, cell.output, cell.machine, number)
         return Attempt(
-            run=run_id(self.began, self.host.id, self.folder, cell.profile, cell.output, cell.machine, number),
+            run=run_id(*place, confirms) if confirms else run_id(*place),
             night=self.began,
             cell=cell,
             attempt=number,
@@ -84,9 +90,9 @@ def _load() -> float:
 
 
 def attempt_of_report(
-    night: Night, cell: Cell, number: int, report: BootReport, manifest: Mapping[str, Any]
+    night: Night, cell: Cell, number: int, report: BootReport, manifest: Mapping[str, Any], *, confirms: str = ""
 ) -> tuple[Attempt, ImageFacts]:
-    """What is kept of a boot and of its image."""
+    """What is kept of a boot and of its image. `confirms` is the run that it was made for."""
     reason, rule = ("", "") if report.passed else why(report)
     units = _text(report.run_folder / "units.txt")
     facts = facts_of(report.sha256, manifest)
@@ -112,6 +118,7 @@ def attempt_of_report(
         ),
         versions=versions_of(manifest),
         run_folder=str(report.run_folder),
+        confirms=confirms,
     )
     return attempt, replace(facts, seen=MappingProxyType({report.machine: seen_in(report, units)}))
 

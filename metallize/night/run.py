@@ -8,8 +8,9 @@ build/report.html               the history on one page, written anew after each
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from metallize import images, pipeline, planning
@@ -34,11 +35,15 @@ from metallize.errors import (
 from metallize.events import Events, Level, Note
 from metallize.model.loaded import Profile
 from metallize.model.report import BootReport
-from metallize.night import history
+from metallize.night import history, index, keeping
 from metallize.night.attempt import Attempt, Cell, Status
-from metallize.night.facts import facts_folder, write_facts
+from metallize.night.confirming import Budget, confirm
+from metallize.night.facts import facts_folder, read_facts, write_facts
 from metallize.night.gather import Night, attempt_of_report, this_host
 from metallize.night.history import history_path
+from metallize.night.in_turn import OnThisHost
+from metallize.night.judged import judged
+from metallize.night.keeping import kept_folder
 from metallize.night.known import Known, with_known
 from metallize.night.outcomes import Outcome, again, cell_nights
 from metallize.night.pages.site import write_site
@@ -70,6 +75,8 @@ class Means:
     night: Night
     idle: set[Given]
     """What is lent to layers and was mounted by none so far."""
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    """Those that were read, by the names of their cells."""
 
     @property
     def build_dir(self) -> Path:
@@ -88,10 +95,12 @@ def run_nightly(
     options: pipeline.Options,
     *,
     seen: Seen = lambda _attempt, _report: None,
+    budget: Budget | None = None,
 ) -> tuple[Attempt, ...]:
     """Build and boot one profile after the other, whatever becomes of each; returns what was added to the history.
 
-    `seen` is told of each attempt as soon as it is written down.
+    Then the images of which a time is suspected are booted in turn with those before them, within the budget. `seen` is
+    told of each attempt as soon as it is written down.
     """
     began = datetime.now(UTC).isoformat(timespec="seconds")
     means = Means(
@@ -103,17 +112,47 @@ def run_nightly(
         idle=set(options.given or ()),
     )
     added: list[Attempt] = []
+
+    def add(attempt: Attempt, report: BootReport | None) -> None:
+        history.append(history_path(means.build_dir), [attempt])
+        added.append(attempt)
+        events.emit(Note(text=_line(attempt), level=Level.WARNING if attempt.bad else Level.INFO))
+        seen(attempt, report)
+
     for candidate in candidates:
         for made, report in _tried(candidate, means):
-            attempt = with_known(made, candidate.known, datetime.now(UTC).date())
-            history.append(history_path(means.build_dir), [attempt])
-            added.append(attempt)
-            events.emit(Note(text=_line(attempt), level=Level.WARNING if attempt.bad else Level.INFO))
-            seen(attempt, report)
+            add(with_known(made, candidate.known, datetime.now(UTC).date()), report)
         write_site(means.build_dir)
+    for boot in _confirming(means, budget or Budget()):
+        add(boot, None)
+    _let_go(means)
+    write_site(means.build_dir)
     for each in means.idle:
         events.emit(Note(text=f"--{each.kind} {each.word}: no layer that was built mounts it", level=Level.WARNING))
     return tuple(added)
+
+
+def _confirming(means: Means, budget: Budget) -> Iterator[Attempt]:
+    """The boots that confirm or clear what is suspected in this night."""
+    with index.opened(means.build_dir) as opened:
+        attempts = opened.history().attempts
+    in_turn = OnThisHost(
+        catalog=means.catalog,
+        events=means.events,
+        options=means.options,
+        night=means.night,
+        folder=kept_folder(means.build_dir),
+        profiles=means.profiles,
+    )
+    facts = partial(read_facts, facts_folder(means.build_dir))
+    yield from confirm(attempts, facts, in_turn, budget=budget, mine=means.night.has)
+
+
+def _let_go(means: Means) -> None:
+    """Keep the images that a later night is compared with, and no other."""
+    _, judgement = judged(means.build_dir)
+    for sha256 in keeping.release(kept_folder(means.build_dir), judgement.compared):
+        means.events.emit(Note(text=f"nightly: the image {sha256[:12]} is kept no longer: there is a later good one"))
 
 
 def status_of(attempts: Sequence[Attempt]) -> ExitCode:
@@ -144,7 +183,9 @@ def _tried(candidate: Candidate, means: Means) -> Iterator[tuple[Attempt, BootRe
             plan = _prepared(profile, means)
             if means.idle:
                 means.idle.intersection_update(unused([plan], tuple(means.idle)))
+            means.profiles[cell.name] = profile
             reports = _boot(plan, profile, means)
+            _keep(profile, reports, means)
         except _NotHereError as exc:
             status = Status.MISS if candidate.named else Status.SKIP
             yield _nothing(means.night, cell, status, "build", exc), None
@@ -153,6 +194,19 @@ def _tried(candidate: Candidate, means: Means) -> Iterator[tuple[Attempt, BootRe
         else:
             for report in reports:
                 yield from _judged(profile, cell.on(report.machine), report, means)
+
+
+def _keep(profile: Profile, reports: Sequence[BootReport], means: Means) -> None:
+    """Keep an image that has passed somewhere, for the nights that are compared with it."""
+    store = images.store_of(profile, means.options)
+    for sha256 in {report.sha256 for report in reports if report.passed}:
+        try:
+            with store.locked(means.events):
+                keeping.keep(kept_folder(means.build_dir), store, sha256)
+        except (OSError, HostError) as exc:
+            why = exc.message if isinstance(exc, HostError) else exc.strerror or str(exc)
+            text = f"{store.file} is not kept, and no later image will be booted in turn with it: {why}"
+            means.events.emit(Note(text=text, level=Level.WARNING))
 
 
 def _judged(
@@ -223,8 +277,12 @@ def _boot(plan: BuildPlan, profile: Profile, means: Means) -> Sequence[BootRepor
 
 
 def _line(attempt: Attempt) -> str:
+    if attempt.confirms and not attempt.status.judges:
+        return f"nightly: {attempt.cell} is suspected to be slower, and unconfirmed: {attempt.reason}"
     times = f", ready after {attempt.ready_seconds:.1f} s" if attempt.ready_seconds is not None else ""
     reason = f": {attempt.reason}" if attempt.reason else ""
     number = f" at attempt {attempt.attempt}" if attempt.attempt > 1 else ""
+    if attempt.confirms:
+        number = f" at boot {attempt.attempt} in turn, of {attempt.sha256[:12]}"
     known = f" (known: {attempt.known_issue})" if attempt.known_issue else ""
     return f"nightly: {attempt.cell} {attempt.status}{number}{reason}{known}{'' if attempt.bad else times}"

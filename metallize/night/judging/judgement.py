@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from metallize.night.attempt import Attempt, Cell, Series, Status
 from metallize.night.facts import ImageFacts
@@ -21,6 +22,8 @@ _SHARE_OF_UNITS = 0.2
 """A service that grew by less of what its stage did explains nothing."""
 _EARLIER = 8
 """So many images before are looked at, whether a warning is new."""
+_FORGOTTEN = timedelta(days=30)
+"""After so long nothing of a cell that is tried no more is kept for its sake."""
 _OF_IMAGES = (Kind.SIZE, Kind.PACKAGE)
 """What is said of an image once, and not for each machine."""
 
@@ -41,7 +44,10 @@ class Judgement:
 
     findings: tuple[Finding, ...] = ()
     wanted: tuple[Pair, ...] = ()
-    """The boots that would confirm or clear what is suspected in the last night."""
+    """The boots that would confirm or clear what is suspected in the last night of each host."""
+    compared: frozenset[str] = frozenset()
+    """The images that a later night's may be compared with: of each cell on each host the last good one, and those
+    behind it that are suspected."""
 
 
 def judge(attempts: Iterable[Attempt], facts: Facts, terms: Terms | None = None) -> Judgement:
@@ -66,6 +72,8 @@ class _Judge:
     """The digests of a cell's images, oldest first, each as often as it came."""
     _known: dict[str, ImageFacts | None] = field(default_factory=dict)
     _wanted: list[Pair] = field(default_factory=list)
+    _latest: dict[tuple[Cell, str], tuple[str, Pace]] = field(default_factory=dict)
+    """By cell and host, the night in which it passed last, and its series."""
 
     def judged(self) -> Judgement:
         nights = cell_nights(self.attempts)
@@ -78,8 +86,16 @@ class _Judge:
         for night in nights:
             for finding in self._night(night, boots, last=night.night == last):
                 findings.setdefault((finding.night, finding.key, finding.since), finding)
-        wanted = tuple(each for each in self._wanted if each.attempt.night == last)
-        return Judgement(findings=tuple(findings.values()), wanted=wanted)
+        lasts: dict[str, str] = {}
+        for night in nights:
+            lasts[night.attempts[0].host.id] = night.night
+        wanted = tuple(each for each in self._wanted if each.attempt.night == lasts[each.attempt.host.id])
+        return Judgement(findings=tuple(findings.values()), wanted=wanted, compared=self._compared(lasts))
+
+    def _compared(self, lasts: Mapping[str, str]) -> frozenset[str]:
+        """A cell that is tried no more is forgotten after a while."""
+        known = ((pace, night, lasts[host]) for (_, host), (night, pace) in self._latest.items())
+        return frozenset(image for pace, night, last in known if not _long_ago(night, last) for image in pace.compared)
 
     def _night(self, night: CellNight, boots: Mapping[str, Sequence[Attempt]], *, last: bool) -> Iterator[Finding]:
         yield from self._status(night)
@@ -92,6 +108,7 @@ class _Judge:
             return
         passed = night.passed
         pace = self._paces.setdefault(passed.series, Pace())
+        self._latest[night.cell, passed.host.id] = (night.night, pace)
         paced = pace.see(passed, boots.get(passed.run, ()))
         if paced is not None:
             if paced.wanted is not None:
@@ -270,6 +287,14 @@ _OF_TIMES = {
     Verdict.SUSPECT: "it is judged once both images have been booted in turn",
     Verdict.CLEARED: "nothing: it was noise",
 }
+
+
+def _long_ago(night: str, last: str) -> bool:
+    """Whether nobody waits any more for what comes after a night; not where it is no time."""
+    try:
+        return datetime.fromisoformat(last) - datetime.fromisoformat(night) > _FORGOTTEN
+    except (ValueError, TypeError):
+        return False
 
 
 def _alike(before: CellNight, night: CellNight) -> bool:

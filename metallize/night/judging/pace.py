@@ -55,6 +55,8 @@ class Paced:
     """Of the image before, and of this one."""
     nights: int = 0
     """Of the series, before this one."""
+    given_up: str = ""
+    """Why nobody has booted both images in turn, or not to the end."""
 
     @property
     def stage(self) -> str:
@@ -88,10 +90,11 @@ class Pace:
             self._take(attempt)
             return Paced(verdict=Verdict.YOUNG, nights=nights) if nights < LEAST_NIGHTS else None
         before, after = self._sides(attempt, boots)
+        why = next((each.reason for each in boots if not each.status.judges), "")
         names = [each.name for each in found] if before and after else []
         paced = Paced(
             verdict=Verdict.SUSPECT, suspicions=found, before=self.good, boots=(before, after), nights=nights,
-            confirmed={name: _confirmation(name, before, after) for name in names},
+            given_up=why, confirmed={name: _confirmation(name, before, after) for name in names},
         )  # fmt: skip
         if attempt.sha256 == self.good:
             self._take(attempt)
@@ -114,6 +117,11 @@ class Pace:
             else None
         )
         return _with(paced, Verdict.SUSPECT, wanted)
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The images that the next attempt may be compared with, or booted in turn with."""
+        return (self.good, *(each.sha256 for each in self._pending)) if self.good else ()
 
     def _take(self, attempt: Attempt) -> None:
         self.usual = [*self.usual, attempt][-MOST_NIGHTS:]
@@ -148,7 +156,7 @@ def _confirmation(name: str, before: Sequence[Attempt], after: Sequence[Attempt]
 def _with(paced: Paced, verdict: Verdict, wanted: Pair | None = None) -> Paced:
     return Paced(
         verdict=verdict, suspicions=paced.suspicions, confirmed=paced.confirmed, before=paced.before, wanted=wanted,
-        boots=paced.boots, nights=paced.nights,
+        boots=paced.boots, nights=paced.nights, given_up=paced.given_up,
     )  # fmt: skip
 
 
@@ -164,4 +172,18 @@ def told(paced: Paced) -> str:
     name = "the time until ready" if stage == READY else f"the stage {stage}"
     share = f", {first.excess / usual:+.0%}" if usual > 0 else ""
     proof = f"; both images in turn: {paced.confirmed[stage]}" if stage in paced.confirmed else ""
-    return f"{name} took {first.seconds:.2f} s, usually {usual:.2f} s ({first.excess:+.2f} s{share}){proof}{also}"
+    length = f"{first.seconds:.2f} s, usually {usual:.2f} s ({first.excess:+.2f} s{share})"
+    return f"{name} took {length}{proof}{_how_sure(paced)}{also}"
+
+
+def _how_sure(paced: Paced) -> str:
+    """What came of the boots in turn, in a word; nothing where the same bytes were slower."""
+    if paced.verdict is Verdict.WORSE:
+        return ": confirmed"
+    if paced.verdict is Verdict.CLEARED:
+        return ": refuted" if paced.confirmed else ""
+    if paced.verdict is not Verdict.SUSPECT:
+        return ""
+    made = min(map(len, paced.boots))
+    so_far = f"{len(paced.boots[0])} and {len(paced.boots[1])} boots of {BOOTS} each are not enough" if made else ""
+    return f"; unconfirmed: {paced.given_up or so_far or 'nobody has booted both images in turn'}"

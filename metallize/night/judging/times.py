@@ -131,10 +131,14 @@ class Confirmation:
     @property
     def holds(self) -> bool:
         """Whether the second image is slower."""
+        if not self.enough:
+            return False
         least = LEAST_EFFECT.of(statistics.fmean(self.before))
-        return self.enough and self.effect >= least and self.chance < SIGNIFICANCE
+        return self.effect >= least and self.chance < SIGNIFICANCE
 
     def __str__(self) -> str:
+        if not self.before or not self.after:
+            return f"{len(self.before)} and {len(self.after)} boots"
         return f"{self.effect:+.2f} s in {len(self.before)} and {len(self.after)} boots, p = {self.chance:.3f}"
 
 

@@ -10,7 +10,7 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
@@ -187,9 +187,9 @@ class World:
         for cell in self.cells:
             worse = plant if cell.profile == (planted or CELLS[0]).profile and plant is not _NONE else _NONE
             sha256 = self._image(cell, number // 3, worse)
-            self.attempts.append(self._boot(began, cell, sha256, worse, 1, ""))
+            self.attempts.append(self.boot(began, cell, sha256, worse, 1, ""))
         if confirming:
-            self.attempts += confirm(self.attempts, self.facts, lambda pair: self._in_turn(pair, plant, planted))
+            self.attempts += confirm(self.attempts, self.facts, _InTurn(self, plant, planted))
 
     def facts(self, sha256: str) -> ImageFacts | None:
         return self.images.get(sha256)
@@ -218,7 +218,8 @@ class World:
             )
         return sha256
 
-    def _boot(self, began: str, cell: Cell, sha256: str, plant: Plant, number: int, confirms: str) -> Attempt:
+    def boot(self, began: str, cell: Cell, sha256: str, plant: Plant, number: int, confirms: str) -> Attempt:
+        """One boot of that night."""
         stages = self.noise.boot(self.rng, self.moods[began], plant.seconds, plant.factor)
         units = {name: share * stages["userspace"] for name, share in _UNITS.items()}
         return Attempt(
@@ -236,16 +237,28 @@ class World:
             run_folder=f"build/runs/{cell.profile}/{cell.machine}/{number}",
         )
 
-    def _in_turn(self, pair: Pair, plant: Plant, planted: Cell | None) -> list[Attempt]:
-        """Both images in turn; only the planted one is worse, whatever was suspected."""
+
+@dataclass(frozen=True, slots=True)
+class _InTurn:
+    """Both images in turn; only the planted one is worse, whatever was suspected."""
+
+    world: World
+    plant: Plant
+    planted: Cell | None
+
+    def missing(self, _pair: Pair) -> str:
+        return ""
+
+    def boot(self, pair: Pair, number: int, sha256: str) -> Attempt:
         attempt = pair.attempt
-        worse = plant if attempt.cell.profile == (planted or CELLS[0]).profile else _NONE
-        found = []
-        for number, side in enumerate(pair.order, start=1):
-            sha256, effect = (pair.before, _NONE) if side == "A" else (attempt.sha256, worse)
-            found.append(self._boot(attempt.night, attempt.cell, sha256, effect, number, attempt.run))
-        self.boots += len(found)
-        return found
+        worse = attempt.cell.profile == (self.planted or CELLS[0]).profile and sha256 == attempt.sha256
+        self.world.boots += 1
+        effect = self.plant if worse else _NONE
+        return self.world.boot(attempt.night, attempt.cell, sha256, effect, number, attempt.run)
+
+    def unconfirmed(self, pair: Pair, number: int, reason: str) -> Attempt:
+        run = run_id(pair.attempt.run, number, reason)
+        return replace(pair.attempt, run=run, confirms=pair.attempt.run, status=Status.SKIP, reason=reason)
 
 
 def ordinary(

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from metallize.night.attempt import Attempt
-from metallize.night.confirming import MOST_PAIRS, confirm
+from metallize.night.confirming import Budget, confirm
 from metallize.night.facts import ImageFacts, Seen
 from metallize.night.judging.differences import differences, image_changes
 from metallize.night.judging.findings import Finding, Kind, Verdict, lines_of
 from metallize.night.judging.judgement import Judgement, Terms, judge
 from metallize.night.judging.pace import Pair
 from tests.unit.night.attempts import HOST, attempt, night, of
+from tests.unit.night.in_turn import Simulated
 
 MIB = 1 << 20
 OLD, NEW, NEWER = "1" * 64, "2" * 64, "3" * 64
@@ -192,7 +193,7 @@ def test_a_slower_image_is_confirmed_and_explained() -> None:
     assert [each.verdict for each in of_kind(judgement, Kind.TIME)][-1] is Verdict.SUSPECT
     [pair] = judgement.wanted
     assert (pair.before, pair.attempt, pair.order) == (OLD, attempts[-1], "ABBABAABBA")
-    boots = confirm(attempts, facts(later=later), lambda pair: in_turn(pair, 5.1, 6.0))
+    boots = tuple(confirm(attempts, facts(later=later), Simulated(5.1, 6.0)))
     assert len(boots) == 10
     confirmed = judge([*attempts, *boots], facts(later=later))
     [*_, found] = of_kind(confirmed, Kind.TIME)
@@ -201,7 +202,7 @@ def test_a_slower_image_is_confirmed_and_explained() -> None:
     assert found.what.startswith(
         "the stage kernel took 6.00 s, usually 5.10 s (+0.90 s, +18%); both images in turn: +0.9"
     )
-    assert found.what.endswith("p = 0.004; longer too: ready")
+    assert found.what.endswith("p = 0.004: confirmed; longer too: ready")
     assert found.causes[:3] == ("stage kernel", "kernel 6.12.1 to 6.12.2", "layer app")
     assert not confirmed.wanted
     assert len(lines_of(found)) == 5
@@ -209,10 +210,11 @@ def test_a_slower_image_is_confirmed_and_explained() -> None:
 
 def test_noise_is_cleared_and_written_down() -> None:
     attempts = [*quiet(), slow(11, 6.0)]
-    boots = confirm(attempts, no_facts, lambda pair: in_turn(pair, 5.1, 5.1))
+    boots = tuple(confirm(attempts, no_facts, Simulated(5.1, 5.1)))
     [*_, found] = of_kind(judge([*attempts, *boots], no_facts), Kind.TIME)
     assert found.verdict is Verdict.CLEARED
     assert not found.alarms
+    assert ": refuted" in found.what
 
 
 def test_boots_that_are_too_few_or_of_another_host_clear_nothing() -> None:
@@ -238,7 +240,7 @@ def test_the_same_bytes_are_only_slower_because_of_the_host() -> None:
 
 def test_what_was_confirmed_is_usual_from_then_on_and_told_once() -> None:
     attempts = [*quiet(), slow(11, 6.0)]
-    boots = confirm(attempts, no_facts, lambda pair: in_turn(pair, 5.1, 6.0))
+    boots = tuple(confirm(attempts, no_facts, Simulated(5.1, 6.0)))
     later = [slow(number, 6.0 + number % 3 / 50) for number in range(12, 20)]
     found = of_kind(judge([*attempts, *boots, *later], no_facts), Kind.TIME)
     assert [each.night for each in found if each.verdict is Verdict.WORSE] == [night(11)]
@@ -276,12 +278,14 @@ def test_a_night_in_which_all_is_slow_costs_no_more_than_a_few_confirmations() -
         for machine in "abcdefgh"
         for each in (*quiet(cell=of("web", machine)), slow(11, 6.0 + ord(machine) / 100, cell=of("web", machine)))
     ]
-    asked: list[Pair] = []
-
-    def boot(pair: Pair) -> list[Attempt]:
-        asked.append(pair)
-        return []
-
-    assert confirm(attempts, no_facts, boot) == ()
-    assert len(asked) == MOST_PAIRS
-    assert [each.attempt.cell.machine for each in asked] == ["h", "g", "f", "e"]
+    host = Simulated(5.1, 6.0)
+    made = tuple(confirm(attempts, no_facts, host))
+    assert [each.attempt.cell.machine for each in host.asked] == ["h", "g", "f", "e"]
+    assert len([each for each in made if each.status.judges]) == Budget().boots == 40
+    judgement = judge([*attempts, *made], no_facts)
+    found = {each.cell.machine: each for each in of_kind(judgement, Kind.TIME) if each.night == night(11)}
+    assert {name: each.verdict for name, each in found.items()} == {
+        **dict.fromkeys("hgfe", Verdict.WORSE), **dict.fromkeys("dcba", Verdict.SUSPECT),
+    }  # fmt: skip
+    assert "unconfirmed: 10 boots more, and of the night's 40 for that 0 are left" in found["a"].what
+    assert tuple(confirm([*attempts, *made], no_facts, host)) == (), "nothing is made or said twice"
