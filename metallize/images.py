@@ -66,7 +66,7 @@ def verify_built(profile: Profile, catalog: Catalog, events: Events, options: Op
             events.emit(Note(text=f"{told}; next: {build}", level=Level.WARNING))
         requests = requests_of(profile, catalog, stored, options, store.build_dir)
         reports = verification.run_all(requests, events)
-        pipeline.require_untouched(stored)
+        stored.require_untouched()
         recorded = record(profile, catalog, stored, options, requests, reports)
         required = required_of(profile, catalog, stored, options, store.build_dir)
         if all(report.passed for report in reports) and not recorded.covers(stored.sha256, required):
@@ -95,7 +95,7 @@ def boot_stored(profile: Profile, catalog: Catalog, events: Events, options: Opt
     """
     build_dir = store_of(profile, options).build_dir
     [report] = verification.run_all(requests_of(profile, catalog, stored, options, build_dir), events)
-    pipeline.require_untouched(stored)
+    stored.require_untouched()
     return report
 
 
@@ -112,6 +112,29 @@ def record(
     known = Proof.load(stored.path).of(stored.sha256).with_boots(stored.sha256, requests, reports)
     plan = str(stored.manifest.get("plan", ""))
     return known.asking(required, plan=plan, profile=str(profile.path)).save(stored.path)
+
+
+def settle(
+    profile: Profile, catalog: Catalog, events: Events, options: Options, booted: Stored, report: BootReport
+) -> bool:
+    """Write down what a boot showed of an image that `pipeline.make` left aside, on the one machine of the options.
+
+    It is put in its place once it is verified. False where it was built anew meanwhile: nothing is written down then.
+    """
+    store = store_of(profile, options)
+    with store.locked(events):
+        stored = next((each for each in (store.any(), store.kept()) if each and each.sha256 == booted.sha256), None)
+        if stored is None:
+            return False
+        requests = requests_of(profile, catalog, stored, options, store.build_dir)
+        required = required_of(profile, catalog, stored, options, store.build_dir)
+        proof = pipeline.known_of(store, stored.sha256).with_boots(stored.sha256, requests, (report,))
+        proof = proof.asking(required, plan=str(stored.manifest.get("plan", "")), profile=str(profile.path))
+        if report.passed and proof.covers(stored.sha256, required):
+            pipeline.place(store, stored, proof)
+        else:
+            proof.save(stored.path)
+        return True
 
 
 def verified(profile: Profile, catalog: Catalog, options: Options) -> VerifiedImage:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from metallize import planning
 from metallize import proof as proofs
@@ -16,11 +18,12 @@ from metallize.build.packages.lock import packages_of, require_locked
 from metallize.build.plan import BuildPlan
 from metallize.build.secrets.given import Given
 from metallize.build.secrets.lending import with_given
+from metallize.build.stacks import Images
 from metallize.build.steps import steps_of
 from metallize.build.store import Store, Stored
 from metallize.catalog import Catalog
 from metallize.deciding import judge
-from metallize.errors import HostError, VerificationFailed
+from metallize.errors import VerificationFailed
 from metallize.events import Events, Level, Note, step
 from metallize.model.loaded import Profile
 from metallize.model.profile import ImageFormat
@@ -29,6 +32,8 @@ from metallize.paces import Paced
 from metallize.proof import Proof
 from metallize.verify import VerifyRequest
 from metallize.verify import requests as verification
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +88,13 @@ def packages_now(plan: BuildPlan, engine: Engine, events: Events, options: Optio
         return making.packages(making.images(fresh=options.fresh))
 
 
-def prepare(profile: Profile, catalog: Catalog, options: Options, *, verified: bool) -> BuildPlan:
+def prepare(
+    profile: Profile, catalog: Catalog, options: Options, *, verified: bool, emulated: bool = True
+) -> BuildPlan:
     """All that can be refused before an engine is asked, and then the plan.
 
     Raises ProfileError where layers and generator do not fit together; with `verified` also UsageError where there is
-    no machine to boot the image on, HostError where there is no QEMU.
+    no machine to boot the image on, and HostError where there is no QEMU, unless it is to be booted elsewhere.
     """
     asked_epoch()
     if verified:
@@ -95,7 +102,8 @@ def prepare(profile: Profile, catalog: Catalog, options: Options, *, verified: b
             verification.entries_of(profile, catalog, ())  # the image is verified once it has passed on all of these
         entries = verification.entries_of(profile, catalog, options.machines)
         machines = [verification.machine_named(catalog, entry.machine or name) for name, entry in entries.items()]
-        verification.require_emulators(machines)
+        if emulated:
+            verification.require_emulators(machines)
     return plan_of(profile, catalog, options)
 
 
@@ -114,31 +122,73 @@ def build(
     Raises VerificationFailed, with the reports in its `reports`, where a machine did not pass; without `verified`,
     where the image is known to have failed and would take the place of a verified one.
     """
+    with _making(plan, engine, events) as (store, making, told):
+        stored, images = _current(plan, store, making, told, options)
+        if stored is not None:
+            if not verified:
+                return _without_verification(store, profile, catalog, options, stored, built=False)
+            return _conclude(store, profile, catalog, told, options, stored, built=False)
+        with store.workspace() as work:
+            stored = _made(store, making, images, work, options)
+            if not verified:
+                return _without_verification(store, profile, catalog, options, stored, built=True)
+            return _conclude(store, profile, catalog, told, options, stored, built=True)
+
+
+def make(plan: BuildPlan, engine: Engine, events: Events, options: Options, *, keep: Callable[[Store, Stored], T]) -> T:
+    """Build the profile's image for boots that are still to be made, and leave it aside, or where it was already.
+
+    `keep` is called with it before anybody else may build it anew; what it returns is returned.
+    """
+    with _making(plan, engine, events) as (store, making, told):
+        stored, images = _current(plan, store, making, told, options)
+        if stored is not None:
+            return keep(store, stored)
+        with store.workspace() as work:
+            return keep(store, _aside(store, _made(store, making, images, work, options)))
+
+
+@contextmanager
+def _making(plan: BuildPlan, engine: Engine, events: Events) -> Iterator[tuple[Store, Making, Events]]:
+    """The store of a plan's image while nobody else builds it, and what makes it."""
     store = Store(build_dir=plan.build_dir, file=plan.file)
     for orphan in engine.remove_orphans():
         events.emit(Note(text=f"{orphan} was left by a build that was killed, and is removed"))
     with store.locked(events, abandon=engine.remove_leftovers):
-        events = Paced(events, store.build_dir)
-        making = Making(plan=plan, steps=steps_of(plan), engine=engine, events=events)
-        fresh = options.fresh or options.check
-        images = making.images(fresh=fresh, pull=options.pull)
-        there = () if fresh else (store.any(), store.kept())
-        stored = next((each for each in there if each and making.is_current(each, images)), None)
-        if stored is not None:
-            require_locked(plan.profile, packages_of(stored.manifest))
-            with step(events, "image", f"image {plan.file}") as done:
-                done.cached()
-                done.detail = "nothing has changed"
-            if not verified:
-                return _without_verification(store, profile, catalog, options, stored, built=False)
-            return _conclude(store, profile, catalog, events, options, stored, built=False)
-        with store.workspace() as work:
-            stored = making.image(images, work)
-            if options.check:
-                making.require_same_again(images, store, stored)
-            if not verified:
-                return _without_verification(store, profile, catalog, options, stored, built=True)
-            return _conclude(store, profile, catalog, events, options, stored, built=True)
+        told = Paced(events, store.build_dir)
+        yield store, Making(plan=plan, steps=steps_of(plan), engine=engine, events=told), told
+
+
+def _current(
+    plan: BuildPlan, store: Store, making: Making, events: Events, options: Options
+) -> tuple[Stored | None, Images]:
+    """The image that is there, if nothing has changed; and the images that it is made of."""
+    fresh = options.fresh or options.check
+    images = making.images(fresh=fresh, pull=options.pull)
+    there = () if fresh else (store.any(), store.kept())
+    stored = next((each for each in there if each and making.is_current(each, images)), None)
+    if stored is not None:
+        require_locked(plan.profile, packages_of(stored.manifest))
+        with step(events, "image", f"image {plan.file}") as done:
+            done.cached()
+            done.detail = "nothing has changed"
+    return stored, images
+
+
+def _made(store: Store, making: Making, images: Images, work: Path, options: Options) -> Stored:
+    """The image, made in a folder; with --check it is the same when it is made again."""
+    stored = making.image(images, work)
+    if options.check:
+        making.require_same_again(images, store, stored)
+    return stored
+
+
+def _aside(store: Store, stored: Stored) -> Stored:
+    """A new image where it waits for its verdict: aside, or in the place of the same bytes."""
+    there = store.any()
+    if there is not None and there.sha256 == stored.sha256:
+        return store.publish(store.image, stored.manifest)
+    return store.put_aside(stored.path, stored.manifest)
 
 
 def _conclude(
@@ -160,11 +210,7 @@ def _conclude(
     proof = known_of(store, stored.sha256)
     missing = asked if options.again else proof.missing(asked)
     if built:
-        there = store.any()
-        if there is not None and there.sha256 == stored.sha256:
-            stored = store.publish(store.image, stored.manifest)
-        else:
-            stored = store.put_aside(stored.path, stored.manifest)
+        stored = _aside(store, stored)
     if len(missing) < len(asked):
         with step(events, "verify", "verify") as known:
             known.cached()
@@ -172,7 +218,7 @@ def _conclude(
             known.detail = f"these bytes held these assertions before{f' on {where}' if missing else ''}"
     reports = verification.run_all(requests_at(missing, stored.path), events) if missing else ()
     if reports:
-        require_untouched(stored)
+        stored.require_untouched()
     proof = proof.with_boots(stored.sha256, missing, reports)
     proof = proof.asking(required, plan=str(stored.manifest.get("plan", "")), profile=str(profile.path))
     if not all(report.passed for report in reports):
@@ -186,7 +232,7 @@ def _conclude(
         lacking = tuple(request.machine_entry for request in proof.missing(required))
         return Built(image=stored.path, sha256=stored.sha256, built=built, reports=reports, lacking=lacking)
     if missing or stored.path != store.image:
-        _place(store, stored, proof)
+        place(store, stored, proof)
     elif proof != Proof.load(store.image):
         proof.save(store.image)
     return Built(image=store.image, sha256=stored.sha256, built=built, reports=reports, verified=True)
@@ -213,26 +259,17 @@ def _without_verification(
                 hint=f"see why: {command_for(profile, options, 'build', '--verify')}; to have it all the same, remove "
                 f"{store.image} first",
             )
-    _place(store, stored, proof)
+    place(store, stored, proof)
     return done
 
 
-def _place(store: Store, stored: Stored, proof: Proof) -> None:
+def place(store: Store, stored: Stored, proof: Proof) -> None:
     """The image in its place, and then what proves it: nobody finds it with the papers of another one."""
     if stored.path != store.image:
         proofs.withdraw(store.image)
     store.publish(stored.path, stored.manifest)
     if proof.sha256:
         proof.save(store.image)
-
-
-def require_untouched(stored: Stored) -> None:
-    """Raises HostError where somebody wrote to an image, or put another in its place, while it was booted."""
-    if not stored.is_untouched:
-        raise HostError(
-            f"{stored.path} is not the file any more whose boot began: nothing is known of what is there now",
-            hint="keep others from writing to it, and start this again",
-        )
 
 
 def known_of(store: Store, sha256: str) -> Proof:

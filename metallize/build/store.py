@@ -67,6 +67,14 @@ class Stored:
         except OSError:
             return False
 
+    def require_untouched(self) -> None:
+        """Raises HostError where somebody wrote to the image, or put another in its place, while it was booted."""
+        if not self.is_untouched:
+            raise HostError(
+                f"{self.path} is not the file any more whose boot began: nothing is known of what is there now",
+                hint="keep others from writing to it, and start this again",
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:

@@ -13,7 +13,7 @@ from metallize import __version__
 from metallize.commands import options as common
 from metallize.commands.beginning import init_options
 from metallize.commands.looking_line import logs_options, prune_options, regressions_options, runs_options
-from metallize.commands.night_line import nightly_options
+from metallize.commands.night_line import matrix_options, nightly_options
 from metallize.commands.parser import Later, Parser
 from metallize.commands.ports import add_ports
 from metallize.commands.release_line import VERBS, fetched_options, image_or_address, publish_options
@@ -150,7 +150,9 @@ def _add_proving(verbs: Verbs) -> None:
     common.verbose(boot)
     _add_held(verbs)
     summary = "build and verify every profile, keep the history, write its page"
-    nightly_options(add(verbs, PROVE, "nightly", Later("history", "nightly"), summary))
+    nightly_options(add(verbs, PROVE, "nightly", Later("nightly", "nightly"), summary))
+    summary = "what a night would boot: each image on each machine, for people and for CI systems"
+    matrix_options(add(verbs, PROVE, "matrix", Later("matrix", "matrix"), summary))
     summary = "what got worse in the latest night, since when and why"
     regressions_options(add(verbs, PROVE, "regressions", Later("history", "regressions"), summary))
     report = add(verbs, PROVE, "report", Later("history", "report"), "the nightlies' history as one HTML page")

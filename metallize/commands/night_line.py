@@ -7,12 +7,14 @@ from pathlib import Path
 
 from metallize.commands import options as common
 from metallize.commands.parser import Parser
+from metallize.night.matrix.formats import Format
 
 
 def nightly_options(verb: Parser) -> None:
     """Of `metallize nightly`."""
-    verb.add_argument("profiles", nargs="*", type=Path, metavar="PROFILE", help="default: every shipped profile")
+    _which_cells(verb)
     verb.add_argument("--no-cache", action="store_true", help="build every layer again, with today's packages")
+    verb.add_argument("--anew", action="store_true", help="begin a new night where the last one was left unfinished")
     common.build_dir(verb)
     common.of_a_profile(verb, outputs=False)
     common.lent(verb)
@@ -25,6 +27,33 @@ def nightly_options(verb: Parser) -> None:
         "--confirm-minutes", type=_count, default=60, metavar="N", help="for at most so long a night; default: 60"
     )
     common.showing(verb)
+
+
+def matrix_options(verb: Parser) -> None:
+    """Of `metallize matrix`."""
+    _which_cells(verb)
+    verb.add_argument(
+        "--format",
+        type=Format,
+        choices=tuple(Format),
+        default=Format.TABLE,
+        help="github: for strategy.matrix; gitlab: a child pipeline; default: table",
+    )
+    group = verb.add_argument_group("the boots")
+    common.machines(group)
+    common.build_dir(verb, "build, whose history says how long each takes")
+    common.of_a_profile(verb, outputs=False)
+
+
+def _which_cells(verb: Parser) -> None:
+    verb.add_argument("profiles", nargs="*", type=Path, metavar="PROFILE", help="default: every shipped profile")
+    verb.add_argument(
+        "--tag", dest="tags", action="append", default=[], metavar="TAG",
+        help="only cells that have it: a generator, format, architecture, firmware or machine; may be repeated",
+    )  # fmt: skip
+    verb.add_argument(
+        "--since", metavar="REV", help="only cells whose image, or what is asked of it, is another than in this commit"
+    )
 
 
 def _count(text: str) -> int:

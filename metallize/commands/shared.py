@@ -157,11 +157,14 @@ def write_junit(options: argparse.Namespace, reports: Sequence[BootReport], know
 
     Raises HostError where it cannot be written.
     """
-    path: Path | None = options.junitxml
-    if path is None:
-        return
+    if options.junitxml is not None:
+        write_document(options.junitxml, junit_xml(reports, known=known))
+
+
+def write_document(path: Path, text: str) -> None:
+    """Write what --junitxml names. Raises HostError where it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, junit_xml(reports, known=known))
+        write_whole(path, text)
     except OSError as exc:
         raise HostError(f"--junitxml {path}: {exc.strerror or exc}", hint="see df -h and the rights") from exc

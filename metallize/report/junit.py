@@ -24,41 +24,48 @@ def junit_xml(reports: Iterable[BootReport], known: Sequence[str] = ()) -> str:
 
     `known` are sentences on images that nothing was booted for, since their bytes had held all that is asked.
     """
+    root = junit_tree(reports)
+    if known:
+        suite = ET.SubElement(root, "testsuite", name="verified before", time="0.000")
+        for sentence in known:
+            case = ET.SubElement(suite, "testcase", classname="metallize.known", name=clean(sentence), time="0.000")
+            ET.SubElement(case, "system-out").text = "nothing was booted"
+    return as_xml(root)
+
+
+def junit_tree(reports: Iterable[BootReport]) -> ET.Element:
+    """A suite for each boot; more may be added before it is written."""
     root = ET.Element("testsuites", name="metallize")
-    seconds = 0.0
     for report in reports:
         _suite(root, report)
-        seconds += report.seconds
-    if known:
-        suite = ET.SubElement(
-            root, "testsuite", name="verified before", tests=str(len(known)), failures="0", errors="0"
-        )
-        suite.set("skipped", "0")
-        for sentence in known:
-            case = ET.SubElement(suite, "testcase", classname="metallize.known", name=_clean(sentence), time="0.000")
-            ET.SubElement(case, "system-out").text = "nothing was booted"
+    return root
+
+
+def as_xml(root: ET.Element) -> str:
+    """The document, with what its suites and cases come to."""
+    for suite in root.findall("testsuite"):
+        for name, path in {**_COUNTS, "skipped": "testcase/skipped"}.items():
+            suite.set(name, str(len(suite.findall(path))))
     for name, path in _COUNTS.items():
         root.set(name, str(len(root.findall(f"testsuite/{path}"))))
-    root.set("time", f"{seconds:.3f}")
+    root.set("time", f"{sum(float(suite.get('time', 0)) for suite in root.findall('testsuite')):.3f}")
     ET.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
 
 
 def _suite(root: ET.Element, report: BootReport) -> None:
-    suite = ET.SubElement(root, "testsuite", name=_clean(f"{report.image.name} on {report.machine}"))
+    suite = ET.SubElement(root, "testsuite", name=clean(f"{report.image.name} on {report.machine}"))
     if report.started:
         suite.set("timestamp", report.started.removesuffix("+00:00"))
     properties = ET.SubElement(suite, "properties")
     for name, value in _properties(report).items():
-        ET.SubElement(properties, "property", name=name, value=_clean(value))
+        ET.SubElement(properties, "property", name=name, value=clean(value))
     _boot_case(suite, report)
     for result in report.results:
         _case(suite, report, result)
-    for name, path in {**_COUNTS, "skipped": "testcase/skipped"}.items():
-        suite.set(name, str(len(suite.findall(path))))
     suite.set("time", f"{report.seconds:.3f}")
     if not report.passed:
-        ET.SubElement(suite, "system-out").text = _clean("\n".join(failure_lines(report)))
+        ET.SubElement(suite, "system-out").text = clean("\n".join(failure_lines(report)))
 
 
 def _properties(report: BootReport) -> dict[str, str]:
@@ -85,17 +92,17 @@ def _boot_case(suite: ET.Element, report: BootReport) -> None:
     faults = [finding for finding in report.findings if finding.severity is Severity.FAULT]
     finding = report.failure or next(iter(faults), None)
     if finding is not None:
-        failure = ET.SubElement(case, "failure", message=_clean(finding.cause), type=_clean(finding.rule))
-        failure.text = _clean("\n".join(failure_lines(report)))
+        failure = ET.SubElement(case, "failure", message=clean(finding.cause), type=clean(finding.rule))
+        failure.text = clean("\n".join(failure_lines(report)))
     elif not report.passed and not report.failed_results:
         message = f"the boot got as far as stage {report.stage}"
         ET.SubElement(case, "failure", message=message, type="not-ready").text = message
     out = ET.SubElement(case, "system-out")
-    out.text = _clean(f"run folder: {report.run_folder}\n" + "\n".join(report.console_tail))
+    out.text = clean(f"run folder: {report.run_folder}\n" + "\n".join(report.console_tail))
 
 
 def _case(suite: ET.Element, report: BootReport, result: Result) -> None:
-    case = ET.SubElement(suite, "testcase", classname=f"{report.machine}.{result.kind}", name=_clean(result.title))
+    case = ET.SubElement(suite, "testcase", classname=f"{report.machine}.{result.kind}", name=clean(result.title))
     case.set("time", f"{result.seconds:.3f}")
     if not result.holds:
         wrong = next((claim for claim in result.claims if not claim.holds), None)
@@ -104,15 +111,16 @@ def _case(suite: ET.Element, report: BootReport, result: Result) -> None:
         if wrong is not None and wrong.note:
             message += f" ({wrong.note})"
         kind = f"{result.kind}.unseen" if result.status is Status.UNSEEN else result.kind
-        failure = ET.SubElement(case, "failure", message=_clean(message), type=_clean(kind))
+        failure = ET.SubElement(case, "failure", message=clean(message), type=clean(kind))
         seen = f"seen over {result.observed}" if result.observed else ""
         details = (*claim_lines(result), result.note, result.location, seen, f"next: {next_step(result)}")
-        failure.text = _clean("\n".join(line for line in details if line))
+        failure.text = clean("\n".join(line for line in details if line))
     elif result.status is Status.SKIPPED:
-        ET.SubElement(case, "skipped", message=_clean(result.note or result.claims[0].note))
+        ET.SubElement(case, "skipped", message=clean(result.note or result.claims[0].note))
     elif result.note:
-        ET.SubElement(case, "system-out").text = _clean(result.note)
+        ET.SubElement(case, "system-out").text = clean(result.note)
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """The text, with nothing in it that XML or a terminal cannot take."""
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", visible(text))

@@ -68,30 +68,46 @@ class _Work(Generic[T]):
                 )
 
 
-def side_by_side(works: Sequence[tuple[Need, Callable[[], T]]]) -> tuple[T, ...]:
+def side_by_side(
+    works: Sequence[tuple[Need, Callable[[], T]]],
+    ended: Callable[[int, T], Sequence[tuple[Need, Callable[[], T]]]] = lambda _number, _value: (),
+) -> tuple[T, ...]:
     """Call each, in this order and together as far as the host has room; what each returned, in the same order.
+
+    One that does not fit beside those that run lets smaller ones go first. `ended` is called here with the number of
+    each that has ended and with what it returned; what it gives back is done behind the others, and numbered on.
 
     Whatever one raises ends the others, and so does SIGINT, SIGTERM or SIGHUP where this is the main thread, as
     KeyboardInterrupt: it is raised on when all have ended and released what they held.
     """
-    ended: queue.SimpleQueue[_Work[T] | None] = queue.SimpleQueue()
+    over: queue.SimpleQueue[_Work[T] | None] = queue.SimpleQueue()
     waiting = list(enumerate(works))
     running: list[_Work[T]] = []
     done: dict[int, T] = {}
-    with _signals_as(lambda: ended.put(None)):
+    count = len(waiting)
+    with _signals_as(lambda: over.put(None)):
         try:
             while waiting or running:
-                while waiting and room_beside(waiting[0][1][0], [each.need for each in running]):
-                    number, (need, work) = waiting.pop(0)
-                    running.append(_Work(number, need, work, ended))
-                over = _next(ended)
-                if over is not None:
-                    running.remove(over)
-                    done[over.number] = over.value()
+                while (following := _fits(waiting, running)) is not None:
+                    number, (need, work) = waiting.pop(following)
+                    running.append(_Work(number, need, work, over))
+                last = _next(over)
+                if last is not None:
+                    running.remove(last)
+                    done[last.number] = last.value()
+                    more = ended(last.number, done[last.number])
+                    waiting += enumerate(more, start=count)
+                    count += len(more)
         except BaseException:
             _end(running)
             raise
-    return tuple(done[number] for number in range(len(works)))
+    return tuple(done[number] for number in range(count))
+
+
+def _fits(waiting: Sequence[tuple[int, tuple[Need, object]]], running: Sequence[_Work[T]]) -> int | None:
+    """The place of the first that may start beside those that run; None where none may."""
+    needs = [each.need for each in running]
+    return next((place for place, (_, (need, _)) in enumerate(waiting) if room_beside(need, needs)), None)
 
 
 @contextmanager

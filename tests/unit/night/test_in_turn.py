@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 
 from metallize import cli, images, pipeline
 from metallize.build.store import Store, Stored
-from metallize.catalog import Catalog
 from metallize.errors import ExitCode
 from metallize.model.report import BootReport, Stage, StageTime
 from metallize.night import keeping
@@ -21,10 +21,9 @@ from metallize.night.confirming import Budget
 from metallize.night.gather import this_host
 from metallize.night.history import append, history_path, read
 from metallize.night.keeping import kept_folder
-from metallize.night.run import run_nightly
-from tests.unit.build.conftest import FakeEngine, Recorder, profile
+from tests.unit.build.conftest import Recorder, profile
 from tests.unit.night.attempts import attempt, of
-from tests.unit.night.test_run import Builds, candidate
+from tests.unit.night.simulated import Builds
 from tests.unit.report.test_report import PASSED
 
 FILE = profile().output.file
@@ -89,11 +88,14 @@ def nights(count: int = 10) -> list[Attempt]:
 def a_night(
     folder: Path, monkeypatch: pytest.MonkeyPatch, guests: Guests, budget: Budget | None = None
 ) -> tuple[Attempt, ...]:
-    Builds({"app": (booted(SLOW, 9.0, folder),)}).install(monkeypatch)
-    monkeypatch.setattr(images, "boot_stored", guests.boot)
-    return run_nightly(
-        [candidate("app")], Catalog(), FakeEngine(), Recorder(), pipeline.Options(build_dir=folder), budget=budget
-    )
+    builds = Builds({"app": (booted(SLOW, 9.0, folder),)}).install(monkeypatch)
+    first = images.boot_stored
+
+    def boot(*args: Any) -> BootReport:
+        return guests.boot(*args) if builds.booted else first(*args)
+
+    monkeypatch.setattr(images, "boot_stored", boot)
+    return builds.night(folder, builds.candidate("app"), budget=budget)
 
 
 def begun(folder: Path, *, kept: bool = True) -> None:
@@ -242,6 +244,6 @@ def test_an_image_that_cannot_be_kept_ends_no_night(tmp_path: Path, monkeypatch:
     full = OSError(28, "No space left on device")
     monkeypatch.setattr(keeping, "keep", lambda *_args: (_ for _ in ()).throw(full))
     events = Recorder()
-    Builds({"app": (booted(SLOW, 5.0, tmp_path),)}).install(monkeypatch)
-    run_nightly([candidate("app")], Catalog(), FakeEngine(), events, pipeline.Options(build_dir=tmp_path))
+    builds = Builds({"app": (booted(SLOW, 5.0, tmp_path),)}).install(monkeypatch)
+    builds.night(tmp_path, builds.candidate("app"), events=events)
     assert any("is not kept" in str(each) and "No space left" in str(each) for each in events.events)

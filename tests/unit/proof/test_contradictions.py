@@ -17,7 +17,6 @@ from metallize.build.generator import sha256_of
 from metallize.build.store import Store, Stored
 from metallize.errors import HostError
 from metallize.files.json_file import read_mapping
-from metallize.pipeline import require_untouched
 from metallize.proof import Proof, record_of, records_in
 from tests.unit.proof.proofs import OVMF, SEABIOS, booted, proven, report_of
 
@@ -160,13 +159,13 @@ WRITES: dict[str, Callable[[Path], None]] = {
 @pytest.mark.parametrize("what", WRITES)
 def test_an_image_that_somebody_touched_while_it_was_booted_is_told(stored: Stored, what: str) -> None:
     """With the times of before, which anybody can set."""
-    require_untouched(stored)
+    stored.require_untouched()
     before = stored.path.stat()
     WRITES[what](stored.path)
     if stored.path.exists():
         os.utime(stored.path, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(HostError, match="is not the file any more whose boot began"):
-        require_untouched(stored)
+        stored.require_untouched()
 
 
 @pytest.mark.parametrize("write", [write_in_place, replace_by_another])
@@ -183,8 +182,8 @@ def test_the_same_bytes_are_known_again_whatever_their_times(stored: Stored) -> 
     stored.path.touch()
     again = Store(build_dir=stored.path.parent, file="web.img").any()
     assert again is not None
-    require_untouched(again)
-    require_untouched(stored)
+    again.require_untouched()
+    stored.require_untouched()
 
 
 def test_a_file_is_read_to_its_end_in_whatever_pieces_it_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

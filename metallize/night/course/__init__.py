@@ -1,0 +1,1 @@
+"""One night, from its first build to its last boot."""

@@ -1,0 +1,104 @@
+"""What every build and boot of a night is made with, and what was done so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from metallize import pipeline
+from metallize.build.engines.engine import Engine
+from metallize.build.secrets.given import Given
+from metallize.catalog import Catalog
+from metallize.errors import BugError, CommandError, EngineError, HostError, LayerError, MetallizeError
+from metallize.events import Event, Events, Level, Named, Note, Progress, StepFinished, StepOutput, StepStarted
+from metallize.model.report import BootReport
+from metallize.night import history
+from metallize.night.attempt import Attempt, Cell, Status
+from metallize.night.course.journal import Journal
+from metallize.night.gather import Night
+from metallize.night.history import history_path
+from metallize.night.known import Known, with_known
+
+Seen = Callable[[Attempt, BootReport | None], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """One night under way."""
+
+    catalog: Catalog
+    engine: Engine
+    events: Events
+    options: pipeline.Options
+    night: Night
+    journal: Journal
+    known: Mapping[str, tuple[Known, ...]]
+    """The failures that are known, by the profiles' names."""
+    seen: Seen
+    idle: set[Given]
+    """What is lent to layers and was mounted by none so far."""
+    attempts: list[Attempt] = field(default_factory=list)
+    """All of this night on this host, those too that were made before it was interrupted."""
+
+    @property
+    def build_dir(self) -> Path:
+        return self.options.build_dir or Path("build")
+
+    def of(self, cell: Cell) -> list[Attempt]:
+        """What was tried of a cell in this night, boots in turn left out."""
+        return [each for each in self.attempts if each.cell == cell and not each.confirms]
+
+    def add(self, made: Attempt, report: BootReport | None) -> Attempt:
+        """Write an attempt down, and tell of it."""
+        attempt = with_known(made, self.known.get(made.cell.profile, ()), datetime.now(UTC).date())
+        history.append(history_path(self.build_dir), [attempt])
+        self.attempts.append(attempt)
+        self.events.emit(Note(text=line_of(attempt), level=Level.WARNING if attempt.bad else Level.INFO))
+        self.seen(attempt, report)
+        return attempt
+
+    def nothing(self, cell: Cell, status: Status, stage: str, exc: MetallizeError) -> Attempt:
+        """Write down that it did not come to a boot."""
+        text = exc.message.strip()
+        reason = text.splitlines()[0] if text else type(exc).__name__
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        number = len(self.of(cell)) + 1
+        made = self.night.attempt(cell, number, status, stage=stage, reason=reason, signature=stage, started=started)
+        return self.add(made, None)
+
+
+class OfCell:
+    """Passes a boot's events on with the cell's name: those of other cells come in between."""
+
+    def __init__(self, events: Events, cell: Cell) -> None:
+        self._events, self._name, self._what = Named(events, str(cell)), cell.name, str(cell)
+
+    def emit(self, event: Event, /) -> None:
+        """Pass it on."""
+        if isinstance(event, StepStarted | StepOutput | StepFinished):
+            event = replace(event, step=f"{self._name} {event.step}")
+        elif isinstance(event, Progress):
+            event = replace(event, step=f"{self._name} {event.step}", what=self._what)
+        self._events.emit(event)
+
+
+def fault_of(exc: MetallizeError) -> Status:
+    """Whose fault it is that there was nothing to boot: a layer that does not build is the profile's."""
+    if isinstance(exc, EngineError | HostError | CommandError | BugError) and not isinstance(exc, LayerError):
+        return Status.MISS
+    return Status.ERROR
+
+
+def line_of(attempt: Attempt) -> str:
+    """An attempt in a line."""
+    if attempt.confirms and not attempt.status.judges:
+        return f"nightly: {attempt.cell} is suspected to be slower, and unconfirmed: {attempt.reason}"
+    times = f", ready after {attempt.ready_seconds:.1f} s" if attempt.ready_seconds is not None else ""
+    reason = f": {attempt.reason}" if attempt.reason else ""
+    number = f" at attempt {attempt.attempt}" if attempt.attempt > 1 else ""
+    if attempt.confirms:
+        number = f" at boot {attempt.attempt} in turn, of {attempt.sha256[:12]}"
+    known = f" (known: {attempt.known_issue})" if attempt.known_issue else ""
+    return f"nightly: {attempt.cell} {attempt.status}{number}{reason}{known}{'' if attempt.bad else times}"
