@@ -26,6 +26,24 @@ def nightly_options(verb: Parser) -> None:
     again.add_argument(
         "--confirm-minutes", type=_count, default=60, metavar="N", help="for at most so long a night; default: 60"
     )
+    itself = verb.add_argument_group("nights that come by themselves")
+    itself.add_argument(
+        "--install", action="store_true", help="have systemd run this night: write a timer and a service"
+    )
+    itself.add_argument("--print", action="store_true", help="with --install: print them instead")
+    itself.add_argument(
+        "--at", metavar="TIME", help="with --install: when, as systemd.time(7); default: *-*-* 02:00:00"
+    )
+    whose = itself.add_mutually_exclusive_group()
+    whose.add_argument(
+        "--system", dest="manager", action="store_const", const="system", help="for the system; default for root"
+    )
+    whose.add_argument(
+        "--user", dest="manager", action="store_const", const="user", help="for this user; default for all others"
+    )
+    itself.add_argument(
+        "--late", type=_count, metavar="HOURS", help="try nothing; tell whether none has come for so long (status 3)"
+    )
     common.showing(verb)
 
 

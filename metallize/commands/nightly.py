@@ -10,9 +10,11 @@ from pathlib import Path
 from metallize.commands.candidates import candidates_of, known_of, paths_of, touched_of
 from metallize.commands.engine import engine_of_host
 from metallize.commands.history import show_page
+from metallize.commands.installing import install
 from metallize.commands.saying import err
 from metallize.commands.shared import catalog_of, renderer_of, settings_of, show_reports, write_document
-from metallize.errors import ExitCode
+from metallize.commands.telling import deliverer, late, tell_of_night
+from metallize.errors import ExitCode, UsageError
 from metallize.model.report import BootReport
 from metallize.model.visible import visible
 from metallize.night.attempt import Attempt
@@ -25,6 +27,7 @@ from metallize.night.lines import plain_of
 from metallize.night.matrix.making import matrix_of
 from metallize.night.pages.site import page_path
 from metallize.night.run import run_nightly, status_of
+from metallize.night.telling.alive import Alive
 from metallize.night.telling.summary import night_junit, summary
 from metallize.render import JsonLines, Renderer
 from metallize.report.as_json import report_to_json
@@ -32,8 +35,19 @@ from metallize.report.as_json import report_to_json
 
 def nightly(options: argparse.Namespace) -> int:
     """`metallize nightly [PROFILES...]`: the status is 1 where an image failed, else 3 where one was not made."""
+    if options.install:
+        return install(options)
+    for name in ("print", "at", "manager"):
+        if getattr(options, name):
+            word = options.manager if name == "manager" else name
+            raise UsageError(f"--{word} goes with --install", hint="leave it out")
+    return _night(options) if options.late is None else late(options)
+
+
+def _night(options: argparse.Namespace) -> int:
     catalog = catalog_of(options)
     settings = settings_of(options)
+    deliver = deliverer()
     paths = paths_of(options, catalog)
     known = known_of(paths)
     candidates = candidates_of(options, catalog, paths, known)
@@ -52,12 +66,15 @@ def nightly(options: argparse.Namespace) -> int:
     budget = Budget(boots=options.confirm_boots, time=timedelta(minutes=options.confirm_minutes))
     with renderer, engine_of_host() as engine:
         attempts = run_nightly(
-            matrix, candidates, catalog, engine, renderer, settings, seen=seen, budget=budget, anew=options.anew
+            matrix, candidates, catalog, engine, Alive(renderer), settings, seen=seen, budget=budget, anew=options.anew
         )
     status = status_of(attempts)
     build_dir = settings.build_dir or Path("build")
     history, judgement = judged(build_dir)
-    _conclude(options, attempts, judgement, advice(_entries(known), history.attempts, datetime.now(UTC).date()))
+    advised = advice(_entries(known), history.attempts, datetime.now(UTC).date())
+    _conclude(options, attempts, judgement, advised)
+    if deliver is not None and attempts:
+        tell_of_night(build_dir, history.attempts, judgement, advised, attempts[0].night, deliver, renderer)
     if options.junitxml is not None:
         write_document(options.junitxml, night_junit(attempts, reports))
     if history.attempts:

@@ -19,9 +19,14 @@ _SECTOR = 512
 _SETUP_SECTORS = 1
 
 
-def tiny_kernel(text: str) -> bytes:
-    """A bzImage whose 32-bit entry does the printing (Documentation/arch/x86/boot.rst, protocol 2.03)."""
-    body = _PRINT + text.encode() + b"\0"
+def tiny_kernel(text: str, *, turns: int = 0) -> bytes:
+    """A bzImage whose 32-bit entry does the printing (Documentation/arch/x86/boot.rst, protocol 2.03).
+
+    Before that it goes through a loop so many times: 2**30 take some seconds, fewer where the processor is no emulated
+    one.
+    """
+    wait = b"\xb9" + turns.to_bytes(4, "little") + b"\xe2\xfe" if turns else b""  # mov ecx, turns; loop to itself
+    body = wait + _PRINT + text.encode() + b"\0"
     body = body.ljust(-(-len(body) // 16) * 16, b"\0")
     head = bytearray(_SECTOR * (1 + _SETUP_SECTORS))
     head[0x1F1] = _SETUP_SECTORS

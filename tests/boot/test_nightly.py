@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
-from metallize.command import Finished
+from metallize.command import Finished, spawn
 from tests.boot.kernel import tiny_kernel
 from tests.build.conftest import HEADER, PROFILE, SYSTEM
-from tests.conftest import Cli
+from tests.conftest import ROOT, Cli
 from tests.unit.report.test_page import assert_stands_alone
 
 pytestmark = [pytest.mark.docker, pytest.mark.boot]
@@ -20,10 +23,10 @@ GOOD = f"{BANNER}\r\ntiny login: "
 PANIC = f"{BANNER}[    1.000000] Kernel panic - not syncing: no luck tonight\r\n"
 
 
-def tiny_profile(folder: Path, name: str, says: str) -> Path:
+def tiny_profile(folder: Path, name: str, says: str, *, turns: int = 0) -> Path:
     """A profile, with a layer of its own that holds its kernel."""
     (folder / "system.dockerfile").write_text(SYSTEM)
-    (folder / f"{name}-kernel").write_bytes(tiny_kernel(says))
+    (folder / f"{name}-kernel").write_bytes(tiny_kernel(says, turns=turns))
     (folder / f"{name}.dockerfile").write_text(
         f"# The kernel of {name}.\n{HEADER}COPY {name}-kernel /boot/vmlinuz-1.0\n"
     )
@@ -34,11 +37,14 @@ def tiny_profile(folder: Path, name: str, says: str) -> Path:
     return path
 
 
-def nightly(cli: Cli, folder: Path) -> tuple[Finished, list[dict[str, Any]]]:
-    names = ("db.yaml", "web.yaml", "wrong.yaml")
-    done = cli("nightly", *names, "--json", cwd=folder)
+def nightly(
+    cli: Cli, folder: Path, *words: str, names: tuple[str, ...] = ("db.yaml", "web.yaml", "wrong.yaml")
+) -> tuple[Finished, list[dict[str, Any]]]:
+    """A night, and its attempts: by profile and attempt, since cells boot side by side where there is room."""
+    done = cli("nightly", *names, *words, "--json", cwd=folder)
     events = [json.loads(line) for line in done.stdout.splitlines()]
-    return done, [event for event in events if event["event"] == "nightly"]
+    attempts = [event for event in events if event["event"] == "nightly"]
+    return done, sorted(attempts, key=lambda each: (each["profile"], bool(each.get("confirms")), each["attempt"]))
 
 
 def test_two_nights(cli: Cli, tmp_path: Path) -> None:
@@ -56,7 +62,7 @@ def test_two_nights(cli: Cli, tmp_path: Path) -> None:
     assert "did you mean `images`" in entries[2]["reason"]
 
     tiny_profile(tmp_path, "web", PANIC)
-    second, again = nightly(cli, tmp_path)
+    second, again = nightly(cli, tmp_path, "--junitxml", "night.xml")
     assert second.status == 1
     assert [(item["profile"], item["status"], item["attempt"], item.get("reason", "")) for item in again[:3]] == [
         ("db", "PASS", 1, ""),
@@ -73,7 +79,11 @@ def test_two_nights(cli: Cli, tmp_path: Path) -> None:
 
     build = tmp_path / "build"
     history = [json.loads(line) for line in (build / "nightly" / "history.jsonl").read_text().splitlines()]
-    assert [item["profile"] for item in history] == ["db", "web", "wrong", "db", "web", "web", "wrong"]
+    assert sorted(item["profile"] for item in history) == ["db", "db", "web", "web", "web", "wrong", "wrong"]
+    assert not (build / "nightly" / "night.json").exists()
+    suite = ET.parse(tmp_path / "night.xml").find("testsuite[@name='nightly']")  # noqa: S314 - our own
+    assert suite is not None
+    assert [suite.get(name) for name in ("tests", "failures", "errors")] == ["3", "1", "1"]
     facts = json.loads((build / "nightly" / "images" / f"{again[0]['sha256']}.json").read_text())
     assert facts["packages"]
     page = (build / "report.html").read_text()
@@ -87,3 +97,55 @@ def test_two_nights(cli: Cli, tmp_path: Path) -> None:
     shown = cli("report", cwd=tmp_path)
     assert (shown.status, shown.stdout.strip()) == (0, "build/report.html")
     assert (build / "report.html").read_text() == page
+
+
+@pytest.mark.nightly  # a dozen boots, half of them of some seconds
+def test_a_slower_image_is_booted_in_turn_with_the_one_before(cli: Cli, tmp_path: Path) -> None:
+    tiny_profile(tmp_path, "db", GOOD)
+    _, [good] = nightly(cli, tmp_path, names=("db.yaml",))
+    history = tmp_path / "build" / "nightly" / "history.jsonl"
+    line = json.loads(history.read_text())
+    nights = [{**line, "night": f"2026-01-0{day}T02:00:00+00:00", "run": f"made-up-{day}"} for day in range(1, 9)]
+    history.write_text("".join(f"{json.dumps(each)}\n" for each in (*nights, line)))
+
+    tiny_profile(tmp_path, "db", GOOD, turns=1 << 31)
+    done, [slow, *boots] = nightly(cli, tmp_path, names=("db.yaml",))
+    assert done.status == 0
+    assert slow["sha256"] != good["sha256"]
+    images = {good["sha256"]: "A", slow["sha256"]: "B"}
+    assert "".join(images[boot["sha256"]] for boot in boots) == "ABBABAABBA"
+    assert {boot["confirms"] for boot in boots} == {slow["run"]}
+    assert len({boot["run_folder"] for boot in (good, slow, *boots)}) == 12
+
+    told = cli("regressions", cwd=tmp_path).stdout
+    assert told.startswith("WORSE  db on seabios: ")
+    assert ": confirmed" in told
+    assert ": confirmed" in (tmp_path / "build" / "report.html").read_text()
+    kept = tmp_path / "build" / "nightly" / "kept"
+    assert [path.name for path in kept.iterdir()] == [slow["sha256"]], "the one that is good from now on"
+    assert json.loads((tmp_path / "build" / "db.iso.manifest.json").read_text())["sha256"] == slow["sha256"]
+
+
+@pytest.mark.nightly  # the same is held by boots that are made up
+def test_a_night_that_is_killed_goes_on(cli: Cli, tmp_path: Path) -> None:
+    """SIGKILL as soon as the first cell is written down: no guest is left, and that cell is not booted again."""
+    for name in ("db", "web"):
+        tiny_profile(tmp_path, name, GOOD)
+    history = tmp_path / "build" / "nightly" / "history.jsonl"
+    words = (sys.executable, "-m", "metallize", "nightly", "db.yaml", "web.yaml")
+    with spawn(words, cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "METALLIZE_GUESTS": "1"}) as night:
+        deadline = time.monotonic() + 300
+        while not history.exists() or not history.read_text():
+            assert night.poll() is None, "it ended before it was killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        night.kill()
+        night.wait()
+    [before] = [json.loads(line) for line in history.read_text().splitlines()]
+    done, attempts = nightly(cli, tmp_path, names=("db.yaml", "web.yaml"))
+    assert done.status == 0
+    assert len(attempts) == 1, "only the other one was booted"
+    assert attempts[0]["profile"] != before["profile"]
+    assert attempts[0]["night"] == before["night"]
+    images = [tmp_path / "build" / f"{name}.iso" for name in ("db", "web")]
+    assert all(image.is_file() for image in images), "both are verified, and in their places"

@@ -42,7 +42,7 @@ def script(root: Path, name: str, *args: str, **env: str) -> Finished:
     return run([root / name, *args], check=False, env=env, cwd=Path("/"), timeout=LIMIT)
 
 
-@pytest.mark.parametrize("name", ["quickstart", "test", "check", "lock", "soak", "mutate"])
+@pytest.mark.parametrize("name", ["quickstart", "test", "check", "lock", "soak", "mutate", "nightly"])
 def test_help_says_what_the_script_is_for_and_does_nothing_else(checkout: Path, name: str) -> None:
     done = script(checkout, f"scripts/{name}", "--help", METALLIZE_SKIP_SETUP="0")
     assert done.status == 0, done.stderr
@@ -63,6 +63,13 @@ def test_quickstart_builds_and_verifies_the_live_cd(checkout: Path) -> None:
         "--set",
         "args.x=a b",
     ]
+
+
+def test_nightly_passes_all_on_and_ends_with_its_status(checkout: Path) -> None:
+    done = script(checkout, "scripts/nightly", "a b.yaml", "--machine", "ovmf", PYTHON_STATUS="1")
+    assert done.status == 1
+    assert done.stdout.splitlines()[1:] == ["-m", "metallize", "nightly", "a b.yaml", "--machine", "ovmf"]
+    assert done.stdout.splitlines()[0] == "/", "profiles are named as seen from where it was started"
 
 
 VERIFY = """

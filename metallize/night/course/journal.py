@@ -78,6 +78,14 @@ def under_way(
         yield journal
 
 
+def unfinished(build_dir: Path) -> str:
+    """When the night began that is under way, or did not come to its end; empty where there is none."""
+    try:
+        return str(read_mapping(build_dir / FOLDER / FILE)["night"])
+    except (OSError, ValueError, LookupError):
+        return ""
+
+
 def _left(path: Path, key: str, events: Events, now: datetime) -> Journal | None:
     """The night that did not come to its end; None where there is none that can go on."""
     try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -58,6 +59,11 @@ class Builds:
         monkeypatch.setattr(bases, "resolve", self._resolve)
         monkeypatch.setattr(accelerator, "choose", lambda *_args: None)
         return self
+
+    @contextmanager
+    def engine_of_host(self) -> Iterator[FakeEngine]:
+        """In the place of the host's own."""
+        yield self.engine
 
     def candidate(
         self, name: str, *, named: bool = True, load: Callable[[], tuple[Profile, ...]] | None = None

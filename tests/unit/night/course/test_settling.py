@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from metallize import images
+from metallize.build.generator import sha256_of
 from metallize.build.making import Making
-from metallize.build.store import sha256_of
 from metallize.errors import HostError, VerificationFailed
 from metallize.host import accelerator
 from metallize.model.report import BootReport
