@@ -21,18 +21,25 @@ from metallize.night.matrix.value import Matrix
 def paths_of(options: argparse.Namespace, catalog: Catalog) -> tuple[Path, ...]:
     """The profiles' files: those that are named, a shipped one by its name too; else every shipped one."""
     named: list[Path] = options.profiles
-    shipped = catalog.profiles
-    if not named:
-        return tuple(shipped.values())
-    return tuple(
-        shipped[path.name] if not path.exists() and str(path) == path.name and path.name in shipped else path
-        for path in named
-    )
+    return tuple(_shipped(path, catalog) or path for path in named) if named else tuple(catalog.profiles.values())
 
 
-def known_of(paths: Sequence[Path]) -> dict[Path, tuple[Known, ...]]:
-    """What is known to fail, by the folders that profiles are in. Raises ProfileError where a file of it is wrong."""
-    return {folder: read_known(folder / KNOWN) for folder in {path.parent for path in paths}}
+def _shipped(path: Path, catalog: Catalog) -> Path | None:
+    """The shipped profile that a name stands for; None where it is a file's."""
+    if path.exists() or path.name != str(path) or path.suffix not in {"", ".yaml", ".yml"}:
+        return None
+    return catalog.profiles.get(path.stem)
+
+
+def known_of(paths: Sequence[Path], catalog: Catalog) -> dict[Path, tuple[Known, ...]]:
+    """What is known to fail, by the profiles' files: known.yaml is beside them, for shipped ones in the current folder.
+
+    Raises ProfileError where such a file is wrong.
+    """
+    shipped = frozenset(catalog.profiles.values())
+    folders = {path: Path() if path in shipped else path.parent for path in paths}
+    known = {folder: read_known(folder / KNOWN) for folder in dict.fromkeys(folders.values())}
+    return {path: known[folder] for path, folder in folders.items()}
 
 
 def candidates_of(
@@ -44,7 +51,7 @@ def candidates_of(
             name=path.stem,
             load=partial(profiles_of, argparse.Namespace(**{**vars(options), "profile": path}), catalog),
             named=bool(options.profiles),
-            known=known.get(path.parent, ()),
+            known=known.get(path, ()),
         )
         for path in paths
     )

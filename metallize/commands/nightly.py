@@ -27,7 +27,7 @@ from metallize.night.lines import plain_of
 from metallize.night.matrix.making import matrix_of
 from metallize.night.pages.site import page_path
 from metallize.night.run import run_nightly, status_of
-from metallize.night.telling.alive import Alive
+from metallize.night.telling.alive import Alive, begun
 from metallize.night.telling.summary import night_junit, summary
 from metallize.render import JsonLines, Renderer
 from metallize.report.as_json import report_to_json
@@ -45,11 +45,12 @@ def nightly(options: argparse.Namespace) -> int:
 
 
 def _night(options: argparse.Namespace) -> int:
+    begun()  # planning, too, may take longer than a unit is given to start
     catalog = catalog_of(options)
     settings = settings_of(options)
     deliver = deliverer()
     paths = paths_of(options, catalog)
-    known = known_of(paths)
+    known = known_of(paths, catalog)
     candidates = candidates_of(options, catalog, paths, known)
     matrix = touched_of(options, catalog, settings, matrix_of(candidates, catalog, settings)).matrix
     if options.since is not None and not matrix.entries and not matrix.faults:
@@ -83,7 +84,8 @@ def _night(options: argparse.Namespace) -> int:
 
 
 def _entries(known: dict[Path, tuple[Known, ...]]) -> list[Known]:
-    return [each for some in known.values() for each in some]
+    """Each once, whatever the number of profiles that it is beside."""
+    return list(dict.fromkeys(each for some in known.values() for each in some))
 
 
 def _show(attempt: Attempt, report: BootReport | None, renderer: Renderer, options: argparse.Namespace) -> None:

@@ -8,16 +8,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from metallize.errors import FULL, MAKE_ROOM, HostError, UsageError
+from metallize.errors import FULL, MAKE_ROOM, ExitCode, HostError, UsageError
 from metallize.report.files import write_whole
 
 NAME = "metallize-nightly"
 LATE = f"{NAME}-late"
 LATE_HOURS = 26
 """After so long without a night one is missed: a day, and the time that one may take longer than the one before."""
+LONGEST = timedelta(hours=18)
+"""A night that takes longer is ended, while it still goes on with the next start (metallize.night.course.journal)."""
 _STAMP = "# Written by metallize nightly --install; what is changed by hand it does not overwrite: "
 
 
@@ -73,10 +76,11 @@ def _service(nightly: Nightly) -> str:
             "Type=notify",
             "NotifyAccess=main",
             "WatchdogSec=2h",
-            "RuntimeMaxSec=20h",
+            f"RuntimeMaxSec={int(LONGEST.total_seconds() // 3600)}h",
             *_runs(nightly, ("nightly", *nightly.words)),
             "# What ends it but for itself has it go on where it was.",
             "Restart=on-abnormal",
+            f"SuccessExitStatus={int(ExitCode.INTERRUPTED)}",
             "RestartSec=1min",
             "KillMode=mixed",
             "TimeoutStopSec=5min",

@@ -22,7 +22,7 @@ from metallize.files.json_file import as_mapping, read_mapping
 from metallize.night.history import FOLDER
 
 FILE, LOCK = "night.json", "night.lock"
-GOES_ON = timedelta(hours=12)
+GOES_ON = timedelta(hours=20)
 """A night that began longer ago is over, and the next one begins."""
 _SCHEMA = 1
 

@@ -18,9 +18,8 @@ class Alive:
 
     def __init__(self, events: Events, environment: Mapping[str, str] = os.environ) -> None:
         self._events = events
-        self._address = environment.get("NOTIFY_SOCKET", "")
+        self._environment = environment
         self._told = time.monotonic()
-        self._tell("READY=1")
 
     def emit(self, event: Event, /) -> None:
         """Pass it on."""
@@ -28,13 +27,20 @@ class Alive:
         now = time.monotonic()
         if now - self._told >= _AGAIN_SECONDS:
             self._told = now
-            self._tell("WATCHDOG=1")
+            _tell("WATCHDOG=1", self._environment)
 
-    def _tell(self, state: str) -> None:
-        """Whoever started it may not listen any more: that is no reason to end."""
-        if not self._address:
-            return
-        # A leading @ stands for the zero byte of an abstract socket (sd_notify(3)).
-        address = f"\0{self._address[1:]}" if self._address.startswith("@") else self._address
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as own:
-            own.sendto(state.encode(), address)
+
+def begun(environment: Mapping[str, str] = os.environ) -> None:
+    """Tell that it has started: whatever becomes of it now is its own end, and no failure to start."""
+    _tell("READY=1", environment)
+
+
+def _tell(state: str, environment: Mapping[str, str]) -> None:
+    """Whoever started it may not listen any more: that is no reason to end."""
+    place = environment.get("NOTIFY_SOCKET", "")
+    if not place:
+        return
+    # A leading @ stands for the zero byte of an abstract socket (sd_notify(3)).
+    address = f"\0{place[1:]}" if place.startswith("@") else place
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as own:
+        own.sendto(state.encode(), address)

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 from metallize import cli
 from metallize.errors import ExitCode, HostError, UsageError
 from metallize.events import Note
-from metallize.night.install import Manager, Nightly, is_own, quoted, stamped, units_of, write_units
-from metallize.night.telling.alive import Alive
+from metallize.night.course.journal import GOES_ON
+from metallize.night.install import LONGEST, Manager, Nightly, is_own, quoted, stamped, units_of, write_units
+from metallize.night.telling.alive import Alive, begun
 from tests.unit.build.conftest import Recorder
 
 
@@ -144,6 +146,10 @@ def test_somebody_elses_file_stays(tmp_path: Path, there: str) -> None:
     assert (tmp_path / "elsewhere").read_text() == own
 
 
+def test_a_night_that_is_ended_still_goes_on() -> None:
+    assert LONGEST + timedelta(hours=1) < GOES_ON < timedelta(days=1)
+
+
 def test_a_stamp_tells_what_was_changed() -> None:
     text = stamped("[Unit]\nDescription=x\n")
     assert is_own(text)
@@ -232,6 +238,7 @@ def test_it_tells_that_it_is_alive_with_its_events(
     now = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     events = Recorder()
+    begun({"NOTIFY_SOCKET": address})
     told = Alive(events, {"NOTIFY_SOCKET": address})
     assert own.recv(100) == b"READY=1"
     for seconds in (1.0, 9.9, 10.0, 10.5, 25.0):
@@ -243,9 +250,22 @@ def test_it_tells_that_it_is_alive_with_its_events(
     assert len(events.events) == 5
 
 
+def test_a_night_of_nothing_has_started_before_it_ends(
+    listening: tuple[str, socket.socket], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A unit of Type=notify that ends before it says so has failed (systemd.service(5))."""
+    address, own = listening
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    words = ["nightly", "debian13-livecd", "--since", "HEAD", "--build-dir", str(tmp_path / "build")]
+    assert cli.main(words) == ExitCode.DONE
+    assert own.recv(100) == b"READY=1"
+
+
 @pytest.mark.parametrize("address", ["", "/nowhere/at/all", "x" * 200, "@metallize-test-nobody"])
-def test_nobody_who_listens_is_no_reason_to_end(address: str) -> None:
+def test_nobody_who_listens_is_no_reason_to_end(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     events = Recorder()
+    begun({"NOTIFY_SOCKET": address})
+    monkeypatch.setattr("time.monotonic", iter((0.0, 60.0)).__next__)
     Alive(events, {"NOTIFY_SOCKET": address}).emit(Note(text="x"))
     assert len(events.events) == 1
 
@@ -254,5 +274,5 @@ def test_an_abstract_socket_is_told_too() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own:
         own.bind("")  # autobind: the kernel gives a name (unix(7))
         name = own.getsockname()
-        Alive(Recorder(), {"NOTIFY_SOCKET": f"@{name[1:].decode()}"})
+        begun({"NOTIFY_SOCKET": f"@{name[1:].decode()}"})
         assert own.recv(100) == b"READY=1"

@@ -13,6 +13,8 @@ import yaml
 
 from metallize import pipeline
 from metallize.catalog import Catalog
+from metallize.commands.candidates import known_of, paths_of
+from metallize.commands.line import parse
 from metallize.config import load_profiles
 from metallize.errors import ExitCode, Location, Problem, ProfileError, UsageError
 from metallize.model.loaded import Profile
@@ -195,3 +197,21 @@ def test_the_command_prints_it(cli: Cli, tmp_path: Path) -> None:
     assert done.status == ExitCode.BAD_INPUT
     assert len(json.loads(done.stdout)["include"]) == 2
     assert "wrong: ERROR" in done.stderr
+
+
+def test_what_is_known_of_shipped_profiles_is_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = "- {match: x, reference: '#1', until: 2020-01-01}\n"
+    (tmp_path / "known.yaml").write_text(entry)
+    (tmp_path / "os").mkdir()
+    (tmp_path / "os" / "known.yaml").write_text(entry.replace("#1", "#2"))
+    monkeypatch.chdir(tmp_path)
+    options = parse(["nightly", "debian13-livecd", "debian13-ext4.yaml", "os/web.yaml"])
+    paths = paths_of(options, SHIPPED)
+    assert paths == (SHIPPED.profiles["debian13-livecd"], SHIPPED.profiles["debian13-ext4"], Path("os/web.yaml"))
+    found = [[each.reference for each in some] for some in known_of(paths, SHIPPED).values()]
+    assert found == [["#1"], ["#1"], ["#2"]]
+    assert paths_of(parse(["nightly"]), SHIPPED) == tuple(SHIPPED.profiles.values())
+    Path("debian13-ext4.yaml").write_text("")
+    assert paths_of(options, SHIPPED)[1] == Path("debian13-ext4.yaml"), "a file comes before a shipped profile"
