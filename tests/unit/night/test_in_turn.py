@@ -86,13 +86,18 @@ def nights(count: int = 10) -> list[Attempt]:
 
 
 def a_night(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, guests: Guests, budget: Budget | None = None
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    guests: Guests,
+    budget: Budget | None = None,
+    *,
+    goes_on: bool = False,
 ) -> tuple[Attempt, ...]:
     builds = Builds({"app": (booted(SLOW, 9.0, folder),)}).install(monkeypatch)
     first = images.boot_stored
 
     def boot(*args: Any) -> BootReport:
-        return guests.boot(*args) if builds.booted else first(*args)
+        return guests.boot(*args) if builds.booted or goes_on else first(*args)
 
     monkeypatch.setattr(images, "boot_stored", boot)
     return builds.night(folder, builds.candidate("app"), budget=budget)
@@ -178,6 +183,21 @@ def test_an_interruption_keeps_the_boots_that_were_made(tmp_path: Path, monkeypa
     made = [each for each in read(history_path(tmp_path)).attempts if each.confirms]
     assert [each.attempt for each in made] == [1, 2, 3]
     assert keeping.find(kept_folder(tmp_path), digest(FAST)) is not None, "the rest of the boots need it"
+
+
+def test_a_night_that_goes_on_makes_the_boots_that_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun(tmp_path)
+    kernel = {FAST: 5.0, SLOW: 9.0}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        a_night(tmp_path, patch, Guests(kernel, tmp_path, fails_at=4))
+    rest = Guests(kernel, tmp_path)
+    attempts = a_night(tmp_path, monkeypatch, rest, goes_on=True)
+    assert [each.attempt for each in attempts if each.confirms] == list(range(1, 11))
+    assert len(rest.booted) == 7
+    assert len([each for each in attempts if not each.confirms]) == 1
+    assert ": confirmed" in told(tmp_path, capsys)
 
 
 # ---------------------------------------------------------------- what is kept

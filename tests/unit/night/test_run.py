@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from metallize.night.facts import facts_folder, read_facts
 from metallize.night.history import append, history_path, read
 from metallize.night.matrix.making import Candidate
 from metallize.night.run import status_of
+from metallize.verify import beside
 from tests.unit.build.conftest import FakeEngine
 from tests.unit.night.attempts import CELL, attempt, of
 from tests.unit.night.simulated import Builds
@@ -123,6 +125,27 @@ def test_an_interruption_keeps_what_was_done(tmp_path: Path, monkeypatch: pytest
         run(tmp_path, builds, builds.candidate("good"), builds.candidate("next"))
     assert [each.cell.profile for each in read(history_path(tmp_path)).attempts] == ["good"]
     assert (tmp_path / "report.html").exists()
+
+
+def test_cells_of_several_profiles_boot_side_by_side_where_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each boot waits for another one: one after the other they would never end."""
+    monkeypatch.setattr(beside, "room_beside", lambda _need, running: len(running) < 2)
+    together = threading.Barrier(2, timeout=20)
+    builds = Builds({"a": (PASSED,), "b": (PASSED, replace(PASSED, machine="ovmf")), "c": (PASSED,)})
+
+    def meet() -> None:
+        together.wait()
+
+    builds.boot = meet
+    builds.install(monkeypatch)
+    found = run(tmp_path, builds, *map(builds.candidate, "abc"))
+    assert sorted(found) == [
+        (name, machine, "PASS", "ready")
+        for name, machine in (("a", "seabios"), ("b", "ovmf"), ("b", "seabios"), ("c", "seabios"))
+    ]
+    assert builds.made == ["a", "b", "c"], "each once, and before anything boots"
 
 
 def test_a_failure_is_booted_once_more_and_does_not_become_a_pass(

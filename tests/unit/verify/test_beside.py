@@ -84,6 +84,39 @@ class Held:
             self.released.set()
 
 
+def test_a_small_one_does_not_wait_behind_one_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        beside, "room_beside", lambda need, running: sum(each.cpus for each in running) + need.cpus <= 2
+    )
+    large = Need(what="large", cpus=2, memory_bytes=1)
+    order: list[str] = []
+    together = threading.Barrier(2, timeout=10)
+
+    def small(name: str) -> str:
+        together.wait()
+        order.append(name)
+        return name
+
+    def last() -> str:
+        order.append("large")
+        return "large"
+
+    some = [(SMALL, lambda: small("a")), (large, last), (SMALL, lambda: small("b"))]
+    assert side_by_side(some) == ("a", "large", "b")
+    assert order[-1] == "large"
+
+
+def test_what_has_ended_may_bring_more() -> None:
+    told: list[tuple[int, str]] = []
+
+    def ended(number: int, value: str) -> list[tuple[Need, Callable[[], str]]]:
+        told.append((number, value))
+        return works(lambda: f"{value} again") if number == 0 else []
+
+    assert side_by_side(works(lambda: "a", lambda: "b"), ended) == ("a", "b", "a again")
+    assert sorted(told) == [(0, "a"), (1, "b"), (2, "a again")]
+
+
 def test_machinery_that_breaks_on_one_ends_the_other_and_is_raised() -> None:
     held, third = Held(), Held()
 
