@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -229,6 +231,16 @@ def test_one_that_does_not_take_it_is_named_without_its_password(hook: Hook, cap
     assert Apprise([nobody])(digest()) == "address 1 (json) took nothing"
     hook.status[0] = 200
     assert Apprise([nobody, hook.address])(digest()) == "", "somebody knows: nobody is told twice for the other's sake"
+
+
+@pytest.mark.slow
+def test_one_that_never_answers_does_not_hold_the_night() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        begun = time.monotonic()
+        assert Apprise([f"json://127.0.0.1:{silent.getsockname()[1]}/"])(digest()) == "address 1 (json) took nothing"
+    assert time.monotonic() - begun < 60
 
 
 def test_what_is_no_address_is_refused_without_a_word_of_it() -> None:
