@@ -81,7 +81,7 @@ def test_what_the_units_say(tmp_path: Path) -> None:
     assert "PrivateTmp" not in service, "the folder is in /tmp, which the service could not see then"
     elsewhere = units_of(nightly(Path("/srv/os")))["metallize-nightly.service"]
     assert "PrivateTmp=yes" in elsewhere
-    assert 'ReadWritePaths=-"/srv/os/build"' in elsewhere
+    assert 'ReadWritePaths="-/srv/os/build"' in elsewhere
     user = units_of(nightly(Path("/srv/os"), Manager.USER))["metallize-nightly.service"]
     assert "docker.service" not in user, "a user's manager knows no unit of the system's"
     assert "NoNewPrivileges" not in user
