@@ -51,6 +51,9 @@ FINDINGS_RESTART_GRACE = Wait(
     " over by then.",
 )
 
+# qemu/qmp.py
+QMP_HEARD_OUT = Wait(2.0, Clock.PLAIN, "After QEMU has ended, for what it said last: that a guest switched itself off.")
+
 # release/fetching/web.py
 FETCH_SILENCE = Wait(30.0, Clock.PLAIN, "A server that sends nothing for so long is taken for gone.")
 FETCH_ANSWER = Wait(60.0, Clock.PLAIN, "So soon an answer's headers must be there, however they drip.")

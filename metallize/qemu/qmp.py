@@ -11,16 +11,19 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, TypeVar
 
-from qemu.qmp import EventListener, Message, QMPClient, QMPError
+from qemu.qmp import EventListener, Message, QMPClient, QMPError, Runstate
 
 from metallize.errors import HostError
+from metallize.patience import QMP_HEARD_OUT as HEARD_OUT
 
 T = TypeVar("T")
 
 ANSWER_SECONDS = 20.0
+_LOOK_SECONDS = 0.01
 _FORWARD = re.compile(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+(\d+)")
 
 
@@ -102,6 +105,19 @@ class QmpMonitor:
         if not self._thread.is_alive():
             self._loop.close()
         self._log.close()
+
+    def heard_out(self) -> None:
+        """Wait until everything was told that QEMU said before it ended: why it did is among it."""
+        telling = self._told()
+        try:
+            asyncio.run_coroutine_threadsafe(telling, self._loop).result(HEARD_OUT)
+        except (RuntimeError, TimeoutError, CancelledError):  # the session is closed, or nobody reads it
+            telling.close()
+
+    async def _told(self) -> None:
+        speaking = (Runstate.CONNECTING, Runstate.RUNNING)
+        while self._client.runstate in speaking or not self._listener.empty():  # noqa: ASYNC110 - no event tells of both
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def _open(self, port: socket.socket) -> None:
         await self._client.connect(port)

@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -170,9 +170,9 @@ def running_guest(plan: GuestPlan, folder: Path, watch: BootWatch) -> Iterator[R
         stack.callback(_kill, process, watch)
         for far in inherited:
             far.close()
-        messages.start(process)
         monitor = QmpMonitor(folder / "qmp.log", watch.event, partial(watch.broke, "the listener to QEMU's events"))
         stack.callback(monitor.close)
+        messages.start(process, ended=monitor.heard_out)
         try:
             monitor.connect(control)
         except HostError as exc:
@@ -216,10 +216,13 @@ class _Messages:
         self._watch = watch
         self._thread: threading.Thread | None = None
 
-    def start(self, process: subprocess.Popen[bytes]) -> None:
+    def start(self, process: subprocess.Popen[bytes], *, ended: Callable[[], None]) -> None:
+        """Read until it ends; `ended` returns once what it said elsewhere of its end was heard."""
         if process.stderr is None:
             raise AssertionError("QEMU was started without a pipe for its messages")
-        self._thread = threading.Thread(target=self._read, args=(process, process.stderr), name="qemu", daemon=True)
+        self._thread = threading.Thread(
+            target=self._read, args=(process, process.stderr, ended), name="qemu", daemon=True
+        )
         self._thread.start()
 
     def close(self) -> None:
@@ -229,13 +232,13 @@ class _Messages:
     def text(self) -> str:
         return self._path.read_text(encoding="utf-8", errors="replace")[-4000:] if self._path.exists() else ""
 
-    def _read(self, process: subprocess.Popen[bytes], pipe: IO[bytes]) -> None:
+    def _read(self, process: subprocess.Popen[bytes], pipe: IO[bytes], ended: Callable[[], None]) -> None:
         try:
-            self._follow(process, pipe)
+            self._follow(process, pipe, ended)
         except BaseException as exc:  # noqa: BLE001 - raised in whoever waits for the guest
             self._watch.broke("the reader of QEMU's messages", exc)
 
-    def _follow(self, process: subprocess.Popen[bytes], pipe: IO[bytes]) -> None:
+    def _follow(self, process: subprocess.Popen[bytes], pipe: IO[bytes], ended: Callable[[], None]) -> None:
         last = ""
         with self._path.open("wb", buffering=0) as log:
             while data := _read_once(pipe):
@@ -244,6 +247,7 @@ class _Messages:
                     self._watch.qemu_line(line)
                     last = line.strip() or last
         status = process.wait()
+        ended()
         self._watch.fail(
             "qemu-ended",
             f"QEMU ended by itself with status {status}" if status >= 0 else f"QEMU was killed by signal {-status}",

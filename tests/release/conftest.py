@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from metallize.release.destinations import destination_at
+from metallize.release.objects import sessions as object_sessions
 from metallize.release.registry import access, lock, sessions
 from tests import registry
 from tests.registry import Registry
@@ -34,6 +35,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Between]:
         for name, value in KEYS.items():
             patch.setenv(name, value)
         patch.delenv("AWS_PROFILE", raising=False)
+        patch.setattr(object_sessions, "LEASE_SECONDS", 6.0)  # it runs out soon where the line of its holder broke
         patch.setenv("AWS_ENDPOINT_URL", made.url)
         patch.setenv("AWS_MAX_ATTEMPTS", "2")
         yield made

@@ -18,7 +18,7 @@ from metallize.release.objects.channels import Shown
 from metallize.release.objects.lock import LockObject
 from metallize.release.objects.opening import ObjectBytes
 from metallize.release.remote import lease
-from metallize.release.remote.lease import Lease
+from metallize.release.remote.lease import LEASE_SECONDS, Lease
 from metallize.release.remote.media import kind_of
 from metallize.release.remote.reading import Reading
 
@@ -47,7 +47,7 @@ class ObjectStore:
     @contextmanager
     def session(self, channel: str, events: Events) -> Iterator[ObjectSession]:
         lock = LockObject(bucket=self.bucket)
-        with lease.held(lock, events) as holding:
+        with lease.held(lock, events, LEASE_SECONDS) as holding:
             lock.require_conditions(holding.text())
             session = ObjectSession(bucket=self.bucket, channel=channel, lease=holding)
             session.begin()

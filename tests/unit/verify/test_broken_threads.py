@@ -177,7 +177,7 @@ def test_a_bug_in_what_reads_qemus_messages(tmp_path: Path, monkeypatch: pytest.
     messages = _Messages(tmp_path / "qemu.log", watch)
     argv = [sys.executable, "-c", "import sys, time; print('words', file=sys.stderr, flush=True); time.sleep(600)"]
     with spawn(argv, stderr=subprocess.PIPE) as process:
-        messages.start(process)
+        messages.start(process, ended=lambda: None)
         ends_as_a_bug(watch, "messages")
 
 

@@ -36,12 +36,13 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
 
 
 def night(house: House, *, fresh: bool = False) -> list[str]:
-    """The statuses of the night, by machine."""
+    """The statuses of the night, by machine: which of two guests that run side by side ends first is no matter."""
     options = house.options(again=True, fresh=fresh)
     candidate = Candidate(name="web", load=lambda: (house.profile,), named=True)
     matrix = matrix_of([candidate], CATALOG, options, here=False)
     attempts = run_nightly(matrix, [candidate], CATALOG, FakeEngine(), house.events, options)
-    return [f"{each.cell.machine} {each.status}" for each in attempts]
+    by_machine = sorted(attempts, key=lambda each: each.cell.machine, reverse=True)
+    return [f"{each.cell.machine} {each.status}" for each in by_machine]
 
 
 def test_an_image_that_passes_everywhere_is_in_its_place_and_can_be_published(house: House) -> None:

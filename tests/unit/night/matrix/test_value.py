@@ -39,7 +39,9 @@ def shipped(name: str) -> Candidate:
 @pytest.fixture(scope="module")
 def matrix() -> Matrix:
     names = ("debian13-livecd", "debian13-ext4", "rpi3-templogger")
-    return matrix_of([shipped(name) for name in names], SHIPPED, pipeline.Options(), here=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("METALLIZE_CPUS", raising=False)
+        return matrix_of([shipped(name) for name in names], SHIPPED, pipeline.Options(), here=False)
 
 
 def many(matrix: Matrix, count: int) -> Matrix:
