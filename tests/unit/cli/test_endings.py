@@ -22,12 +22,16 @@ from metallize.errors import BugError, HostError, UsageError, VerificationFailed
 from .conftest import Call
 
 
+@pytest.fixture(autouse=True)
+def reports_go_to_a_folder_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "reports"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+
+
 @pytest.fixture
-def planted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[BaseException], None]:
-    """Have every command end with an error; bug reports go to a folder of their own."""
-    reports = tmp_path / "reports"
-    reports.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(reports))
+def planted(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
+    """Have every command end with an error."""
 
     def plant(error: BaseException) -> None:
         def run(_: object) -> NoReturn:
