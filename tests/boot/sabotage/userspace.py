@@ -250,7 +250,7 @@ RECIPES = (
                 stage=Stage.READY,
                 result="serial login",
                 words=("the console was flooded",),
-                seconds=40,
+                seconds=45,  # the whole of boot.timeout, and then the end of a boot
                 scaled=True,
             ),
         ),
