@@ -28,6 +28,7 @@ from metallize.model.report import BootReport
 from metallize.night.attempt import Attempt
 from metallize.night.matrix.making import Candidate, matrix_of
 from metallize.night.run import run_nightly
+from metallize.verify import beside
 from tests.unit.build.conftest import FakeEngine, profile
 
 BASE = BaseImage(reference="debian:trixie", platform=Platform.AMD64)
@@ -51,7 +52,9 @@ class Builds:
     engine: FakeEngine = field(default_factory=FakeEngine)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def install(self, monkeypatch: pytest.MonkeyPatch) -> Builds:
+    def install(self, monkeypatch: pytest.MonkeyPatch, *, guests: int = 1) -> Builds:
+        """In the place of builds and boots; with one guest at a time these come in the order of the matrix."""
+        monkeypatch.setattr(beside, "room_beside", lambda _need, running: len(running) < guests)
         monkeypatch.setattr(pipeline, "prepare", self._prepare)
         monkeypatch.setattr(pipeline, "make", self._make)
         monkeypatch.setattr(images, "boot_stored", self._boot)

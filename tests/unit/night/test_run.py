@@ -27,7 +27,6 @@ from metallize.night.facts import facts_folder, read_facts
 from metallize.night.history import append, history_path, read
 from metallize.night.matrix.making import Candidate
 from metallize.night.run import status_of
-from metallize.verify import beside
 from tests.unit.build.conftest import FakeEngine
 from tests.unit.night.attempts import CELL, attempt, of
 from tests.unit.night.simulated import Builds
@@ -131,7 +130,6 @@ def test_cells_of_several_profiles_boot_side_by_side_where_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each boot waits for another one: one after the other they would never end."""
-    monkeypatch.setattr(beside, "room_beside", lambda _need, running: len(running) < 2)
     together = threading.Barrier(2, timeout=20)
     builds = Builds({"a": (PASSED,), "b": (PASSED, replace(PASSED, machine="ovmf")), "c": (PASSED,)})
 
@@ -139,7 +137,7 @@ def test_cells_of_several_profiles_boot_side_by_side_where_there_is_room(
         together.wait()
 
     builds.boot = meet
-    builds.install(monkeypatch)
+    builds.install(monkeypatch, guests=2)
     found = run(tmp_path, builds, *map(builds.candidate, "abc"))
     assert sorted(found) == [
         (name, machine, "PASS", "ready")

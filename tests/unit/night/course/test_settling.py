@@ -17,7 +17,7 @@ from metallize.night import keeping
 from metallize.night.keeping import kept_folder
 from metallize.night.matrix.making import Candidate, matrix_of
 from metallize.night.run import run_nightly
-from metallize.verify import VerifyRequest
+from metallize.verify import VerifyRequest, beside
 from metallize.verify import requests as verification
 from tests.unit.build.conftest import FakeEngine
 from tests.unit.build.conftest import image as base_image
@@ -31,18 +31,18 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
     monkeypatch.setattr(Making, "image", lambda *given: house.image(*given))  # noqa: PLW0108 - it is to be bound anew
     monkeypatch.setattr(verification, "run_all", house.run_all)
     monkeypatch.setattr(accelerator, "choose", lambda *_args: None)
+    monkeypatch.setattr(beside, "room_beside", lambda _need, running: not running)  # one after the other, in order
     monkeypatch.setattr("metallize.build.base.bases.resolve", lambda *_args: base_image("debian:trixie"))
     return house
 
 
 def night(house: House, *, fresh: bool = False) -> list[str]:
-    """The statuses of the night, by machine: which of two guests that run side by side ends first is no matter."""
+    """The statuses of the night, by machine."""
     options = house.options(again=True, fresh=fresh)
     candidate = Candidate(name="web", load=lambda: (house.profile,), named=True)
     matrix = matrix_of([candidate], CATALOG, options, here=False)
     attempts = run_nightly(matrix, [candidate], CATALOG, FakeEngine(), house.events, options)
-    by_machine = sorted(attempts, key=lambda each: each.cell.machine, reverse=True)
-    return [f"{each.cell.machine} {each.status}" for each in by_machine]
+    return [f"{each.cell.machine} {each.status}" for each in attempts]
 
 
 def test_an_image_that_passes_everywhere_is_in_its_place_and_can_be_published(house: House) -> None:
