@@ -9,9 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from metallize.commands.saying import err, out
-from metallize.commands.shared import (
-    settings_of,
-)
+from metallize.commands.shared import settings_of
 from metallize.errors import ExitCode, UsageError
 from metallize.model.visible import visible
 from metallize.night import history as histories
