@@ -73,6 +73,7 @@ def run_here(folder: Path, tests: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_what_a_test_notices_is_killed_and_the_rest_survives(tmp_path: Path) -> None:
     done = run_here(tmp_path, TESTS)
     assert done.returncode == 0, done.stderr
@@ -88,6 +89,7 @@ def test_what_a_test_notices_is_killed_and_the_rest_survives(tmp_path: Path) -> 
     assert {fate for (function, _), fate in became.items() if function == "forgotten"} == {"survived"}
 
 
+@pytest.mark.slow
 def test_tests_that_fail_already_are_an_error(tmp_path: Path) -> None:
     done = run_here(tmp_path, "def test_it():\n    raise RuntimeError('no milk')\n")
     assert done.returncode == 1

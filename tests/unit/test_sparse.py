@@ -15,6 +15,7 @@ from metallize.files.sparse import extents
 MIB = 1 << 20
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 5 * MIB), st.binary(min_size=1, max_size=99)), max_size=4), st.integers(0, 99))
 def test_extents_and_digest(

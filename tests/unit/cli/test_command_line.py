@@ -175,6 +175,7 @@ def test_what_is_a_profile_and_what_an_image(tmp_path: Path, name: str, content:
     assert names_profile(path) is profile
 
 
+@pytest.mark.slow
 def test_what_there_is_as_json(call: Call) -> None:
     [event] = call("list", "--json").events()
     assert event["event"] == "list"
@@ -235,6 +236,7 @@ def test_what_reads_no_profile_imports_next_to_nothing(words: list[str]) -> None
         assert slow not in loaded
 
 
+@pytest.mark.slow
 def test_a_build_imports_nothing_that_only_a_boot_needs() -> None:
     program = "import sys, metallize.commands.building; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)

@@ -236,6 +236,7 @@ def test_nothing_of_a_persons_is_written_over(call: Call) -> None:
     assert not Path("os/gone.yaml").exists()
 
 
+@pytest.mark.slow
 def test_a_layer_follows_its_dockerfile_until_it_is_changed_by_hand(call: Call) -> None:
     path, layer = app(), Path("os/web.dockerfile")
     words = ("init", "--dockerfile", path, "--name", "web", "--ci", "none")

@@ -16,6 +16,7 @@ from tests.conftest import ROOT
 from .conftest import GOOD
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_error() -> None:
     reader, writer = os.pipe()
     os.close(reader)

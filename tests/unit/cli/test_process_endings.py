@@ -95,6 +95,7 @@ def test_output_that_goes_nowhere(streams: str) -> None:
         assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_with_the_systems_words() -> None:
     done = subprocess.run(
         ["sh", "-c", 'exec "$@" >/dev/full', "sh", *COMMAND, "list"],
@@ -109,6 +110,7 @@ def test_a_full_disk_is_said_with_the_systems_words() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
     """A limit on files' size stands for a quota."""
 

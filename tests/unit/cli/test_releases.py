@@ -15,6 +15,7 @@ def versions(channel: str) -> list[str]:
     return [each["version"] for each in json.loads(Path(f"out/{channel}/releases.json").read_text())["releases"]]
 
 
+@pytest.mark.slow
 def test_a_release_from_its_profile_to_whoever_checks_it(call: Call) -> None:
     stored(passed=True)
     profile = write("file: web.iso\n", "file: web.iso\n  name: shop\n  version: 1.10\n")

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -92,6 +93,7 @@ def test_trees_with_the_right_sections(tree: dict[str, object], vocabulary: Voca
     _attempt(content, lambda path: load_profile(path, vocabulary=vocabulary))
 
 
+@pytest.mark.slow
 @SOME
 @given(
     tree=st.dictionaries(

@@ -59,6 +59,7 @@ def test_cut_byte_by_byte_and_at_many_places(entry: dict[str, Any], cuts: int) -
         assert begun(entry).feed(text[:at], text[at:]).outcome(STALL_SECONDS) == whole
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(CORPUS), st.data())
 def test_cut_anywhere_and_often(entry: dict[str, Any], data: st.DataObject) -> None:

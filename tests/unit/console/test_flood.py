@@ -144,6 +144,7 @@ def test_a_flood_without_end_is_named() -> None:
     assert "flooded" in str(result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flooded", "outcome"), [(0.7, LoginOutcome.FLOODED), (0.2, LoginOutcome.NO_PROMPT)], ids=["most of it", "a while"]
 )

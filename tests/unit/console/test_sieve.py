@@ -47,6 +47,7 @@ def test_no_line_that_a_rule_matches_is_missed(lines: list[str]) -> None:
     assert {rule for rule, _ in found_line_by_line(RULES, text)} <= found
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(LINES, max_size=8))
 def test_a_scan_finds_what_looking_at_every_line_with_every_rule_finds(lines: list[str]) -> None:

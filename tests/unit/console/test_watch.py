@@ -78,6 +78,7 @@ def test_last_login_is_no_prompt() -> None:
         assert watch.stage is Stage.USERSPACE
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_findings_do_not_depend_on_how_lines_are_grouped(data: st.DataObject) -> None:

@@ -250,6 +250,7 @@ def test_it_tells_that_it_is_alive_with_its_events(
     assert len(events.events) == 5
 
 
+@pytest.mark.slow
 def test_a_night_of_nothing_has_started_before_it_ends(
     listening: tuple[str, socket.socket], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ say(event="SHUTDOWN", data={"guest": True, "reason": "guest-shutdown"}, timestam
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.0, 0.4], ids=["at once", "late"])
 def test_a_guest_that_switches_itself_off_is_told_however_late_its_event_is_heard(
     tmp_path: Path, seconds: float

@@ -250,6 +250,7 @@ def test_an_engine_is_started_by_systemd_where_it_runs(bash: Bash) -> None:
     assert not any(line.startswith(("dockerd", "service")) for line in bash.log)
 
 
+@pytest.mark.slow
 def test_an_engine_is_started_detached_where_nothing_else_starts_it(bash: Bash) -> None:
     done = bash(engine(bash) + "start_engine")
     assert done.status == 0, done.stderr
@@ -258,6 +259,7 @@ def test_an_engine_is_started_detached_where_nothing_else_starts_it(bash: Bash) 
     assert f"its log is {bash.log_file}.engine" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_a_killed_engine_left_behind_is_removed_first(bash: Bash) -> None:
     assert bash(engine(bash) + "start_engine").status == 0
     [removal] = [line for line in bash.log if line.startswith("rm ")]
@@ -266,6 +268,7 @@ def test_what_a_killed_engine_left_behind_is_removed_first(bash: Bash) -> None:
     assert bash.log.index(removal) < bash.log.index("dockerd ")
 
 
+@pytest.mark.slow
 def test_an_engine_that_dies_shows_its_last_words_at_once(bash: Bash) -> None:
     script = engine(bash, after="never")
     bash.tool("dockerd", "echo 'failed to start daemon: no iptables here' >&2")

@@ -41,6 +41,7 @@ def test_an_answer_that_is_cut_is_none() -> None:
         assert decode(base64.b64encode(whole[:end]).decode()) is None
 
 
+@pytest.mark.slow
 def test_an_answer_that_swells_is_not_unpacked() -> None:
     bomb = gzip.compress(b"0\n0\n" + bytes(200 << 20), compresslevel=9)
     assert len(bomb) < MOST_BYTES

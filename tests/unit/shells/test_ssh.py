@@ -45,6 +45,7 @@ def test_what_is_wrong_is_said_in_words(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_nothing_of_a_handshake_that_was_cut_off_runs_on() -> None:
     before = set(threading.enumerate())
     with server(says(b"SSH-2.0-OpenSSH_10.0\r\n")) as port:
@@ -55,6 +56,7 @@ def test_nothing_of_a_handshake_that_was_cut_off_runs_on() -> None:
     assert [thread for thread in left if thread.is_alive()] == []
 
 
+@pytest.mark.slow
 def test_a_port_of_the_host_that_is_gone() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -72,6 +74,7 @@ def test_a_refused_password_is_told_from_a_server_that_does_not_answer(capfd: py
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers_a_script_is_left_at_the_deadline() -> None:
     with server(Sshd()) as port:
         shell = connect(port, ACCESS, Up(), Deadline.after(20, "a test"))

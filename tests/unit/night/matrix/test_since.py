@@ -22,6 +22,8 @@ boot:
       /etc/hostname: {{exists: true}}
 """
 
+pytestmark = pytest.mark.slow
+
 
 def git(folder: Path, *words: str) -> str:
     identity = ("-c", "user.name=x", "-c", "user.email=x@example.com", "-c", "init.defaultBranch=main")

@@ -190,6 +190,7 @@ def test_gitlabs_command_takes_any_name(matrix: Matrix, tmp_path: Path, output: 
         assert words[words.index("--output") + 1] == output
 
 
+@pytest.mark.slow
 def test_the_command_prints_it(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "wrong.yaml").write_text("image: [debian:trixie]\n")
     done = cli("matrix", "debian13-livecd", "--tag", "bios", "--format", "json", cwd=tmp_path)

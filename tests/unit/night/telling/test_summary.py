@@ -100,6 +100,7 @@ def test_a_night_that_went_on_has_all_of_its_cells(tmp_path: Path, monkeypatch: 
     assert len(outcomes(file.read_text())) == 7
 
 
+@pytest.mark.slow
 def test_a_change_that_touches_nothing_is_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["nightly", "debian13-livecd", "--since", "HEAD", "--build-dir", str(tmp_path)]
     assert cli.main(words) == ExitCode.DONE
