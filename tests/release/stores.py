@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,6 +136,33 @@ class Between:
     def answer(self, request: Request) -> Answer:
         self.seen.append(request)
         return self.rule(request, self.forward) if self.rule is not None else self.forward(request)
+
+    def cut_when(self, is_time: Callable[[Request], bool]) -> None:
+        """From the first such request on nothing comes through."""
+        broken: list[Request] = []
+
+        def rule(request: Request, forward: Forward) -> Answer:
+            if broken or is_time(request):
+                broken.append(request)
+                raise Cut
+            return forward(request)
+
+        self.rule = rule
+
+    def lose_once(self, may: Callable[[Request], bool]) -> Collection[object]:
+        """Lose the answer to each such request the first time that it is made; returns those, as they come."""
+        lost: set[tuple[str, str, bytes]] = set()
+
+        def rule(request: Request, forward: Forward) -> Answer:
+            answer = forward(request)
+            key = (request.method, request.path, request.body)
+            if key not in lost and may(request):
+                lost.add(key)
+                raise Cut
+            return answer
+
+        self.rule = rule
+        return lost
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

@@ -103,34 +103,11 @@ def test_a_tag_of_somebody_else_is_left_alone(oci: OciKind, second: Ware) -> Non
 
 def test_the_answer_to_every_request_is_lost_once(oci: OciKind, oci_place: str, second: Ware) -> None:
     """But to a piece: Debian's registry has lost count of an upload then, and it would begin anew for ever."""
-    lost: set[tuple[str, str, bytes]] = set()
-
-    def rule(request: Request, forward: Forward) -> Answer:
-        answer = forward(request)
-        key = (request.method, request.path, request.body)
-        if key not in lost and request.method != "PATCH":
-            lost.add(key)
-            raise Cut
-        return answer
-
-    oci.line.rule = rule
+    lost = oci.line.lose_once(lambda request: request.method != "PATCH")
     assert released(destination_at(oci_place), second).new
     assert len(lost) > 50
     oci.line.rule = None
     assert seen_by_clients(oci, oci_place) == ("20261130.2", "20261130.1")
-
-
-def cut_when(oci: OciKind, is_time: Callable[[Request], bool]) -> None:
-    """From the first such request on nothing comes through."""
-    broken: list[Request] = []
-
-    def rule(request: Request, forward: Forward) -> Answer:
-        if broken or is_time(request):
-            broken.append(request)
-            raise Cut
-        return forward(request)
-
-    oci.line.rule = rule
 
 
 @pytest.mark.parametrize(
@@ -140,7 +117,7 @@ def cut_when(oci: OciKind, is_time: Callable[[Request], bool]) -> None:
 def test_the_line_breaks_before_it_is_decided(
     oci: OciKind, oci_place: str, second: Ware, method: str, path: str
 ) -> None:
-    cut_when(oci, lambda request: request.method == method and path in request.path)
+    oci.line.cut_when(lambda request: request.method == method and path in request.path)
     with pytest.raises(HostError, match="cannot be reached, or broke off") as caught:
         released(destination_at(oci_place), second)
     assert "run it again" in str(caught.value.hint)
@@ -150,7 +127,7 @@ def test_the_line_breaks_before_it_is_decided(
 @pytest.mark.parametrize("tag", ["web_20261130.2", "web_stable", "_settled.stable"])
 def test_the_line_breaks_after_it_is_decided(oci: OciKind, oci_place: str, second: Ware, tag: str) -> None:
     """Whoever comes next puts the rest in place, whatever they want."""
-    cut_when(oci, lambda request: request.method == "PUT" and request.path.endswith(f"manifests/{tag}"))
+    oci.line.cut_when(lambda request: request.method == "PUT" and request.path.endswith(f"manifests/{tag}"))
     with pytest.raises(HostError, match="cannot be reached, or broke off"):
         released(destination_at(oci_place), second)
     oci.line.rule = None
@@ -166,7 +143,7 @@ def test_the_line_breaks_after_it_is_decided(oci: OciKind, oci_place: str, secon
 @pytest.mark.parametrize("number", range(0, 120, 3))
 def test_the_line_breaks_anywhere(oci: OciKind, oci_place: str, second: Ware, number: int) -> None:
     oci.line.seen.clear()
-    cut_when(oci, lambda _: len(oci.line.seen) > number)
+    oci.line.cut_when(lambda _: len(oci.line.seen) > number)
     with pytest.raises(HostError):
         released(destination_at(oci_place), second)
     oci.line.rule = None
@@ -180,7 +157,7 @@ def pieces(oci: OciKind) -> list[Request]:
 
 
 def test_an_upload_goes_on_where_it_was_interrupted(oci: OciKind, oci_place: str, second: Ware) -> None:
-    cut_when(oci, lambda request: request.method == "PATCH" and len(pieces(oci)) > 5)
+    oci.line.cut_when(lambda request: request.method == "PATCH" and len(pieces(oci)) > 5)
     with pytest.raises(HostError, match="broke off"):
         released(destination_at(oci_place), second)
     oci.line.rule = None
@@ -192,7 +169,7 @@ def test_an_upload_goes_on_where_it_was_interrupted(oci: OciKind, oci_place: str
 
 def test_an_upload_that_the_registry_has_lost_begins_anew(oci: OciKind, oci_place: str, second: Ware) -> None:
     """Debian's keeps count of no piece that broke off in its middle."""
-    cut_when(oci, lambda request: request.method == "PATCH" and len(pieces(oci)) > 5)
+    oci.line.cut_when(lambda request: request.method == "PATCH" and len(pieces(oci)) > 5)
     with pytest.raises(HostError, match="broke off"):
         released(destination_at(oci_place), second)
     oci.line.rule = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -105,34 +104,11 @@ def test_denied(s3: S3Kind, s3_place: str, second: Ware, method: str) -> None:
 
 def test_the_answer_to_every_write_is_lost_once(s3: S3Kind, s3_place: str, second: Ware) -> None:
     """boto3 asks again, and a write whose condition held does not find itself in the way."""
-    lost: set[tuple[str, str, bytes]] = set()
-
-    def rule(request: Request, forward: Forward) -> Answer:
-        answer = forward(request)
-        key = (request.method, request.path, request.body)
-        if request.method not in {"GET", "HEAD"} and key not in lost:
-            lost.add(key)
-            raise Cut
-        return answer
-
-    s3.proxy.rule = rule
+    lost = s3.proxy.lose_once(lambda request: request.method not in {"GET", "HEAD"})
     assert released(destination_at(s3_place), second).new
     assert len(lost) > 20
     s3.proxy.rule = None
     assert seen_by_clients(s3, s3_place) == ("20261130.2", "20261130.1")
-
-
-def cut_when(s3: S3Kind, is_time: Callable[[Request], bool]) -> None:
-    """From the first such request on nothing comes through."""
-    broken: list[Request] = []
-
-    def rule(request: Request, forward: Forward) -> Answer:
-        if broken or is_time(request):
-            broken.append(request)
-            raise Cut
-        return forward(request)
-
-    s3.proxy.rule = rule
 
 
 def require_broken(s3_place: str, second: Ware) -> None:
@@ -152,7 +128,7 @@ def require_broken(s3_place: str, second: Ware) -> None:
     ],
 )
 def test_the_line_breaks_before_it_is_decided(s3: S3Kind, s3_place: str, second: Ware, method: str, part: str) -> None:
-    cut_when(s3, lambda request: request.method == method and part in request.path)
+    s3.proxy.cut_when(lambda request: request.method == method and part in request.path)
     require_broken(s3_place, second)
     require_as_before(s3, s3_place, second)
 
@@ -160,7 +136,7 @@ def test_the_line_breaks_before_it_is_decided(s3: S3Kind, s3_place: str, second:
 @pytest.mark.parametrize("pointer", ["SHA256SUMS", "feed.atom", "releases.json"])
 def test_the_line_breaks_after_it_is_decided(s3: S3Kind, s3_place: str, second: Ware, pointer: str) -> None:
     """Each pointer is whole by itself, and whoever comes next puts the others in place, whatever they want."""
-    cut_when(s3, lambda request: request.method == "PUT" and request.path.endswith(f"/stable/{pointer}"))
+    s3.proxy.cut_when(lambda request: request.method == "PUT" and request.path.endswith(f"/stable/{pointer}"))
     require_broken(s3_place, second)
     s3.proxy.rule = None
     assert each_pointer(s3, s3_place) <= {("20261130.1",), ("20261130.2", "20261130.1")}
@@ -175,7 +151,7 @@ def test_the_line_breaks_after_it_is_decided(s3: S3Kind, s3_place: str, second: 
 def test_the_line_breaks_anywhere(s3: S3Kind, s3_place: str, second: Ware, number: int) -> None:
     """After so many requests, of some sixty: nothing half is seen by then, and the next attempt completes."""
     s3.proxy.seen.clear()
-    cut_when(s3, lambda _: len(s3.proxy.seen) > number)
+    s3.proxy.cut_when(lambda _: len(s3.proxy.seen) > number)
     require_broken(s3_place, second)
     s3.proxy.rule = None
     assert each_pointer(s3, s3_place) <= {("20261130.1",), ("20261130.2", "20261130.1")}
