@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import io
 import json
-import shutil
 import socket
 import subprocess
 import tarfile
@@ -33,6 +32,7 @@ from metallize.catalog import Catalog
 from metallize.deadline import Deadline
 from metallize.events import Silent
 from metallize.model.profile import Platform
+from tests import tools
 
 PROGRAM = "docker-registry"
 _UP_SECONDS = 20
@@ -48,8 +48,9 @@ def resolved(engine: DockerEngine, reference: str, platform: Platform = Platform
     return bases.resolve(engine, step, Silent())
 
 
-def there_is_one() -> bool:
-    return shutil.which(PROGRAM) is not None
+def is_nowhere() -> bool:
+    """Whether tests with a registry may be left out."""
+    return tools.is_nowhere(PROGRAM, PROGRAM)
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,8 @@ def publish_options(publish: argparse.ArgumentParser) -> None:
 
 
 def image_or_address(text: str) -> Path | str:
-    """A file's path, or what stands behind http(s)://, as it is."""
-    return text if re.match(r"https?://", text) else Path(text)
+    """A file's path, or the address of a web server or a registry, as it is."""
+    return text if re.match(r"(https?|oci(\+https?)?)://", text) else Path(text)
 
 
 def fetched_options(flash: argparse.ArgumentParser) -> None:
@@ -135,10 +135,19 @@ def _keygen_options(verb: argparse.ArgumentParser) -> None:
 
 
 def _attest_options(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("action", choices=["verify"], help="judge a file by its signed statements, offline")
-    verb.add_argument("image", type=Path, metavar="IMAGE", help="as it was fetched, or unpacked")
+    verb.add_argument("action", choices=["verify"], help="judge an image by its signed statements; a file offline")
+    verb.add_argument(
+        "image", type=image_or_address, metavar="IMAGE or URL",
+        help="as it was fetched, or unpacked; or the address of a release, of its channel or of a file in it",
+    )  # fmt: skip
     verb.add_argument(
         "--key", dest="keys", action="append", required=True, type=Path, metavar="FILE", help="the signer's public key"
+    )
+    verb.add_argument(
+        "--keyring",
+        type=Path,
+        metavar="FILE",
+        help="of a URL: a key of this keyring of gpg's has to have signed its list",
     )
     verb.add_argument("--statements", type=Path, metavar="FILE", help="default: IMAGE.intoto.jsonl, without its .xz")
     verb.add_argument("--report", type=Path, metavar="FILE", help="default: IMAGE.verification.json, if it is there")

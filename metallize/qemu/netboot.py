@@ -13,8 +13,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from metallize.errors import UsageError
+from metallize.files.vanishing import vanishing_folder
 from metallize.qemu.network import HTTP_ADDRESS
-from metallize.qemu.vanishing import vanishing_folder
 from metallize.serve import MOST_FETCHES, Fetch, FetchLog, Running, archive, bridge, opened, pointers, serving
 
 HOST_ADDRESS = "10.0.2.2"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from metallize.command import run
+from metallize.files.vanishing import scratch_folder
 from metallize.release.pointers import KEYRINGS, SIGNATURE, Sign
 
 _HINT = "gpg --list-secret-keys says which keys there are"
@@ -17,7 +17,7 @@ def gpg_signer(key: str) -> Sign:
     exported = _exported(key)  # before anything is written: a key that is not there ends all at once
 
     def sign(content: bytes) -> Mapping[str, bytes]:
-        with tempfile.TemporaryDirectory(prefix="metallize-gpg-") as folder:
+        with scratch_folder("metallize-gpg-") as folder:
             plain, signature = Path(folder, "SHA256SUMS"), Path(folder, SIGNATURE)
             plain.write_bytes(content)
             run(
@@ -31,7 +31,7 @@ def gpg_signer(key: str) -> Sign:
 
 def _exported(key: str) -> bytes:
     """The public half: a binary keyring, because systemd reads no armored one."""
-    with tempfile.TemporaryDirectory(prefix="metallize-gpg-") as folder:
+    with scratch_folder("metallize-gpg-") as folder:
         ring = Path(folder, KEYRINGS[0])
         run(["gpg", "--batch", "--list-secret-keys", key], hint=_HINT)
         run(["gpg", "--batch", "--yes", "--output", ring, "--export", key], hint=_HINT)

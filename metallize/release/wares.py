@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from metallize.build.store import Store
 from metallize.errors import HostError, UsageError, VerificationFailed
 from metallize.files.json_file import as_mapping, read_mapping
+from metallize.files.vanishing import scratch_folder
 from metallize.model.profile import ImageFormat, Platform
 from metallize.model.rules import ReleaseRules
 from metallize.proof import Proof, record_of
@@ -83,7 +83,7 @@ def papers_of(ware: Ware) -> Papers:
     """Raises VerificationFailed where a paper tells of other bytes than those that were verified."""
     image = ware.image
     manifest, record = image.papers
-    with tempfile.TemporaryDirectory(prefix="metallize-release-") as folder:
+    with scratch_folder("metallize-release-") as folder:
         copy = Path(folder, image.path.name)
         try:
             told = read_mapping(manifest)

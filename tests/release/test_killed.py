@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from metallize.deadline import Deadline
 from metallize.release.destinations import destination_at
 from tests.conftest import ROOT
 from tests.release.conftest import KINDS
@@ -25,7 +27,7 @@ OLD, NEW = ("20261130.1",), ("20261130.2", "20261130.1")
 pytestmark = pytest.mark.slow
 
 PUBLISHERS = """
-import json, os, random, signal, sys
+import json, os, random, signal, sys, tempfile
 from pathlib import Path
 import boto3
 from metallize.release.destinations import destination_at
@@ -38,6 +40,7 @@ CONTENT = random.Random(2).randbytes(400_000)
 uploading.PART_BYTES = 50_000
 spooling.PIECE_BYTES = 50_000
 lock.REGISTRY_SETTLED = 0.7
+tempfile.gettempdir()  # Python tries it with a file, once a process
 
 def publish(place, build, calls, last):
     made, destination, seen = ware(Path(build), CONTENT), destination_at(place), 0
@@ -68,8 +71,16 @@ Publish = Callable[[str, Path, int], tuple[int, int]]
 
 
 @pytest.fixture
-def publisher(kind: Kind) -> Iterator[Publish]:
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+def scratch(tmp_path: Path) -> Path:
+    """Where publishers have their temporary files."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def publisher(kind: Kind, scratch: Path) -> Iterator[Publish]:
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch)}
     argv = [sys.executable, "-c", PUBLISHERS]
     with subprocess.Popen(argv, cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
@@ -125,8 +136,11 @@ def clients(kind: Kind, place: str) -> Iterator[None]:
     ],
     indirect=["kind"],
 )
-def test_killed_at_seeded_moments(kind: Kind, kills: int, tmp_path: Path, publisher: Publish) -> None:
-    """Whatever the moment, clients see the release before or the one after, whole; and the next attempt completes."""
+def test_killed_at_seeded_moments(kind: Kind, kills: int, tmp_path: Path, publisher: Publish, scratch: Path) -> None:
+    """Whatever the moment, clients see the release before or the one after, whole; and the next attempt completes.
+
+    Nor is a file of the killed left among the temporary ones.
+    """
     old = ware(tmp_path / "old")
     count = kind.make("count")
     released(destination_at(count), old)
@@ -151,6 +165,10 @@ def test_killed_at_seeded_moments(kind: Kind, kills: int, tmp_path: Path, publis
         assert seen_by_clients(kind, place) == NEW, moment
         kind.require_nothing_left(place)
     assert outcomes == {OLD, NEW}, "no moment before the switch, or none after it, was among them"
+    deadline = Deadline.after(20, "what the killed had is removed")
+    while left := [path for path in scratch.rglob("*") if not path.is_dir()]:
+        assert not deadline.expired, left
+        time.sleep(0.05)
 
 
 def test_every_destination_is_killed() -> None:

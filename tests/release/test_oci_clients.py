@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import shutil
 import subprocess
 import tarfile
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from metallize.release.destinations import destination_at
 from metallize.release.keys import load_public, load_signer, make_key
 from metallize.release.statement import statements
 from tests.release.kinds import OciKind, oci_document, oci_get
+from tests.tools import is_nowhere
 from tests.unit.release.wares import CONTENT, NOW, released, ware
 
 KEY = "web_20261130.1"
@@ -31,7 +31,7 @@ TITLE = "org.opencontainers.image.title"
 DISK = CONTENT[: len(CONTENT) // 512 * 512]
 """A whole number of sectors, as a disk has."""
 pytestmark = pytest.mark.slow
-needs_skopeo = pytest.mark.skipif(shutil.which("skopeo") is None, reason="no skopeo here: scripts/test installs it")
+needs_skopeo = pytest.mark.skipif(is_nowhere("skopeo", "skopeo"), reason="this host's distribution has no skopeo")
 
 
 def skopeo(*words: str | Path) -> str:

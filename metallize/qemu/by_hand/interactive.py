@@ -17,6 +17,7 @@ from pathlib import Path
 from metallize.command import spawn, tethered
 from metallize.errors import CommandError, HostError, of_thread
 from metallize.events import Events, Level, Note
+from metallize.files.vanishing import vanishing_folder
 from metallize.host import accelerator
 from metallize.model.boot import Boot, MachineOverrides
 from metallize.model.machine import Machine
@@ -30,7 +31,6 @@ from metallize.qemu.network import Forward
 from metallize.qemu.plan import SSH_PORT, make_plan
 from metallize.qemu.qmp import QmpMonitor
 from metallize.qemu.tpm import with_tpm
-from metallize.qemu.vanishing import vanishing_folder
 from metallize.qemu.vm import prepared_files
 from metallize.shells.ssh import EPHEMERAL, SshAccess, key_credentials, ssh_access
 

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from metallize.command import run
 from metallize.errors import CommandError, HostError, UsageError, VerificationFailed
-from metallize.proof import RECORD
+from metallize.files.vanishing import scratch_folder
 from metallize.release import attest, catalogue, sums
 from metallize.release.attest import Policy
-from metallize.release.catalogue import Catalogue, Release, ReleasedFile, ReleasedImage
+from metallize.release.catalogue import Catalogue, Release, ReleasedImage
 from metallize.release.channel.serving import PREFIX
-from metallize.release.fetching.web import Web
+from metallize.release.fetching.origin import Origin
 from metallize.release.packing import Unpacker
 from metallize.release.pointers import SIGNATURE
 
 FORMATS = ("raw", "iso")
 """Of images that are written as they are; a qcow2 has to be read in another order than it comes."""
-_SUFFIXES = (".raw.xz", ".iso", ".qcow2", ".vmdk", ".vhdx", ".tar")
 _SMALL, _SUMS = 64 << 20, 4 << 20
 _TELL = "fetch it again, or tell whoever serves it"
 
@@ -33,19 +30,23 @@ _TELL = "fetch it again, or tell whoever serves it"
 class Offer:
     """One image, and on whose word it is the right one."""
 
-    url: str
+    origin: Origin
     key: str
     """Of its release: web_20261130.1."""
     image: ReleasedImage
     proofs: tuple[str, ...]
     """Each a sentence; without any the list of checksums alone speaks for it, which comes from the same server."""
 
-    def pieces(self, web: Web) -> Iterator[bytes]:
+    @property
+    def url(self) -> str:
+        return self.origin.told(self.image.payload.name)
+
+    def pieces(self) -> Iterator[bytes]:
         """The image itself, unpacked on the way. Raises VerificationFailed at its end, where it is another."""
         payload, digest = self.image.payload, hashlib.sha256()
         unpacker = Unpacker(most_bytes=self.image.image_bytes)
         try:
-            for piece in web.body(self.url, payload.size_bytes):
+            for piece in self.origin.body(payload.name, payload.size_bytes):
                 digest.update(piece)
                 yield from unpacker.add(piece)
             unpacker.end()
@@ -59,61 +60,60 @@ class Offer:
             )
 
 
-def offer_at(address: str, web: Web, *, keyring: Path | None, policy: Policy | None) -> Offer:
-    """The image at an address: of a file, or of a channel, whose latest is meant.
+def offered(origin: Origin, name: str, *, keyring: Path | None, policy: Policy | None) -> Offer:
+    """The image of that name in a channel; without a name the channel's latest.
 
     `keyring` is gpg's, of whoever signs the list; `policy` says whose statements are wanted. Raises UsageError where no
     image is meant, or more than one; VerificationFailed where what is wanted is not proven.
     """
-    base, name = _split(address)
-    listed = _sums(base, web, keyring)
-    known = _catalogue(base, web)
-    release, image = _named(known, name, address) if name else _latest(known, base)
+    listed = sums_of(origin, keyring)
+    known = catalogue_of(origin)
+    release, image = _named(known, name, origin.address) if name else _latest(known, origin)
     if listed.get(image.payload.name) != image.payload.sha256:
         raise VerificationFailed(
-            f"{base}/{sums.FILE} and {catalogue.FILE} tell otherwise of {image.payload.name}",
+            f"{origin.told(sums.FILE)} and {catalogue.FILE} tell otherwise of {image.payload.name}",
             hint="the channel is being changed, or was tampered with: try again",
         )
     if image.format not in FORMATS:
         raise UsageError(
             f"{image.payload.name} is not written to a disk as it comes", hint="fetch it, and flash the file"
         )
-    proofs = [f"{base}/{sums.FILE} is signed by {keyring}"] if keyring is not None else []
+    proofs = [signed_by(origin, keyring)] if keyring is not None else []
     if policy is not None:
-        proofs += _attested(base, image, listed, web, policy)
-    url = f"{base}/{quote(image.payload.name)}"
-    return Offer(url=url, key=release.key, image=image, proofs=tuple(proofs))
+        proofs += _attested(origin, image, listed, policy)
+    return Offer(origin=origin, key=release.key, image=image, proofs=tuple(proofs))
 
 
-def _split(address: str) -> tuple[str, str]:
-    """The channel's address with no slash behind, and the file's name; empty where none is named."""
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-        raise UsageError(f"{address} is no address of a release", hint="https://example.com/stable, or of a file in it")
-    folder, _, last = parts.path.rpartition("/")
-    is_file = last.endswith(_SUFFIXES)
-    path = folder if is_file else parts.path
-    return urlunsplit((parts.scheme, parts.netloc, path.rstrip("/"), "", "")), unquote(last) if is_file else ""
+def signed_by(origin: Origin, keyring: Path) -> str:
+    """The sentence of a list whose signature was verified."""
+    return f"{origin.told(sums.FILE)} is signed by {keyring}"
 
 
-def _sums(base: str, web: Web, keyring: Path | None) -> Mapping[str, str]:
-    content = web.small(f"{base}/{sums.FILE}", _SUMS)
+def sums_of(origin: Origin, keyring: Path | None) -> Mapping[str, str]:
+    """The sha256 of every file that a channel lists, by its name.
+
+    Raises VerificationFailed where its time is over, or the list is not signed by a key of the keyring that is given.
+    """
+    content = origin.small(sums.FILE, _SUMS)
     if content is None:
-        raise UsageError(f"{base} has no {sums.FILE}", hint="is it the address of a channel, or of a file in one?")
+        raise UsageError(
+            f"{origin.address} has no {sums.FILE}", hint="is it the address of a channel, or of a file in one?"
+        )
     if keyring is not None:
-        _require_signed(base, content, web.small(f"{base}/{SIGNATURE}", 1 << 20), keyring)
+        _require_signed(origin.address, content, origin.small(SIGNATURE, 1 << 20), keyring)
+    told = origin.told(sums.FILE)
     try:
         listed = sums.read_sums(content.decode("ascii"))
     except ValueError as exc:
         raise HostError(
-            f"{base}/{sums.FILE} is no list of checksums: {exc}",
+            f"{told} is no list of checksums: {exc}",
             hint="does the server want a login, or send every address to its start page?",
         ) from exc
     today = datetime.now(UTC).date()
     for name in listed:
         if name.startswith(PREFIX) and _day(name.removeprefix(PREFIX)) <= today:
             raise VerificationFailed(
-                f"{base}/{sums.FILE} is out of date: it lists {name}",
+                f"{told} is out of date: it lists {name}",
                 hint="whoever publishes has to renew it, or somebody withholds newer releases",
             )
     return listed
@@ -131,11 +131,19 @@ def _require_signed(base: str, content: bytes, signature: bytes | None, keyring:
         raise VerificationFailed(f"{base} has no {SIGNATURE}: its list is not signed", hint="ask who publishes it")
     if not keyring.is_file():
         raise UsageError(f"{keyring}: there is no such keyring", hint="the signer's, as import-pubring.gpg is one")
-    with tempfile.TemporaryDirectory(prefix="metallize-gpg-") as home:
+    with scratch_folder("metallize-gpg-") as home:
         plain, detached = Path(home, sums.FILE), Path(home, SIGNATURE)
         plain.write_bytes(content)
         detached.write_bytes(signature)
-        argv = ["gpg", "--homedir", home, "--batch", "--no-default-keyring", "--keyring", str(keyring.absolute())]
+        argv: list[str | Path] = [
+            "gpg",
+            "--homedir",
+            home,
+            "--batch",
+            "--no-default-keyring",
+            "--keyring",
+            str(keyring.absolute()),
+        ]
         try:
             done = run([*argv, "--trust-model", "always", "--status-fd", "1", "--verify", detached, plain])
         except CommandError as exc:
@@ -148,15 +156,18 @@ def _require_signed(base: str, content: bytes, signature: bytes | None, keyring:
             raise VerificationFailed(why, hint="ask whoever publishes it for their new one")
 
 
-def _catalogue(base: str, web: Web) -> Catalogue:
-    content = web.small(f"{base}/{catalogue.FILE}", _SMALL)
+def catalogue_of(origin: Origin) -> Catalogue:
+    """What a channel tells of itself. Raises UsageError where there is none."""
+    content = origin.small(catalogue.FILE, _SMALL)
     if content is None:
-        raise UsageError(f"{base} has no {catalogue.FILE}", hint="flash takes what `metallize publish` has released")
+        raise UsageError(
+            f"{origin.address} has no {catalogue.FILE}", hint="flash takes what `metallize publish` has released"
+        )
     try:
         channel = json.loads(content)["channel"]
     except (ValueError, LookupError, TypeError, RecursionError):
         channel = ""
-    return catalogue.read_catalogue(str(channel), content, base)
+    return catalogue.read_catalogue(str(channel), content, origin.address)
 
 
 def _named(known: Catalogue, name: str, address: str) -> tuple[Release, ReleasedImage]:
@@ -166,41 +177,46 @@ def _named(known: Catalogue, name: str, address: str) -> tuple[Release, Released
                 return release, image
     gone = next((each for each in known.gone if name.startswith(f"{each.key}_")), None)
     why = f" any more: {gone.why}" if gone is not None else ""
-    raise UsageError(f"{known.channel} does not offer {name}{why}", hint=f"see {address.rpartition('/')[0]}/index.html")
+    raise UsageError(f"{known.channel} does not offer {name}{why}", hint=f"see {address}/index.html")
 
 
-def _latest(known: Catalogue, base: str) -> tuple[Release, ReleasedImage]:
+def _latest(known: Catalogue, origin: Origin) -> tuple[Release, ReleasedImage]:
     names = {release.name: release for release in reversed(known.releases)}
     found = [(release, image) for release in names.values() for image in release.images if image.format in FORMATS]
     if not found:
-        raise UsageError(f"{base} offers no image that is written to a disk as it comes")
+        raise UsageError(f"{origin.address} offers no image that is written to a disk as it comes")
     if len(found) > 1:
-        said = "\n".join(f"  {base}/{image.payload.name}" for _, image in found)
-        raise UsageError(f"{base} offers {len(found)} images; say which:\n{said}")
+        said = "\n".join(f"  {origin.told(image.payload.name)}" for _, image in found)
+        raise UsageError(f"{origin.address} offers {len(found)} images; say which:\n{said}")
     return found[0]
 
 
-def _attested(base: str, image: ReleasedImage, listed: Mapping[str, str], web: Web, policy: Policy) -> Iterator[str]:
+def _attested(origin: Origin, image: ReleasedImage, listed: Mapping[str, str], policy: Policy) -> Iterator[str]:
     """What the statements say; they and the report are those that the list tells of."""
-    with tempfile.TemporaryDirectory(prefix="metallize-statements-") as folder:
-        statements, report = (
-            _paper(base, image, listed, web, Path(folder), suffix) for suffix in (".intoto.jsonl", RECORD)
-        )
-        wanted = (image.payload.sha256, image.image_sha256)
-        found = attest.verify_digests(image.payload.name, wanted, statements, report, policy)
+    wanted = (image.payload.sha256, image.image_sha256)
+    found = stated(origin, image.payload.name, wanted, listed, policy)
     for each in found.statements:
         if not each.subjects.issuperset(wanted):
             raise VerificationFailed(f"on {each.machine} another image was booted than {image.payload.name} unpacks to")
         yield f"signed: it passed {each.passed} tests on {each.machine}, {each.started:%Y-%m-%d}"
 
 
-def _paper(base: str, image: ReleasedImage, listed: Mapping[str, str], web: Web, folder: Path, suffix: str) -> Path:
-    file: ReleasedFile | None = next((each for each in image.files if each.name.endswith(suffix)), None)
-    content = web.small(f"{base}/{quote(file.name)}", _SMALL) if file is not None else None
-    if file is None or content is None:
-        raise VerificationFailed(f"{base} has no {suffix} of {image.payload.name}", hint="it was published unsigned")
-    if hashlib.sha256(content).hexdigest() != listed.get(file.name):
-        raise VerificationFailed(f"{base}/{file.name} is not the file that {sums.FILE} tells of")
-    path = folder / file.name
+def stated(
+    origin: Origin, name: str, digests: Iterable[str], listed: Mapping[str, str], policy: Policy
+) -> attest.Attested:
+    """What the statements beside a file say of it. Raises VerificationFailed where that is not what is wanted."""
+    with scratch_folder("metallize-statements-") as folder:
+        beside = attest.statements_beside(Path(name)), attest.report_beside(Path(name))
+        statements, report = (_paper(origin, name, each.name, listed, Path(folder)) for each in beside)
+        return attest.verify_digests(origin.told(name), digests, statements, report, policy)
+
+
+def _paper(origin: Origin, image: str, name: str, listed: Mapping[str, str], folder: Path) -> Path:
+    content = origin.small(name, _SMALL) if name in listed else None
+    if content is None:
+        raise VerificationFailed(f"{origin.address} has no {name}, beside {image}", hint="it was published unsigned")
+    if hashlib.sha256(content).hexdigest() != listed[name]:
+        raise VerificationFailed(f"{origin.told(name)} is not the file that {sums.FILE} tells of")
+    path = folder / name
     path.write_bytes(content)
     return path

@@ -9,10 +9,9 @@ import http.client
 import re
 import socket
 import threading
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
 
@@ -20,10 +19,8 @@ from metallize import __version__
 from metallize.errors import HostError
 from metallize.events import Events, Level, Note
 from metallize.patience import FETCH_AGAIN, FETCH_ANSWER, FETCH_SILENCE, FETCH_SLOW
+from metallize.release.remote.paced import pieces
 
-_PIECE_BYTES = 1 << 20
-_LEAST_BYTES = 64 << 10
-"""Of what comes within `FETCH_SLOW`: a server that sends less is one that wastes time."""
 _ATTEMPTS = 3
 """So often in turn a connection may break with nothing gained."""
 _BROKEN = (OSError, http.client.HTTPException)
@@ -39,7 +36,7 @@ class Web:
         """All of a small file; None where the server has none. Raises HostError for anything else."""
         try:
             with _opened(url) as answer:
-                content = b"".join(_bounded(_pieces(answer), most_bytes, url))
+                content = b"".join(bounded(_pieces(answer), most_bytes, url))
         except urllib.error.HTTPError as exc:
             if exc.code in (http.client.NOT_FOUND, http.client.GONE):
                 return None
@@ -55,30 +52,43 @@ class Web:
 
         Raises HostError where the server has another size, or where it breaks too often.
         """
-        done, failures = 0, 0
-        while done < size:
-            before = done
-            try:
-                for piece in _from(url, done, size):
-                    done += len(piece)
-                    yield piece
-                why = "the server ended it"
-            except urllib.error.HTTPError as exc:
-                raise _refused(url, exc) from exc
-            except _BROKEN as exc:
-                why = _why(exc)
-            if done == size:
-                return
-            failures = 1 if done > before else failures + 1
-            if failures >= _ATTEMPTS:
-                raise HostError(
-                    f"{url} broke off at byte {done} of {size}, {failures} times in turn: {why}",
-                    hint="run it again, when the network or the server is better: it begins anew",
-                )
-            self.events.emit(
-                Note(text=f"the connection broke at byte {done} of {size} ({why}); going on there", level=Level.WARNING)
+        try:
+            yield from resumed(lambda at: _from(url, at, size), url, size, self.events, _BROKEN)
+        except urllib.error.HTTPError as exc:
+            raise _refused(url, exc) from exc
+
+
+def resumed(
+    opened: Callable[[int], Iterator[bytes]], url: str, size: int, events: Events, broken: tuple[type[Exception], ...]
+) -> Iterator[bytes]:
+    """A file of a known size, each time that its line breaks on from there. `opened` gives what follows a byte.
+
+    Raises HostError where it breaks too often, with nothing gained.
+    """
+    done, failures = 0, 0
+    while done < size:
+        before = done
+        try:
+            for piece in opened(done):
+                done += len(piece)
+                yield piece
+            why = "the server ended it"
+        except urllib.error.HTTPError:  # an OSError too, and an answer
+            raise
+        except broken as exc:
+            why = _why(exc)
+        if done == size:
+            return
+        failures = 1 if done > before else failures + 1
+        if failures >= _ATTEMPTS:
+            raise HostError(
+                f"{url} broke off at byte {done} of {size}, {failures} times in turn: {why}",
+                hint="run it again, when the network or the server is better: it begins anew",
             )
-            threading.Event().wait(FETCH_AGAIN)
+        events.emit(
+            Note(text=f"the connection broke at byte {done} of {size} ({why}); going on there", level=Level.WARNING)
+        )
+        threading.Event().wait(FETCH_AGAIN)
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -159,7 +169,7 @@ def _from(url: str, start: int, size: int) -> Iterator[bytes]:
             )
         if hint := _html(answer):
             raise HostError(f"{url} is a web page there, and no image", hint=hint)
-        for piece in _bounded(_pieces(answer), size - start + skip, url):
+        for piece in bounded(_pieces(answer), size - start + skip, url):
             kept = piece[skip:]
             skip -= len(piece) - len(kept)
             if kept:
@@ -172,31 +182,13 @@ def _html(answer: http.client.HTTPResponse) -> str:
 
 
 def _pieces(answer: http.client.HTTPResponse) -> Iterator[bytes]:
-    """Of a MiB each. Raises OSError for a server that sends almost nothing, after what it has sent."""
-    waiting, since, seen = bytearray(), time.monotonic(), 0
-    try:
-        while part := answer.read1(_PIECE_BYTES - len(waiting)):
-            waiting += part
-            seen += len(part)
-            if len(waiting) == _PIECE_BYTES:
-                yield bytes(waiting)
-                waiting.clear()
-                since, seen = time.monotonic(), 0  # whoever takes the pieces may be slower than the server
-            elif time.monotonic() - since > FETCH_SLOW:
-                if seen < _LEAST_BYTES:
-                    raise TimeoutError(f"the server sends {seen} bytes in {FETCH_SLOW:.0f} s")
-                since, seen = time.monotonic(), 0
-    except _BROKEN:
-        if waiting:
-            yield bytes(waiting)
-        raise
-    if waiting:
-        yield bytes(waiting)
+    return pieces(answer, _BROKEN, FETCH_SLOW)
 
 
-def _bounded(pieces: Iterator[bytes], most_bytes: int, url: str) -> Iterator[bytes]:
+def bounded(found: Iterator[bytes], most_bytes: int, url: str) -> Iterator[bytes]:
+    """The same, up to a size. Raises HostError for more."""
     seen = 0
-    for piece in pieces:
+    for piece in found:
         seen += len(piece)
         if seen > most_bytes:
             raise HostError(f"{url} sends more than {most_bytes} bytes", hint="it is not what a release has there")

@@ -8,8 +8,8 @@ from pathlib import Path
 from metallize.events import Events, Level, Note, step
 from metallize.flash import Flashed, flash_stream
 from metallize.release.attest import Policy
-from metallize.release.fetching.offer import offer_at
-from metallize.release.fetching.web import Web
+from metallize.release.fetching.offer import offered
+from metallize.release.fetching.origin import origin_at
 from metallize.release.keys import load_public
 
 
@@ -31,9 +31,8 @@ def fetch(
     """
     public = tuple(load_public(key) for key in keys)
     policy = Policy(keys=public, require=require, max_age=max_age) if public else None
-    web = Web(events=events)
     with step(events, "look up", f"look up {address}") as handle:
-        offer = offer_at(address, web, keyring=keyring, policy=policy)
+        offer = offered(*origin_at(address, events), keyring=keyring, policy=policy)
         handle.detail = f"{offer.image.payload.name}, passed on {', '.join(offer.image.machines)}"
     for proof in offer.proofs:
         events.emit(Note(text=proof))
@@ -41,4 +40,4 @@ def fetch(
         text = f"nothing but the server itself speaks for {offer.url}: --keyring or --key asks for a signature"
         events.emit(Note(text=text, level=Level.WARNING))
     image = offer.image
-    return flash_stream(offer.pieces(web), image.image_bytes, image.image_sha256, target, events, any_disk=any_disk)
+    return flash_stream(offer.pieces(), image.image_bytes, image.image_sha256, target, events, any_disk=any_disk)

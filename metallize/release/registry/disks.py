@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from metallize.command import run
 from metallize.errors import HostError
+from metallize.files.vanishing import scratch_folder
 from metallize.model.profile import ImageFormat
 from metallize.release.catalogue import Release, ReleasedImage
 from metallize.release.packing import Unpacker
@@ -51,7 +51,7 @@ def fill_layer(image: ReleasedImage, payload: BinaryIO, target: BinaryIO, seen: 
     if image.format == "qcow2":
         _members(target, name, image.payload.size_bytes, _checked(image, payload, seen))
         return
-    with tempfile.TemporaryDirectory(prefix="metallize-disk-") as folder:
+    with scratch_folder("metallize-disk-") as folder:
         raw, disk = Path(folder, "raw"), Path(folder, "qcow2")
         with raw.open("wb") as file:
             for piece in _unpacked(image, payload, seen):

@@ -6,22 +6,28 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import ClassVar
+from typing import ClassVar, Protocol
 from urllib.parse import quote, urljoin
 
 import requests
 import urllib3
 
 from metallize.errors import HostError
+from metallize.patience import FETCH_SLOW
 from metallize.release.registry.access import Access
 from metallize.release.registry.artifacts import INDEX, MANIFEST, Descriptor, Document, digest_of, read_document
 from metallize.release.registry.errors import unreachable
+from metallize.release.remote.paced import Answer, pieces
 from metallize.release.remote.reading import Body
 
 _SMALL_BYTES = 256 << 20
 """No manifest or pointer is larger; more is not read into memory, whatever somebody has put there."""
 _KINDS = f"{MANIFEST}, {INDEX}"
 _LIES = "the registry, or what stands before it, is damaged: see its log, or choose another destination"
+
+
+class Answered(Body, Answer, Protocol):
+    """What an answer carries, to be read as it comes too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +85,8 @@ class Repository:
             if answer.status_code == HTTPStatus.NOT_FOUND:
                 return None
             try:
-                content = answer.raw.read(_SMALL_BYTES)
-            except urllib3.exceptions.HTTPError as exc:
+                content = _all(answer)
+            except (TimeoutError, urllib3.exceptions.HTTPError) as exc:
                 raise unreachable(self.place(reference), exc) from exc
         if reference.startswith("sha256:") and digest_of(content) != reference:
             raise HostError(f"{self.place()}: {reference} reads as {digest_of(content)}", hint=_LIES)
@@ -150,8 +156,8 @@ class Repository:
             if answer.status_code != HTTPStatus.OK or answer.headers.get("Content-Type", "").split(";")[0] != INDEX:
                 return None
             try:
-                return read_document(answer.raw.read(_SMALL_BYTES))
-            except (urllib3.exceptions.HTTPError, ValueError, LookupError, TypeError, RecursionError):
+                return read_document(_all(answer))
+            except (TimeoutError, urllib3.exceptions.HTTPError, ValueError, LookupError, TypeError, RecursionError):
                 return None
 
 
@@ -167,17 +173,27 @@ class BlobBytes:
     def size_bytes(self) -> int:
         return self.blob.size_bytes
 
-    def opened(self, at: int) -> Body:
+    def opened(self, at: int) -> Answered:
         headers = {"Range": f"bytes={at}-"} if at else {}
         accepted = {HTTPStatus.PARTIAL_CONTENT} if at else {HTTPStatus.OK}
         what = self.blob.title or self.blob.digest
         path = f"blobs/{self.blob.digest}"
         answer = self.repository.access.ask("GET", path, what=what, headers=headers, accepted=accepted)
-        body: Body = answer.raw
+        body: Answered = answer.raw
         return body
 
     def give_up(self, error: Exception) -> None:
         raise unreachable(f"{self.repository.place()}: {self.blob.title or self.blob.digest}", error) from error
+
+
+def _all(answer: requests.Response) -> bytes:
+    """What it carries, up to what a manifest may have. Raises TimeoutError for a registry that wastes time."""
+    content = bytearray()
+    for piece in pieces(answer.raw, (urllib3.exceptions.HTTPError,), FETCH_SLOW):
+        content += piece
+        if len(content) > _SMALL_BYTES:
+            break
+    return bytes(content)
 
 
 def damaged(repository: Repository, blob: Descriptor) -> HostError:

@@ -11,7 +11,6 @@ import gzip
 import hashlib
 import lzma
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +20,7 @@ from metallize.build.generator import sha256_of
 from metallize.command import run
 from metallize.errors import CommandError, UsageError, VerificationFailed
 from metallize.files.image_format import format_of
+from metallize.files.vanishing import scratch_folder
 from metallize.model.profile import ImageFormat
 from metallize.qemu.chain import chain_of, graph, opened
 from metallize.release.packing import read_back
@@ -69,7 +69,7 @@ def disk_digest(image: Path, image_format: ImageFormat) -> str:
             f"{image} stands on other files",
             hint="make one whole image of it: qemu-img convert -O qcow2 IMAGE whole.qcow2",
         )
-    with tempfile.TemporaryDirectory(prefix="metallize-disk-") as folder, ExitStack() as stack:
+    with scratch_folder("metallize-disk-") as folder, ExitStack() as stack:
         first, numbers = opened(stack, layers)
         raw = Path(folder, "disk.raw")
         try:
@@ -88,7 +88,7 @@ def _inside(image: Path, head: bytes) -> Iterator[str]:
         return
     if not head.startswith((_XZ, _GZIP, _BZIP2, _ZSTD)):
         return
-    with tempfile.TemporaryDirectory(prefix="metallize-unpacked-") as folder:
+    with scratch_folder("metallize-unpacked-") as folder:
         plain = Path(folder, "image")
         if head.startswith(_ZSTD):
             _unzstd(image, plain)

@@ -286,7 +286,7 @@ def test_statements_have_to_be_signed_where_a_key_is_given(tmp_path: Path, to: P
     keys, other = make_key(tmp_path / "release"), make_key(tmp_path / "other")
     made = ware(tmp_path / "build", IMAGE)
     released(to, made)
-    with serving(to) as url, pytest.raises(VerificationFailed, match=r"has no \.intoto\.jsonl"):
+    with serving(to) as url, pytest.raises(VerificationFailed, match=r"has no .*\.intoto\.jsonl"):
         fetch(url, card, Silent(), keys=(keys.public,))
     released(to, ware(tmp_path / "signed", IMAGE[1:]), attest=statements(load_signer(keys.private)))
     with serving(to) as url:

@@ -9,12 +9,12 @@ import sys
 import time
 from pathlib import Path
 
-from metallize.qemu.vanishing import remove_if_left, vanishing_folder
+from metallize.files.vanishing import remove_if_left, vanishing_folder
 
 OWNER = """
 import sys, time
 from pathlib import Path
-from metallize.qemu.vanishing import vanishing_folder
+from metallize.files.vanishing import vanishing_folder
 with vanishing_folder(Path(sys.argv[1]), ".held-") as folder:
     (folder / "deep").mkdir()
     (folder / "deep" / "file").write_text("x")

@@ -1,4 +1,4 @@
-"""Folders that are gone whatever ends this process, kill -9 too: for what QEMU must find by a name.
+"""Folders that are gone whatever ends this process, kill -9 too: for what other programs must find by a name.
 
 A small process waits for our end of a pipe, which the kernel closes with us, and then removes the folder. Should that
 process be killed too, or the host lose its power, the next run removes what nobody holds a lock on (flock(2)).
@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -48,6 +48,11 @@ def vanishing_folder(parent: Path, prefix: str, *, kin: str = "") -> Iterator[Pa
             janitor = stack.enter_context(spawn(("sh", "-c", _WAIT_AND_REMOVE, folder), stdin=theirs))
         stack.callback(_dismiss, janitor, ours)
         yield folder
+
+
+def scratch_folder(prefix: str) -> AbstractContextManager[Path]:
+    """The same where the system has temporary files (TMPDIR)."""
+    return vanishing_folder(Path(tempfile.gettempdir()), prefix)
 
 
 def _dismiss(janitor: subprocess.Popen[bytes], ours: IO[bytes]) -> None:
