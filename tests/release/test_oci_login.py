@@ -16,7 +16,7 @@ from metallize.release.destinations import destination_at
 from tests import registry
 from tests.registry import Login, Registry
 from tests.release.stores import Answer, Between, Forward, Request, Rule, between
-from tests.release.tokens import Tokens, tokens
+from tests.release.tokens import IDENTITY, Tokens, tokens
 from tests.unit.release.wares import NOW, released, ware
 
 pytestmark = [
@@ -93,6 +93,21 @@ def test_a_token_is_fetched_for_what_is_done(tmp_path: Path, configured: Path) -
         assert {shown for _, shown in issuer.asked} == {LOGIN.header}
         assert "repository:own/web:pull,push,delete" in {scope for scope, _ in issuer.asked}
         assert len(issuer.asked) < 30, "a token is used as long as it counts"
+
+
+def test_a_token_is_fetched_by_an_identity_token(tmp_path: Path, configured: Path) -> None:
+    """As `docker login` leaves one where a registry gives it instead of keeping the password."""
+    with closed(tmp_path) as (made, issuer):
+        for identity, is_right in (("another", False), (IDENTITY, True)):
+            told = {"username": "<token>", "identitytoken": identity}
+            configured.write_text(json.dumps({"auths": {made.host: {**told, "auth": Login(password="").encoded}}}))
+            destination = destination_at(f"oci://{made.host}/own/web")
+            if is_right:
+                assert released(destination, ware(tmp_path / "one")).new
+            else:
+                with pytest.raises(HostError, match=rf"{issuer.url}/token: POST was refused \(401"):
+                    destination.channels()
+        assert {shown for _, shown in issuer.asked} == {"refresh_token by metallize"}
 
 
 def test_a_token_that_gives_less_than_is_needed(tmp_path: Path, configured: Path) -> None:

@@ -22,6 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.registry import Login
 
+IDENTITY = "what docker login was given instead of a password"
 _SERVICE, _ISSUER = "registry of a test", "issuer of a test"
 
 
@@ -92,8 +93,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         shown = self.headers.get("Authorization", "")
         [scope] = parse_qs(urlsplit(self.path).query).get("scope", [""])
         tokens.asked.append((scope, shown))
-        good = shown == tokens.login.header
-        body = json.dumps({"token": tokens.token(scope)} if good else {}).encode()
+        self._answer("token", tokens.token(scope) if shown == tokens.login.header else None)
+
+    def do_POST(self) -> None:
+        """Docker's OAuth2 token endpoint (distribution, docs/spec/auth/oauth.md)."""
+        tokens: Tokens = self.server.tokens  # type: ignore[attr-defined]
+        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode(), strict_parsing=True)
+        [scope], [kind] = form.get("scope", [""]), form["grant_type"]
+        tokens.asked.append((scope, f"{kind} by {form['client_id'][0]}"))
+        good = kind == "refresh_token" and form["refresh_token"] == [IDENTITY] and form["service"] == [_SERVICE]
+        self._answer("access_token", tokens.token(scope) if good else None)
+
+    def _answer(self, name: str, token: str | None) -> None:
+        good = token is not None
+        body = json.dumps({name: token} if good else {}).encode()
         self.send_response(200 if good else 401)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
