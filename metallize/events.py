@@ -71,6 +71,40 @@ class Progress:
     """How long the same took in all, the last time it came to a good end; None where that is not known."""
 
 
+class State(StrEnum):
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One of many things that are to be done."""
+
+    what: str
+    """As `Progress.what` has it."""
+    state: State
+    detail: str = ""
+    """What came of it, in a few words."""
+    last_seconds: float | None = None
+    """How long it took the last times; None where that is not known."""
+    begun: float | None = None
+    """When it began, by time.monotonic(); None where it does not run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """All that there is to do, told anew whenever a part of it begins or ends."""
+
+    title: str
+    lines: tuple[Line, ...]
+    left_seconds: float | None = None
+    """How long all of it goes on from now, from what earlier ones took; None where nothing is known of it."""
+    is_least: bool = False
+    """Whether it takes longer than that: of a part nothing is known."""
+
+
 class Named:
     """Passes events on, and has each note begin with a name: several tell of themselves at once."""
 
@@ -85,7 +119,7 @@ class Named:
         self._events.emit(event)
 
 
-Event = StepStarted | StepOutput | StepFinished | Note | Progress
+Event = StepStarted | StepOutput | StepFinished | Note | Progress | Overview
 
 
 class Events(Protocol):

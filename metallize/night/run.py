@@ -18,6 +18,8 @@ from metallize.build.step import digest_of
 from metallize.catalog import Catalog
 from metallize.errors import ExitCode
 from metallize.events import Events, Level, Note
+from metallize.host.share import usable_cores
+from metallize.model.report import BootReport
 from metallize.night import history, index, keeping
 from metallize.night.attempt import Attempt
 from metallize.night.confirming import Budget, confirm
@@ -35,6 +37,7 @@ from metallize.night.matrix.making import Candidate
 from metallize.night.matrix.value import Matrix
 from metallize.night.outcomes import Outcome, cell_nights
 from metallize.night.pages.site import write_site
+from metallize.night.telling.board import Board
 
 
 def run_nightly(
@@ -62,19 +65,27 @@ def run_nightly(
     nights = {each.night for each in before}
     with under_way(build_dir, key, nights, events, datetime.now(UTC), anew=anew) as journal:
         night = Night(began=journal.night, host=host, folder=str(build_dir.resolve()))
+        board = Board(events)
+
+        def told(attempt: Attempt, report: BootReport | None) -> None:
+            board.seen(attempt, report)
+            seen(attempt, report)
+
         means = Means(
             catalog=catalog,
             engine=engine,
-            events=events,
+            events=board,
             options=options,
             night=night,
             journal=journal,
             known={each.name: each.known for each in candidates},
-            seen=seen,
+            seen=told,
             idle=set(options.given or ()),
             attempts=[each for each in before if journal.goes_on and night.has(each)],
         )
-        _try(matrix.timed(before), frozenset(each.name for each in candidates if each.named), means)
+        matrix = matrix.timed(before)
+        board.begin(matrix, means.attempts, usable_cores())
+        _try(matrix, frozenset(each.name for each in candidates if each.named), means)
         for boot in _confirming(matrix, means, budget or Budget()):
             means.add(boot, None)
         _let_go(means)

@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict
 from typing import IO, Any, Self
 
-from metallize.events import Event, Note, Progress, StepFinished, StepOutput, StepStarted
+from metallize.events import Event, Note, Overview, Progress, StepFinished, StepOutput, StepStarted
 from metallize.render.words import needed_by_all
 
 
@@ -43,4 +43,5 @@ _NAMES = {
     StepFinished: "step-finished",
     Note: "note",
     Progress: "progress",
+    Overview: "overview",
 }

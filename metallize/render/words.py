@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from metallize.events import Event, Level, Note, Outcome, Progress, StepFinished
+from metallize.events import Event, Level, Note, Outcome, Overview, Progress, State, StepFinished
 from metallize.model.visible import visible
 
 MARKS = {Outcome.DONE: "✓", Outcome.CACHED: "=", Outcome.NOTHING: "-", Outcome.FAILED: "✗"}
@@ -64,6 +64,17 @@ def finished(event: StepFinished) -> str:
     state = _STATES[event.outcome]
     detail = f" ({event.detail})" if event.detail else ""
     return visible(f"{MARKS[event.outcome]} {event.title}{state} {seconds(event.seconds)}{detail}")
+
+
+def overview(event: Overview) -> str:
+    """`night: 5 of 12 cells, 2 under way, about 9 m 10 s left`."""
+    ended = sum(each.state in (State.DONE, State.FAILED) for each in event.lines)
+    running = sum(each.state is State.RUNNING for each in event.lines)
+    under_way = f", {running} under way" if running else ""
+    far = ""
+    if event.left_seconds is not None:
+        far = f", {'more than' if event.is_least else 'about'} {seconds(event.left_seconds)} left"
+    return visible(f"{event.title}: {ended} of {len(event.lines)}{under_way}{far}")
 
 
 def note(event: Note) -> str:
