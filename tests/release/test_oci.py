@@ -139,6 +139,23 @@ def test_the_line_breaks_after_it_is_decided(oci: OciKind, oci_place: str, secon
     assert newest == "20261130.2"
 
 
+def test_the_line_breaks_before_what_is_shown_waits_no_longer(oci: OciKind, oci_place: str, second: Ware) -> None:
+    """The next session says so, though it finds all that it wants to publish there already."""
+
+    def is_time(request: Request) -> bool:
+        settled = any(each.method == "PUT" and each.path.endswith("manifests/_settled.stable") for each in oci.line.seen)
+        return settled and request.method == "PUT" and request.path.endswith("manifests/_staging.stable")
+
+    oci.line.seen.clear()
+    oci.line.cut_when(is_time)
+    with pytest.raises(HostError, match="cannot be reached, or broke off"):
+        released(destination_at(oci_place), second)
+    oci.line.rule = None
+    assert len(oci_document(oci.registry, oci_place, "_staging.stable")["layers"]) > 1
+    released(destination_at(oci_place), second)
+    oci.require_nothing_left(oci_place)
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("number", range(0, 120, 3))
 def test_the_line_breaks_anywhere(oci: OciKind, oci_place: str, second: Ware, number: int) -> None:

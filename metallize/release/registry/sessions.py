@@ -84,6 +84,8 @@ class RegistrySession:
                 now = channels.shown(self.repository, channel)
                 self._settle(channel, now, self._offered(channel, now))
         self._shown = channels.shown(self.repository, self.channel)
+        if self._not_waiting(self._staged) != self._staged:  # whoever switched was killed before it said so
+            self._stage(self._not_waiting(self._staged))
 
     def pointer(self, name: str) -> bytes | None:
         return _pointer(self.repository, self.channel, name)
@@ -144,11 +146,7 @@ class RegistrySession:
         self.repository.put(document, self.channel)
         self._shown = channels.read_shown(self.repository, document)
         self._settle(self.channel, self._shown, offered)
-        left = [name for name in self._staged.files if name.removesuffix(_DISK) in names]
-        staged = self._staged.since(moment(datetime.now(UTC) - _LEFT))
-        for name in left:
-            staged = staged.without(name)
-        self._stage(staged)
+        self._stage(self._not_waiting(self._staged.since(moment(datetime.now(UTC) - _LEFT))))
 
     # --- what stands beside a channel --------------------------------------------------------------------------------
 
@@ -212,6 +210,13 @@ class RegistrySession:
             if self._staged.digest is not None:
                 self.repository.delete(self._staged.digest)
         self._staged = replace(staged, digest=document.digest)
+
+    def _not_waiting(self, staged: Staged) -> Staged:
+        """What waits, without what is shown."""
+        for name in staged.files:
+            if name.removesuffix(_DISK) in self._shown.files:
+                staged = staged.without(name)
+        return staged
 
     def _require_unseen(self, name: str) -> None:
         if name in self._shown.files:
