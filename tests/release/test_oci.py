@@ -143,7 +143,9 @@ def test_the_line_breaks_before_what_is_shown_waits_no_longer(oci: OciKind, oci_
     """The next session says so, though it finds all that it wants to publish there already."""
 
     def is_time(request: Request) -> bool:
-        settled = any(each.method == "PUT" and each.path.endswith("manifests/_settled.stable") for each in oci.line.seen)
+        settled = any(
+            each.method == "PUT" and each.path.endswith("manifests/_settled.stable") for each in oci.line.seen
+        )
         return settled and request.method == "PUT" and request.path.endswith("manifests/_staging.stable")
 
     oci.line.seen.clear()
