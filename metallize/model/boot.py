@@ -185,6 +185,16 @@ class PowerCut(Frozen):
     within: Annotated[Duration, Field(description="the longest time that the guest writes before it")] = timedelta(
         seconds=10
     )
+    moments: Annotated[
+        int,
+        Field(
+            strict=True,
+            ge=0,
+            le=100_000,
+            description="so many other moments at which the filesystems must be whole, too: the host replays what the "
+            "guest wrote since it was switched on",
+        ),
+    ] = 0
 
 
 class TimeBudgets(Frozen):

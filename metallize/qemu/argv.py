@@ -45,6 +45,10 @@ class GuestPlan:
     """The overlay's virtual size, where it is larger than the image."""
     overlay: Path | None = None
     """A qcow2 file over the image; None for a CD, which nobody can write."""
+    logs_writes: bool = False
+    """Whether all that the guest writes to its disk is written down in its order."""
+    write_log: Path | None = None
+    """Where that is."""
     served: Path | None = None
     """The folder that is handed out by TFTP, where the machine boots from the network."""
     web: Running | None = None
@@ -247,7 +251,7 @@ def _media(plan: GuestPlan) -> list[tuple[str, ...]]:
     else:
         # The overlay lives no longer than we do: what QEMU handed to the kernel need not reach the disk. A guest's
         # flush still empties QEMU's own caches (block/io.c, bdrv_co_flush), so that it outlives a killed QEMU.
-        drive = f"format=qcow2,cache=unsafe,discard=unmap,file={value(plan.overlay)}"
+        drive = _disk(plan, plan.overlay)
     match plan.media:
         case Media.CD:
             return [
@@ -269,6 +273,14 @@ def _media(plan: GuestPlan) -> list[tuple[str, ...]]:
             ]
 
 
+def _disk(plan: GuestPlan, overlay: Path) -> str:
+    how = "cache=unsafe,discard=unmap"
+    if plan.write_log is None:
+        return f"format=qcow2,{how},file={value(overlay)}"
+    below = f"file.driver=qcow2,file.file.driver=file,file.file.filename={value(overlay)}"
+    return f"driver=blklogwrites,{how},{below},log.driver=file,log.filename={value(plan.write_log)}"
+
+
 def _source(plan: GuestPlan) -> str:
     """The image as QEMU opens it; a format that can name other files is told all of them."""
     layers = plan.opened_layers or plan.layers
@@ -280,6 +292,13 @@ def overlay_argv(plan: GuestPlan, overlay: Path) -> tuple[str, ...]:
     size = () if plan.disk_bytes is None else (str(plan.disk_bytes),)
     backing = QEMU_FORMATS[plan.image_format]
     return ("qemu-img", "create", "-q", "-f", "qcow2", "-F", backing, "-b", _source(plan), str(overlay), *size)
+
+
+def source_argv(plan: GuestPlan, target: Path) -> tuple[str, ...]:
+    """The `qemu-img` call that copies what the image holds into a raw file that is there."""
+    source = _source(plan)
+    known = () if source.startswith("json:") else ("-f", QEMU_FORMATS[plan.image_format])
+    return ("qemu-img", "convert", *known, "-O", "raw", source, str(target))
 
 
 def tpm_argv(folder: Path) -> tuple[str, ...]:

@@ -21,7 +21,8 @@ from metallize.qemu.argv import GuestPlan
 from metallize.qemu.descriptors import descriptor_path, nameless_file
 
 _SECTOR = 512
-_HEAD = 128 * 1024
+HEAD_BYTES = 128 * 1024
+"""As much of a disk as may hold its partition table."""
 _GPT_ENTRY = 128
 """Bytes of an entry, at least (UEFI 2.10, 5.3.3)."""
 _EXT_MAGIC = b"\x53\xef"
@@ -71,7 +72,7 @@ def check_filesystems(plan: GuestPlan, folder: Path) -> tuple[Checked, ...]:
     What else may hold a filesystem that the guest writes to is among them, as one that nobody has checked. Raises
     HostError when the host lacks e2fsck, CommandError when the disk cannot be read.
     """
-    head = _read(plan, folder, Partition(number=0, start_bytes=0, size_bytes=_HEAD))
+    head = _read(plan, folder, Partition(number=0, start_bytes=0, size_bytes=HEAD_BYTES))
     known: list[Partition] = []
     found = []
     for partition in partitions(head):
@@ -96,13 +97,18 @@ def _checked(plan: GuestPlan, folder: Path, partition: Partition) -> Checked | N
     begins = Partition(number=0, start_bytes=partition.start_bytes, size_bytes=size)
     try:
         begin = _read(plan, folder, begins)
-        if begin[_EXT_MAGIC_AT : _EXT_MAGIC_AT + 2] == _EXT_MAGIC:
+        if is_ext(begin):
             return Checked(partition=partition, kind="ext4", problem=_check_ext(plan, folder, partition))
     except CommandError as exc:
         if exc.full:
             raise
         return _unchecked(partition, "it is not on the disk, or not all of it")
     return None if holds_nothing(partition, begin) else _unchecked(partition, "")
+
+
+def is_ext(begin: bytes) -> bool:
+    """Whether a partition that begins so holds an ext2, ext3 or ext4 filesystem."""
+    return begin[_EXT_MAGIC_AT : _EXT_MAGIC_AT + 2] == _EXT_MAGIC
 
 
 def _unchecked(partition: Partition, why: str) -> Checked:

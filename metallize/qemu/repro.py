@@ -22,7 +22,9 @@ def repro_script(plan: GuestPlan) -> str:
     """
     folder = Path("@FOLDER@")
     # the image is a link: no comma in its name, wherever it is
-    mine = replace(plan, image=folder / "image", capture=None, snapshots=False, state=None, opened_layers=())
+    mine = replace(
+        plan, image=folder / "image", capture=None, snapshots=False, state=None, opened_layers=(), write_log=None
+    )
     if plan.layers:
         mine = replace(mine, layers=(replace(plan.layers[0], path=folder / "image"), *plan.layers[1:]))
     steps = []

@@ -81,10 +81,7 @@ def prepared_files(plan: GuestPlan, folder: Path) -> Iterator[GuestPlan]:
             layers, numbers = chain.opened(stack, plan.layers)
             plan = replace(plan, opened_layers=layers, descriptors=(*plan.descriptors, *numbers))
         if plan.media in WRITABLE:
-            overlay = nameless_file(stack, folder)
-            argv = overlay_argv(plan, descriptor_path(overlay))
-            _made(argv, folder, overlay, *plan.descriptors, hint="is the image what its suffix says?")
-            plan = replace(plan, overlay=descriptor_path(overlay), descriptors=(*plan.descriptors, overlay))
+            plan = _with_disk(plan, folder, stack)
         if plan.media is Media.NETWORK:
             web = stack.enter_context(netboot.web_server(plan.image, folder / netboot.LOG_NAME))
             url = netboot.url_for(web.http.port, internet=plan.internet)
@@ -116,6 +113,18 @@ def prepared_files(plan: GuestPlan, folder: Path) -> Iterator[GuestPlan]:
             paths = tuple(descriptor_path(number) for number in loaded)
             plan = replace(plan, board_files=paths, descriptors=(*plan.descriptors, *loaded))
         yield plan
+
+
+def _with_disk(plan: GuestPlan, folder: Path, stack: ExitStack) -> GuestPlan:
+    """The plan with an overlay over the image, and with a log of what is written to it where there is to be one."""
+    overlay = nameless_file(stack, folder)
+    argv = overlay_argv(plan, descriptor_path(overlay))
+    _made(argv, folder, overlay, *plan.descriptors, hint="is the image what its suffix says?")
+    plan = replace(plan, overlay=descriptor_path(overlay), descriptors=(*plan.descriptors, overlay))
+    if not plan.logs_writes:
+        return plan
+    log = nameless_file(stack, folder)
+    return replace(plan, write_log=descriptor_path(log), descriptors=(*plan.descriptors, log))
 
 
 def _made(argv: Sequence[str | Path], folder: Path, *descriptors: int, hint: str | None = None) -> None:

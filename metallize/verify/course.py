@@ -14,7 +14,6 @@ from metallize.errors import HostError
 from metallize.guest import GuestFailed
 from metallize.model.report import BootReport, Entry, Finding, Severity, StageTime, Verdict
 from metallize.patience import COURSE_DRAIN as DRAIN_SECONDS
-from metallize.qemu.filesystems import check_filesystems
 from metallize.qemu.netboot import fetched
 from metallize.qemu.vm import RunningGuest
 from metallize.shells.answer import is_chatter
@@ -114,9 +113,9 @@ class Course:
     def look_at_disk(self, cut: Cut) -> None:
         """The filesystems as the cut left them, while the machine is off."""
         self.last().close()
-        checked = check_filesystems(self.boot.plan, self.boot.folder) if cut.records is not None else ()
-        entry = power_cut.filesystems_entry(self.checklist)
-        self.checklist.settle(power_cut.judge_filesystems(entry, cut, checked))
+        options = self.boot.request.boot.power_cut
+        if options is not None:
+            power_cut.settle_while_off(cut, options, self.checklist, self.boot.plan, self.boot.folder)
 
     def boot_after(self, cut: Cut, guest: RunningGuest) -> None:
         """The same disk with its power back."""

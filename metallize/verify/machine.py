@@ -165,7 +165,7 @@ def _boot(
             if cut is not None:
                 power.close()
                 course.look_at_disk(cut)
-                course.boot_after(cut, power.enter_context(boot.switched_on(power_cut.FOLDER)))
+                course.boot_after(cut, power.enter_context(boot.unlogged().switched_on(power_cut.FOLDER)))
             if course.run_groups():
                 power.close()
                 course.run_groups_cold()

@@ -74,6 +74,10 @@ class PreparedBoot:
         with running_guest(plan, folder, watch) as guest:
             yield guest
 
+    def unlogged(self) -> PreparedBoot:
+        """The same, but that nobody writes down what the guest writes to its disk."""
+        return replace(self, plan=replace(self.plan, logs_writes=False, write_log=None))
+
     def bare(self) -> PreparedBoot:
         """The same boot with nothing asked of it but that it comes up."""
         boot = self.request.boot.model_copy(
@@ -93,7 +97,8 @@ class PreparedBoot:
     @contextmanager
     def with_fresh_disk(self) -> Iterator[PreparedBoot]:
         """The same boot of a disk that nobody has written to yet."""
-        plan = replace(self.plan, overlay=None, firmware_variables=None, state=None, tpm_state=None, descriptors=())
+        plan = self.unlogged().plan
+        plan = replace(plan, overlay=None, firmware_variables=None, state=None, tpm_state=None, descriptors=())
         with prepared_files(plan, self.folder) as ready:
             yield replace(self, plan=ready)
 
@@ -136,7 +141,11 @@ def prepared_boot(
         credentials=key_credentials(access) if access is not None and boot.ssh and boot.ssh.key == EPHEMERAL else (),
         public_key=public_key(access) if access is not None else "",
     )
-    plan = replace(plan, one_thread=one_thread, published=request.published, snapshots=bool(request.groups))
+    cut = boot.power_cut
+    plan = replace(
+        plan, one_thread=one_thread, published=request.published, snapshots=bool(request.groups),
+        logs_writes=cut is not None and cut.moments > 0,
+    )  # fmt: skip
     folder = make_run_folder(request.runs_dir / request.machine_entry)
     with prepared_files(plan, folder) as ready:
         yield PreparedBoot(

@@ -1,7 +1,8 @@
 """The power goes while the guest writes, and comes back: what was synced must be there, and all must hold again.
 
-QEMU is killed at a random moment; what it had not handed to the kernel is lost, as in a disk's own cache. A live system
-keeps nothing, so that to it this is a plain second boot.
+QEMU is killed at a random moment; what it had not handed to the kernel is lost, as in a disk's own cache. Of other
+moments the host replays the log of what was written (qemu/moments.py): there a disk may have lost or torn whatever no
+flush had made sure of. A live system keeps nothing, so that to it this is a plain second boot.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import random
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 
 from metallize.deadline import Deadline
 from metallize.guest import Shell
@@ -16,7 +18,9 @@ from metallize.model.boot import PowerCut
 from metallize.model.kind import Claim, Observation, whole_number
 from metallize.model.report import Entry, Result
 from metallize.patience import POWER_CUT_AT_LEAST as _AT_LEAST_SECONDS
-from metallize.qemu.filesystems import Checked
+from metallize.qemu.argv import GuestPlan
+from metallize.qemu.filesystems import Checked, check_filesystems
+from metallize.qemu.moments import Moments, check_moments
 from metallize.verify.boot import plan_boot
 from metallize.verify.checklist import AFTER_POWER_CUT, Checklist
 from metallize.verify.looks import identity
@@ -29,11 +33,14 @@ FOLDER = "after-the-power-cut"
 """Of the run folder: the console, the arguments and the logs of the boot that follows."""
 _WRITING = "power-cut/writes"
 _FILESYSTEMS = "power-cut/filesystems"
+_MOMENTS = "power-cut/moments"
 _RENEWED = "power-cut/renewed"
 _SAME = "power-cut/identity"
 _SYNCED = "power-cut/synced"
 _LIVE = "a live system keeps nothing: the power cut was a plain second boot"
 _PLACE = "/var/tmp/metallize-power-cut"  # noqa: S108 - in the guest, and in no other way writable by everybody
+_SHOWN = 5
+"""Of the moments at which something is wrong."""
 _ACKNOWLEDGED = "/dev/shm/metallize-power-cut"  # noqa: S108 - the same
 
 _WRITE = f"""
@@ -80,10 +87,12 @@ class Cut:
 
 def plan(request: VerifyRequest) -> tuple[Entry, ...]:
     """The cut, the filesystems as it left them, the whole boot after it, and what must be there again."""
-    turn = AFTER_POWER_CUT
+    turn, options = AFTER_POWER_CUT, request.boot.power_cut
+    moments = options.moments if options is not None else 0
     return (
         turn.entry(_WRITING, "the guest writes before the cut", "power-cut"),
         turn.entry(_FILESYSTEMS, "filesystems are whole", "power-cut"),
+        *((turn.entry(_MOMENTS, f"filesystems are whole at {moments} moments", "power-cut"),) if moments else ()),
         *plan_boot(request, turn),
         turn.entry(_RENEWED, "another boot", "power-cut"),
         turn.entry(_SAME, "the same machine", "identity"),
@@ -159,6 +168,31 @@ def judge_filesystems(entry: Entry, cut: Cut, checked: tuple[Checked, ...]) -> R
     return entry.judged(*claims, observed="e2fsck on the host")
 
 
+def judge_moments(entry: Entry, cut: Cut, seen: Moments | None) -> Result:
+    """The filesystems at the other moments; None where nothing was kept that could be damaged."""
+    if cut.records is None:
+        return entry.judged(_claim("nothing kept", "nothing kept", holds=True), note=_LIVE)
+    if seen is None or not seen.tried or not seen.checks:
+        return entry.unseen("looked for filesystems on the disk that the host can check: there is none")
+    note = (
+        f"{seen.tried} of the moments in {seen.writes} writes and {seen.flushes} flushes since it was switched on, "
+        f"in {seen.seconds:.1f} s; power_cut: {{seed: {cut.seed}}} chooses the same of the same writes"
+    )
+    whole = Claim(
+        attribute="filesystems", expected="whole at each moment, once their journals are replayed",
+        actual=f"damaged at {len(seen.faults)} of {seen.tried}" if seen.faults else f"whole at all {seen.tried}",
+        holds=not seen.faults,
+    )  # fmt: skip
+    faults = (
+        Claim(
+            attribute=f"partition {fault.partition} {fault.cut}", expected="clean",
+            actual=fault.problem.splitlines()[-1], holds=False, note=fault.problem,
+        )
+        for fault in seen.faults[:_SHOWN]
+    )  # fmt: skip
+    return entry.judged(whole, *faults, observed="e2fsck on the host", note=note)
+
+
 def judge_survivor(cut: Cut, session: BootSession) -> None:
     """The boot after the cut against the one before. Raises GuestFailed."""
     judge_renewed(session, cut.boot_id, _RENEWED)
@@ -179,9 +213,15 @@ def judge_survivor(cut: Cut, session: BootSession) -> None:
         checklist.settle(synced.judged(claim, observed=shell.name))
 
 
-def filesystems_entry(checklist: Checklist) -> Entry:
-    """The entry that is settled while the machine is off."""
-    return checklist[f"{AFTER_POWER_CUT.name}/{_FILESYSTEMS}"]
+def settle_while_off(cut: Cut, options: PowerCut, checklist: Checklist, boot: GuestPlan, folder: Path) -> None:
+    """What is seen of the disk while the machine is off. Raises HostError or CommandError where nobody can look."""
+    kept = cut.records is not None
+    checked = check_filesystems(boot, folder) if kept else ()
+    entry = checklist[f"{AFTER_POWER_CUT.name}/{_FILESYSTEMS}"]
+    checklist.settle(judge_filesystems(entry, cut, checked))
+    if options.moments:
+        seen = check_moments(boot, folder, options.moments, cut.seed) if kept else None
+        checklist.settle(judge_moments(checklist[f"{AFTER_POWER_CUT.name}/{_MOMENTS}"], cut, seen))
 
 
 def _number(observation: Observation | None) -> int | None:

@@ -72,6 +72,12 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "unknown attribute of a step": ("login:", "steps: [{expct: x, send: y}]\n  login:", "11:12", "unknown key `expct` (did you mean `expect`?)"),
     "budget of no stage": ("login:", "time: {kernal: 5s}\n  login:", "11:10", "unknown key `kernal` (did you mean `kernel`?)"),
     "budget of no unit": ("login:", "time: {units: {ssh: 5s}}\n  login:", "11:18", "`ssh` is no name of a unit (for example ssh.service)"),
+    "moments of a power cut, and groups": (
+        "login:",
+        "power_cut: {moments: 5}\n  groups: {a: {run: ['true'], assert: {file: {/x: {exists: true}}}}}\n  login:",
+        "11:3",
+        "`power_cut.moments` and `groups` do not go together",
+    ),
     "power cut of no kind": ("login:", "power_cut: {sed: 1}\n  login:", "11:15", "unknown key `sed` (did you mean `seed`?)"),
     "no groups": ("login:", "groups: {}\n  login:", "11:3", "`groups` is empty"),
     "group that does nothing": ("login:", "groups: {full: {}}\n  login:", "11:12", "group `full` does nothing and asserts nothing"),

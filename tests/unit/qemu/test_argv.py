@@ -60,6 +60,16 @@ def test_a_disk_is_written_in_its_overlay_only() -> None:
     assert ("-device", "virtio-blk-pci,drive=image0,bootindex=0") in options(plan)
 
 
+def test_what_is_written_to_a_disk_is_logged_where_that_is_asked_for() -> None:
+    plan = replace(PLAN, media=Media.DISK, overlay=Path("/run/overlay.qcow2"), write_log=Path("/run/a,b"))
+    assert [value for option, value in options(plan) if option == "-drive"] == [
+        (
+            "if=none,id=image0,driver=blklogwrites,cache=unsafe,discard=unmap,file.driver=qcow2,file.file.driver=file,"
+            "file.file.filename=/run/overlay.qcow2,log.driver=file,log.filename=/run/a,,b"
+        )
+    ]
+
+
 def test_a_stick_hangs_on_xhci() -> None:
     plan = replace(PLAN, media=Media.USB, overlay=Path("/run/overlay.qcow2"))
     devices = [value for option, value in options(plan) if option == "-device"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import cast
 
@@ -14,20 +14,23 @@ from metallize.model.boot import Boot, PowerCut
 from metallize.model.kind import Observation
 from metallize.model.report import Entry, Result, Status
 from metallize.qemu.filesystems import Checked, Partition
-from metallize.verify.checklist import Checklist
+from metallize.qemu.moments import Fault, Moments
+from metallize.qemu.write_log import Cut as WriteCut
+from metallize.verify.checklist import AFTER_POWER_CUT, Checklist
 from metallize.verify.looks import identity
 from metallize.verify.phases import power_cut
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
 
 KEPT = "kept ext2/ext3\nmachine-id 0123\nend\n"
-PLANNED = [
-    each
-    for each in power_cut.plan(
-        cast("VerifyRequest", SimpleNamespace(boot=Boot(), refusal=None, observed=(), has_ways_in=False))
-    )
-    if each.phase == "power-cut"
-]
+
+
+def planned(boot: Boot) -> list[Entry]:
+    request = cast("VerifyRequest", SimpleNamespace(boot=boot, refusal=None, observed=(), has_ways_in=False))
+    return [each for each in power_cut.plan(request) if each.phase == "power-cut"]
+
+
+PLANNED = planned(Boot())
 
 
 @dataclass
@@ -178,7 +181,7 @@ def test_a_damaged_filesystem_fails_with_what_the_check_said() -> None:
     partition = Partition(number=3, start_bytes=1 << 20, size_bytes=1 << 30)
     fine = Checked(partition=partition, kind="ext4", problem="")
     damaged = Checked(partition=partition, kind="ext4", problem="Pass 1\nInode 12 is wrong")
-    entry = power_cut.filesystems_entry(Checklist(PLANNED))
+    entry = Checklist(PLANNED)[f"{AFTER_POWER_CUT.name}/power-cut/filesystems"]
     result = power_cut.judge_filesystems(entry, cut()[0], (fine, damaged))
     assert result.status is Status.FAILED
     assert result.title == "filesystems are whole after a power cut"
@@ -191,6 +194,28 @@ def test_a_damaged_filesystem_fails_with_what_the_check_said() -> None:
     assert power_cut.judge_filesystems(entry, cut()[0], (unknown,)).status is Status.UNSEEN
     assert power_cut.judge_filesystems(entry, cut()[0], (fine, unknown)).status is Status.UNSEEN
     assert power_cut.judge_filesystems(entry, cut()[0], (damaged, unknown)).status is Status.FAILED
+
+
+def test_other_moments_are_judged_by_the_worst_of_them() -> None:
+    asked = planned(Boot(power_cut=PowerCut(seed=3, moments=40)))
+    [entry] = [each for each in asked if each.id.endswith("power-cut/moments")]
+    assert entry.title == "filesystems are whole at 40 moments after a power cut"
+    assert not [each for each in PLANNED if each.id.endswith("power-cut/moments")], "where none are asked for"
+    fault = Fault(cut=WriteCut(flushed=7, reached=(8, 9), torn=512), partition=2, problem="Pass 1\nInode 12 is wrong")
+    seen = Moments(tried=40, checks=80, writes=900, flushes=30, seconds=12.5)
+    held = power_cut.judge_moments(entry, cut()[0], seen)
+    assert held.status is Status.HELD
+    assert "900 writes and 30 flushes" in held.note
+    failed = power_cut.judge_moments(entry, cut()[0], replace(seen, faults=(fault,) * 9))
+    assert failed.status is Status.FAILED
+    assert len(failed.claims) == 6
+    assert failed.claims[0].actual == "damaged at 9 of 40"
+    assert "after write 7, with 2 of those" in failed.claims[1].attribute
+    assert "Inode 12" in failed.claims[1].note
+    for nothing in (None, replace(seen, tried=0), replace(seen, checks=0)):
+        assert power_cut.judge_moments(entry, cut()[0], nothing).status is Status.UNSEEN
+    live = replace(cut()[0], records=None)
+    assert power_cut.judge_moments(entry, live, None).status is Status.HELD
 
 
 def test_the_forms_of_boot_power_cut() -> None:
