@@ -13,7 +13,8 @@ from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController  # type: ignore[import-untyped]
 
-LIGHT = "tests/unit/"
+LIGHT = ("tests/release/", "tests/unit/")
+"""What neither builds nor boots, at the end of the tree's order: stores and registries are waited for."""
 HEAVY_LANES = "METALLIZE_HEAVY_LANES"
 
 
@@ -36,5 +37,5 @@ class Lanes(LoadFileScheduling):  # type: ignore[misc]
 
     def _may_take(self, node: WorkerController) -> bool:
         """Whether the next file is for this worker, or there is none and it may end."""
-        following = next(iter(self.workqueue), LIGHT)
+        following = next(iter(self.workqueue), LIGHT[-1])
         return following.startswith(LIGHT) or node in self.nodes[: int(os.environ.get(HEAVY_LANES) or self.numnodes)]

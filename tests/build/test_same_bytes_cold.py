@@ -48,6 +48,7 @@ def test_two_cold_builds_of_two_checkouts_of_different_ages_are_the_same(site: S
     assert len(digests) == len(epochs) == 1
 
 
+@pytest.mark.nightly  # every day that one differs, which is found in the same way
 def test_check_says_that_the_bytes_are_the_same_and_puts_the_image_in_its_place(site: Site, cli: Cli) -> None:
     done = cli("build", site.profile("same.iso"), "--check", cwd=site.folder)
     assert done.status == 0, done.stderr

@@ -133,6 +133,7 @@ def test_the_kind_sees_the_layers_effect_on_the_machine(tree: Path) -> None:
 
 
 @pytest.mark.docker
+@pytest.mark.nightly  # every day the recipe's layer and kind are built and booted
 def test_the_generator_makes_the_same_squashfs_twice(tree: Path) -> None:
     image = tree / "build" / "try.img"
     digests = set()

@@ -54,7 +54,7 @@ def docker_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Regist
 def quick() -> Iterator[None]:
     """Locks that wait for nobody far away and run out soon, and requests that are made again at once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lock, "REGISTRY_SETTLED", 0.7)
+        patch.setattr(lock, "REGISTRY_SETTLED", 1.0)
         patch.setattr(access, "REGISTRY_AGAIN", 0.05)
         patch.setattr(sessions, "LEASE_SECONDS", 6.0)
         yield

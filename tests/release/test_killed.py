@@ -39,7 +39,7 @@ from tests.unit.release.wares import released, ware
 CONTENT = random.Random(2).randbytes(400_000)
 uploading.PART_BYTES = 50_000
 spooling.PIECE_BYTES = 50_000
-lock.REGISTRY_SETTLED = 0.7
+lock.REGISTRY_SETTLED = 1.0
 tempfile.gettempdir()  # Python tries it with a file, once a process
 
 def publish(place, build, calls, last):
