@@ -177,6 +177,23 @@ def _check_observed(node: Mapping, boot: Boot, findings: Findings) -> None:
         findings.add(entry.location, message, "declare `login` or `ssh`")
 
 
+def check_power_cut(boot: Boot, entry: Entry, findings: Findings, *, has_groups: bool) -> None:
+    """What `power_cut` asks for and cannot be had."""
+    asked = entry.value.get("power_cut") if isinstance(entry.value, Mapping) else None
+    cut, location = boot.power_cut, asked.location if asked is not None else entry.location
+    if cut is None:
+        return
+    if cut.moments and has_groups:
+        findings.add(
+            location,
+            "`power_cut.moments` and `groups` do not go together: a disk whose writes are logged has no snapshot",
+            "ask for one of them in a profile that extends this one",
+        )
+    if cut.boots > cut.moments:
+        message = f"`power_cut.boots` are of its moments: there are no {cut.boots} of {cut.moments}"
+        findings.add(location, message, f"moments: {max(cut.boots, 100)}")
+
+
 def _items(node: Node | None, *keys: str) -> tuple[Scalar, ...]:
     """The texts of a list at the end of a path of keys; () where there is none."""
     for key in keys:

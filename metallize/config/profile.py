@@ -8,7 +8,7 @@ from collections.abc import Mapping as MappingABC
 from contextlib import suppress
 from pathlib import Path
 
-from metallize.config.boot import decode_boot
+from metallize.config.boot import check_power_cut, decode_boot
 from metallize.config.contexts import split_contexts
 from metallize.config.groups import decode_groups
 from metallize.config.inherit import resolve_extends, split_outputs
@@ -125,13 +125,8 @@ def _decode(root: Mapping, path: Path, vocabulary: Vocabulary, findings: Finding
     if boot_entry is not None:
         boot, assertions = decode_boot(boot_entry, path, vocabulary, platform, output, findings)
         groups = decode_groups(boot_entry.value, vocabulary.kinds, findings)
-        if groups and boot is not None and boot.power_cut is not None and boot.power_cut.moments:
-            asked = boot_entry.value.get("power_cut") if isinstance(boot_entry.value, Mapping) else None
-            findings.add(
-                asked.location if asked is not None else boot_entry.location,
-                "`power_cut.moments` and `groups` do not go together: a disk whose writes are logged has no snapshot",
-                "ask for one of them in a profile that extends this one",
-            )
+        if boot is not None:
+            check_power_cut(boot, boot_entry, findings, has_groups=bool(groups))
     if findings.problems or output is None:
         return None
     return Profile(

@@ -195,6 +195,15 @@ class PowerCut(Frozen):
             "guest wrote since it was switched on",
         ),
     ] = 0
+    boots: Annotated[
+        int,
+        Field(
+            strict=True,
+            ge=0,
+            le=1000,
+            description="so many of the moments are booted, and all is asked of each once more",
+        ),
+    ] = 0
 
 
 class TimeBudgets(Frozen):

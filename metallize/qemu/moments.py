@@ -9,8 +9,9 @@ import os
 import shutil
 import tempfile
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metallize.command import run
@@ -18,7 +19,7 @@ from metallize.errors import HostError
 from metallize.qemu.argv import GuestPlan, source_argv
 from metallize.qemu.descriptors import descriptor_path, nameless_file
 from metallize.qemu.filesystems import HEAD_BYTES, Partition, is_ext, partitions
-from metallize.qemu.write_log import Cut, Replay, cuts, read_log
+from metallize.qemu.write_log import Cut, Replay, WriteLog, cuts, read_log
 
 _MOST_FAULTS = 20
 """After so many moments with something wrong no more are tried."""
@@ -58,18 +59,8 @@ def check_moments(plan: GuestPlan, folder: Path, count: int, seed: int) -> Momen
     for tool in ("e2fsck", "e2undo"):
         if shutil.which(tool) is None:
             raise HostError(f"`{tool}` is not installed", hint="install it: sudo apt-get install e2fsprogs")
-    if plan.write_log is None:
-        raise AssertionError("nothing has logged what the guest wrote")
     with ExitStack() as stack:
-        number = os.open(plan.write_log, os.O_RDONLY | os.O_CLOEXEC)
-        stack.callback(os.close, number)
-        try:
-            log = read_log(number)
-        except ValueError as exc:
-            raise HostError(f"what the guest wrote is not known: {exc}", hint="was there room on the disk?") from exc
-        disk = nameless_file(stack, folder)
-        run(source_argv(plan, descriptor_path(disk)), pass_fds=(disk, *plan.descriptors))
-        os.truncate(disk, max(os.fstat(disk).st_size, plan.disk_bytes or 0))
+        log, disk = _opened(plan, folder, stack)
         undo = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix=".undo-"))) / "undo"
         replay, checks, tried, faults = Replay(log, disk), 0, 0, list[Fault]()
         for cut in cuts(log, count, seed):
@@ -87,6 +78,59 @@ def check_moments(plan: GuestPlan, folder: Path, count: int, seed: int) -> Momen
         tried=tried, checks=checks, writes=len(log.writes), flushes=len(log.flushes),
         seconds=time.monotonic() - started, faults=tuple(faults),
     )  # fmt: skip
+
+
+@contextmanager
+def disks_at(plan: GuestPlan, folder: Path, count: int, seed: int, boots: int) -> Iterator[Iterator[Disk]]:
+    """The disk at `boots` of those moments, one after the other; each is gone once the next is asked for.
+
+    They are spread over the time from power-on to the cut. Raises as `check_moments` does.
+    """
+    with ExitStack() as stack:
+        log, disk = _opened(plan, folder, stack)
+        yield _disks(plan, folder, disk, Replay(log, disk), spread(cuts(log, count, seed), boots))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """A disk at a moment."""
+
+    cut: Cut
+    plan: GuestPlan
+    """Of a machine that has it."""
+
+
+def spread(found: Sequence[Cut], count: int) -> tuple[Cut, ...]:
+    """So many of them, from the first to the last as far apart as can be. Pure."""
+    if count >= len(found):
+        return tuple(found)
+    return tuple(found[(2 * number + 1) * len(found) // (2 * count)] for number in range(count))
+
+
+def _disks(plan: GuestPlan, folder: Path, disk: int, replay: Replay, wanted: Sequence[Cut]) -> Iterator[Disk]:
+    for cut in wanted:
+        with ExitStack() as stack, replay.at(cut):
+            copy = nameless_file(stack, folder)
+            argv = ("qemu-img", "convert", "-f", "raw", "-O", "qcow2", descriptor_path(disk), descriptor_path(copy))
+            run(argv, pass_fds=(disk, copy))
+            mine = replace(plan, logs_writes=False, write_log=None, overlay=descriptor_path(copy))
+            yield Disk(cut=cut, plan=replace(mine, descriptors=(*plan.descriptors, copy)))
+
+
+def _opened(plan: GuestPlan, folder: Path, stack: ExitStack) -> tuple[WriteLog, int]:
+    """The log of what was written, and a copy of the disk as it was before."""
+    if plan.write_log is None:
+        raise AssertionError("nothing has logged what the guest wrote")
+    number = os.open(plan.write_log, os.O_RDONLY | os.O_CLOEXEC)
+    stack.callback(os.close, number)
+    try:
+        log = read_log(number)
+    except ValueError as exc:
+        raise HostError(f"what the guest wrote is not known: {exc}", hint="was there room on the disk?") from exc
+    disk = nameless_file(stack, folder)
+    run(source_argv(plan, descriptor_path(disk)), pass_fds=(disk, *plan.descriptors))
+    os.truncate(disk, max(os.fstat(disk).st_size, plan.disk_bytes or 0))
+    return log, disk
 
 
 def _problem(disk: int, partition: Partition, undo: Path) -> str:

@@ -42,6 +42,11 @@ AFTER_REBOOT = Turn(name="reboot", suffix=" after a reboot")
 AFTER_POWER_CUT = Turn(name="power-cut", suffix=" after a power cut")
 
 
+def at_moment(number: int) -> Turn:
+    """The boot of a disk as it was at one of the moments at which the power might have gone; counted from 1."""
+    return Turn(name=f"moment-{number}", suffix=f" at moment {number}")
+
+
 class Checklist:
     """The entries of a verification in their order; whoever looks at one settles it, once."""
 

@@ -6,6 +6,7 @@ ended, and only then is evidence collected, over what is left.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -14,6 +15,7 @@ from metallize.errors import HostError
 from metallize.guest import GuestFailed
 from metallize.model.report import BootReport, Entry, Finding, Severity, StageTime, Verdict
 from metallize.patience import COURSE_DRAIN as DRAIN_SECONDS
+from metallize.qemu.moments import disks_at
 from metallize.qemu.netboot import fetched
 from metallize.qemu.vm import RunningGuest
 from metallize.shells.answer import is_chatter
@@ -45,6 +47,7 @@ def plan_course(request: VerifyRequest) -> tuple[Entry, ...]:
     entries += console.plan(request, FIRST)
     if boot.power_cut is not None:
         entries += [*power_cut.plan(request), *console.plan(request, AFTER_POWER_CUT)]
+        entries += [each for turn in power_cut.moments_of(request) for each in console.plan(request, turn)]
     return (*entries, *groups.plan(request))
 
 
@@ -104,9 +107,7 @@ class Course:
             return None
         if cut is None:
             return None
-        self._next()
-        self.findings += watch.findings
-        self.seconds += watch.seconds
+        self._over()
         self.notes.append(cut.note)
         return cut
 
@@ -116,6 +117,33 @@ class Course:
         options = self.boot.request.boot.power_cut
         if options is not None:
             power_cut.settle_while_off(cut, options, self.checklist, self.boot.plan, self.boot.folder)
+
+    def moments(self, cut: Cut) -> Generator[tuple[Turn, PreparedBoot]]:
+        """The disk at other moments at which its power might have gone, each with the boot that is to be made of it."""
+        options, turns = self.boot.request.boot.power_cut, power_cut.moments_of(self.boot.request)
+        if options is None or not turns:
+            return
+        if cut.records is None:  # a live system keeps nothing: each is a plain boot
+            yield from ((turn, self.boot.unlogged()) for turn in turns)
+            return
+        with disks_at(self.boot.plan, self.boot.folder, options.moments, cut.seed, len(turns)) as disks:
+            for turn, disk in zip(turns, disks, strict=False):
+                self.notes.append(f"{turn.suffix.strip()}: the disk {disk.cut}")
+                yield turn, replace(self.boot, plan=disk.plan)
+
+    def boot_at(self, turn: Turn, guest: RunningGuest) -> bool:
+        """Judge a guest with such a disk, and leave it; False where it failed, and is not left."""
+        self.session = session = self._begin(guest, turn)
+        try:
+            run_boot(session)
+            self._conclude(turn)
+        except GuestFailed as failed:
+            self._failed(failed.finding)
+        if not self._passes():
+            return False
+        self._over()
+        session.close()
+        return True
 
     def boot_after(self, cut: Cut, guest: RunningGuest) -> None:
         """The same disk with its power back."""
@@ -235,6 +263,12 @@ class Course:
         self.notes += before.notes
         self.diagnosis += before.ways.diagnosis
         return before
+
+    def _over(self) -> None:
+        """The same of a boot whose machine is switched off."""
+        watch = self._next().guest.watch
+        self.findings += watch.findings
+        self.seconds += watch.seconds
 
     def _failed(self, finding: Finding) -> None:
         if finding.rule == "host-disk-full":

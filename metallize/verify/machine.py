@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -25,6 +25,7 @@ from metallize.report.files import write_report
 from metallize.verify.booted import Booted
 from metallize.verify.course import Course
 from metallize.verify.phases import power_cut
+from metallize.verify.phases.power_cut import Cut
 from metallize.verify.prepared import prepared_boot
 from metallize.verify.request import VerifyRequest
 from metallize.verify.ticker import Ticker, last_seconds
@@ -134,6 +135,16 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(number, before)
 
 
+def _all_come_up(course: Course, cut: Cut, stack: ExitStack, power: ExitStack) -> bool:
+    """Boot the disk at the other moments; False where one does not come up, and is still on."""
+    moments = stack.enter_context(closing(course.moments(cut)))
+    for turn, prepared in moments:
+        if not course.boot_at(turn, power.enter_context(prepared.switched_on(turn.name))):
+            return False
+        power.close()
+    return True
+
+
 @contextmanager
 def _boot(
     request: VerifyRequest,
@@ -165,7 +176,8 @@ def _boot(
             if cut is not None:
                 power.close()
                 course.look_at_disk(cut)
-                course.boot_after(cut, power.enter_context(boot.unlogged().switched_on(power_cut.FOLDER)))
+                if _all_come_up(course, cut, stack, power):
+                    course.boot_after(cut, power.enter_context(boot.unlogged().switched_on(power_cut.FOLDER)))
             if course.run_groups():
                 power.close()
                 course.run_groups_cold()

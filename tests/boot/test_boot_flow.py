@@ -317,6 +317,23 @@ def test_a_disk_survives_a_power_cut(cli: Cli, build_dir: Path, tmp_path: Path) 
 
 @pytest.mark.docker
 @pytest.mark.nightly
+def test_a_disk_comes_up_from_moments_of_its_first_boot(cli: Cli, build_dir: Path, tmp_path: Path) -> None:
+    """With what no flush had made sure of lost or torn, while its root grew and its host keys were made."""
+    status, report = verify_shipped(
+        cli, build_dir, tmp_path, "debian13-ext4", machines=["seabios"],
+        power_cut={"seed": 7, "moments": 500, "boots": 3},
+    )  # fmt: skip
+    results = {result["title"]: result for result in report["results"]}
+    assert status == 0, report["failure"]
+    for number in (1, 2, 3):
+        assert results[f"ssh login as admin at moment {number}"]["status"] == "held"
+        assert results[f"command root has grown to the disk at moment {number}"]["status"] == "held"
+        assert any(note.startswith(f"at moment {number}: the disk after write ") for note in report["notes"])
+        assert "login:" in (Path(report["run_folder"]) / f"moment-{number}" / "console.txt").read_text()
+
+
+@pytest.mark.docker
+@pytest.mark.nightly
 def test_a_disk_without_barriers_does_not_survive_every_moment(cli: Cli, build_dir: Path, tmp_path: Path) -> None:
     """A killed QEMU shows nothing of it: all that was written is there. A disk that reorders would not have it so."""
     profile = tmp_path / "no-barriers.yaml"

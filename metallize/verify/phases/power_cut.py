@@ -22,7 +22,7 @@ from metallize.qemu.argv import GuestPlan
 from metallize.qemu.filesystems import Checked, check_filesystems
 from metallize.qemu.moments import Moments, check_moments
 from metallize.verify.boot import plan_boot
-from metallize.verify.checklist import AFTER_POWER_CUT, Checklist
+from metallize.verify.checklist import AFTER_POWER_CUT, Checklist, Turn, at_moment
 from metallize.verify.looks import identity
 from metallize.verify.looks.identity import Identity
 from metallize.verify.phases.reboot import judge_renewed
@@ -97,7 +97,14 @@ def plan(request: VerifyRequest) -> tuple[Entry, ...]:
         turn.entry(_RENEWED, "another boot", "power-cut"),
         turn.entry(_SAME, "the same machine", "identity"),
         turn.entry(_SYNCED, "what was synced is there", "power-cut"),
+        *(each for other in moments_of(request) for each in plan_boot(request, other)),
     )
+
+
+def moments_of(request: VerifyRequest) -> tuple[Turn, ...]:
+    """The boots of the disk at other moments."""
+    options = request.boot.power_cut
+    return tuple(at_moment(number + 1) for number in range(options.boots if options is not None else 0))
 
 
 def prepare(options: PowerCut, session: BootSession, shell: Shell) -> Cut | None:

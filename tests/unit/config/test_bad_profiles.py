@@ -78,6 +78,7 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "11:3",
         "`power_cut.moments` and `groups` do not go together",
     ),
+    "boots of no moments": ("login:", "power_cut: {boots: 3, moments: 2}\n  login:", "11:3", "there are no 3 of 2"),
     "power cut of no kind": ("login:", "power_cut: {sed: 1}\n  login:", "11:15", "unknown key `sed` (did you mean `seed`?)"),
     "no groups": ("login:", "groups: {}\n  login:", "11:3", "`groups` is empty"),
     "group that does nothing": ("login:", "groups: {full: {}}\n  login:", "11:12", "group `full` does nothing and asserts nothing"),

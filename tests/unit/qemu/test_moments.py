@@ -7,17 +7,17 @@ import random
 import struct
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
 
 from metallize.errors import HostError
 from metallize.model.profile import ImageFormat
 from metallize.qemu.argv import GuestPlan
-from metallize.qemu.moments import check_moments
+from metallize.qemu.moments import check_moments, disks_at, spread
+from metallize.qemu.write_log import Cut
+from tests.unit.qemu.test_argv import PLAN
 from tests.unit.qemu.test_filesystems import gpt
 
 pytestmark = pytest.mark.slow
@@ -33,11 +33,10 @@ class Disk:
     blocks: tuple[tuple[int, bytes], ...]
 
     def plan(self, log: Path, *, grown: int = 0) -> GuestPlan:
-        told = SimpleNamespace(
-            image=self.image, image_format=ImageFormat.RAW, layers=(), opened_layers=(), descriptors=(),
-            disk_bytes=self.image.stat().st_size + grown, write_log=log,
-        )  # fmt: skip
-        return cast("GuestPlan", told)
+        size = self.image.stat().st_size + grown
+        return replace(
+            PLAN, image=self.image, image_format=ImageFormat.RAW, disk_bytes=size, write_log=log, descriptors=()
+        )
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +103,42 @@ def test_a_check_leaves_the_disk_as_it_was(disk: Disk, tmp_path: Path) -> None:
     damaged = {fault.cut.flushed for fault in seen.faults if not fault.cut.reached}
     assert half in damaged, "half of it is damaged"
     assert len(disk.blocks) not in damaged
+
+
+def test_disks_to_boot_are_those_of_the_moments(disk: Disk, tmp_path: Path) -> None:
+    half = len(disk.blocks) // 2
+    log = log_of(tmp_path / "log", [*disk.blocks[:half], None, *disk.blocks[half:], None])
+    before = disk.image.read_bytes()
+    seen = []
+    with disks_at(disk.plan(log, grown=1 << 20), tmp_path, 40, 3, 4) as disks:
+        for each in disks:
+            subprocess.run(
+                ["qemu-img", "convert", "-O", "raw", each.plan.overlay or "", tmp_path / "raw"],
+                check=True, pass_fds=each.plan.descriptors,
+            )  # fmt: skip
+            found = (tmp_path / "raw").read_bytes()
+            assert len(found) == len(before) + (1 << 20)
+            wanted = bytearray(before.ljust(len(found), b"\0"))
+            reached = [*range(each.cut.flushed), *each.cut.reached]
+            for number in reached:
+                at, content = disk.blocks[number]
+                torn = each.cut.torn if each.cut.torn is not None and number == reached[-1] else len(content)
+                wanted[at : at + torn] = content[:torn]
+            assert found == wanted
+            assert each.plan.write_log is None
+            seen.append(each.cut)
+    assert len(seen) == 4
+    assert seen == sorted(seen, key=lambda cut: cut.flushed)
+    assert disk.image.read_bytes() == before
+
+
+def test_moments_to_boot_are_spread_over_all() -> None:
+    found = [Cut(flushed=number) for number in range(10)]
+    assert [cut.flushed for cut in spread(found, 1)] == [5]
+    assert [cut.flushed for cut in spread(found, 2)] == [2, 7]
+    assert [cut.flushed for cut in spread(found, 5)] == [1, 3, 5, 7, 9]
+    assert spread(found, 99) == tuple(found)
+    assert spread(found, 0) == ()
 
 
 def test_a_disk_with_nothing_to_check_and_a_log_that_is_none(disk: Disk, tmp_path: Path) -> None:
