@@ -67,10 +67,11 @@ def filesystem_bytes(conversion: Conversion, margin: int) -> int:
 def make_root(task: job.Job, image: Path, archive: Path, *, offset: int, size: int) -> None:
     """mke2fs fills the filesystem of `size` bytes at `offset` of the image from the archive.
 
-    orphan_file and metadata_csum_seed are newer than the kernels and e2fsck of the older distributions.
+    orphan_file and metadata_csum_seed are newer than the kernels and e2fsck of the older distributions. The journal is
+    not written over with zeros: in a new file it reads as such, and whoever writes the image to a disk writes those too.
     """
     root = task.ids["root"]
-    extended = f"hash_seed={root},lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0,nodiscard,offset={offset}"
+    extended = f"hash_seed={root},lazy_itable_init=0,lazy_journal_init=1,root_owner=0:0,nodiscard,offset={offset}"
     job.tool(
         "mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-I", str(INODE_BYTES), "-m", "1", "-J", "size=64",
         "-O", "^orphan_file,^metadata_csum_seed", "-U", root, "-L", "root", "-E", extended,
