@@ -89,8 +89,8 @@ class Line:
     """What came of it, in a few words."""
     last_seconds: float | None = None
     """How long it took the last times; None where that is not known."""
-    begun: float | None = None
-    """When it began, by time.monotonic(); None where it does not run."""
+    seconds: float | None = None
+    """How long it has gone on when this is told; None where it does not run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

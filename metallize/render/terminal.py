@@ -112,7 +112,7 @@ class Terminal:
         wide = max((len(visible(line.what)) for line in told.lines), default=0)
         for line in shown:
             mark, style = _MARKS[line.state]
-            text = f"{mark} {visible(line.what):{wide}}  {visible(_said(line, stages.get(line.what)))}"
+            text = f"{mark} {visible(line.what):{wide}}  {visible(_said(line, stages.get(line.what), passed))}"
             rows.append(Text(text.rstrip(), style=style, no_wrap=True, overflow="ellipsis"))
         if len(shown) < len(lines):
             rows.append(Text(f"  and {len(lines) - len(shown)} more", style="dim"))
@@ -128,12 +128,12 @@ _MARKS = {
 }
 
 
-def _said(line: Line, progress: Progress | None) -> str:
-    """What is known of one part."""
+def _said(line: Line, progress: Progress | None, since: float) -> str:
+    """What is known of one part, so many seconds after it was told."""
     if line.state is State.WAITING:
         return f"waits{'' if line.last_seconds is None else f', takes about {seconds(line.last_seconds)}'}"
-    if line.state is not State.RUNNING or line.begun is None:
+    if line.state is not State.RUNNING or line.seconds is None:
         return line.detail
-    passed = time.monotonic() - line.begun
+    passed = line.seconds + since
     where = f"{stage(progress)}, " if progress is not None else ""
     return f"{where}{seconds(passed)}{left(passed, line.last_seconds)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -15,6 +16,7 @@ from metallize.command import Finished, spawn
 from tests.boot.kernel import tiny_kernel
 from tests.build.conftest import HEADER, PROFILE, SYSTEM
 from tests.conftest import ROOT, Cli
+from tests.unit.night.telling.hooks import listening
 from tests.unit.report.test_page import assert_stands_alone
 
 pytestmark = [pytest.mark.docker, pytest.mark.boot]
@@ -124,6 +126,51 @@ def test_a_slower_image_is_booted_in_turn_with_the_one_before(cli: Cli, tmp_path
     kept = tmp_path / "build" / "nightly" / "kept"
     assert [path.name for path in kept.iterdir()] == [slow["sha256"]], "the one that is good from now on"
     assert json.loads((tmp_path / "build" / "db.iso.manifest.json").read_text())["sha256"] == slow["sha256"]
+
+
+@pytest.mark.nightly  # seven nights; each step by itself is held by boots that are made up
+def test_a_failure_is_told_quarantined_mended_and_taken_off_the_list(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As somebody meets it: a message, an entry in known.yaml, quiet nights, a mend, a message, and the entry's end."""
+
+    def night() -> tuple[int, list[str], str]:
+        done, attempts = nightly(cli, tmp_path, names=("web.yaml",))
+        heard = [each["message"] for each in hook.got]
+        hook.got.clear()
+        return done.status, [each["status"] for each in attempts], "\n".join([*heard, done.stderr])
+
+    tiny_profile(tmp_path, "web", GOOD)
+    with listening() as hook:
+        monkeypatch.setenv("METALLIZE_NOTIFY", hook.address)
+        assert night()[:2] == (0, ["PASS"])
+        tiny_profile(tmp_path, "web", PANIC)
+        status, statuses, told = night()
+        assert (status, statuses) == (1, ["FAIL", "FAIL"])
+        assert "WORSE  web on seabios" in told
+        assert "no luck tonight" in told
+        last = (datetime.now(UTC) + timedelta(days=9)).date()
+        (tmp_path / "known.yaml").write_text(f"- match: no luck tonight\n  reference: own/web#12\n  until: {last}\n")
+        status, statuses, told = night()
+        assert (status, set(statuses)) == (0, {"FAIL"})
+        assert "WORSE" not in told
+        assert "own/web#12" in (tmp_path / "build" / "report.html").read_text()
+        refused = cli("publish", "web.yaml", "--to", tmp_path / "to", "--channel", "stable", cwd=tmp_path)
+        assert refused.status == 1, "that it is known lets nobody ship it"
+        tiny_profile(tmp_path, "web", GOOD.replace("tiny login", "mended login"))
+        status, statuses, told = night()
+        assert (status, statuses) == (0, ["PASS"])
+        assert "web on seabios" in told, "that it passes again"
+        history = tmp_path / "build" / "nightly" / "history.jsonl"
+        line = json.loads(history.read_text().splitlines()[-1])
+        nights = [f"2026-{month:02}-{day:02}T02:00:00+00:00" for month in (1, 2) for day in range(1, 29)]
+        clean = ({**line, "night": each, "run": f"clean-{each}"} for each in nights)
+        history.write_text("".join(f"{json.dumps(each)}\n" for each in clean))
+        _, _, told = night()
+        assert "own/web#12" in told, "after so many clean nights the entry is asked to be removed"
+        assert "remov" in told
+        (tmp_path / "known.yaml").unlink()
+        assert "own/web#12" not in night()[2]
 
 
 @pytest.mark.nightly  # the same is held by boots that are made up

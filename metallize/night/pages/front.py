@@ -37,10 +37,14 @@ def front_page(
     rows = trends(history.attempts)
     latest = [trend for trend in rows if trend.latest.night == nights[-1]] if nights else []
     bad = [trend for trend in rows if trend.latest.outcome.bad]
-    verdict = "failed" if bad else "passed"
+    known = sum(bool(trend.latest.known_issue) for trend in bad)
+    if len(bad) > known:
+        verdict, words = "failed", f"{len(bad) - known} FAILING"
+    else:
+        verdict, words = "passed", "NOTHING NEW FAILS" if bad else "NOTHING FAILS"
     return document(
-        f"Metallize: {len(bad)} of {len(rows)} fail" if bad else "Metallize: nothing fails",
-        _head(nights, latest, bad, verdict),
+        f"Metallize: {len(bad)} of {len(rows)} fail" if len(bad) > known else f"Metallize: {words.lower()}",
+        _head(nights, latest, known, verdict, words),
         _failures(bad, nights, link_of),
         judged(findings, "What got worse, and what changed"),
         _matrix(rows, nights[: -NIGHTS - 1 : -1], link_of, page_of),
@@ -48,14 +52,14 @@ def front_page(
     )
 
 
-def _head(nights: Sequence[str], latest: Sequence[Trend], bad: Sequence[Trend], verdict: str) -> Markup:
-    words = f"{len(bad)} FAILING" if bad else "NOTHING FAILS"
+def _head(nights: Sequence[str], latest: Sequence[Trend], known: int, verdict: str, words: str) -> Markup:
     passed = sum(trend.latest.outcome is Outcome.PASS for trend in latest)
     tried = sum(trend.latest.outcome is not Outcome.SKIP for trend in latest)
     facts = [
         ("Latest night", day(nights[-1]) if nights else "-"),
         ("Passed in it", f"{passed} of {tried}"),
         ("Nights", str(len(nights))),
+        *([("Failures that are known", str(known))] if known else []),
     ]
     return element(
         "header",
@@ -76,7 +80,8 @@ def _failures(bad: Sequence[Trend], nights: Sequence[str], link_of: LinkOf) -> M
     if not bad:
         text = "Everything that was verified passed when it was last verified."
         return section("cause", "What was seen", element("p", text, class_="headline"), class_="passed")
-    return section("cause", "What fails, and since when", *(_failure(trend, link_of) for trend in bad), class_="failed")
+    kind = "passed" if all(trend.latest.known_issue for trend in bad) else "failed"
+    return section("cause", "What fails, and since when", *(_failure(trend, link_of) for trend in bad), class_=kind)
 
 
 def _failure(trend: Trend, link_of: LinkOf) -> Markup:
@@ -100,6 +105,7 @@ def _failure(trend: Trend, link_of: LinkOf) -> Markup:
         "div",
         element("p", f"{trend.cell.name} on {trend.cell.machine or 'no machine'}. {where}", class_="where"),
         element("p", reason[:1].upper() + reason[1:], class_="headline"),
+        element("p", element("strong", "Known: "), latest.known_issue) if latest.known_issue else None,
         element("p", element("strong", "Failing since: "), when, count, before, changed),
         element("p", "See ", *links) if links else None,
         class_="one-cause",

@@ -25,6 +25,8 @@ class Board:
         self._lock = threading.Lock()
         self._entries: dict[str, Entry] = {}
         self._lines: dict[str, Line] = {}
+        self._begun: dict[str, float] = {}
+        """Of those that run, when."""
         self._cores = 1
 
     def begin(self, matrix: Matrix, attempts: Iterable[Attempt], cores: int) -> None:
@@ -46,8 +48,8 @@ class Board:
                 line = self._lines[event.what]
                 runs = line.state is State.RUNNING
                 if not runs:
-                    begun = self._clock() - event.seconds
-                    self._lines[event.what] = replace(line, state=State.RUNNING, detail="", begun=begun)
+                    self._begun[event.what] = self._clock() - event.seconds
+                    self._lines[event.what] = replace(line, state=State.RUNNING, detail="")
             if not runs:
                 self._tell()
 
@@ -69,16 +71,21 @@ class Board:
         detail = f"{attempt.status}{f' after {took:.0f} s' if took else ''}"
         if state is State.FAILED and attempt.reason:
             detail += f": {attempt.reason}"
-        self._lines[line.what] = replace(line, state=state, detail=detail, begun=None)
+        self._lines[line.what] = replace(line, state=state, detail=detail)
+        self._begun.pop(line.what, None)
         return True
 
     def _tell(self) -> None:
         with self._lock:
             if not self._lines:
                 return
-            lines = tuple(self._lines.values())
+            now = self._clock()
+            lines = tuple(
+                replace(each, seconds=now - self._begun[each.what]) if each.what in self._begun else each
+                for each in self._lines.values()
+            )
             to_do = [
-                Work(cpus=self._entries[each.what].cpus, seconds=_left(each, self._clock()))
+                Work(cpus=self._entries[each.what].cpus, seconds=_left(each))
                 for each in sorted(lines, key=lambda line: line.state is State.WAITING)
                 if each.state in (State.RUNNING, State.WAITING)
             ]
@@ -117,7 +124,7 @@ def left_seconds(works: Sequence[Work], cores: int) -> float | None:
     return max((end for end, _ in running), default=now)
 
 
-def _left(line: Line, now: float) -> float | None:
+def _left(line: Line) -> float | None:
     if line.last_seconds is None:
         return None
-    return max(line.last_seconds - (now - line.begun if line.begun is not None else 0.0), 0.0)
+    return max(line.last_seconds - (line.seconds or 0.0), 0.0)

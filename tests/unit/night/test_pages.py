@@ -13,8 +13,10 @@ from bench.night import year
 
 from metallize import cli
 from metallize.errors import ExitCode
+from metallize.night.attempt import Attempt
 from metallize.night.facts import facts_folder, write_facts
-from metallize.night.history import append, history_path
+from metallize.night.history import History, append, history_path
+from metallize.night.pages.front import front_page
 from metallize.night.pages.plot import Line, Mark, plot
 from metallize.night.pages.series import page_name
 from metallize.night.pages.site import write_site
@@ -62,6 +64,21 @@ def test_rows_are_chosen_without_a_script(tmp_path: Path) -> None:
         ("radio", "rows-all", ""), ("radio", "rows-bad", None),
     ]  # fmt: skip
     assert [row.get("class") for row in root.findall(".//table[@class='matrix']/tbody/tr")] == [None, "good"]
+
+
+def test_a_failure_that_is_known_is_told_and_alarms_nobody() -> None:
+    def page(*failed: Attempt) -> str:
+        return str(front_page(History(attempts=(attempt(1), *failed)), lambda _attempt: None))
+
+    known = attempt(2, "FAIL", known_issue="own/web#12")
+    quiet, loud = page(known), page(known, attempt(2, "FAIL", cell=of("db")))
+    assert "<title>Metallize: nothing new fails</title>" in quiet
+    assert "NOTHING NEW FAILS" in quiet
+    assert "<strong>Known: </strong>own/web#12" in quiet
+    assert "<dt>Failures that are known</dt><dd>1</dd>" in quiet
+    assert "<title>Metallize: 2 of 2 fail</title>" in loud
+    assert "1 FAILING" in loud
+    assert "Known: " not in page(attempt(2, "FAIL"))
 
 
 def test_names_of_pages_are_of_no_other_cell() -> None:

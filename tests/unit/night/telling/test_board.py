@@ -70,8 +70,8 @@ def test_each_cell_has_a_line_that_follows_it(matrix: Matrix) -> None:
     board.emit(progress(names["a"], 12.0))
     board.emit(progress(names["b"], 0.5))
     lines = {each.what: each for each in kept.latest.lines}
-    assert lines[names["a"]].begun == 98.0
-    assert lines[names["b"]].begun == 109.5
+    assert lines[names["a"]].seconds == 12.0
+    assert lines[names["b"]].seconds == 0.5
     assert kept.latest.left_seconds == pytest.approx(29.5)
     told = len(kept.events)
     board.emit(progress(names["b"], 1.5))

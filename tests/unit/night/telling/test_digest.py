@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -26,6 +23,7 @@ from metallize.night.telling.told import FILE, tell
 from tests.unit.build.conftest import Recorder
 from tests.unit.night.attempts import FIRST, attempt, night, of
 from tests.unit.night.simulated import Builds
+from tests.unit.night.telling.hooks import Hook, listening
 from tests.unit.night.test_judging import no_facts
 from tests.unit.report.test_report import FAILED, PASSED
 
@@ -172,40 +170,10 @@ def test_the_command_tells_of_it_once(
 # ---------------------------------------------------------------- through apprise, to a real endpoint
 
 
-@dataclass
-class Hook:
-    """A webhook on this host."""
-
-    address: str
-    got: list[dict[str, Any]]
-    status: list[int]
-    """What it answers with."""
-
-
 @pytest.fixture
 def hook() -> Iterator[Hook]:
-    found: list[dict[str, Any]] = []
-    status = [200]
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            data = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if status[0] == 200:
-                found.append({**data, "authorization": self.headers.get("Authorization")})
-            self.send_response(status[0])
-            self.end_headers()
-
-        def log_message(self, *_args: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield Hook(address=f"json://user:geheim@127.0.0.1:{server.server_port}/hook", got=found, status=status)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with listening() as made:
+        yield made
 
 
 def digest() -> Digest:
