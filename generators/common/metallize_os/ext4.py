@@ -68,7 +68,7 @@ def make_root(task: job.Job, image: Path, archive: Path, *, offset: int, size: i
     """mke2fs fills the filesystem of `size` bytes at `offset` of the image from the archive.
 
     orphan_file and metadata_csum_seed are newer than the kernels and e2fsck of the older distributions. The journal is
-    not written over with zeros: in a new file it reads as such, and whoever writes the image to a disk writes those too.
+    not written over with zeros: in a new file it reads as such, and whoever writes it to a disk writes those too.
     """
     root = task.ids["root"]
     extended = f"hash_seed={root},lazy_itable_init=0,lazy_journal_init=1,root_owner=0:0,nodiscard,offset={offset}"
