@@ -274,11 +274,12 @@ def _media(plan: GuestPlan) -> list[tuple[str, ...]]:
 
 
 def _disk(plan: GuestPlan, overlay: Path) -> str:
-    how = "cache=unsafe,discard=unmap"
     if plan.write_log is None:
-        return f"format=qcow2,{how},file={value(overlay)}"
-    below = f"file.driver=qcow2,file.file.driver=file,file.file.filename={value(overlay)}"
-    return f"driver=blklogwrites,{how},{below},log.driver=file,log.filename={value(plan.write_log)}"
+        return f"format=qcow2,cache=unsafe,discard=unmap,file={value(overlay)}"
+    # The guest's flushes come to the log, which would not hear of them with cache=unsafe, and go no further.
+    below = f"file.driver=qcow2,file.cache.no-flush=on,file.file.driver=file,file.file.filename={value(overlay)}"
+    log = f"log.driver=file,log.cache.no-flush=on,log.filename={value(plan.write_log)}"
+    return f"driver=blklogwrites,cache=writeback,discard=unmap,{below},{log}"
 
 
 def _source(plan: GuestPlan) -> str:

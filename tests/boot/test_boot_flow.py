@@ -339,7 +339,7 @@ def test_a_disk_without_barriers_does_not_survive_every_moment(cli: Cli, build_d
     profile = tmp_path / "no-barriers.yaml"
     profile.write_text(
         "extends: debian13-ext4\n"
-        "output: {file: no-barriers.img, kernel_boot_params: console=ttyS0,115200 rootflags=nobarrier}\n"
+        "output: {file: no-barriers.img, kernel_boot_params: 'console=ttyS0,115200 rootflags=nobarrier'}\n"
         "boot: {machines: [seabios], power_cut: {seed: 7, moments: 200}}\n"
     )
     done = cli("build", profile, "--verify", "--build-dir", build_dir)

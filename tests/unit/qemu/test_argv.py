@@ -64,8 +64,9 @@ def test_what_is_written_to_a_disk_is_logged_where_that_is_asked_for() -> None:
     plan = replace(PLAN, media=Media.DISK, overlay=Path("/run/overlay.qcow2"), write_log=Path("/run/a,b"))
     assert [value for option, value in options(plan) if option == "-drive"] == [
         (
-            "if=none,id=image0,driver=blklogwrites,cache=unsafe,discard=unmap,file.driver=qcow2,file.file.driver=file,"
-            "file.file.filename=/run/overlay.qcow2,log.driver=file,log.filename=/run/a,,b"
+            "if=none,id=image0,driver=blklogwrites,cache=writeback,discard=unmap,file.driver=qcow2,"
+            "file.cache.no-flush=on,file.file.driver=file,file.file.filename=/run/overlay.qcow2,"
+            "log.driver=file,log.cache.no-flush=on,log.filename=/run/a,,b"
         )
     ]
 
