@@ -155,18 +155,26 @@ def _mbr(head: bytes) -> Iterator[Partition]:
 
 
 def _check_ext(plan: GuestPlan, folder: Path, partition: Partition) -> str:
-    if shutil.which("e2fsck") is None:
-        raise HostError("`e2fsck` is not installed", hint="install it: sudo apt-get install e2fsprogs")
     with ExitStack() as stack:
         copy = nameless_file(stack, folder)
         _copy(plan, partition, copy)
-        path = descriptor_path(copy)
-        # what a boot does by itself: the journal is replayed, and files that were deleted while open are freed
-        replayed = run(("e2fsck", "-p", path), check=False, pass_fds=(copy,))
-        if replayed.status & ~_PREENED:
-            return (replayed.stdout + replayed.stderr).strip()
-        checked = run(("e2fsck", "-f", "-n", path), check=False, pass_fds=(copy,))
-        return "" if checked.status == 0 else (checked.stdout + checked.stderr).strip()
+        return problem_of(copy)
+
+
+def problem_of(copy: int) -> str:
+    """What e2fsck finds in an ext4 filesystem, whose journal it replays first; empty where all is well.
+
+    Raises HostError where there is no e2fsck.
+    """
+    if shutil.which("e2fsck") is None:
+        raise HostError("`e2fsck` is not installed", hint="install it: sudo apt-get install e2fsprogs")
+    path = descriptor_path(copy)
+    # what a boot does by itself: the journal is replayed, and files that were deleted while open are freed
+    replayed = run(("e2fsck", "-p", path), check=False, pass_fds=(copy,))
+    if replayed.status & ~_PREENED:
+        return (replayed.stdout + replayed.stderr).strip()
+    checked = run(("e2fsck", "-f", "-n", path), check=False, pass_fds=(copy,))
+    return "" if checked.status == 0 else (checked.stdout + checked.stderr).strip()
 
 
 def _read(plan: GuestPlan, folder: Path, partition: Partition) -> bytes:

@@ -58,7 +58,9 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
         client = boto3.client("s3")
         client.create_bucket(Bucket="downloads")
         public = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::downloads/*"}
-        client.put_bucket_policy(Bucket="downloads", Policy=json.dumps({"Version": "2012-10-17", "Statement": [public]}))
+        client.put_bucket_policy(
+            Bucket="downloads", Policy=json.dumps({"Version": "2012-10-17", "Statement": [public]})
+        )
         yield "s3://downloads/releases", f"{url}/downloads/releases"
 
 
