@@ -66,7 +66,7 @@ class OfOneHost:
         work = Work(
             cell=cell,
             profile=profile,
-            machine=request.machine,
+            request=request,
             image=lambda: stored,
             need=need_of(request),
             run=self.night.run_of(cell, number, confirms),

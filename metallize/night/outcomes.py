@@ -80,7 +80,7 @@ def outcome_of(attempts: Sequence[Attempt]) -> Outcome:
 
 
 def cell_nights(attempts: Iterable[Attempt]) -> tuple[CellNight, ...]:
-    """By night, cell and leading host, in the order of nights and of cells; boots that confirm something are left out."""
+    """By night, cell and leading host, in the order of nights and cells; boots that confirm something are left out."""
     found: dict[tuple[str, Cell, str], list[Attempt]] = defaultdict(list)
     for each in attempts:
         if not each.confirms:

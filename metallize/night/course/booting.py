@@ -60,7 +60,7 @@ class _Boots:
         return Work(
             cell=entry.cell,
             profile=entry.build.profile,
-            machine=entry.request.machine,
+            request=entry.request,
             image=partial(self._image, entry),
             need=Need(what=str(entry.cell), cpus=entry.cpus, memory_bytes=entry.memory_bytes),
             run=self.means.night.run_of(entry.cell, len(self.means.of(entry.cell)) + 1),

@@ -59,9 +59,7 @@ class Means:
         self.seen(attempt, report)
         return attempt
 
-    def nothing(
-        self, cell: Cell, status: Status, stage: str, exc: MetallizeError, host: Host | None = None
-    ) -> Attempt:
+    def nothing(self, cell: Cell, status: Status, stage: str, exc: MetallizeError, host: Host | None = None) -> Attempt:
         """Write down that it did not come to a boot, on the host that was to make it: else the night's own."""
         text = exc.message.strip()
         reason = text.splitlines()[0] if text else type(exc).__name__

@@ -1,4 +1,4 @@
-"""Who boots the cells of a night. Each module here is a kind of executor, with `SCHEMES` and `open_executor(place, keys)`.
+"""Who boots the cells of a night: each module here is a kind, with `SCHEMES` and `open_executor(place, keys)`.
 
 To add one is to add a file. Whichever boots them, verdicts, evidence and the lines of the history are the same.
 """
@@ -21,10 +21,10 @@ from metallize.errors import MetallizeError, UsageError
 from metallize.events import Events
 from metallize.host.turns import Need
 from metallize.model.loaded import Profile
-from metallize.model.machine import Machine
 from metallize.model.report import BootReport
 from metallize.night.attempt import Cell, Host
 from metallize.night.matrix.value import Entry
+from metallize.verify import VerifyRequest
 
 DEFAULT = "processes"
 
@@ -48,7 +48,8 @@ class Work:
 
     cell: Cell
     profile: Profile
-    machine: Machine
+    request: VerifyRequest
+    """What is asked; of the image's place it says nothing."""
     image: Callable[[], Stored]
     """The image, wherever on the night's host it is by then."""
     need: Need

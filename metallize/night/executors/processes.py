@@ -23,7 +23,7 @@ SCHEMES = ("processes",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Processes:
-    """This host."""
+    """The night's own host."""
 
     here: bool = True
 
@@ -35,7 +35,7 @@ class Processes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnThisHost:
-    """This host while a night goes on."""
+    """The night's own host while a night goes on."""
 
     ground: Ground
 
@@ -45,7 +45,7 @@ class OnThisHost:
 
     def boot_all(self, works: Sequence[Work], ended: Ended) -> None:
         """Boot all, side by side as far as there is room."""
-        for machine in {each.machine.name: each.machine for each in works}.values():
+        for machine in {each.request.machine.name: each.request.machine for each in works}.values():
             with suppress(HostError):  # a boot says so, too
                 accelerator.choose(machine, self.ground.options.accel)  # before its cores are busy with guests
 
