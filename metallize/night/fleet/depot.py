@@ -29,6 +29,7 @@ from typing import Any
 
 from metallize.errors import FULL, HostError
 from metallize.night.fleet.keys import Keys, require_keys
+from metallize.night.fleet.scratch import own_folder
 from metallize.patience import DEPOT_SILENCE as SILENCE_SECONDS
 
 MOST_EVIDENCE_BYTES = 4 << 30
@@ -75,12 +76,7 @@ def serving(host: str, keys: Keys | None, folder: Path) -> Iterator[Depot]:
     Raises UsageError as `require_keys` does, and HostError where it cannot listen there.
     """
     require_keys(host, keys)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        place = Path(tempfile.mkdtemp(prefix="evidence-", dir=folder))
-    except OSError as exc:
-        raise HostError(f"{folder}: {exc.strerror or exc}", hint="see its owner and rights") from exc
-    try:
+    with own_folder(folder) as place:
         try:
             server = _Server(host, None if keys is None else keys.of_server())
         except OSError as exc:
@@ -96,8 +92,6 @@ def serving(host: str, keys: Keys | None, folder: Path) -> Iterator[Depot]:
             server.shutdown()
             server.server_close()
             thread.join()
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
 
 
 class _Server(ThreadingHTTPServer):

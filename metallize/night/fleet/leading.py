@@ -198,6 +198,8 @@ class OnFleet:
             key = self._over.get(timeout=_LOOK_SECONDS)
             while True:
                 run = self._runs.get(key)
+                if run is not None and self.link.lost(run.future):
+                    return [*results, *self._lost(LostError(f"the scheduler at {self.link.place} was lost"))]
                 if run is not None:  # else it was given up meanwhile, and counts for nothing
                     results.append((run.item, self._result(run)))
                     self._forget(key)

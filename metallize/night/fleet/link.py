@@ -160,6 +160,10 @@ class Link:
         future.add_done_callback(lambda _: over())
         return future
 
+    def lost(self, future: Any) -> bool:
+        """Whether the scheduler was lost since a task was handed to it, and nothing is known of the task any more."""
+        return self._client.status != "running" or future.status in {"cancelled", "lost"}
+
     def result(self, future: Any) -> Done:
         """What came of a task. Raises HostError where that is lost, or is nothing that a worker says."""
         try:

@@ -7,26 +7,22 @@ boots that went on are ended, since nobody would hear of them.
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 import secrets
-import shutil
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from metallize.catalog import Catalog
-from metallize.errors import HostError, MetallizeError
+from metallize.errors import MetallizeError
 from metallize.events import Events, Level, Note
 from metallize.model.machine import Machine
 from metallize.night.fleet.cache import ImageCache
 from metallize.night.fleet.facts import Facts, facts_here, plain_of, supplies_of
 from metallize.night.fleet.keys import Keys, require_keys
 from metallize.night.fleet.link import TOLD, Place, contact, distributed, own_address, plugin, security
+from metallize.night.fleet.scratch import own_folder
 from metallize.night.fleet.task import Bench
 from metallize.patience import FLEET_CONNECT as CONNECT_SECONDS
 
@@ -52,7 +48,7 @@ class Serving:
         require_keys(self.place.host, self.keys)
         distributed()
         facts = facts_here(each for each in Catalog().machines.values() if isinstance(each, Machine))
-        with _scratch(self.folder) as scratch:
+        with own_folder(self.folder / SCRATCH) as scratch:
             thread = threading.Thread(target=self._serve, args=(facts, scratch), name="fleet worker", daemon=True)
             thread.start()
             try:
@@ -141,43 +137,3 @@ def words_of(facts: Facts) -> str:
     unit = ("guest" if facts.whole_guests else "core") + ("" if facts.cores == 1 else "s")
     gib = facts.capacity.memory_bytes / (1 << 30)
     return f"{facts.cores} {unit}, {gib:.1f} GiB, {accelerator}machines {', '.join(facts.machines) or 'none'}"
-
-
-@contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """A folder for this worker alone, gone with it; and those are removed that killed ones left."""
-    place = folder / SCRATCH
-    with ExitStack() as stack:
-        try:
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _locked(folder / f"{SCRATCH}.lock", wait=True):  # nobody removes what is only about to be locked
-                for old in place.iterdir():
-                    with _locked(old / "lock", wait=False) as mine:
-                        if mine:
-                            shutil.rmtree(old, ignore_errors=True)
-                own = place / f"{os.getpid()}-{secrets.token_hex(4)}"
-                own.mkdir(mode=0o700)
-                stack.callback(shutil.rmtree, own, ignore_errors=True)
-                stack.enter_context(_locked(own / "lock", wait=True))
-        except OSError as exc:
-            raise HostError(f"{folder}: {exc.strerror or exc}", hint="name another --folder") from exc
-        yield own
-
-
-@contextmanager
-def _locked(path: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold a lock while the body runs; false where somebody else has it."""
-    try:
-        number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except (FileNotFoundError, NotADirectoryError):
-        yield False
-        return
-    try:
-        try:
-            fcntl.flock(number, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(number)
