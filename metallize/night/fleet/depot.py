@@ -10,6 +10,7 @@ fleet's key.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import os
@@ -160,23 +161,32 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             try:
                 whole = self._take(self.server.depot.folder / name, int(length), name)
-                self._say(HTTPStatus.CREATED if whole else HTTPStatus.UNPROCESSABLE_ENTITY)
+                status = HTTPStatus.CREATED if whole else HTTPStatus.UNPROCESSABLE_ENTITY
             except OSError as exc:
                 full = exc.errno in FULL
-                self._say(HTTPStatus.INSUFFICIENT_STORAGE if full else HTTPStatus.INTERNAL_SERVER_ERROR)
+                status = HTTPStatus.INSUFFICIENT_STORAGE if full else HTTPStatus.INTERNAL_SERVER_ERROR
+            self._say(status)
 
     def _take(self, path: Path, length: int, name: str) -> bool:
+        """Whether it came whole. Raises OSError where it cannot be kept, when all of it was read."""
         digest = hashlib.sha256()
         number, part = tempfile.mkstemp(prefix=".part-", dir=path.parent)
+        failed: OSError | None = None
         try:
-            with os.fdopen(number, "wb") as file:
+            with os.fdopen(number, "wb", buffering=0) as file:
                 while length > 0:
                     data = self.rfile.read(min(length, _CHUNK))
                     if not data:
                         return False
                     length -= len(data)
                     digest.update(data)
-                    file.write(data)
+                    try:
+                        if failed is None and file.write(data) != len(data):
+                            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 - as a write says it
+                    except OSError as exc:
+                        failed = exc  # and whoever sends hears of it when he has sent all
+            if failed is not None:
+                raise failed
             if digest.hexdigest() != name:
                 return False
             Path(part).replace(path)

@@ -47,6 +47,8 @@ class Fleet:
     folder: Path
     port: int = field(default_factory=free_port)
     keys: Keys | None = None
+    program: tuple[str, ...] = (str(Path(__file__).with_name("pretending.py")),)
+    """What stands for `metallize`, of Python."""
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -88,7 +90,7 @@ class Fleet:
     def worker(self, name: str, *words: str, prefix: tuple[str, ...] = (), **env: str) -> subprocess.Popen[bytes]:
         """`metallize worker`, once it is there; each has a folder of its own."""
         output = self.folder / f"{name}.txt"
-        program = [*prefix, sys.executable, str(Path(__file__).with_name("pretending.py")), "worker", str(self.place)]
+        program = [*prefix, sys.executable, *self.program, "worker", str(self.place)]
         program += ["--folder", str(self.folder / name)]
         if self.keys is not None:
             program += ["--keys", str(self.keys.key.parent)]
