@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from metallize.commands import options as common
 from metallize.commands.parser import Parser
-from metallize.model.scalars import parse_size
 from metallize.night.matrix.formats import Format
 
 if TYPE_CHECKING:
@@ -123,6 +122,8 @@ def _keys(verb: Group) -> None:
 
 
 def _size(text: str) -> int:
+    from metallize.model.scalars import parse_size  # noqa: PLC0415 - the schema of profiles comes with it
+
     try:
         return parse_size(text)
     except ValueError as exc:

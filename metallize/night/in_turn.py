@@ -68,6 +68,7 @@ class OfOneHost:
             profile=profile,
             request=request,
             image=lambda: stored,
+            sha256=sha256,
             need=need_of(request),
             run=self.night.run_of(cell, number, confirms),
         )

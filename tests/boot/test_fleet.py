@@ -46,17 +46,18 @@ def test_two_workers_give_what_this_host_gives(
     cli: Cli, tmp_path: Path, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("METALLIZE_GUESTS", "1")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # one at a time, in a line of their own
     tiny_profile(tmp_path, "db", GOOD)
     tiny_profile(tmp_path, "web", PANIC)
     tiny_profile(tmp_path, "slow", GOOD, turns=1 << 28)
-    here, alone = nightly(cli, tmp_path, "--build-dir", tmp_path / "alone", names=NAMES)
+    here, alone = nightly(cli, tmp_path, "--build-dir", str(tmp_path / "alone"), names=NAMES)
     fleet.scheduler()
     fleet.worker("one")
     fleet.worker("two")
     doctor = cli("doctor", "--fleet", str(fleet.place))
     assert doctor.status == 0, doctor.stdout
     assert "ok   machine seabios: " in doctor.stdout
-    words = ("--build-dir", tmp_path / "together", "--executor", f"dask://{fleet.place}")
+    words = ("--build-dir", str(tmp_path / "together"), "--executor", f"dask://{fleet.place}")
     there, together = nightly(cli, tmp_path, *words, names=NAMES)
     assert (here.status, there.status) == (1, 1)
     assert [each["status"] for each in alone] == ["PASS", "PASS", "FAIL", "FAIL"]

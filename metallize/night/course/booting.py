@@ -62,6 +62,7 @@ class _Boots:
             profile=entry.build.profile,
             request=entry.request,
             image=partial(self._image, entry),
+            sha256=self.stored[entry.build.name].sha256,
             need=Need(what=str(entry.cell), cpus=entry.cpus, memory_bytes=entry.memory_bytes),
             run=self.means.night.run_of(entry.cell, len(self.means.of(entry.cell)) + 1),
             seconds=entry.seconds,

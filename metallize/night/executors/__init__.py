@@ -52,6 +52,7 @@ class Work:
     """What is asked; of the image's place it says nothing."""
     image: Callable[[], Stored]
     """The image, wherever on the night's host it is by then."""
+    sha256: str
     need: Need
     run: str
     """The id of the attempt: nothing is booted for it twice that was written down."""

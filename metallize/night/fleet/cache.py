@@ -26,7 +26,8 @@ from metallize.files.json_file import read_mapping
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _TRIES = 3
-Fetch = Callable[[BinaryIO], None]
+Fetch = Callable[[BinaryIO], object]
+"""Writes the image, or whatever it takes for it, into a file."""
 
 
 class FullError(HostError):

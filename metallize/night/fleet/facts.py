@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType
 from typing import Any
@@ -61,8 +62,9 @@ class Facts:
         return Capacity(slots=self.cores, memory_bytes=share, whole_slots=self.whole_guests)
 
 
+@cache
 def software() -> Mapping[str, str]:
-    """Of this process."""
+    """Of this process, as it began."""
     try:
         dask = version("distributed")
     except PackageNotFoundError:

@@ -12,6 +12,7 @@ from typing import BinaryIO
 from metallize.errors import MAKE_ROOM, HostError
 from metallize.night.fleet.depot import Address
 from metallize.night.fleet.keys import Keys, require_keys
+from metallize.patience import DEPOT_ANSWER as ANSWER_SECONDS
 from metallize.patience import DEPOT_SILENCE as SILENCE_SECONDS
 
 _CHUNK = 1 << 20
@@ -52,19 +53,19 @@ class FromDepot:
     def awaits(self, key: str) -> bool | None:
         """Whether somebody waits for that boot still; None where nobody answers."""
         try:
-            with closing(self._connection()) as connection:
+            with closing(self._connection(ANSWER_SECONDS)) as connection:
                 return self._ask(connection, "GET", f"/awaits/{key}").status == HTTPStatus.NO_CONTENT
         except HostError:
             return None
 
-    def _connection(self) -> HTTPConnection:
+    def _connection(self, patience: float = SILENCE_SECONDS) -> HTTPConnection:
         place = self.address
         require_keys(place.host, self.keys if place.tls else None)
         if not place.tls:
-            return HTTPConnection(place.host, place.port, timeout=SILENCE_SECONDS)
+            return HTTPConnection(place.host, place.port, timeout=patience)
         if self.keys is None:
             raise HostError("the night's host hands images out by TLS, and this worker has no keys")
-        return HTTPSConnection(place.host, place.port, timeout=SILENCE_SECONDS, context=self.keys.of_client())
+        return HTTPSConnection(place.host, place.port, timeout=patience, context=self.keys.of_client())
 
     def _ask(
         self,

@@ -140,6 +140,7 @@ class OnFleet:
         there = {post.facts.host.id for post in self._posts.values()}
         waiting = Waiting(
             needs=needs_of(work.request, work.need),
+            sha256=work.sha256,
             seconds=work.seconds,
             avoid=self._missed[work.cell],
             only=only or (failed if failed in there else ""),
@@ -163,7 +164,6 @@ class OnFleet:
     def _submit(self, item: _Item, post: Post) -> None:
         work = item.work
         stored = work.image()
-        item.waiting = replace(item.waiting, sha256=stored.sha256)
         key = f"{work.run}-{secrets.token_hex(4)}"
         published = (self.ground.build_dir / work.profile.output.file).absolute()
         request = replace(

@@ -23,7 +23,7 @@ from metallize.patience import FLEET_RESULT as RESULT_SECONDS
 
 TOLD = "metallize"
 """Under this name a worker tells its facts to the scheduler."""
-_PLACE = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\[\]:/\s]+):(\d{1,5})")
+_PLACE = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\[\]:/\s]+):([0-9]{1,5})")
 _LAST_PORT = 65535
 
 

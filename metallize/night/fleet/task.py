@@ -26,6 +26,7 @@ from metallize.night.fleet.evidence import pack
 from metallize.night.fleet.facts import software
 from metallize.night.fleet.fetching import FromDepot
 from metallize.night.fleet.keys import Keys
+from metallize.night.gather import this_host
 from metallize.patience import FLEET_GONE as GONE_SECONDS
 from metallize.patience import FLEET_LOOK as LOOK_SECONDS
 from metallize.verify import VerifyRequest
@@ -110,7 +111,11 @@ class Bench:
             fault = Fault(status=Status.MISS, message=message, hint=MAKE_ROOM if full else None, full=full)
         except Exception as exc:  # noqa: BLE001 - a bug that one cell meets is told as one
             fault = Fault(status=Status.MISS, message=BugError("booting on a worker", exc).message)
-        return Done(host=self.host, fault=fault)
+        return Done(host=self._host(), fault=fault)
+
+    def _host(self) -> Host:
+        """With its load by now."""
+        return replace(self.host, load=this_host().load)
 
     def _boot(self, task: Task) -> Done:
         _require_same(task.software)
@@ -125,7 +130,7 @@ class Bench:
             [report] = unless(lost.why, need_of(request), lambda: verification.run_all((request,), Silent()))
             stored.require_untouched()
             evidence, missing = _sent(depot, report.run_folder.parent, work / "evidence.tar.gz")
-            return Done(host=self.host, report=report, evidence=evidence, missing=missing)
+            return Done(host=self._host(), report=report, evidence=evidence, missing=missing)
 
 
 def _require_same(theirs: Mapping[str, str]) -> None:

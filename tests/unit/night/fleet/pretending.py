@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from metallize import cli, deciding
+from metallize import cli
 from metallize.errors import HostError
 from metallize.host import accelerator
 from metallize.model.report import AcceleratorUse, BootReport
@@ -69,8 +69,8 @@ def log(line: str) -> None:
 
 
 if __name__ == "__main__":
-    verification.run_all = boot_all  # type: ignore[assignment]
-    accelerator.choose = lambda *_args, **_said: USE  # type: ignore[assignment]
+    vars(verification)["run_all"] = boot_all
+    vars(accelerator)["choose"] = lambda *_args, **_said: USE
     if "FLEET_SOFTWARE" in os.environ:
-        facts.judge = deciding.judge = lambda: os.environ["FLEET_SOFTWARE"]  # type: ignore[assignment]
+        vars(facts)["judge"] = lambda: os.environ["FLEET_SOFTWARE"]
     sys.exit(cli.main())

@@ -13,13 +13,21 @@ from pathlib import Path
 
 import pytest
 
+from metallize.build.store import Stored
+from metallize.catalog import Catalog
 from metallize.errors import HostError
-from metallize.night.attempt import Attempt, Status
+from metallize.host.turns import Need
+from metallize.night.attempt import Attempt, Host, Status
+from metallize.night.executors import Ground, Work
 from metallize.night.fleet import leading
 from metallize.night.gather import this_host
 from metallize.night.history import history_path, read
+from metallize.night.matrix.making import matrix_of
 from metallize.night.run import status_of
+from metallize.pipeline import Options
 from tests.unit.night.fleet.conftest import Fleet, FleetNight, eventually
+from tests.unit.night.simulated import Builds
+from tests.unit.report.test_report import PASSED
 
 pytestmark = pytest.mark.slow
 
@@ -129,9 +137,12 @@ def test_a_scheduler_that_is_gone_for_good_leaves_a_night_that_goes_on(
     first = fleet.scheduler()
     worker = fleet.worker("one", METALLIZE_GUESTS="1")
     images = {"a": "pass", "b": "sleep 60", "c": "sleep 60"}
-    blocked = threading.Thread(
-        target=lambda: (eventually(lambda: len(fleet.lines("begins")) == 2, "b boots"), first.kill())
-    )
+
+    def kill() -> None:
+        eventually(lambda: len(fleet.lines("begins")) == 2, "the second boots")
+        first.kill()
+
+    blocked = threading.Thread(target=kill)
     blocked.start()
     with pytest.raises(HostError, match=r"was lost.* for good") as caught:
         night.run(images)
@@ -146,19 +157,15 @@ def test_a_scheduler_that_is_gone_for_good_leaves_a_night_that_goes_on(
     fleet.worker("two")
     images = {"a": "pass", "b": "sleep 60", "c": "sleep 60"}
     before = len(fleet.lines("begins"))
-    done = threading.Event()
 
-    def again() -> None:
+    def interrupt() -> None:
         eventually(lambda: len(fleet.lines("begins")) >= before + 2, "both boot")
-        done.set()
+        signal.raise_signal(signal.SIGINT)
 
-    thread = threading.Thread(target=again)
-    thread.start()
-    interrupter = threading.Thread(target=lambda: (done.wait(), signal.raise_signal(signal.SIGINT)))
+    interrupter = threading.Thread(target=interrupt)
     interrupter.start()
     with pytest.raises(KeyboardInterrupt):
         night.run(images)
-    thread.join()
     interrupter.join()
     later = read(history_path(night.folder)).attempts
     assert [each.run for each in later[: len(known)]] == [each.run for each in known]
@@ -208,6 +215,34 @@ def test_what_nobody_can_boot_is_said_before_anything_is_built(fleet: Fleet, nig
     assert f"judge {'f' * 16} and not" in attempts[0].reason
     assert not list(night.folder.glob("*.image")), "it was not built"
     assert outcome(night.run({"a": "pass"}, named=False, anew=True)) == {"a": "SKIP"}
+
+
+def test_a_boot_in_turn_is_made_on_the_host_that_is_named(fleet: Fleet, night: FleetNight, tmp_path: Path) -> None:
+    fleet.scheduler()
+    fleet.worker("one")
+    path = tmp_path / "image"
+    path.write_bytes(b"pass")
+    sha256 = hashlib.sha256(b"pass").hexdigest()
+    builds = Builds({"a": (PASSED,)}, emulated=False).install(night.monkeypatch)
+    [entry] = matrix_of([builds.candidate("a")], Catalog(), Options(build_dir=night.folder), here=False).entries
+    work = Work(
+        cell=entry.cell, profile=entry.build.profile, request=entry.request, sha256=sha256, run="ab",
+        image=lambda: Stored(path=path, manifest={"sha256": sha256}),
+        need=Need(what="a", cpus=1, memory_bytes=1 << 20),
+    )  # fmt: skip
+    ground = Ground(catalog=Catalog(), events=night.events, options=Options(build_dir=night.folder))
+    with fleet.executor().session(ground) as session:
+        here, other = this_host(), Host(id="another")
+        assert session.missing(here) == ""
+        assert "no worker now" in session.missing(other)
+        assert session.boot(work, here).report.passed
+        night.monkeypatch.setattr(leading, "NOBODY_SECONDS", 0.5)
+        with pytest.raises(HostError, match="it is to boot on another"):
+            session.boot(work, other)
+        path.unlink()
+        with pytest.raises(HostError, match="No such file"):
+            session.boot(work, here)
+    assert len(fleet.lines("begins")) == 1
 
 
 def test_a_fleet_with_keys_speaks_to_nobody_else(fleet: Fleet, night: FleetNight) -> None:
