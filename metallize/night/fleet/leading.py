@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,18 +20,18 @@ from typing import Any
 from metallize.errors import HostError, MetallizeError
 from metallize.events import Level, Note
 from metallize.host.turns import Need
-from metallize.night.attempt import Cell, Host, Status
+from metallize.night.attempt import Cell, Host
 from metallize.night.executors import Booted, Ended, Ground, Missed, Work
 from metallize.night.fleet.bringing import brought
 from metallize.night.fleet.depot import Depot
 from metallize.night.fleet.facts import needs_of, software, takes_of
+from metallize.night.fleet.handing import error_of, task_of
 from metallize.night.fleet.link import Link, LostError
 from metallize.night.fleet.placing import MOST_MISSES, Post, Waiting, place, why_nobody
-from metallize.night.fleet.task import Done, Fault, Task
+from metallize.night.fleet.task import Done
 from metallize.night.matrix.value import Entry
 from metallize.patience import FLEET_AGAIN as AGAIN_SECONDS
 from metallize.patience import FLEET_NOBODY as NOBODY_SECONDS
-from metallize.shells.ssh_access import EPHEMERAL
 
 _LOOK_SECONDS = 0.25
 _REFRESH_SECONDS = 1.0
@@ -165,19 +165,8 @@ class OnFleet:
         work = item.work
         stored = work.image()
         key = f"{work.run}-{secrets.token_hex(4)}"
-        published = (self.ground.build_dir / work.profile.output.file).absolute()
-        request = replace(
-            work.request, kinds={}, image=Path("image"), sha256=stored.sha256, published=published, keep_running=False
-        )
         self.depot.images[stored.sha256] = lambda: work.image().path
-        task = Task(
-            key=key,
-            request=request,
-            size_bytes=_size_of(stored.path),
-            ssh_key=_key_text(request.boot.ssh.key if request.boot.ssh else None),
-            depot=self.depot.address,
-            software=dict(software()),
-        )
+        task = task_of(work, stored, key, self.ground.build_dir, self.depot.address)
         self.depot.awaited.add(key)
         post.running[key] = item.waiting
         try:
@@ -215,7 +204,10 @@ class OnFleet:
         if done.report is None or done.fault is not None:
             run.post.misses += MOST_MISSES if done.fault is not None and done.fault.full else 1
             self._missed[run.item.work.cell] |= {run.post.address}
-            return Missed(error=_error(done.fault, host), host=done.host)
+            return Missed(error=error_of(done.fault, host), host=done.host)
+        asked = run.item.work
+        if (done.report.sha256, done.report.machine) != (asked.sha256, asked.request.machine_entry):
+            return Missed(error=HostError(f"on {host.id} another image was booted, or elsewhere"), host=host)
         run.post.misses = 0
         return self._booted(run, done)
 
@@ -313,36 +305,3 @@ class OnFleet:
 
     def _say(self, text: str, level: Level = Level.INFO) -> None:
         self.ground.events.emit(Note(text=f"fleet: {text}", level=level))
-
-
-def _error(fault: Fault | None, host: Host) -> MetallizeError:
-    """As it would be raised here."""
-    if fault is None:
-        return HostError(f"the worker on {host.id} has seen nothing")
-    message = f"on {host.id}: {fault.message}"
-    return (
-        _ElsewhereError(message, hint=fault.hint)
-        if fault.status is Status.ERROR
-        else HostError(message, hint=fault.hint)
-    )
-
-
-class _ElsewhereError(MetallizeError):
-    """What a worker could not boot through no fault of its own."""
-
-
-def _size_of(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as exc:
-        raise HostError(f"{path}: {exc.strerror or exc}", hint="has somebody removed it?") from exc
-
-
-def _key_text(key: str | None) -> str:
-    """The private key to log in with, where it is a file's. Raises HostError."""
-    if key is None or key == EPHEMERAL:
-        return ""
-    try:
-        return Path(key).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeError) as exc:
-        raise HostError(f"the SSH key {key} cannot be read: {exc}") from exc
