@@ -61,6 +61,7 @@ def test_two_workers_give_what_this_host_gives(
     there, together = nightly(cli, tmp_path, *words, names=NAMES)
     assert (here.status, there.status) == (1, 1)
     assert [each["status"] for each in alone] == ["PASS", "PASS", "FAIL", "FAIL"]
+    assert [each["status"] for each in together] == [each["status"] for each in alone], together
     assert seen(together) == seen(alone)
     for each in together:
         folder = Path(each["run_folder"])

@@ -152,7 +152,7 @@ class Link:
         """
         try:
             future = self._client.submit(
-                tasks.run, task, key=f"metallize-{task.key}", workers=[address], allow_other_workers=False,
+                tasks.run, task, key=tasks.name_of(task.key), workers=[address], allow_other_workers=False,
                 resources=dict(takes), retries=0, pure=False,
             )  # fmt: skip
         except Exception as exc:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -36,6 +36,7 @@ from metallize.verify.machine import need_of
 
 BENCH = "metallize"
 """The name by which a task finds the bench of its worker."""
+NOBODY = "nobody waits for this boot any more"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +82,21 @@ def run(task: Task) -> Done:
     """On a worker."""
     from distributed import get_worker  # noqa: PLC0415 - an extra, and there where this runs
 
-    plugin: Any = get_worker().plugins[BENCH]
-    bench = plugin.bench
+    worker: Any = get_worker()
+    bench = worker.plugins[BENCH].bench
     assert isinstance(bench, Bench)  # noqa: S101 - `metallize worker` has put it there
-    return bench.boot(task)
+
+    def given_up() -> bool:
+        """Whether the night has cancelled it, or has gone: dask forgets what nobody wants."""
+        state = worker.state.tasks.get(name_of(task.key))
+        return state is None or state.state == "cancelled"
+
+    return bench.boot(task, given_up)
+
+
+def name_of(key: str) -> str:
+    """What dask calls a task."""
+    return f"metallize-{key}"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,10 +110,10 @@ class Bench:
     ending: threading.Event = field(default_factory=threading.Event)
     """No boot goes on any more."""
 
-    def boot(self, task: Task) -> Done:
+    def boot(self, task: Task, given_up: Callable[[], bool] = lambda: False) -> Done:
         """Whatever goes wrong is told and not raised: not all errors travel."""
         try:
-            return self._boot(task)
+            return self._boot(task, given_up)
         except MetallizeError as exc:
             full = isinstance(exc, FullError) or exc.hint == MAKE_ROOM
             fault = Fault(status=fault_of(exc), message=exc.message, hint=exc.hint, full=full)
@@ -117,7 +129,7 @@ class Bench:
         """With its load by now."""
         return replace(self.host, load=this_host().load)
 
-    def _boot(self, task: Task) -> Done:
+    def _boot(self, task: Task, given_up: Callable[[], bool]) -> Done:
         _require_same(task.software)
         depot = FromDepot(address=task.depot, keys=self.keys)
         with ExitStack() as stack:
@@ -126,7 +138,7 @@ class Bench:
             sha256 = task.request.sha256
             stored = stack.enter_context(self.cache.image(sha256, task.size_bytes, partial(depot.image, sha256)))
             request = _ready(task, stored.path, work)
-            lost = _Lost(depot=depot, key=task.key, ending=self.ending)
+            lost = _Lost(depot=depot, key=task.key, ending=self.ending, given_up=given_up)
             [report] = unless(lost.why, need_of(request), lambda: verification.run_all((request,), Silent()))
             stored.require_untouched()
             evidence, missing = _sent(depot, report.run_folder.parent, work / "evidence.tar.gz")
@@ -174,6 +186,7 @@ class _Lost:
     depot: FromDepot
     key: str
     ending: threading.Event
+    given_up: Callable[[], bool]
     _next: float = 0.0
     _answered: float = field(default_factory=time.monotonic)
 
@@ -181,6 +194,8 @@ class _Lost:
         """Why nobody does; empty while somebody may."""
         if self.ending.is_set():
             return "the worker ends"
+        if self.given_up():
+            return NOBODY
         now = time.monotonic()
         if now < self._next:
             return ""
@@ -188,6 +203,6 @@ class _Lost:
         awaited = self.depot.awaits(self.key)
         if awaited is not None:
             self._answered = time.monotonic()
-            return "" if awaited else "nobody waits for this boot any more"
+            return "" if awaited else NOBODY
         silent = time.monotonic() - self._answered
         return f"the night's host has not answered for {silent:.0f} s" if silent > GONE_SECONDS else ""
