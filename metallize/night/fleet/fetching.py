@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -25,8 +26,11 @@ class FromDepot:
     address: Address
     keys: Keys | None
 
-    def image(self, sha256: str, sink: BinaryIO) -> None:
-        """Write an image's bytes, whatever they are: the cache looks at them. Raises HostError; OSError of the sink."""
+    def image(self, sha256: str, sink: BinaryIO, lost: Callable[[], str] = lambda: "") -> None:
+        """Write an image's bytes, whatever they are: the cache looks at them. Raises HostError; OSError of the sink.
+
+        `lost` says why nobody wants them any more; empty while somebody does.
+        """
         with closing(self._connection()) as connection:
             answer = self._ask(connection, "GET", f"/images/{sha256}")
             if answer.status != HTTPStatus.OK:
@@ -39,6 +43,9 @@ class FromDepot:
                 if not data:
                     return
                 sink.write(data)
+                why = lost()
+                if why:
+                    raise HostError(why)
 
     def evidence(self, sha256: str, path: Path) -> None:
         """Put it there. Raises HostError where it is not taken."""

@@ -135,10 +135,11 @@ class Bench:
         with ExitStack() as stack:
             self.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
             work = Path(stack.enter_context(TemporaryDirectory(prefix="cell-", dir=self.scratch)))
-            sha256 = task.request.sha256
-            stored = stack.enter_context(self.cache.image(sha256, task.size_bytes, partial(depot.image, sha256)))
-            request = _ready(task, stored.path, work)
             lost = _Lost(depot=depot, key=task.key, ending=self.ending, given_up=given_up)
+            sha256 = task.request.sha256
+            fetch = partial(depot.image, sha256, lost=lost.why)
+            stored = stack.enter_context(self.cache.image(sha256, task.size_bytes, fetch))
+            request = _ready(task, stored.path, work)
             [report] = unless(lost.why, need_of(request), lambda: verification.run_all((request,), Silent()))
             stored.require_untouched()
             evidence, missing = _sent(depot, report.run_folder.parent, work / "evidence.tar.gz")

@@ -98,6 +98,16 @@ def test_a_lying_peer_is_not_believed(cache: ImageCache, sent: bytes, why: str) 
         assert stored.path.read_bytes() == IMAGE, "and the next one is"
 
 
+def test_an_image_that_nobody_wants_any_more_is_not_fetched_on(depot: Depot, cache: ImageCache) -> None:
+    there = FromDepot(address=depot.address, keys=None)
+    with (
+        pytest.raises(HostError, match="nobody waits"),
+        cache.image(DIGEST, len(IMAGE), lambda sink: there.image(DIGEST, sink, lambda: "nobody waits")),
+    ):
+        pytest.fail("it is taken")
+    assert [path.suffix for path in cache.folder.iterdir()] == [".lock"]
+
+
 def test_what_was_changed_on_the_disk_is_fetched_again(cache: ImageCache) -> None:
     good = lambda sink: sink.write(IMAGE)  # noqa: E731 - twice the same
     with cache.image(DIGEST, len(IMAGE), good) as stored:
@@ -180,7 +190,7 @@ def test_what_was_not_put_there_is_not_handed_out(depot: Depot, path: str) -> No
 
 def test_evidence_is_taken_whole_and_by_its_digest(depot: Depot, tmp_path: Path) -> None:
     assert ask(depot, "PUT", f"/evidence/{'0' * 64}", IMAGE) == 422
-    assert ask(depot, "PUT", "/evidence/abc", IMAGE) == 404
+    assert ask(depot, "PUT", "/evidence/abc", b"x") == 404
     assert ask(depot, "PUT", f"/evidence/{DIGEST}", b"", {"Content-Length": str(1 << 50)}) == 413
     with socket.create_connection((depot.address.host, depot.address.port)) as half:
         head = f"PUT /evidence/{DIGEST} HTTP/1.1\r\nAuthorization: Bearer {depot.address.token}\r\n"
