@@ -56,6 +56,7 @@ class Hosts:
             "XDG_CACHE_HOME": str(home / "cache"),
             "METALLIZE_GUESTS": "1",
             "XDG_RUNTIME_DIR": str(home),
+            "DASK_TEMPORARY_DIRECTORY": str(home),
         }
         with (self.folder / output).open("wb") as file:
             words = ["ip", "netns", "exec", self.names[number], "sh", "-euc", script]

@@ -99,10 +99,11 @@ class Fleet:
         return process
 
     def start(self, words: list[str], output: Path, **env: str) -> subprocess.Popen[bytes]:
+        own = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "DASK_TEMPORARY_DIRECTORY": str(self.folder)}
         with output.open("wb") as file:
             process = subprocess.Popen(
                 words, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **env}, cwd=self.folder,
+                env={**os.environ, **own, **env}, cwd=self.folder,
             )  # fmt: skip
         self.running.append(process)
         return process
