@@ -330,3 +330,17 @@ WIRE_SILENT = Wait(
     "After so long in which nothing came the attempt is given up; another may do better.",
 )
 WIRE_LOOK = Wait(0.2, Clock.PLAIN, "between two looks at the watch while something is read")
+
+# night/fleet
+DEPOT_SILENCE = Wait(60.0, Clock.PLAIN, "Who says nothing in the middle of an image for so long is taken for gone.")
+DEPOT_ANSWER = Wait(10.0, Clock.PLAIN, "So soon it has to be answered whether somebody waits for a boot still.")
+FLEET_LOOK = Wait(2.0, Clock.PLAIN, "between two looks of a worker at whether somebody waits for its boot still")
+FLEET_GONE = Wait(120.0, Clock.PLAIN, "A night's host that does not answer a worker for so long has ended.")
+FLEET_CONNECT = Wait(10.0, Clock.PLAIN, "So long a scheduler has to answer whoever connects.")
+FLEET_AGAIN = Wait(
+    180.0, Clock.PLAIN, "A scheduler that was lost is looked for so long before the night is left unfinished."
+)
+FLEET_NOBODY = Wait(
+    60.0, Clock.PLAIN, "After so long without a worker that can take it a cell is given up: workers come back."
+)
+FLEET_RESULT = Wait(30.0, Clock.PLAIN, "What a worker has brought to its end is told within so long, or it was lost.")

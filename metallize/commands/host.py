@@ -13,14 +13,21 @@ from metallize.commands.engine import engine_of_host
 from metallize.commands.saying import out
 from metallize.commands.shared import renderer_of
 from metallize.doctor import examine
-from metallize.errors import ExitCode
+from metallize.errors import ExitCode, UsageError
 from metallize.model.profile import Platform
 from metallize.render import JsonLines
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """`metallize doctor`: status 3 where something that builds or boots need is missing."""
-    findings = examine()
+    """`metallize doctor`: status 3 where something that builds or boots need is missing, or no worker can boot."""
+    if options.fleet is not None:
+        from metallize.night.fleet.survey import survey  # noqa: PLC0415 - seldom asked for
+
+        findings = survey(options.fleet, options.keys)
+    elif options.keys is not None:
+        raise UsageError("--keys goes with --fleet", hint="leave it out")
+    else:
+        findings = examine()
     if options.json:
         for finding in findings:
             JsonLines(sys.stdout).write({"event": "finding", **finding.as_json()})

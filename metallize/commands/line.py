@@ -13,7 +13,7 @@ from metallize import __version__
 from metallize.commands import options as common
 from metallize.commands.beginning import init_options
 from metallize.commands.looking_line import logs_options, prune_options, regressions_options, runs_options
-from metallize.commands.night_line import matrix_options, nightly_options
+from metallize.commands.night_line import doctor_options, matrix_options, nightly_options, worker_options
 from metallize.commands.parser import Later, Parser
 from metallize.commands.ports import add_ports
 from metallize.commands.release_line import VERBS, fetched_options, image_or_address, publish_options
@@ -153,6 +153,8 @@ def _add_proving(verbs: Verbs) -> None:
     nightly_options(add(verbs, PROVE, "nightly", Later("nightly", "nightly"), summary))
     summary = "what a night would boot: each image on each machine, for people and for CI systems"
     matrix_options(add(verbs, PROVE, "matrix", Later("matrix", "matrix"), summary))
+    summary = "boot cells of the nights that other hosts lead, for a scheduler of dask.distributed"
+    worker_options(add(verbs, PROVE, "worker", Later("worker", "worker"), summary))
     summary = "what got worse in the latest night, since when and why"
     regressions_options(add(verbs, PROVE, "regressions", Later("history", "regressions"), summary))
     report = add(verbs, PROVE, "report", Later("history", "report"), "the nightlies' history as one HTML page")
@@ -267,6 +269,7 @@ def _add_looking(verbs: Verbs) -> None:
     common.extensions_dir(schema)
     summary = "what this host has and lacks, each with the command that mends it"
     doctor = add(verbs, LOOK, "doctor", Later("host", "doctor"), summary)
+    doctor_options(doctor)
     common.as_json(doctor, "each finding")
 
 

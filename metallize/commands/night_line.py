@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from metallize.commands import options as common
 from metallize.commands.parser import Parser
 from metallize.night.matrix.formats import Format
+
+if TYPE_CHECKING:
+    Group: TypeAlias = argparse.ArgumentParser | argparse._ArgumentGroup  # noqa: SLF001 - it has no public name
 
 
 def nightly_options(verb: Parser) -> None:
@@ -15,6 +19,14 @@ def nightly_options(verb: Parser) -> None:
     _which_cells(verb)
     verb.add_argument("--no-cache", action="store_true", help="build every layer again, with today's packages")
     verb.add_argument("--anew", action="store_true", help="begin a new night where the last one was left unfinished")
+    where = verb.add_argument_group("where cells boot")
+    where.add_argument(
+        "--executor",
+        default="processes",
+        metavar="WHERE",
+        help="dask://HOST:PORT: on the workers of that scheduler; default: processes, on this host",
+    )
+    _keys(where)
     common.build_dir(verb)
     common.of_a_profile(verb, outputs=False)
     common.lent(verb)
@@ -47,6 +59,32 @@ def nightly_options(verb: Parser) -> None:
     common.showing(verb)
 
 
+def worker_options(verb: Parser) -> None:
+    """Of `metallize worker`."""
+    verb.add_argument("scheduler", nargs="?", metavar="SCHEDULER", help="HOST:PORT of a scheduler of dask.distributed")
+    _keys(verb)
+    verb.add_argument(
+        "--folder", type=Path, metavar="FOLDER", help="for images and work; default: ~/.cache/metallize/fleet"
+    )
+    verb.add_argument(
+        "--cache",
+        type=_size,
+        default=20 << 30,
+        metavar="SIZE",
+        help="images take no more of it than this; default: 20G",
+    )
+    verb.add_argument("--make-keys", type=Path, metavar="FOLDER", help="make the keys of a fleet, and boot nothing")
+    common.showing(verb)
+
+
+def doctor_options(verb: Parser) -> None:
+    """Of `metallize doctor`."""
+    verb.add_argument(
+        "--fleet", metavar="SCHEDULER", help="HOST:PORT: who of its workers can boot what, and what no worker can"
+    )
+    _keys(verb)
+
+
 def matrix_options(verb: Parser) -> None:
     """Of `metallize matrix`."""
     _which_cells(verb)
@@ -72,6 +110,24 @@ def _which_cells(verb: Parser) -> None:
     verb.add_argument(
         "--since", metavar="REV", help="only cells whose image, or what is asked of it, is another than in this commit"
     )
+
+
+def _keys(verb: Group) -> None:
+    verb.add_argument(
+        "--keys",
+        type=Path,
+        metavar="FOLDER",
+        help="of the fleet (worker --make-keys); off the loopback there must be some",
+    )
+
+
+def _size(text: str) -> int:
+    from metallize.model.scalars import parse_size  # noqa: PLC0415 - the schema of profiles comes with it
+
+    try:
+        return parse_size(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(f"`{text}`: {exc}") from None
 
 
 def _count(text: str) -> int:

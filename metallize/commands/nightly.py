@@ -19,6 +19,7 @@ from metallize.model.report import BootReport
 from metallize.model.visible import visible
 from metallize.night.attempt import Attempt
 from metallize.night.confirming import Budget
+from metallize.night.executors import executor_at
 from metallize.night.judged import judged
 from metallize.night.judging.findings import Kind, Verdict
 from metallize.night.judging.judgement import Judgement
@@ -52,7 +53,9 @@ def _night(options: argparse.Namespace) -> int:
     paths = paths_of(options, catalog)
     known = known_of(paths, catalog)
     candidates = candidates_of(options, catalog, paths, known)
-    matrix = touched_of(options, catalog, settings, matrix_of(candidates, catalog, settings)).matrix
+    executor = executor_at(options.executor, options.keys)
+    whole = matrix_of(candidates, catalog, settings, here=executor.here)
+    matrix = touched_of(options, catalog, settings, whole).matrix
     if options.since is not None and not matrix.entries and not matrix.faults:
         err(f"nothing that a night tries has changed since {options.since}")
         return ExitCode.DONE
@@ -67,7 +70,16 @@ def _night(options: argparse.Namespace) -> int:
     budget = Budget(boots=options.confirm_boots, time=timedelta(minutes=options.confirm_minutes))
     with renderer, engine_of_host() as engine:
         attempts = run_nightly(
-            matrix, candidates, catalog, engine, Alive(renderer), settings, seen=seen, budget=budget, anew=options.anew
+            matrix,
+            candidates,
+            catalog,
+            engine,
+            Alive(renderer),
+            settings,
+            seen=seen,
+            budget=budget,
+            anew=options.anew,
+            executor=executor,
         )
     status = status_of(attempts)
     build_dir = settings.build_dir or Path("build")

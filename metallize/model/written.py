@@ -8,6 +8,9 @@ class WrittenInt(int):
 
     text: str
 
+    def __getnewargs__(self) -> tuple[int, str]:  # type: ignore[override]  # it travels to other hosts
+        return int(self), self.text
+
     def __new__(cls, value: int, text: str) -> WrittenInt:  # noqa: PYI034 - it is never subclassed
         made = super().__new__(cls, value)
         made.text = text
@@ -18,6 +21,9 @@ class WrittenFloat(float):
     """A number with its text."""
 
     text: str
+
+    def __getnewargs__(self) -> tuple[float, str]:  # type: ignore[override]  # it travels to other hosts
+        return float(self), self.text
 
     def __new__(cls, value: float, text: str) -> WrittenFloat:  # noqa: PYI034 - it is never subclassed
         made = super().__new__(cls, value)

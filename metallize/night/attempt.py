@@ -98,7 +98,7 @@ class Attempt:
     """When the night began: ISO 8601, in UTC. The same for all that it tried."""
     cell: Cell
     attempt: int = 1
-    """Counted from 1, of this cell in this night on this host."""
+    """Counted from 1, of this cell in this night of this leader."""
     status: Status
     stage: str = ""
     """The last stage that was reached; `profile` or `build` where it did not come to a boot."""
@@ -123,12 +123,19 @@ class Attempt:
     run_folder: str = ""
     confirms: str = ""
     """The run that this boot was made for, to confirm or clear that it was slower; it counts for nothing else."""
+    led_by: str = ""
+    """The host whose night it is, where that is not the one that booted; empty where it is."""
 
     @property
     def series(self) -> Series:
         """What its times may be compared with."""
         host_class = ", ".join(filter(None, (self.host.model, f"QEMU {self.host.qemu}" if self.host.qemu else "")))
         return Series(cell=self.cell, accelerator=self.host.accelerator, host_class=host_class)
+
+    @property
+    def leader(self) -> str:
+        """The host whose night it is: attempts of one night may have been made on several."""
+        return self.led_by or self.host.id
 
     @property
     def ready_seconds(self) -> float | None:

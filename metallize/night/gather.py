@@ -40,20 +40,25 @@ class Night:
     """The build folder: two nights that begin in one second on one host are in two of them."""
 
     def has(self, attempt: Attempt) -> bool:
-        """Whether an attempt is one of this night on this host."""
-        return (attempt.night, attempt.host.id) == (self.began, self.host.id)
+        """Whether an attempt is one of this host's night, wherever it was booted."""
+        return (attempt.night, attempt.leader) == (self.began, self.host.id)
+
+    def run_of(self, cell: Cell, number: int, confirms: str = "") -> str:
+        """The id of one of them."""
+        place = (self.began, self.host.id, self.folder, cell.profile, cell.output, cell.machine, number)
+        return run_id(*place, confirms) if confirms else run_id(*place)
 
     def attempt(self, cell: Cell, number: int, status: Status, **said: Any) -> Attempt:
         """One of them, with its id."""
-        confirms = said.get("confirms", "")
-        place = (self.began, self.host.id, self.folder, cell.profile, cell.output, cell.machine, number)
+        host = said.pop("host", self.host)
         return Attempt(
-            run=run_id(*place, confirms) if confirms else run_id(*place),
+            run=self.run_of(cell, number, said.get("confirms", "")),
             night=self.began,
             cell=cell,
             attempt=number,
             status=status,
-            host=said.pop("host", self.host),
+            host=host,
+            led_by="" if host.id == self.host.id else self.host.id,
             versions=said.pop("versions", MappingProxyType({"metallize": __version__})),
             **said,
         )
@@ -90,9 +95,19 @@ def _load() -> float:
 
 
 def attempt_of_report(
-    night: Night, cell: Cell, number: int, report: BootReport, manifest: Mapping[str, Any], *, confirms: str = ""
+    night: Night,
+    cell: Cell,
+    number: int,
+    report: BootReport,
+    manifest: Mapping[str, Any],
+    *,
+    confirms: str = "",
+    host: Host | None = None,
 ) -> tuple[Attempt, ImageFacts]:
-    """What is kept of a boot and of its image. `confirms` is the run that it was made for."""
+    """What is kept of a boot and of its image. `confirms` is the run that it was made for.
+
+    `host` is the one that booted, with its load by then, where it is not the night's own.
+    """
     reason, rule = ("", "") if report.passed else why(report)
     units = _text(report.run_folder / "units.txt")
     facts = facts_of(report.sha256, manifest)
@@ -110,11 +125,10 @@ def attempt_of_report(
         units=units_in(units),
         metrics=MappingProxyType({name: float(value) for name, value in metrics.items() if value}),
         host=replace(
-            night.host,
+            replace(night.host, load=_load()) if host is None else host,
             accelerator=report.accelerator.name,
             slowness=report.accelerator.slowness,
             qemu=report.qemu,
-            load=_load(),
         ),
         versions=versions_of(manifest),
         run_folder=str(report.run_folder),

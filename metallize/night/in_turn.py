@@ -1,4 +1,4 @@
-"""Both images of a pair booted in turn on this host, of what the night keeps of them."""
+"""Both images of a pair booted in turn on one host, of what the night keeps of them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from metallize.events import Events, Note
 from metallize.model.loaded import Profile
 from metallize.night import keeping
 from metallize.night.attempt import Attempt, Status
+from metallize.night.executors import Session, Work
 from metallize.night.gather import Night, attempt_of_report
 from metallize.night.judging.pace import Pair
+from metallize.verify.machine import need_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OnThisHost:
-    """The boots that confirm or clear a suspicion of this night."""
+class OfOneHost:
+    """The boots that confirm or clear a suspicion of this night, on the host on which it arose."""
 
+    session: Session
     catalog: Catalog
     events: Events
     options: pipeline.Options
@@ -40,6 +43,9 @@ class OnThisHost:
         for sha256, which in ((pair.before, "the last good image"), (pair.attempt.sha256, "the image")):
             if self._stored(self.profiles[cell.name], sha256) is None:
                 return f"{which}, {sha256[:12]}, is there no longer"
+        why = self.session.missing(pair.attempt.host)
+        if why:
+            return why
         usual = pair.attempt.metrics.get("seconds", 0.0)
         took = f", which takes about {len(pair.order) * usual / 60:.0f} minutes" if usual else ""
         text = f"nightly: {cell} may be slower: both images are booted in turn ({pair.order}){took}"
@@ -54,8 +60,22 @@ class OnThisHost:
         if stored is None:
             raise UsageError(f"the image {sha256[:12]} is there no longer")
         options = replace(self.options, machines=(cell.machine,))
-        report = images.boot_stored(profile, self.catalog, self.events, options, stored)
-        attempt, _ = attempt_of_report(self.night, cell, number, report, stored.manifest, confirms=pair.attempt.run)
+        build_dir = images.store_of(profile, options).build_dir
+        [request] = pipeline.requests_of(profile, self.catalog, stored, options, build_dir)
+        confirms = pair.attempt.run
+        work = Work(
+            cell=cell,
+            profile=profile,
+            request=request,
+            image=lambda: stored,
+            sha256=sha256,
+            need=need_of(request),
+            run=self.night.run_of(cell, number, confirms),
+        )
+        booted = self.session.boot(work, pair.attempt.host)
+        attempt, _ = attempt_of_report(
+            self.night, cell, number, booted.report, stored.manifest, confirms=confirms, host=booted.host
+        )
         return attempt
 
     def unconfirmed(self, pair: Pair, number: int, reason: str) -> Attempt:

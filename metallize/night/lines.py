@@ -73,6 +73,7 @@ def _new(data: Mapping[str, Any]) -> Attempt:
         known_issue=str(data.get("known_issue", "")),
         run_folder=str(data.get("run_folder", "")),
         confirms=str(data.get("confirms", "")),
+        led_by=str(data.get("led_by", "")),
         stages=_numbers(data.get("stages", {})),
         units=_numbers(data.get("units", {})),
         metrics=_numbers(data.get("metrics", {})),

@@ -38,7 +38,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellNight:
-    """One cell in one night on one host."""
+    """One cell in one host's night."""
 
     night: str
     cell: Cell
@@ -80,11 +80,11 @@ def outcome_of(attempts: Sequence[Attempt]) -> Outcome:
 
 
 def cell_nights(attempts: Iterable[Attempt]) -> tuple[CellNight, ...]:
-    """By night, cell and host, in the order of nights and of cells; boots that confirm something are left out."""
+    """By night, cell and leading host, in the order of nights and cells; boots that confirm something are left out."""
     found: dict[tuple[str, Cell, str], list[Attempt]] = defaultdict(list)
     for each in attempts:
         if not each.confirms:
-            found[each.night, each.cell, each.host.id].append(each)
+            found[each.night, each.cell, each.leader].append(each)
     return tuple(
         CellNight(night=night, cell=cell, attempts=tuple(sorted(some, key=lambda each: (each.attempt, each.run))))
         for (night, cell, _), some in sorted(found.items(), key=lambda item: item[0])

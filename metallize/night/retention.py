@@ -23,7 +23,7 @@ def wanted(attempts: Iterable[Attempt], now: datetime) -> tuple[Attempt, ...]:
         if each.status is not Status.PASS:
             kept.append(each)
             continue
-        key = (each.cell, each.host.id, each.confirms != "", _span(each.night, now))
+        key = (each.cell, each.leader, each.confirms != "", _span(each.night, now))
         if key not in spans or (spans[key].night, spans[key].attempt) < (each.night, each.attempt):
             spans[key] = each
     return (*kept, *spans.values())

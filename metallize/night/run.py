@@ -18,19 +18,20 @@ from metallize.build.step import digest_of
 from metallize.catalog import Catalog
 from metallize.errors import ExitCode
 from metallize.events import Events, Level, Note
-from metallize.host.share import usable_cores
 from metallize.model.report import BootReport
 from metallize.night import history, index, keeping
 from metallize.night.attempt import Attempt
 from metallize.night.confirming import Budget, confirm
-from metallize.night.course.booting import boot_all
+from metallize.night.course.booting import able, boot_all
 from metallize.night.course.building import made
 from metallize.night.course.journal import under_way
 from metallize.night.course.means import Means, Seen
+from metallize.night.executors import Executor, Ground, Session
+from metallize.night.executors.processes import Processes
 from metallize.night.facts import facts_folder, read_facts
 from metallize.night.gather import Night, this_host
 from metallize.night.history import history_path
-from metallize.night.in_turn import OnThisHost
+from metallize.night.in_turn import OfOneHost
 from metallize.night.judged import judged
 from metallize.night.keeping import kept_folder
 from metallize.night.matrix.making import Candidate
@@ -51,21 +52,26 @@ def run_nightly(
     seen: Seen = lambda _attempt, _report: None,
     budget: Budget | None = None,
     anew: bool = False,
+    executor: Executor | None = None,
 ) -> tuple[Attempt, ...]:
     """Build what cells wait for, boot every cell, whatever becomes of each; returns all attempts of the night.
 
     Then the images of which a time is suspected are booted in turn with those before them, within the budget. A night
     that was left unfinished goes on: what it has tried is not tried again, unless the night is to begin `anew`. `seen`
-    is told of each attempt as soon as it is written down.
+    is told of each attempt as soon as it is written down. `executor` boots, by default this host.
     """
     build_dir = options.build_dir or Path("build")
     host = this_host()
     before = history.read(history_path(build_dir)).attempts
     key = digest_of(matrix.key, host.id, *map(str, (options.fresh, options.pull, options.accel, options.capture)))
     nights = {each.night for each in before}
-    with under_way(build_dir, key, nights, events, datetime.now(UTC), anew=anew) as journal:
+    board = Board(events)
+    ground = Ground(catalog=catalog, events=board, options=options)
+    with (
+        (executor or Processes()).session(ground) as session,
+        under_way(build_dir, key, nights, events, datetime.now(UTC), anew=anew) as journal,
+    ):
         night = Night(began=journal.night, host=host, folder=str(build_dir.resolve()))
-        board = Board(events)
 
         def told(attempt: Attempt, report: BootReport | None) -> None:
             board.seen(attempt, report)
@@ -84,9 +90,9 @@ def run_nightly(
             attempts=[each for each in before if journal.goes_on and night.has(each)],
         )
         matrix = matrix.timed(before)
-        board.begin(matrix, means.attempts, usable_cores())
-        _try(matrix, frozenset(each.name for each in candidates if each.named), means)
-        for boot in _confirming(matrix, means, budget or Budget()):
+        board.begin(matrix, means.attempts, session.cores)
+        _try(matrix, frozenset(each.name for each in candidates if each.named), means, session)
+        for boot in _confirming(matrix, means, budget or Budget(), session):
             means.add(boot, None)
         _let_go(means)
         if history_path(build_dir).exists():
@@ -111,23 +117,25 @@ def status_of(attempts: Sequence[Attempt]) -> ExitCode:
     return ExitCode.DONE
 
 
-def _try(matrix: Matrix, named: frozenset[str], means: Means) -> None:
+def _try(matrix: Matrix, named: frozenset[str], means: Means, session: Session) -> None:
     """What is wrong with profiles, then the builds, then the boots; the page whatever ends it."""
     try:
         for fault in matrix.faults:
             if not means.of(fault.cell):
                 means.nothing(fault.cell, fault.status, fault.stage, fault.error)
-        boot_all(matrix, made(matrix, named, means), means)
+        matrix = able(matrix, named, means, session)
+        boot_all(matrix, made(matrix, named, means), means, session)
     finally:
         if history_path(means.build_dir).exists():  # an interruption may come before the first attempt
             write_site(means.build_dir)
 
 
-def _confirming(matrix: Matrix, means: Means, budget: Budget) -> Iterator[Attempt]:
+def _confirming(matrix: Matrix, means: Means, budget: Budget, session: Session) -> Iterator[Attempt]:
     """The boots that confirm or clear what is suspected in this night."""
     with index.opened(means.build_dir) as opened:
         attempts = opened.history().attempts
-    in_turn = OnThisHost(
+    in_turn = OfOneHost(
+        session=session,
         catalog=means.catalog,
         events=means.events,
         options=means.options,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
+from metallize.errors import HostError
 from metallize.host.admission import room_beside
 from metallize.host.turns import Need
 from metallize.patience import BESIDE_AGAIN as _AGAIN_SECONDS
@@ -102,6 +103,24 @@ def side_by_side(
             _end(running)
             raise
     return tuple(done[number] for number in range(count))
+
+
+def unless(lost: Callable[[], str], need: Need, work: Callable[[], T]) -> T:
+    """Call it in a thread of its own, and end it as soon as `lost` says why nobody wants it any more.
+
+    Raises HostError then, when it has released what it held; else whatever it raises.
+    """
+    over: queue.SimpleQueue[_Work[T] | None] = queue.SimpleQueue()
+    running = _Work(0, need, work, over)
+    try:
+        while _next(over) is None:
+            why = lost()
+            if why:
+                raise HostError(why)  # noqa: TRY301 - it ends the boot as a signal does
+    except BaseException:
+        _end([running])
+        raise
+    return running.value()
 
 
 def _fits(waiting: Sequence[tuple[int, tuple[Need, object]]], running: Sequence[_Work[T]]) -> int | None:

@@ -18,6 +18,7 @@ PLUG_INS = {
     "metallize/checks": "KIND",
     "metallize/machines": "MACHINE",
     "metallize/commands": "(options: argparse.Namespace) -> int:",
+    "metallize/night/executors": "SCHEMES = ",
 }
 """Rooms that hold plug-ins, and what a file of theirs has in it that is one."""
 CODE = [

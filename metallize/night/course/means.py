@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from metallize.build.engines.engine import Engine
 from metallize.build.secrets.given import Given
 from metallize.catalog import Catalog
 from metallize.errors import BugError, CommandError, EngineError, HostError, LayerError, MetallizeError
-from metallize.events import Event, Events, Level, Named, Note, Progress, StepFinished, StepOutput, StepStarted
+from metallize.events import Events, Level, Note
 from metallize.model.report import BootReport
 from metallize.night import history
-from metallize.night.attempt import Attempt, Cell, Status
+from metallize.night.attempt import Attempt, Cell, Host, Status
 from metallize.night.course.journal import Journal
 from metallize.night.gather import Night
 from metallize.night.history import history_path
@@ -59,29 +59,17 @@ class Means:
         self.seen(attempt, report)
         return attempt
 
-    def nothing(self, cell: Cell, status: Status, stage: str, exc: MetallizeError) -> Attempt:
-        """Write down that it did not come to a boot."""
+    def nothing(self, cell: Cell, status: Status, stage: str, exc: MetallizeError, host: Host | None = None) -> Attempt:
+        """Write down that it did not come to a boot, on the host that was to make it: else the night's own."""
         text = exc.message.strip()
         reason = text.splitlines()[0] if text else type(exc).__name__
         started = datetime.now(UTC).isoformat(timespec="seconds")
         number = len(self.of(cell)) + 1
-        made = self.night.attempt(cell, number, status, stage=stage, reason=reason, signature=stage, started=started)
+        said = {} if host is None else {"host": host}
+        made = self.night.attempt(
+            cell, number, status, stage=stage, reason=reason, signature=stage, started=started, **said
+        )
         return self.add(made, None)
-
-
-class OfCell:
-    """Passes a boot's events on with the cell's name: those of other cells come in between."""
-
-    def __init__(self, events: Events, cell: Cell) -> None:
-        self._events, self._name, self._what = Named(events, str(cell)), cell.name, str(cell)
-
-    def emit(self, event: Event, /) -> None:
-        """Pass it on."""
-        if isinstance(event, StepStarted | StepOutput | StepFinished):
-            event = replace(event, step=f"{self._name} {event.step}")
-        elif isinstance(event, Progress):
-            event = replace(event, step=f"{self._name} {event.step}", what=self._what)
-        self._events.emit(event)
 
 
 def fault_of(exc: MetallizeError) -> Status:

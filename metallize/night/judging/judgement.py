@@ -73,7 +73,7 @@ class _Judge:
     _known: dict[str, ImageFacts | None] = field(default_factory=dict)
     _wanted: list[Pair] = field(default_factory=list)
     _latest: dict[tuple[Cell, str], tuple[str, Pace]] = field(default_factory=dict)
-    """By cell and host, the night in which it passed last, and its series."""
+    """By cell and leading host, the night in which it passed last, and its series."""
 
     def judged(self) -> Judgement:
         nights = cell_nights(self.attempts)
@@ -88,8 +88,8 @@ class _Judge:
                 findings.setdefault((finding.night, finding.key, finding.since), finding)
         lasts: dict[str, str] = {}
         for night in nights:
-            lasts[night.attempts[0].host.id] = night.night
-        wanted = tuple(each for each in self._wanted if each.attempt.night == lasts[each.attempt.host.id])
+            lasts[night.attempts[0].leader] = night.night
+        wanted = tuple(each for each in self._wanted if each.attempt.night == lasts[each.attempt.leader])
         return Judgement(findings=tuple(findings.values()), wanted=wanted, compared=self._compared(lasts))
 
     def _compared(self, lasts: Mapping[str, str]) -> frozenset[str]:
@@ -108,7 +108,7 @@ class _Judge:
             return
         passed = night.passed
         pace = self._paces.setdefault(passed.series, Pace())
-        self._latest[night.cell, passed.host.id] = (night.night, pace)
+        self._latest[night.cell, passed.leader] = (night.night, pace)
         paced = pace.see(passed, boots.get(passed.run, ()))
         if paced is not None:
             if paced.wanted is not None:
@@ -118,7 +118,7 @@ class _Judge:
         self._of_image[night.cell, passed.sha256] = passed
 
     def _status(self, night: CellNight) -> Iterator[Finding]:
-        place = (night.cell, night.attempts[0].host.id)
+        place = (night.cell, night.attempts[0].leader)
         before = self._before.get(place)
         if night.outcome in (Outcome.MISS, Outcome.SKIP):
             return

@@ -86,7 +86,7 @@ def _fixed(attempts: Sequence[Attempt]) -> Iterator[Item]:
     """The cells that passed on a host where they were bad before."""
     before: dict[tuple[Cell, str], CellNight] = {}
     for night in cell_nights(attempts):
-        place = (night.cell, night.attempts[0].host.id)
+        place = (night.cell, night.attempts[0].leader)
         last = before.get(place)
         if night.outcome in (Outcome.SKIP, Outcome.MISS):  # nothing was seen of it
             continue

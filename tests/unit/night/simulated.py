@@ -14,6 +14,7 @@ import pytest
 
 from metallize import images, pipeline
 from metallize.build.base import bases
+from metallize.build.generator import sha256_of
 from metallize.build.plan import BaseImage
 from metallize.build.step import Step
 from metallize.build.store import Store, Stored
@@ -47,6 +48,10 @@ class Builds:
     made: list[str] = field(default_factory=list)
     booted: list[tuple[str, str]] = field(default_factory=list)
     settled: list[tuple[str, str, bool]] = field(default_factory=list)
+    emulated: bool = True
+    """Cells boot on this host."""
+    contents: Mapping[str, bytes] = field(default_factory=dict)
+    """The bytes of images that are really there, by their profiles' names."""
     boot: Callable[[], None] = lambda: None
     """Called at the beginning of each boot."""
     engine: FakeEngine = field(default_factory=FakeEngine)
@@ -81,12 +86,12 @@ class Builds:
 
     def night(self, folder: Path, *candidates: Candidate, **said: Any) -> tuple[Attempt, ...]:
         catalog, options = Catalog(), pipeline.Options(build_dir=folder)
-        matrix = matrix_of(candidates, catalog, options)
+        matrix = matrix_of(candidates, catalog, options, here=self.emulated)
         return run_nightly(matrix, candidates, catalog, self.engine, said.pop("events", Silent()), options, **said)
 
     def _prepare(self, given: Profile, *args: object, verified: bool, emulated: bool) -> Any:
         assert verified
-        assert emulated
+        assert emulated is self.emulated
         options = args[-1]
         assert isinstance(options, pipeline.Options)
         outcome = self.outcomes[given.name]
@@ -114,6 +119,10 @@ class Builds:
         first = outcome[0]
         store = Store(build_dir=plan.build_dir, file=plan.file)
         manifest = {**self.manifest, "sha256": first.sha256}
+        if plan.name in self.contents:
+            path = plan.build_dir / f"{plan.name}.image"
+            path.write_bytes(self.contents[plan.name])
+            return keep(store, Stored(path=path, manifest={**manifest, "sha256": sha256_of(path)}))
         return keep(store, Stored(path=plan.build_dir / plan.file, manifest=manifest))
 
     def _boot(
