@@ -38,11 +38,6 @@ def part(machine: str) -> str:
     return "".join(each if each in _PLAIN else f"+{ord(each):x}" for each in machine) + "." if machine else ""
 
 
-def name_for(file: str) -> str:
-    """The name of a release whose profile gives none: the image file's, without its suffix."""
-    return re.sub(r"[^A-Za-z0-9.+-]", "-", file.rpartition(".")[0]) or "image"
-
-
 def require_channel(channel: str) -> str:
     """Raises UsageError for what is no channel's name."""
     if CHANNEL.fullmatch(channel) is None:

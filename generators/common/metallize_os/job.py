@@ -44,6 +44,9 @@ class Job:
     epoch: int
     units: dict[str, str] = field(default_factory=dict)
     """systemd units that the image gets and enables: name and text."""
+    release: str = ""
+    version: str = ""
+    """What the image's releases are called, and its own version: where generator.yaml asks for them."""
 
     @classmethod
     def from_argv(cls) -> Job:
@@ -105,7 +108,8 @@ def answer(conversion: Conversion, *, kernel: str, boots_by: tuple[str, ...]) ->
 def _tools() -> dict[str, str]:
     """Versions of the packages that made the image, as the generator's own image has them."""
     wanted = ["squashfs-tools", "xorriso", "e2fsprogs", "grub-pc-bin", "grub-efi-amd64-signed", "shim-signed",
-              "dosfstools", "mtools", "qemu-utils", "fdisk"]  # fmt: skip
+              "dosfstools", "mtools", "qemu-utils", "fdisk",
+              "cryptsetup-bin", "systemd-boot-efi", "systemd-ukify"]  # fmt: skip
     text = tool("dpkg-query", "--show", "--showformat", "${Package} ${Version} ${db:Status-Status}\n", "*").decode()
     rows = (line.rpartition(" ") for line in text.splitlines() if line.endswith(" installed"))
     versions = dict(row[0].split(" ", 1) for row in rows)
