@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import BinaryIO
 
 from metallize.errors import HostError, UsageError, VerificationFailed
@@ -24,6 +25,7 @@ from metallize.release.gate import before as history
 from metallize.release.gate import rules
 from metallize.release.packing import Content
 from metallize.release.papers.beside import lxd_metadata, papers_beside
+from metallize.release.papers.parts import parts_of
 from metallize.release.pointers import SIGNATURE, Sign, renew, require_signed_on, switch
 from metallize.release.retention import Retention, moment, retained
 from metallize.release.statement import Signed
@@ -186,6 +188,7 @@ def _released(
     files += [
         _written(session, name, text) for name, text in papers_beside(base, ware, papers, version, content, metadata)
     ]
+    files += _parts(session, ware, papers, version, events)
     if terms.attest is not None:
         signed = terms.attest(ware, papers, payload, content, waived)
         files.append(_written(session, f"{base}.intoto.jsonl", signed.lines))
@@ -255,6 +258,29 @@ def _content(session: Session, name: str, events: Events, before: bytes) -> Cont
             return packing.read_back(file, Meter(handle, size).at, before=before)
         except ValueError:
             return None
+
+
+def _parts(session: Session, ware: Ware, papers: Papers, version: str, events: Events) -> Iterator[ReleasedFile]:
+    """What machines are updated by, cut out of the image that was booted, and read back."""
+    whole = f"{ware.name}_{version}_{naming.ARCHITECTURES[ware.platform]}"
+    for part in parts_of(papers.manifest, ware.image.papers[0]):
+        name = f"{whole}{part.suffix}"
+        if session.published(name):
+            raise HostError(f"{name} is published already", hint="choose another output.version")
+        if session.whole(name):
+            session.discard(name)  # what a killed attempt has left may be anything
+        with step(events, f"release {name}", f"write {name}") as handle:
+            session.put(name, partial(part.copy, ware.image.path), part.size_bytes)
+            handle.detail = size_text(part.size_bytes)
+        with session.read(name) as file:
+            digest = packing.digest_of(file)
+        if digest != part.sha256:
+            session.discard(name)
+            raise VerificationFailed(
+                f"{name} does not read back as that part of the image that was verified",
+                hint="is the destination's disk sound?",
+            )
+        yield ReleasedFile(name=name, size_bytes=part.size_bytes, sha256=part.sha256)
 
 
 def _written(session: Session, name: str, content: bytes) -> ReleasedFile:

@@ -83,7 +83,30 @@ def tool(*argv: str | Path, stdin: bytes | None = None, env: dict[str, str] | No
     return done.stdout
 
 
-def answer(conversion: Conversion, *, kernel: str, boots_by: tuple[str, ...]) -> None:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes of the image that a release has as a file of their own, for machines that are updated by them."""
+
+    suffix: str
+    """What its name ends with, after the image's name, version and architecture."""
+    offset: int
+    size: int
+
+    def told(self, image: Path) -> dict[str, object]:
+        """As result.json has it; read from the image, a piece at a time."""
+        digest, left = hashlib.sha256(), self.size
+        with image.open("rb") as file:
+            file.seek(self.offset)
+            while left:
+                piece = file.read(min(left, 1 << 20))
+                if not piece:
+                    fail(f"{self.suffix} of the image is {left} bytes too short")
+                digest.update(piece)
+                left -= len(piece)
+        return {"suffix": self.suffix, "offset": self.offset, "size": self.size, "sha256": digest.hexdigest()}
+
+
+def answer(conversion: Conversion, *, kernel: str, boots_by: tuple[str, ...], parts: tuple[Part, ...] = ()) -> None:
     """Write result.json: what is in the image and how it boots."""
     for note in conversion.notes:
         say(note)
@@ -101,6 +124,7 @@ def answer(conversion: Conversion, *, kernel: str, boots_by: tuple[str, ...]) ->
         if conversion.listing is not None
         else None,
         "tools": _tools(),
+        **({"parts": [part.told(OUT / "image") for part in parts]} if parts else {}),
     }
     (OUT / "result.json").write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from metallize_os import loader
 from metallize_os.added import Addition
 from metallize_os.convert import Conversion, ConversionError
+from metallize_os.facts import os_release
 from metallize_os.uki import Section
 
 TRIES = 3
@@ -50,9 +51,9 @@ class System:
         return f"{SYSTEMS_FOLDER}/{self.label}.cfg"
 
 
-def named(os_release: str, system: System) -> str:
+def named(release: str, system: System) -> str:
     """os-release(5) with the image's name and version in it."""
-    kept = [line for line in os_release.splitlines() if not line.startswith(("IMAGE_ID=", "IMAGE_VERSION="))]
+    kept = [line for line in release.splitlines() if not line.startswith(("IMAGE_ID=", "IMAGE_VERSION="))]
     return "\n".join([*kept, f'IMAGE_ID="{system.release}"', f'IMAGE_VERSION="{system.version}"']) + "\n"
 
 
@@ -145,7 +146,9 @@ def additions(conversion: Conversion, system: System, options: dict[str, object]
             "debian-disk.dockerfile"
         )
     yield Addition("efi")
-    yield Addition(OS_RELEASE, named(conversion.captures[OS_RELEASE].decode(), system).encode())
+    text = named(conversion.captures[OS_RELEASE].decode("utf-8", "replace"), system)
+    conversion.os_release = os_release(text)
+    yield Addition(OS_RELEASE, text.encode())
     url = str(options["update"])
     if not url:
         return
