@@ -51,6 +51,10 @@ class Platform(StrEnum):
     ARM64 = "linux/arm64"
 
 
+ARCHITECTURES = {Platform.AMD64: "x86-64", Platform.ARM64: "arm64"}
+"""As systemd spells them (systemd.unit(5), ConditionArchitecture=)."""
+
+
 class ImageFormat(StrEnum):
     """A container format of a disk image; the suffix of `output.file` chooses it."""
 

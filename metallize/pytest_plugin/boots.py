@@ -166,6 +166,7 @@ class Guests:
             accel=settings.accel,
             keep_running=False,
             sha256=stored.sha256,
+            manifest=stored.manifest,
         )
         return request
 

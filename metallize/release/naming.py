@@ -11,10 +11,8 @@ from datetime import date
 from functools import cmp_to_key
 
 from metallize.errors import UsageError
-from metallize.model.profile import ImageFormat, Platform
+from metallize.model.profile import ARCHITECTURES, ImageFormat, Platform
 
-ARCHITECTURES = {Platform.AMD64: "x86-64", Platform.ARM64: "arm64"}
-"""As systemd spells them (systemd.unit(5), ConditionArchitecture=)."""
 CHANNEL = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.~-]{0,62}")
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")

@@ -13,7 +13,9 @@ from typing import BinaryIO
 
 from metallize.errors import HostError, UsageError, VerificationFailed
 from metallize.events import Events, Note, StepHandle, step
+from metallize.files.parts import parts_of
 from metallize.meter import Meter
+from metallize.model.profile import ARCHITECTURES
 from metallize.model.rules import ReleaseRules
 from metallize.release import naming, packing
 from metallize.release.catalogue import FILE, Catalogue, Gone, Release, ReleasedFile, ReleasedImage, read_catalogue
@@ -25,7 +27,6 @@ from metallize.release.gate import before as history
 from metallize.release.gate import rules
 from metallize.release.packing import Content
 from metallize.release.papers.beside import lxd_metadata, papers_beside
-from metallize.release.papers.parts import parts_of
 from metallize.release.pointers import SIGNATURE, Sign, renew, require_signed_on, switch
 from metallize.release.retention import Retention, moment, retained
 from metallize.release.statement import Signed
@@ -159,7 +160,7 @@ def _require_free(name: str, version: str, wares: Sequence[Ware], *catalogues: C
 
 def _judged(session: Session, ware: Ware, papers: Papers, before: Release | None, terms: Terms) -> tuple[str, ...]:
     """What the profile's rules have against an image, and is overruled."""
-    image = history.counterpart(before, ware.name, naming.ARCHITECTURES[ware.platform], str(ware.format))
+    image = history.counterpart(before, ware.name, ARCHITECTURES[ware.platform], str(ware.format))
     old = None
     if image is not None and ware.rules != ReleaseRules():
         old = rules.Told(manifest=history.manifest_of(session, image), record=history.record_of(session, image))
@@ -198,7 +199,7 @@ def _released(
     boots = [papers.proof.boots[each] for each in papers.proof.required]
     return ReleasedImage(
         name=ware.name,
-        architecture=naming.ARCHITECTURES[ware.platform],
+        architecture=ARCHITECTURES[ware.platform],
         format=str(ware.format),
         image_sha256=ware.image.sha256,
         image_bytes=content.image_bytes,
@@ -262,7 +263,7 @@ def _content(session: Session, name: str, events: Events, before: bytes) -> Cont
 
 def _parts(session: Session, ware: Ware, papers: Papers, version: str, events: Events) -> Iterator[ReleasedFile]:
     """What machines are updated by, cut out of the image that was booted, and read back."""
-    whole = f"{ware.name}_{version}_{naming.ARCHITECTURES[ware.platform]}"
+    whole = f"{ware.name}_{version}_{ARCHITECTURES[ware.platform]}"
     for part in parts_of(papers.manifest, ware.image.papers[0]):
         name = f"{whole}{part.suffix}"
         if session.published(name):

@@ -24,6 +24,8 @@ ENVIRONMENT_BYTES = 1024
 ENDS = (".efi", *(f"+{TRIES - done}-{done}.efi" for done in range(TRIES + 1)), f"+{TRIES}.efi")
 """What a kernel's file name may end with: good, or so many tries left and done."""
 OS_RELEASE = "usr/lib/os-release"
+UPDATES = "var/lib/updates"
+"""Where a machine that is told no URL finds an update that somebody has put there."""
 _TRANSFERS = "usr/lib/sysupdate.d"
 _LAYER = ("usr/share/initramfs-tools/scripts/local-top/metallize-ab", "usr/lib/metallize/boot-choice")
 _UNITS = "usr/lib/systemd/system"
@@ -114,8 +116,9 @@ def first_environment(system: System) -> bytes:
 def transfers(system: System, url: str, *, verified: bool) -> Iterator[tuple[str, str]]:
     """Name and text of each transfer (sysupdate.d(5)), in the order in which they are done: the kernel is the last.
 
-    PartitionFlags= comes before ReadOnly=, which it would reset.
+    With no URL they come from a folder of the machine. PartitionFlags= comes before ReadOnly=, which it would reset.
     """
+    place = f"Type=url-file\nPath={url.replace('%', '%%')}" if url else f"Type=regular-file\nPath=/{UPDATES}"
     name, source = system.release, f"{system.release}_@v_%a"
     slot = "Type=partition\nPath=auto\nMatchPattern={0}_@v\nMatchPartitionType={1}\nPartitionFlags=0\nReadOnly=1\n"
     loaders = "Type=regular-file\nPathRelativeTo=esp\nPath={0}\nMatchPattern={1}\nMode=0644\nInstancesMax=2\n"
@@ -129,7 +132,7 @@ def transfers(system: System, url: str, *, verified: bool) -> Iterator[tuple[str
     for file, pattern, target in rows:
         text = (
             f"[Transfer]\nProtectVersion=%A\nVerify={'yes' if verified else 'no'}\n"
-            f"\n[Source]\nType=url-file\nPath={url.replace('%', '%%')}\nMatchPattern={pattern}\n"
+            f"\n[Source]\n{place}\nMatchPattern={pattern}\n"
             f"\n[Target]\n{target}"
         )
         yield f"{file}.transfer", text
@@ -150,10 +153,11 @@ def additions(conversion: Conversion, system: System, options: dict[str, object]
     conversion.os_release = os_release(text)
     yield Addition(OS_RELEASE, text.encode())
     url = str(options["update"])
-    if not url:
-        return
     for name, text in transfers(system, url, verified=bool(options["verify"])):
         yield Addition(f"{_TRANSFERS}/{name}", text.encode())
+    yield Addition(UPDATES)
+    if not url:
+        return
     timers = ["systemd-sysupdate.timer", *(["systemd-sysupdate-reboot.timer"] if options["reboot"] else [])]
     for timer in timers:
         if not conversion.has(f"{_UNITS}/{timer}"):

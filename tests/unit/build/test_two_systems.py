@@ -224,3 +224,10 @@ def test_every_name_that_a_kernel_has_on_its_way_is_one_that_grub_knows() -> Non
     counted = {f"+{left}-{two_systems.TRIES - left}.efi" for left in range(two_systems.TRIES + 1)}
     assert counted | {".efi", f"+{two_systems.TRIES}.efi"} == set(two_systems.ENDS)
     assert ONE.kernel.endswith(tuple(counted))
+
+
+def test_with_no_url_an_update_is_what_somebody_has_put_into_a_folder() -> None:
+    made = dict(two_systems.transfers(ONE, "", verified=True))
+    assert all(
+        "[Source]\nType=regular-file\nPath=/var/lib/updates\nMatchPattern=web_@v_%a" in text for text in made.values()
+    )

@@ -9,9 +9,9 @@ import pytest
 
 from metallize.errors import HostError, VerificationFailed
 from metallize.events import Silent
+from metallize.files.parts import parts_of
 from metallize.release.curating import Terms, promote
 from metallize.release.destinations import destination_at
-from metallize.release.papers.parts import parts_of
 from tests.unit.release.wares import CONTENT, released, tree, ware
 
 ROOT = "_2826597e3dbf0fa1e4405ff72346e785.root"
