@@ -227,3 +227,15 @@ def test_what_became_another_kind_of_thing_stays(kept: Kept) -> None:
     (kept.place / "srv").symlink_to("lib")
     kept.boot("b")
     assert (kept.place / "srv").is_symlink()
+
+
+def test_a_half_of_the_root_hash_is_a_uuid_whatever_files_there_are(tmp_path: Path) -> None:
+    text = (LAYER / "initrd-verity").read_text()
+    function = text[text.index("uuid() {") : text.index("\n}\n", text.index("uuid() {")) + 3]
+    (tmp_path / "root").touch()
+    (tmp_path / "whatever").touch()
+    said = subprocess.run(
+        ["sh", "-c", f"{function}uuid cfaa4d09490e7ba03cc64e712efe79e6"],
+        check=True, capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert said.stdout == "cfaa4d09-490e-7ba0-3cc6-4e712efe79e6\n"
