@@ -55,7 +55,7 @@ def test_a_system_in_a_slot_is_verified_read_only_and_kept_once_it_has_come_up(
 def test_a_machine_is_updated_to_the_release_after_it(machine: str, cli: Cli, build_dir: Path, tmp_path: Path) -> None:
     old = written(tmp_path / "1", "1", machines=[machine])
     assert cli("build", old, "--build-dir", build_dir / "ab-1").status == 0
-    update = {"from": str(build_dir / "ab-1" / f"{NAME}.img"), "engine": "sysupdate", "keep": ["/etc/ssh", "/home"]}
+    update = {"from": str(build_dir / "ab-1" / f"{NAME}.img"), "engine": "sysupdate", "keep": ["/etc/ssh", "/srv"]}
     new = written(tmp_path / "2", "2", machines=[machine], update=update)
     content = yaml.safe_load(new.read_text())
     del content["boot"]["assert"]["command"]["the other slot is empty"]
