@@ -7,12 +7,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
+from metallize.build.generator import sha256_of
 from metallize.errors import HostError
+from metallize.files.json_file import read_mapping
 from metallize.guest import ShellError
 from metallize.model.assertion import Assertion
 from metallize.model.boot import Boot, Ssh
 from metallize.model.canonical import canonical
+from metallize.model.update import Update
 from metallize.shells.ssh_access import EPHEMERAL, public_key, ssh_access
 from metallize.verify.request import VerifyRequest
 
@@ -70,7 +74,11 @@ def _parts(request: VerifyRequest) -> Iterator[Part]:
     yield _part("the image's format", ("format", request.image_format))
     for name in sorted(Boot.model_fields):
         if name not in _NOT_OF_ONE_MACHINE:
-            value = _way_in(request.boot.ssh) if name == "ssh" else getattr(request.boot, name)
+            value = getattr(request.boot, name)
+            if name == "ssh":
+                value = _way_in(request.boot.ssh)
+            elif name == "update":
+                value = _update(request.boot.update)
             yield _part(f"boot.{name}", (f"boot.{name}", value), secret=name in _WITH_SECRETS and bool(value))
     yield from _assertions(request.assertions)
     for group in request.groups:
@@ -96,6 +104,30 @@ def _way_in(ssh: Ssh | None) -> object:
         return ssh.model_copy(update={"key": public_key(ssh_access(ssh))})
     except ShellError as exc:
         raise HostError(str(exc), hint="it is one of the ways in that the profile names: boot.ssh.key") from exc
+
+
+def _update(update: Update | None) -> object:
+    """An update from an image, which is the same wherever its file is; of one that is not there, from its name."""
+    if update is None:
+        return None
+    image = Path(update.before)
+    try:
+        state = image.stat()
+        before = _content(image, state.st_ino, state.st_size, state.st_mtime_ns)
+    except OSError:
+        before = image.name
+    files = Path(update.files).name if update.files is not None else None
+    return update.model_copy(update={"before": before, "files": files})
+
+
+@cache
+def _content(image: Path, _inode: int, size: int, _changed: int) -> str:
+    """The image's digest: as the manifest beside it tells, or read."""
+    try:
+        told = read_mapping(image.with_name(f"{image.name}.manifest.json"))
+    except (OSError, ValueError):
+        told = {}
+    return str(told["sha256"]) if told.get("size") == size and "sha256" in told else sha256_of(image)
 
 
 def _part(what: str, value: object, *, secret: bool = False) -> Part:

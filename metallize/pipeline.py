@@ -323,6 +323,7 @@ def requests_of(
         keep_running=options.keep_running,
         capture=options.capture,
         sha256=stored.sha256,
+        manifest=stored.manifest,
         published=(build_dir / profile.output.file).absolute(),
     )
 

@@ -127,8 +127,12 @@ class Job:
     ids: Mapping[str, str]
     units: Mapping[str, str] = field(default_factory=dict)
     """systemd units that the image gets and enables: name and text."""
+    release: str = ""
+    version: str = ""
+    """What the image's releases are called, and its own version; empty where the generator does not ask for them."""
 
     def as_json(self) -> dict[str, object]:
+        named = {"release": self.release, "version": self.version} if self.version else {}
         return {
             "name": self.name,
             "platform": str(self.platform),
@@ -138,6 +142,7 @@ class Job:
             "options": dict(self.options),
             "ids": dict(self.ids),
             "units": dict(self.units),
+            **named,
         }
 
 

@@ -78,6 +78,8 @@ def plan(
         options=generator.complete(_options(profile, generator)),
         ids=ids,
         units=app.units if app else {},
+        release=profile.output.release_name if generator.versioned else "",
+        version=(profile.output.version or "") if generator.versioned else "",
     )
     state = snapshot.State(snapshot=profile.base.snapshot or "", mirrors=mirrors)
     rootfs_stack = _stack(rootfs, arguments, profile.platform, host_platform, state)
@@ -167,6 +169,10 @@ def _options(profile: Profile, generator: Generator) -> dict[str, str | int | fl
 
 
 def _misfits(profile: Profile, generator: Generator) -> list[Problem]:
+    if generator.versioned and profile.output.version is None:
+        message = f"an image of generator {generator.name} holds its own version, and the profile gives none"
+        hint = 'set output.version, as "1" or "20261130.1", and a higher one for each release'
+        return [Problem(location=profile.location("output"), message=message, hint=hint)]
     if profile.platform in generator.platforms:
         return []
     known = ", ".join(generator.platforms)

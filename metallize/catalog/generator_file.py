@@ -42,6 +42,9 @@ class GeneratorFile(Frozen):
     machines: tuple[str, ...] = ()
     platforms: Annotated[tuple[Platform, ...], Field(min_length=1)] = (Platform.AMD64,)
     default_media: Media | None = None
+    versioned: Annotated[
+        bool, Field(description="the image holds its release's name and version: a profile must give output.version")
+    ] = False
     ids: tuple[str, ...] = ()
     kernel_boot_params: str = ""
     fstab: str = ""
@@ -83,6 +86,7 @@ def read_generator(path: Path) -> Generator:
         machines=parsed.machines,
         platforms=parsed.platforms,
         options=options,
+        versioned=parsed.versioned,
         ids=parsed.ids,
         kernel_boot_params=parsed.kernel_boot_params,
         fstab=parsed.fstab,

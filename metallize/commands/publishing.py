@@ -25,7 +25,7 @@ from metallize.release.publishing import Terms
 from metallize.release.publishing import publish as release
 from metallize.release.retention import Retention
 from metallize.release.statement import statements
-from metallize.release.wares import Ware, ware_name
+from metallize.release.wares import Ware
 from metallize.render import JsonLines, Renderer
 
 
@@ -91,7 +91,7 @@ def _release(options: argparse.Namespace) -> int:
                 platform=profile.platform,
                 format=SUFFIX_FORMATS[Path(profile.output.file).suffix],
                 profile=profile.path.stem,
-                name=ware_name(profile.output.name, profile.output.file),
+                name=profile.output.release_name,
                 version=profile.output.version,
                 rules=profile.release,
             )

@@ -9,7 +9,7 @@ from metallize.config.actions import action_assertions, check_links, without_ass
 from metallize.config.assertions import decode_assertions, read_suite
 from metallize.config.expectations import check_expectations
 from metallize.config.lookup import look_up
-from metallize.config.named_files import with_key_found
+from metallize.config.named_files import with_key_found, with_update_found
 from metallize.config.reading.suggest import did_you_mean
 from metallize.config.reading.tree import Entry, Mapping, Node, Scalar, Sequence, kind_of, shown
 from metallize.config.reading.validation import Findings, decode
@@ -24,6 +24,8 @@ from metallize.model.profile import SUFFIX_FORMATS, ImageFormat, Output, Platfor
 
 _BESIDE = ("assert", "groups")
 """Keys that the model does not keep: what they say becomes the profile's assertions and groups."""
+_SECOND_BOOTS = ("reboot", "power_cut", "update")
+"""Keys that ask for all of it once more."""
 
 
 def decode_boot(
@@ -66,6 +68,8 @@ def _prepared(entry: Entry, path: Path, findings: Findings) -> Entry:
         return without_assertions(entry)
     if entry.key == "ssh":
         return with_key_found(entry, path)
+    if entry.key == "update":
+        return with_update_found(entry, path)
     return read_seed(entry, path, findings) if entry.key == "seed" else entry
 
 
@@ -167,7 +171,7 @@ def _check_observed(node: Mapping, boot: Boot, findings: Findings) -> None:
     if boot.login is not None or boot.ssh is not None or not boots:
         return
     wanted = {"assert", "suites", "groups", "actions"}
-    wanted |= {key for key, asked in (("reboot", boot.reboot), ("power_cut", boot.power_cut)) if asked}
+    wanted |= {key for key in _SECOND_BOOTS if getattr(boot, key)}
     entries = [entry for entry in node.entries if entry.key in wanted]
     time = node.get("time")
     units = time.value.get("units") if time is not None and isinstance(time.value, Mapping) else None

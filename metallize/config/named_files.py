@@ -23,6 +23,24 @@ def named_file(node: Scalar, profile: Path) -> Path:
     return own if own.exists() or not beside.exists() else beside
 
 
+def with_update_found(entry: Entry, profile: Path) -> Entry:
+    """`boot.update` with the places of the image before and of the folder in place of their names."""
+    if not isinstance(entry.value, Mapping):
+        return entry
+    return replace(
+        entry,
+        value=replace(entry.value, entries=tuple(_found(each, profile) for each in entry.value.entries)),
+    )
+
+
+def _found(entry: Entry, profile: Path) -> Entry:
+    node = entry.value
+    if entry.key not in ("from", "files") or not isinstance(node, Scalar) or not isinstance(node.value, str):
+        return entry
+    place = str(named_file(node, profile).absolute())
+    return replace(entry, value=replace(node, value=place, text=place))
+
+
 def with_key_found(entry: Entry, profile: Path) -> Entry:
     """`boot.ssh` with the place of its private key in place of its name.
 

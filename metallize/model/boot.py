@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field
 from metallize.model.nic import DeviceName, Nics
 from metallize.model.outcome import Expect
 from metallize.model.scalars import Duration, Frozen, OneLine, Pause, Size
+from metallize.model.update import Update
 
 _MAX_PORT = 65535
 
@@ -293,6 +294,10 @@ class Boot(Frozen):
         PowerCut | None,
         BeforeValidator(parse_power_cut),
         Field(description="true, or {seed, within}: everything must hold again after the power was cut"),
+    ] = None
+    update: Annotated[
+        Update | None,
+        Field(description="a machine with the release before is updated to this image, and everything must hold then"),
     ] = None
     actions: Annotated[
         tuple[Action, ...], Field(description="in this order, when all holds; every cable is put back at the end")

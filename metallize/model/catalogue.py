@@ -59,6 +59,8 @@ class Generator:
     """What it can make an image from."""
     firmware: tuple[Firmware, ...] = tuple(Firmware)
     """What boots its images; empty where they are no bootable disks. A machine fits by its own firmware."""
+    versioned: bool = False
+    """Whether the image holds its release's name and version, so that a profile must give output.version."""
     ids: tuple[str, ...] = ()
     """Roles that need an id of their own (disk, root, esp, ...): a UUID derived from the profile's name."""
     kernel_boot_params: str = ""

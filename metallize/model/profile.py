@@ -6,6 +6,7 @@ and an editor show. Nothing here reads a file; `metallize.config` makes these va
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
@@ -48,6 +49,10 @@ class Platform(StrEnum):
 
     AMD64 = "linux/amd64"
     ARM64 = "linux/arm64"
+
+
+ARCHITECTURES = {Platform.AMD64: "x86-64", Platform.ARM64: "arm64"}
+"""As systemd spells them (systemd.unit(5), ConditionArchitecture=)."""
 
 
 class ImageFormat(StrEnum):
@@ -129,6 +134,16 @@ class Output(Frozen):
         BeforeValidator(_app_switch, json_schema_input_type=App | bool),
         Field(description="the unit that runs what the layers' CMD or ENTRYPOINT says; false for none"),
     ] = App()
+
+    @property
+    def release_name(self) -> str:
+        """What its releases are called."""
+        return self.name or release_name_for(self.file)
+
+
+def release_name_for(file: str) -> str:
+    """The name of a release whose profile gives none: the image file's, without its suffix."""
+    return re.sub(r"[^A-Za-z0-9.+-]", "-", file.rpartition(".")[0]) or "image"
 
 
 class Settings(Frozen):

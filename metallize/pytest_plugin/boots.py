@@ -65,7 +65,7 @@ class Guests:
         if outcome is None:
             try:
                 asked = self._assertions.get(target.name, ())
-                outcome = self._start(target, "", asked).boot.report
+                outcome = self._start(target, "", asked, judged=True).boot.report
                 self._record(target, asked, outcome)
             except MetallizeError as exc:
                 outcome = exc
@@ -107,9 +107,12 @@ class Guests:
     def _is_for(self, live: _Live, target: Target, owner: str) -> bool:
         return live.target is target and live.owner in ("", owner) and live.boot.guest.console.alive
 
-    def _start(self, target: Target, owner: str, assertions: Sequence[Assertion]) -> _Live:
+    def _start(self, target: Target, owner: str, assertions: Sequence[Assertion], *, judged: bool = False) -> _Live:
+        """Boot it; only a boot that is judged ends in the update that the profile asks for, and with that its guest."""
         self.close()
         request = replace(self._request(target), assertions=tuple(assertions))
+        if not judged:
+            request = replace(request, boot=request.boot.model_copy(update={"update": None}))
         with ExitStack() as stack:
             boot = stack.enter_context(booted(request, self._events))
             self._live = _Live(target=target, owner=owner, boot=boot, stack=stack.pop_all())
@@ -166,6 +169,7 @@ class Guests:
             accel=settings.accel,
             keep_running=False,
             sha256=stored.sha256,
+            manifest=stored.manifest,
         )
         return request
 

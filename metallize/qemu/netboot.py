@@ -15,7 +15,7 @@ from pathlib import Path
 from metallize.errors import UsageError
 from metallize.files.vanishing import vanishing_folder
 from metallize.qemu.network import HTTP_ADDRESS
-from metallize.serve import MOST_FETCHES, Fetch, FetchLog, Running, archive, bridge, opened, pointers, serving
+from metallize.serve import MOST_FETCHES, Fetch, FetchLog, Files, Running, archive, bridge, opened, pointers, serving
 
 HOST_ADDRESS = "10.0.2.2"
 """This host, as QEMU's own network shows it to a guest (qemu-system-x86_64(1), -netdev user)."""
@@ -59,7 +59,14 @@ def served_folder(image: Path, run_folder: Path, url: str) -> Iterator[Path]:
 
 @contextmanager
 def web_server(image: Path, log_file: Path) -> Iterator[Running]:
-    """Serve an archive's files on the host's loopback, and write down what is fetched."""
+    """Serve an archive's files, or a folder's, on the host's loopback, and write down what is fetched."""
+    with opened(image, bootable=False) as files, files_server(files, log_file) as running:
+        yield running
+
+
+@contextmanager
+def files_server(files: Files, log_file: Path) -> Iterator[Running]:
+    """The same with files that are open already."""
     written = 0
 
     def write(fetch: Fetch) -> None:
@@ -70,10 +77,7 @@ def web_server(image: Path, log_file: Path) -> Iterator[Running]:
         with log_file.open("a", encoding="utf-8") as file:
             file.write(f"{fetch}\n")
 
-    with (
-        opened(image, bootable=False) as files,
-        serving(files, FetchLog(write), address=LOOPBACK, http_port=0, most=MOST_CONNECTIONS) as running,
-    ):
+    with serving(files, FetchLog(write), address=LOOPBACK, http_port=0, most=MOST_CONNECTIONS) as running:
         yield running
 
 

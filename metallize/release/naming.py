@@ -11,10 +11,8 @@ from datetime import date
 from functools import cmp_to_key
 
 from metallize.errors import UsageError
-from metallize.model.profile import ImageFormat, Platform
+from metallize.model.profile import ARCHITECTURES, ImageFormat, Platform
 
-ARCHITECTURES = {Platform.AMD64: "x86-64", Platform.ARM64: "arm64"}
-"""As systemd spells them (systemd.unit(5), ConditionArchitecture=)."""
 CHANNEL = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.~-]{0,62}")
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
@@ -36,11 +34,6 @@ def stem(name: str, version: str, platform: Platform, image_format: ImageFormat)
 def part(machine: str) -> str:
     """What the name of a paper has of a machine; nothing for what is of no single one. Two never share it."""
     return "".join(each if each in _PLAIN else f"+{ord(each):x}" for each in machine) + "." if machine else ""
-
-
-def name_for(file: str) -> str:
-    """The name of a release whose profile gives none: the image file's, without its suffix."""
-    return re.sub(r"[^A-Za-z0-9.+-]", "-", file.rpartition(".")[0]) or "image"
 
 
 def require_channel(channel: str) -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import io
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import BinaryIO
 
 from metallize.errors import HostError, UsageError, VerificationFailed
 from metallize.events import Events, Note, StepHandle, step
+from metallize.files.parts import parts_of
 from metallize.meter import Meter
+from metallize.model.profile import ARCHITECTURES
 from metallize.model.rules import ReleaseRules
 from metallize.release import naming, packing
 from metallize.release.catalogue import FILE, Catalogue, Gone, Release, ReleasedFile, ReleasedImage, read_catalogue
@@ -157,7 +160,7 @@ def _require_free(name: str, version: str, wares: Sequence[Ware], *catalogues: C
 
 def _judged(session: Session, ware: Ware, papers: Papers, before: Release | None, terms: Terms) -> tuple[str, ...]:
     """What the profile's rules have against an image, and is overruled."""
-    image = history.counterpart(before, ware.name, naming.ARCHITECTURES[ware.platform], str(ware.format))
+    image = history.counterpart(before, ware.name, ARCHITECTURES[ware.platform], str(ware.format))
     old = None
     if image is not None and ware.rules != ReleaseRules():
         old = rules.Told(manifest=history.manifest_of(session, image), record=history.record_of(session, image))
@@ -186,6 +189,7 @@ def _released(
     files += [
         _written(session, name, text) for name, text in papers_beside(base, ware, papers, version, content, metadata)
     ]
+    files += _parts(session, ware, papers, version, events)
     if terms.attest is not None:
         signed = terms.attest(ware, papers, payload, content, waived)
         files.append(_written(session, f"{base}.intoto.jsonl", signed.lines))
@@ -195,7 +199,7 @@ def _released(
     boots = [papers.proof.boots[each] for each in papers.proof.required]
     return ReleasedImage(
         name=ware.name,
-        architecture=naming.ARCHITECTURES[ware.platform],
+        architecture=ARCHITECTURES[ware.platform],
         format=str(ware.format),
         image_sha256=ware.image.sha256,
         image_bytes=content.image_bytes,
@@ -255,6 +259,29 @@ def _content(session: Session, name: str, events: Events, before: bytes) -> Cont
             return packing.read_back(file, Meter(handle, size).at, before=before)
         except ValueError:
             return None
+
+
+def _parts(session: Session, ware: Ware, papers: Papers, version: str, events: Events) -> Iterator[ReleasedFile]:
+    """What machines are updated by, cut out of the image that was booted, and read back."""
+    whole = f"{ware.name}_{version}_{ARCHITECTURES[ware.platform]}"
+    for part in parts_of(papers.manifest, ware.image.papers[0]):
+        name = f"{whole}{part.suffix}"
+        if session.published(name):
+            raise HostError(f"{name} is published already", hint="choose another output.version")
+        if session.whole(name):
+            session.discard(name)  # what a killed attempt has left may be anything
+        with step(events, f"release {name}", f"write {name}") as handle:
+            session.put(name, partial(part.copy, ware.image.path), part.size_bytes)
+            handle.detail = size_text(part.size_bytes)
+        with session.read(name) as file:
+            digest = packing.digest_of(file)
+        if digest != part.sha256:
+            session.discard(name)
+            raise VerificationFailed(
+                f"{name} does not read back as that part of the image that was verified",
+                hint="is the destination's disk sound?",
+            )
+        yield ReleasedFile(name=name, size_bytes=part.size_bytes, sha256=part.sha256)
 
 
 def _written(session: Session, name: str, content: bytes) -> ReleasedFile:

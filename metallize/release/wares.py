@@ -18,7 +18,6 @@ from metallize.model.profile import ImageFormat, Platform
 from metallize.model.rules import ReleaseRules
 from metallize.proof import Proof, record_of
 from metallize.publish import VerifiedImage
-from metallize.release.naming import name_for
 
 _OF_THE_BUILD_FOLDER = "file"
 """What the manifest says of the file's time there, which no other copy has."""
@@ -72,11 +71,6 @@ class Papers:
     def manifest_bytes(self) -> bytes:
         told = {name: value for name, value in self.manifest.items() if name != _OF_THE_BUILD_FOLDER}
         return (json.dumps(told, indent=1, sort_keys=True) + "\n").encode()
-
-
-def ware_name(given: str | None, file: str) -> str:
-    """The profile's output.name, or what its file is called."""
-    return given or name_for(file)
 
 
 def papers_of(ware: Ware) -> Papers:

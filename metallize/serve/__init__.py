@@ -2,7 +2,7 @@
 
 from metallize.serve import archive, bridge
 from metallize.serve.dhcp import advice, own_address
-from metallize.serve.files import Files, opened
+from metallize.serve.files import Files, opened, opened_parts
 from metallize.serve.log import MOST_FETCHES, Fetch, FetchLog, Protocol
 from metallize.serve.pointers import pointers
 from metallize.serve.server import Running, serving
@@ -18,6 +18,7 @@ __all__ = [
     "archive",
     "bridge",
     "opened",
+    "opened_parts",
     "own_address",
     "pointers",
     "serving",

@@ -108,6 +108,15 @@ def opened(source: Path, *, bootable: bool = True) -> Iterator[Files]:
         yield files
 
 
+@contextmanager
+def opened_parts(source: Path, parts: Mapping[str, tuple[int, int]], beside: Mapping[str, Path]) -> Iterator[Files]:
+    """Pieces of one file by their names, where they begin in it and how long they are, and other files beside them."""
+    with source.open("rb", buffering=0) as file:
+        places = {name: _Place(offset=offset, size_bytes=size) for name, (offset, size) in parts.items()}
+        places |= {name: _Place(path=path) for name, path in beside.items()}
+        yield Files(source=source, places=places, archive=file)
+
+
 def _in_archive(source: Path, file: BinaryIO) -> Files:
     try:
         found = contents(file)

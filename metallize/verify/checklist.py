@@ -40,6 +40,7 @@ class Turn:
 FIRST = Turn(name="boot")
 AFTER_REBOOT = Turn(name="reboot", suffix=" after a reboot")
 AFTER_POWER_CUT = Turn(name="power-cut", suffix=" after a power cut")
+AFTER_UPDATE = Turn(name="update", suffix=" after the update")
 
 
 def at_moment(number: int) -> Turn:

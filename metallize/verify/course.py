@@ -22,7 +22,7 @@ from metallize.shells.answer import is_chatter
 from metallize.verify.boot import plan_boot, run_boot
 from metallize.verify.checklist import AFTER_POWER_CUT, AFTER_REBOOT, FIRST, Checklist, Turn
 from metallize.verify.evidence import answers_still, take_screenshot, write_diagnosis
-from metallize.verify.phases import console, groups, power_cut, reboot
+from metallize.verify.phases import console, groups, power_cut, reboot, update
 from metallize.verify.phases.groups import Groups
 from metallize.verify.phases.power_cut import Cut
 from metallize.verify.prepared import PreparedBoot
@@ -48,7 +48,7 @@ def plan_course(request: VerifyRequest) -> tuple[Entry, ...]:
     if boot.power_cut is not None:
         entries += [*power_cut.plan(request), *console.plan(request, AFTER_POWER_CUT)]
         entries += [each for turn in power_cut.moments_of(request) for each in console.plan(request, turn)]
-    return (*entries, *groups.plan(request))
+    return (*entries, *groups.plan(request), *update.plan(request))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +68,8 @@ class Course:
     groups: Groups | None = None
     flaw: str = ""
     """What is wrong with the image's file, as can be seen without booting it; it explains whatever fails."""
+    version: str | None = None
+    """What the image says of its version, where `boot.update` compares that."""
     checklist: Checklist = field(init=False)
     diagnosis: list[str] = field(default_factory=list)
 
@@ -154,6 +156,36 @@ class Course:
             self._conclude(AFTER_POWER_CUT)
         except GuestFailed as failed:
             self._failed(failed.finding)
+
+    def ask_version(self) -> bool:
+        """What the image says of its own version, before anything is done to the guest; whether it is to be updated to.
+
+        Only one that has passed so far is.
+        """
+        options = self.boot.request.boot.update
+        if options is None or self.boot.request.refusal is not None:
+            return False
+        if not self._passes():
+            self.notes.append("nothing was updated to this image: its own boot did not pass")
+            return False
+        try:
+            self.version = update.ask_version(self.last(), options)
+        except GuestFailed as failed:
+            self._failed(failed.finding)
+            return False
+        return True
+
+    def update(self, boot: PreparedBoot, url: str) -> None:
+        """Update a machine with the release before, which `boot` has, once the machine that was ready is off."""
+        options = boot.request.boot.update
+        if options is None:
+            raise AssertionError("no update is asked for")
+        self.last().close()
+        done = update.Updating(
+            update=options, boot=boot, checklist=self.checklist, version=self.version, url=url, notes=self.notes
+        )
+        with boot.switched_on() as guest:
+            done.run(guest)
 
     def run_groups(self) -> bool:
         """The groups of the profile, on the guest that is ready; whether some are left for `run_groups_cold`."""

@@ -29,6 +29,7 @@ from metallize.verify.phases.power_cut import Cut
 from metallize.verify.prepared import prepared_boot
 from metallize.verify.request import VerifyRequest
 from metallize.verify.ticker import Ticker, last_seconds
+from metallize.verify.updating import old_machine, require_update
 
 
 def verify_machine(request: VerifyRequest, events: Events) -> BootReport:
@@ -51,6 +52,7 @@ def booted(request: VerifyRequest, events: Events) -> Iterator[Booted]:
     It waits until the host has room for the guest beside those of other processes.
     """
     name = request.machine_entry
+    require_update(request)
     with host_problems(request.runs_dir), admitted(need_of(request), Named(events, name)), ExitStack() as attempt:
         use = accelerator.choose(request.machine, request.accel)
         slow = "" if use.slowness == 1.0 else f", {use.slowness:.1f} times slower than a host of normal speed"
@@ -178,9 +180,14 @@ def _boot(
                 course.look_at_disk(cut)
                 if _all_come_up(course, cut, stack, power):
                     course.boot_after(cut, power.enter_context(boot.unlogged().switched_on(power_cut.FOLDER)))
+            updates = course.ask_version()
             if course.run_groups():
                 power.close()
                 course.run_groups_cold()
+            if updates:
+                power.close()
+                with old_machine(boot) as (old, url):
+                    course.update(old, url)
             report = course.report()
             ticker.close()
             if report.failure is not None and not report.passed:

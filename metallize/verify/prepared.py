@@ -21,9 +21,11 @@ from metallize.errors import HostError
 from metallize.guest import ShellError
 from metallize.model.boot import ConsoleRules, TimeBudgets
 from metallize.model.report import AcceleratorUse, StageTime
+from metallize.qemu import netboot
 from metallize.qemu.argv import GuestPlan
 from metallize.qemu.plan import make_plan
 from metallize.qemu.vm import RunningGuest, make_run_folder, prepared_files, running_guest
+from metallize.serve import Files
 from metallize.shells.ssh import EPHEMERAL, SshAccess, key_credentials, public_key, ssh_access
 from metallize.verify.boot import plan_boot
 from metallize.verify.checklist import FIRST, Checklist, Turn
@@ -95,6 +97,15 @@ class PreparedBoot:
         return ConsoleRules(allow=self.request.boot.console.allow)
 
     @contextmanager
+    def serving(self, files: Files) -> Iterator[tuple[PreparedBoot, str]]:
+        """The same boot of a guest that finds the files over HTTP, and the URL by which it does."""
+        internet = self.plan.internet
+        with netboot.files_server(files, self.folder / netboot.LOG_NAME) as web:
+            bridge = "" if internet else netboot.bridge_command(web.http.port)
+            url = netboot.url_for(web.http.port, internet=internet)
+            yield replace(self, plan=replace(self.plan, web=web, bridge=bridge)), url
+
+    @contextmanager
     def with_fresh_disk(self) -> Iterator[PreparedBoot]:
         """The same boot of a disk that nobody has written to yet."""
         plan = self.unlogged().plan
@@ -121,8 +132,11 @@ def prepared_boot(
     *,
     on_stage: Callable[[StageTime], None] = lambda _: None,
     one_thread: bool = False,
+    folder: Path | None = None,
 ) -> Iterator[PreparedBoot]:
     """Everything that a boot needs but its power; the disk is gone on leaving, the run folder stays.
+
+    `folder` is of another machine's run, of which this one is a part.
 
     Raises HostError or CommandError when the image or its firmware is missing, or a key cannot be read.
     """
@@ -146,7 +160,7 @@ def prepared_boot(
         plan, one_thread=one_thread, published=request.published, snapshots=bool(request.groups),
         logs_writes=cut is not None and cut.moments > 0,
     )  # fmt: skip
-    folder = make_run_folder(request.runs_dir / request.machine_entry)
+    folder = folder or make_run_folder(request.runs_dir / request.machine_entry)
     with prepared_files(plan, folder) as ready:
         yield PreparedBoot(
             request=request,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from metallize.model.assertion import Assertion, Group
 from metallize.model.boot import Boot, MachineOverrides
@@ -38,6 +39,8 @@ class VerifyRequest:
     """Of the image, where it is known."""
     published: Path | None = None
     """Where the image will be once it has passed, for those who look at the run later."""
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    """What is known of the image's making; nothing of one that somebody else made."""
 
     @property
     def has_ways_in(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from metallize.catalog import Catalog
 from metallize.command import run
@@ -42,6 +43,7 @@ def requests_for(
     capture: bool = False,
     sha256: str = "",
     published: Path | None = None,
+    manifest: Mapping[str, Any] | None = None,
 ) -> tuple[VerifyRequest, ...]:
     """One request for each entry of boot.machines, or for those named in `machines`.
 
@@ -69,6 +71,7 @@ def requests_for(
             capture=capture,
             sha256=sha256,
             published=published,
+            manifest=manifest or {},
         )
         for name, (machine, overrides) in entries.items()
     )

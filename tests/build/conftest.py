@@ -29,13 +29,15 @@ SYSTEM = f"""\
 RUN mkdir -p /usr/lib/systemd /usr/share/initramfs-tools/scripts /boot \\
  && touch /usr/lib/systemd/systemd /usr/share/initramfs-tools/scripts/live /usr/sbin/sfdisk /usr/sbin/resize2fs \\
  && touch /usr/bin/busybox \\
+ && mkdir -p /usr/share/initramfs-tools/scripts/local-top /usr/lib/metallize \\
+ && touch /usr/share/initramfs-tools/scripts/local-top/metallize-ab /usr/lib/metallize/boot-choice \\
  && echo kernel >/boot/vmlinuz-1.0 \\
  && echo initrd >/boot/initrd.img-1.0
 """
 PROFILE = """\
 platform: linux/amd64
 images: [{images}]
-output: {{generator: {generator}, file: {file}, options: {options}}}
+output: {{generator: {generator}, file: {file}, version: "1", options: {options}}}
 """
 MARK = "METALLIZE_TEST_MARK"
 

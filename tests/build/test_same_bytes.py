@@ -25,7 +25,7 @@ from tests.conftest import Cli
 from .conftest import Site, Start, leftovers
 
 pytestmark = pytest.mark.docker
-HERE = {"livecd": "same.iso", "ext4": "same.img", "netboot": "same.tar"}
+HERE = {"livecd": "same.iso", "ext4": "same.img", "netboot": "same.tar", "ab": "same.raw"}
 ELSEWHERE = {"rpi": "rpi3-templogger.yaml"}
 """Generators for another architecture, with a shipped profile of each: emulated, so by night."""
 EACH = pytest.mark.parametrize(("generator", "file"), HERE.items())

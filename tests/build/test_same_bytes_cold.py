@@ -104,7 +104,9 @@ def test_a_lock_refuses_other_packages_before_an_image_is_made(site: Site, cli: 
 
 @pytest.mark.nightly
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["debian13-ext4", "debian13-livecd", "debian13-cloud", "rpi3-templogger"])
+@pytest.mark.parametrize(
+    "name", ["debian13-ext4", "debian13-ab", "debian13-livecd", "debian13-cloud", "rpi3-templogger"]
+)
 def test_a_shipped_profile_is_the_same_from_nothing(name: str, tmp_path: Path, cli: Cli) -> None:
     """Twice with no cache, which makes the base anew from its packages as well."""
     digests = set()

@@ -16,28 +16,31 @@ INODE_BYTES, BYTES_PER_INODE = 256, 16384
 
 GROW_UNIT = """\
 [Unit]
-Description=Grow the root filesystem to the end of the disk
+Description=Grow the {name} filesystem to the end of the disk
 Documentation=man:resize2fs(8)
 After=systemd-remount-fs.service
-ConditionPathIsReadWrite=/
+ConditionPathIsReadWrite={place}
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/usr/lib/metallize/grow-root
+ExecStart=/usr/lib/metallize/grow-root {place}
 
 [Install]
 WantedBy=multi-user.target
 """
 
 
-def growing(conversion: Conversion) -> Iterator[Addition]:
-    """What grows the root to the end of the disk; ConversionError where the rootfs lacks a program that it runs."""
+def growing(conversion: Conversion, *, name: str = "root", place: str = "/") -> Iterator[Addition]:
+    """What grows the last partition, mounted at `place`, to the end of the disk.
+
+    Raises ConversionError where the rootfs lacks a program that it runs.
+    """
     _require_growing(conversion)
-    unit = "etc/systemd/system/metallize-grow-root.service"
-    wanted = "etc/systemd/system/multi-user.target.wants/metallize-grow-root.service"
+    unit = f"etc/systemd/system/metallize-grow-{name}.service"
+    wanted = f"etc/systemd/system/multi-user.target.wants/metallize-grow-{name}.service"
     yield Addition("usr/lib/metallize/grow-root", Path(__file__).with_name("grow-root").read_bytes(), mode=0o755)
-    yield Addition(unit, GROW_UNIT.encode())
+    yield Addition(unit, GROW_UNIT.format(name=name, place=place).encode())
     yield Addition(wanted, symlink=f"/{unit}")
 
 
@@ -45,7 +48,7 @@ def _require_growing(conversion: Conversion) -> None:
     for program, package in (("sfdisk", "fdisk"), ("resize2fs", "e2fsprogs"), ("findmnt", "util-linux")):
         if not conversion.has(*(f"{folder}/{program}" for folder in ("usr/sbin", "sbin", "usr/bin", "bin"))):
             raise ConversionError(
-                f"growing the root on first boot needs {program}, which the rootfs lacks: install {package} in a "
+                f"growing on first boot needs {program}, which the rootfs lacks: install {package} in a "
                 "layer, or set output.options.grow: false"
             )
 

@@ -44,6 +44,9 @@ class Job:
     epoch: int
     units: dict[str, str] = field(default_factory=dict)
     """systemd units that the image gets and enables: name and text."""
+    release: str = ""
+    version: str = ""
+    """What the image's releases are called, and its own version: where generator.yaml asks for them."""
 
     @classmethod
     def from_argv(cls) -> Job:
@@ -80,7 +83,30 @@ def tool(*argv: str | Path, stdin: bytes | None = None, env: dict[str, str] | No
     return done.stdout
 
 
-def answer(conversion: Conversion, *, kernel: str, boots_by: tuple[str, ...]) -> None:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes of the image that a release has as a file of their own, for machines that are updated by them."""
+
+    suffix: str
+    """What its name ends with, after the image's name, version and architecture."""
+    offset: int
+    size: int
+
+    def told(self, image: Path) -> dict[str, object]:
+        """As result.json has it; read from the image, a piece at a time."""
+        digest, left = hashlib.sha256(), self.size
+        with image.open("rb") as file:
+            file.seek(self.offset)
+            while left:
+                piece = file.read(min(left, 1 << 20))
+                if not piece:
+                    fail(f"{self.suffix} of the image is {left} bytes too short")
+                digest.update(piece)
+                left -= len(piece)
+        return {"suffix": self.suffix, "offset": self.offset, "size": self.size, "sha256": digest.hexdigest()}
+
+
+def answer(conversion: Conversion, *, kernel: str, boots_by: tuple[str, ...], parts: tuple[Part, ...] = ()) -> None:
     """Write result.json: what is in the image and how it boots."""
     for note in conversion.notes:
         say(note)
@@ -98,6 +124,7 @@ def answer(conversion: Conversion, *, kernel: str, boots_by: tuple[str, ...]) ->
         if conversion.listing is not None
         else None,
         "tools": _tools(),
+        **({"parts": [part.told(OUT / "image") for part in parts]} if parts else {}),
     }
     (OUT / "result.json").write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
 
@@ -105,7 +132,8 @@ def answer(conversion: Conversion, *, kernel: str, boots_by: tuple[str, ...]) ->
 def _tools() -> dict[str, str]:
     """Versions of the packages that made the image, as the generator's own image has them."""
     wanted = ["squashfs-tools", "xorriso", "e2fsprogs", "grub-pc-bin", "grub-efi-amd64-signed", "shim-signed",
-              "dosfstools", "mtools", "qemu-utils", "fdisk"]  # fmt: skip
+              "dosfstools", "mtools", "qemu-utils", "fdisk",
+              "cryptsetup-bin", "systemd-boot-efi", "systemd-ukify"]  # fmt: skip
     text = tool("dpkg-query", "--show", "--showformat", "${Package} ${Version} ${db:Status-Status}\n", "*").decode()
     rows = (line.rpartition(" ") for line in text.splitlines() if line.endswith(" installed"))
     versions = dict(row[0].split(" ", 1) for row in rows)

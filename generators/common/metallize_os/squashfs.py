@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from metallize_os import job
 from metallize_os.aside import Aside
@@ -20,13 +20,16 @@ def compressor(options: dict[str, object]) -> list[str]:
     return ["-comp", name, *(["-Xhc"] if name == "lz4" else [])]
 
 
-def stream(task: job.Job, target: Path, *, beside: Path) -> Conversion:
-    """Convert the rootfs into sqfstar's standard input; kernels and initrds go to the folder `beside`."""
+def stream(task: job.Job, target: Path, *, beside: Path, **more: Any) -> Conversion:
+    """Convert the rootfs into sqfstar's standard input; kernels and initrds go to the folder `beside`.
+
+    `more` are the generator's own wishes for the conversion.
+    """
     argv = ["sqfstar", "-no-progress", "-exit-on-error", "-b", "1M", *compressor(task.options), str(target)]
     # -always-use-fragments packs the tails of big files too: a smaller image at no cost in time.
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as squash:
         assert squash.stdin is not None  # noqa: S101 - it was asked for
-        conversion = task.conversion(aside=Aside(beside))
+        conversion = task.conversion(aside=Aside(beside), **more)
         with squash.stdin as sink:
             conversion.run(sys.stdin.buffer, cast("BinaryIO", sink))
         if squash.wait() != 0:

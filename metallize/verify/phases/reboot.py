@@ -10,7 +10,7 @@ from metallize.model.kind import Claim
 from metallize.model.report import Entry
 from metallize.patience import REBOOT_REBOOT as REBOOT_SECONDS
 from metallize.verify.boot import plan_boot, run_boot
-from metallize.verify.checklist import AFTER_REBOOT
+from metallize.verify.checklist import AFTER_REBOOT, Turn
 from metallize.verify.looks import identity
 from metallize.verify.looks.batch import make_batch
 from metallize.verify.request import VerifyRequest
@@ -21,9 +21,8 @@ _RENEWED = "reboot/renewed"
 _SAME = "reboot/identity"
 
 
-def plan(request: VerifyRequest) -> tuple[Entry, ...]:
+def plan(request: VerifyRequest, turn: Turn = AFTER_REBOOT) -> tuple[Entry, ...]:
     """The reboot itself, the whole boot after it, and what must have changed and what not."""
-    turn = AFTER_REBOOT
     return (
         turn.entry(_ASKED, "clean reboot", "reboot"),
         *plan_boot(request, turn),

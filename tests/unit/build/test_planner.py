@@ -171,6 +171,16 @@ def test_a_platform_that_the_generator_cannot_make(make_plan: MakePlan) -> None:
         make_plan(profile(platform=Platform.ARM64))
 
 
+def test_an_image_that_holds_its_version_needs_one(make_plan: MakePlan) -> None:
+    versioned = dataclasses.replace(GENERATOR, versioned=True)
+    with pytest.raises(ProfileError, match=r"set output\.version"):
+        make_plan(generator=versioned)
+    job = make_plan(profile(output={"version": "20261130.1"}), generator=versioned).job
+    assert (job.as_json()["release"], job.as_json()["version"]) == ("my", "20261130.1")
+    plain = make_plan(profile(output={"version": "20261130.1"}))
+    assert plain.id == make_plan().id, "the version of a release changes no image that does not hold it"
+
+
 def test_ids_are_filled_into_fstab_and_command_line(make_plan: MakePlan) -> None:
     made = make_plan()
     root, esp = made.job.ids["root"], made.job.ids["esp"]

@@ -65,6 +65,7 @@ BOOT: dict[str, Any] = {
     "time": {"ready": "9s", "units": {"a.service": "1s", "b.service": "2s"}},
     "reboot": True,
     "power_cut": {"seed": 1},
+    "update": {"from": "old.img", "install": ["a"], "version": "b"},
     "actions": [{"title": "t", "link": {"a": "down", "b": "up"}}],
     "display": True,
     "capture": True,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metallize.model.profile import ImageFormat, Platform
-from metallize.release.naming import compare, name_for, newest_first, next_version, stem
+from metallize.model.profile import ImageFormat, Platform, release_name_for
+from metallize.release.naming import compare, newest_first, next_version, stem
 
 VERSIONS = st.from_regex(r"[0-9][0-9A-Za-z.~-]{0,12}", fullmatch=True)
 
@@ -52,5 +52,5 @@ def test_the_next_of_a_day() -> None:
     ("file", "name"), [("web.raw", "web"), ("a_b.iso", "a-b"), ("web.1.qcow2", "web.1"), ("x+y.img", "x+y")]
 )
 def test_the_name_of_a_release(file: str, name: str) -> None:
-    assert name_for(file) == name
+    assert release_name_for(file) == name
     assert stem(name, "1", Platform.ARM64, ImageFormat.ISO) == f"{name}_1_arm64.iso"

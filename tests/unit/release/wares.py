@@ -9,12 +9,12 @@ from pathlib import Path
 from metallize.build.generator import sha256_of
 from metallize.build.store import Store
 from metallize.events import Silent
-from metallize.model.profile import ImageFormat, Platform
+from metallize.model.profile import ImageFormat, Platform, release_name_for
 from metallize.model.rules import ReleaseRules
 from metallize.publish import verified_image
 from metallize.release.destinations import Destination, destination_at
 from metallize.release.publishing import Published, Terms, publish
-from metallize.release.wares import Ware, ware_name
+from metallize.release.wares import Ware
 from tests.unit.proof.proofs import OVMF, SEABIOS, proven
 
 NOW = datetime(2026, 11, 30, 12, 0, 0, tzinfo=UTC)
@@ -53,7 +53,7 @@ def ware(
         platform=Platform.AMD64,
         format=FORMATS[Path(file).suffix],
         profile="web",
-        name=ware_name(name, file),
+        name=name or release_name_for(file),
         version=version,
         rules=rules or ReleaseRules(),
     )

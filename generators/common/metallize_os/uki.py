@@ -1,0 +1,62 @@
+"""The unified kernel image: systemd's stub with kernel, initrd and command line in one file that UEFI starts.
+
+Under a BIOS GRUB starts the same file's kernel, by the sectors at which it stands (UAPI.5, Unified Kernel Image).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from metallize_os import job
+
+STUB = Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
+SECTOR = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Where a part of the file stands, in bytes."""
+
+    offset: int
+    size: int
+
+    @property
+    def sectors(self) -> str:
+        """As GRUB's block lists have it (GRUB manual, Block list syntax): first sector and how many."""
+        if self.offset % SECTOR:
+            raise ValueError(f"a section at {self.offset} begins within a sector")
+        return f"{self.offset // SECTOR}+{-(-self.size // SECTOR)}"
+
+
+def make_uki(target: Path, *, kernel: Path, initrd: Path, version: str, params: str, os_release: str) -> None:
+    """Put the parts together by ukify(1); `version` is the kernel's."""
+    released, line = target.with_suffix(".osrel"), target.with_suffix(".cmdline")
+    released.write_text(os_release)
+    line.write_text(params)
+    job.tool(
+        "ukify", "build", "--stub", STUB,
+        "--linux", kernel, "--initrd", initrd, "--uname", version,
+        "--cmdline", f"@{line}", "--os-release", f"@{released}",
+        "--output", target,
+    )  # fmt: skip
+    released.unlink()
+    line.unlink()
+
+
+def sections(image: bytes) -> dict[str, Section]:
+    """The sections of a PE file by their names (PE Format, Section Table). Raises ValueError for what is none."""
+    try:
+        (header,) = struct.unpack_from("<I", image, 0x3C)
+        signature, _, count, _, _, _, optional, _ = struct.unpack_from("<4sHHIIIHH", image, header)
+        if signature != b"PE\0\0":
+            raise ValueError("the file has no PE header")
+        found = {}
+        for number in range(count):
+            at = header + 24 + optional + 40 * number
+            name, virtual, _, raw, offset = struct.unpack_from("<8sIIII", image, at)
+            found[name.rstrip(b"\0").decode("ascii")] = Section(offset=offset, size=min(virtual, raw) or raw)
+    except (struct.error, UnicodeDecodeError) as exc:
+        raise ValueError(f"the file is cut short, or no PE file: {exc}") from exc
+    return found

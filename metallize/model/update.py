@@ -1,0 +1,86 @@
+"""The key `boot.update` of a profile as a frozen value: how a machine with the release before comes to this image.
+
+Part of the schema, as `metallize.model.profile` is.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, model_validator
+
+from metallize.model.scalars import Duration, Frozen, OneLine
+
+Script = Annotated[str, StringConstraints(min_length=1, max_length=1 << 16, pattern=r"^[^\x00]*$")]
+"""For the guest's shell; it may have several lines."""
+KeptPath = Annotated[str, StringConstraints(pattern=r"^/[^\x00-\x1f\x7f]*$", max_length=4096)]
+URL = "METALLIZE_UPDATE"
+"""The variable that tells the commands where the files are."""
+
+
+class Engine(StrEnum):
+    """Who updates, and how that is begun."""
+
+    SYSUPDATE = "sysupdate"
+
+
+_SYSUPDATE = """\
+set -eu
+definitions=$METALLIZE_SCRATCH/sysupdate.d
+mkdir "$definitions"
+for each in /usr/lib/sysupdate.d/*.transfer /etc/sysupdate.d/*.transfer; do
+  [ -e "$each" ] || continue
+  sed "/^.Source./,/^.Target./{s|^Type=.*|Type=url-file|;s|^Path=.*|Path=$METALLIZE_UPDATE|}" "$each" \\
+    >"$definitions/${each##*/}"
+done
+/usr/lib/systemd/systemd-sysupdate --definitions="$definitions" --verify=no update
+"""
+_INSTALL = {Engine.SYSUPDATE: (_SYSUPDATE,)}
+"""The machine's own transfers, but for where they come from."""
+_VERSION = {Engine.SYSUPDATE: '. /usr/lib/os-release; echo "${IMAGE_VERSION?}"'}
+
+
+class Update(Frozen):
+    """The image of the release before is booted, updated and started again, and everything must hold then."""
+
+    before: Annotated[OneLine, Field(alias="from", min_length=1, description="the image of the release before, a file")]
+    engine: Annotated[
+        Engine | None,
+        Field(description="sysupdate: the parts of this image are installed by systemd-sysupdate, in place of install"),
+    ] = None
+    files: Annotated[
+        OneLine | None,
+        Field(description="a folder that the guest finds at the URL in $METALLIZE_UPDATE; default: the image's parts"),
+    ] = None
+    install: Annotated[
+        tuple[Script, ...], Field(description="what installs the update, as root, one after the other; status 0 each")
+    ] = ()
+    version: Annotated[
+        Script | None, Field(description="a command that prints the version of the system that runs")
+    ] = None
+    keep: Annotated[
+        tuple[KeptPath, ...], Field(description="files and folders whose content must be the same after the update")
+    ] = ()
+    timeout: Annotated[Duration, Field(description="for each command of install, on a host of normal speed")] = (
+        timedelta(minutes=10)
+    )
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Update:
+        if self.engine is None and not (self.install and self.version):
+            raise ValueError("either `engine`, or `install` and `version` are wanted")
+        if self.engine is not None and self.install:
+            raise ValueError("`engine` says what is installed, and so does `install`: leave one out")
+        return self
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What is run to install it."""
+        return self.install if self.engine is None else _INSTALL[self.engine]
+
+    @property
+    def version_command(self) -> str:
+        """What prints the version of the running system."""
+        return self.version or (_VERSION[self.engine] if self.engine is not None else "")

@@ -1,0 +1,77 @@
+"""A disk of two systems: booted as it is shipped, and updated to the release after it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT, Cli
+
+pytestmark = [pytest.mark.docker, pytest.mark.boot]
+
+NAME = "debian13-ab"
+FIRMWARE = pytest.mark.parametrize("machine", ["seabios", "ovmf"])
+
+
+def written(folder: Path, version: str, **boot: object) -> Path:
+    """The shipped profile as that of another release, of one name with the others: what is kept stays theirs."""
+    text = (ROOT / "profiles" / f"{NAME}.yaml").read_text()
+    content: dict[str, Any] = yaml.safe_load(text.replace(f"{NAME}_1", f"{NAME}_{version}"))
+    content["output"]["version"] = version
+    release = content["boot"]["assert"]["file"]["/usr/lib/os-release"]
+    release["contents"] = [f'IMAGE_ID="{NAME}"', f'IMAGE_VERSION="{version}"']
+    content["boot"] |= {"reboot": False, **boot}
+    folder.mkdir()
+    profile = folder / f"{NAME}.yaml"
+    profile.write_text(yaml.safe_dump(content, sort_keys=False))
+    return profile
+
+
+def results(build_dir: Path) -> dict[str, str]:
+    """What became of each entry of the last verification, by its title."""
+    [machine] = json.loads((build_dir / f"{NAME}.img.verification.json").read_text())["machines"]
+    return {each["title"]: each["status"] for each in machine["results"]}
+
+
+def test_a_system_in_a_slot_is_verified_read_only_and_kept_once_it_has_come_up(
+    cli: Cli, build_dir: Path, tmp_path: Path
+) -> None:
+    profile = written(tmp_path / "1", "1", machines=["ovmf"])
+    done = cli("build", profile, "--verify", "--build-dir", build_dir / "ab-1")
+    assert done.status == 0, done.stderr
+    titles = results(build_dir / "ab-1")
+    assert titles["command the system has come up, and is kept"] == "held"
+    manifest = json.loads((build_dir / "ab-1" / f"{NAME}.img.manifest.json").read_text())
+    assert manifest["release"] == {"name": NAME, "version": "1"}
+    assert [part["suffix"].rpartition(".")[2] for part in manifest["parts"]] == ["root", "verity", "grub", "efi"]
+
+
+@pytest.mark.nightly  # three boots for each
+@FIRMWARE
+def test_a_machine_is_updated_to_the_release_after_it(machine: str, cli: Cli, build_dir: Path, tmp_path: Path) -> None:
+    old = written(tmp_path / "1", "1", machines=[machine])
+    assert cli("build", old, "--build-dir", build_dir / "ab-1").status == 0
+    update = {"from": str(build_dir / "ab-1" / f"{NAME}.img"), "engine": "sysupdate", "keep": ["/etc/ssh", "/srv"]}
+    new = written(tmp_path / "2", "2", machines=[machine], update=update)
+    content = yaml.safe_load(new.read_text())
+    del content["boot"]["assert"]["command"]["the other slot is empty"]
+    new.write_text(yaml.safe_dump(content, sort_keys=False))
+    done = cli("build", new, "--verify", "--build-dir", build_dir / f"ab-2-{machine}")
+    assert done.status == 0, done.stderr
+    titles = results(build_dir / f"ab-2-{machine}")
+    assert titles["the version is that of this image after the update"] == "held"
+    assert titles["command the system has come up, and is kept after the update"] == "held"
+
+
+@pytest.mark.nightly  # by day one boot of it, above
+@FIRMWARE
+def test_the_shipped_profile_comes_back_after_a_reboot(machine: str, cli: Cli, build_dir: Path) -> None:
+    folder = build_dir / f"ab-{machine}"
+    done = cli("build", ROOT / "profiles" / f"{NAME}.yaml", "--build-dir", folder)
+    assert done.status == 0, done.stderr
+    assert cli("verify", ROOT / "profiles" / f"{NAME}.yaml", "--build-dir", folder, "--machine", machine).status == 0
+    assert results(folder)["the same machine after a reboot"] == "held"
