@@ -41,6 +41,8 @@ _WITHOUT = frozenset(
     }
 )
 """Types of partitions of a GPT that hold no filesystem."""
+_READ_ONLY = (b"hsqs", b"verity\0\0")
+"""How squashfs begins, and a hash tree (kernel.org, Squashfs; cryptsetup, DMVerity)."""
 _PREENED = 3
 """e2fsck -p: 0 clean, 1 errors corrected, 2 the same and reboot; anything else needs a person (e2fsck(8))."""
 
@@ -116,9 +118,13 @@ def _unchecked(partition: Partition, why: str) -> Checked:
 
 
 def holds_nothing(partition: Partition, begin: bytes) -> bool:
-    """Whether it holds no filesystem that a system lives on: a loader's partition, swap, FAT, or nothing. Pure."""
+    """Whether it holds no filesystem that a system writes to: a loader's partition, swap, FAT, squashfs, nothing. Pure.
+
+    Nor is the hash tree of dm-verity written to: whatever reads it finds out what was changed.
+    """
     is_fat = begin[510:512] == b"\x55\xaa" and b"FAT" in (begin[54:57], begin[82:85])
-    return partition.type in _WITHOUT or is_fat or begin[4086:4096] == b"SWAPSPACE2" or not any(begin)
+    is_read_only = begin.startswith(_READ_ONLY)
+    return partition.type in _WITHOUT or is_fat or is_read_only or begin[4086:4096] == b"SWAPSPACE2" or not any(begin)
 
 
 def partitions(head: bytes) -> tuple[Partition, ...]:

@@ -70,6 +70,9 @@ def test_what_holds_no_filesystem_of_a_system_need_not_be_checked() -> None:
     assert holds_nothing(other, begin(at_510=b"\x55\xaa", at_54=b"FAT16   "))
     assert holds_nothing(other, begin(at_4086=b"SWAPSPACE2"))
     assert holds_nothing(other, begin())
+    assert holds_nothing(other, begin(at_0=b"hsqs", at_600=b"more of it"))
+    assert holds_nothing(other, begin(at_0=b"verity\0\0", at_4096=b"a tree of hashes"))
+    assert not holds_nothing(other, begin(at_0=b"verity of another kind"))
     assert not holds_nothing(other, begin(at_0=b"XFSB"))
     assert not holds_nothing(other, begin(at_0=b"LUKS\xba\xbe"))
     assert not holds_nothing(other, begin(at_54=b"FAT16   ")), "without the mark at its sector's end"
