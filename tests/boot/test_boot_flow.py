@@ -335,7 +335,7 @@ def test_a_disk_comes_up_from_moments_of_its_first_boot(cli: Cli, build_dir: Pat
 @pytest.mark.docker
 @pytest.mark.nightly
 def test_a_disk_without_barriers_does_not_survive_every_moment(cli: Cli, build_dir: Path, tmp_path: Path) -> None:
-    """A killed QEMU shows nothing of it: all that was written is there. A disk that reorders would not have it so."""
+    """As of a mount that gives barriers up: nothing is flushed, and what came to the disk came in any order."""
     profile = tmp_path / "no-barriers.yaml"
     profile.write_text(
         "extends: debian13-ext4\n"
@@ -346,5 +346,4 @@ def test_a_disk_without_barriers_does_not_survive_every_moment(cli: Cli, build_d
     assert done.status == 1
     [path] = (build_dir / "runs").glob("**/no-barriers*/**/report.json")
     results = {each["title"]: each["status"] for each in json.loads(path.read_text())["results"]}
-    assert results["filesystems are whole after a power cut"] == "held"
     assert results["filesystems are whole at 60 moments after a power cut"] == "failed"
