@@ -258,11 +258,7 @@ GROUPS_DRAIN = Wait(
 
 # verify/phases/update.py
 UPDATE_LOOK = Wait(60.0, Clock.STRETCHED, "for what is asked of a system before and after its update, on its own")
-UPDATE_DRAIN = Wait(
-    60.0,
-    Clock.STRETCHED,
-    "For what may yet prove to be a failure when an updated system has been judged, on a host of normal speed.",
-)
+UPDATE_DRAIN = Wait(60.0, Clock.STRETCHED, "for what may yet prove to be a failure of an updated system")
 
 # verify/phases/power_cut.py
 POWER_CUT_AT_LEAST = Wait(0.5, Clock.PLAIN, "so long a guest writes before its power is cut")
