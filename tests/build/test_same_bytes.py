@@ -112,6 +112,7 @@ def test_a_container_format_is_sound_and_the_same_twice(
     assert "Images are identical" in compared.stdout, compared
 
 
+@pytest.mark.nightly  # by day every image's is, with all of it
 def test_an_initrd_that_is_made_anew_is_the_same(site: Site, engine: DockerEngine) -> None:
     profile = site.profile("real.iso", "debian-live.dockerfile")
     data = site.folder / "data"

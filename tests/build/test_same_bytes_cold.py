@@ -31,6 +31,7 @@ RUN head -c 8 /dev/urandom >'/srv/by chance, ü' && chmod "$(shuf -n 1 -e 600 64
 """
 
 
+@pytest.mark.nightly  # with the shipped profiles; every day two builds in test_same_bytes.py
 def test_two_cold_builds_of_two_checkouts_of_different_ages_are_the_same(site: Site, cli: Cli) -> None:
     app = site.folder / "app.py"
     app.write_text("print('app')\n")
