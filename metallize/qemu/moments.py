@@ -5,7 +5,6 @@ The disk is brought to each moment in a copy, offline: nothing is booted, so tha
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -15,11 +14,13 @@ from pathlib import Path
 
 from metallize.command import run
 from metallize.errors import HostError
+from metallize.files.sparse import extents
 from metallize.qemu.argv import GuestPlan, source_argv
 from metallize.qemu.descriptors import descriptor_path, nameless_file
 from metallize.qemu.filesystems import HEAD_BYTES, Partition, is_ext, partitions, problem_of
 from metallize.qemu.write_log import Cut, Replay, WriteLog, cuts, read_log
 
+_PIECE_BYTES = 1 << 20
 _MOST_FAULTS = 20
 """After so many moments with something wrong no more are tried."""
 
@@ -138,17 +139,11 @@ def copy_part(source: int, start: int, size: int, target: int) -> None:
     """A part of a file into one that is empty, holes as holes."""
     end = min(start + size, os.fstat(source).st_size)
     os.truncate(target, end - start)
-    at = start
-    while at < end:
-        try:
-            at = os.lseek(source, at, os.SEEK_DATA)
-        except OSError as exc:
-            if exc.errno != errno.ENXIO:
-                raise
-            return  # no more of it
-        hole = min(os.lseek(source, at, os.SEEK_HOLE), end)
-        while at < hole:
-            done = os.copy_file_range(source, target, hole - at, at, at - start)
-            if not done:
-                return
-            at += done
+    for extent in extents(source, end):
+        if extent.hole:
+            continue
+        for at in range(max(extent.start, start), extent.start + extent.length, _PIECE_BYTES):
+            piece = os.pread(source, min(_PIECE_BYTES, extent.start + extent.length - at), at)
+            done = 0
+            while done < len(piece):
+                done += os.pwrite(target, piece[done:], at - start + done)

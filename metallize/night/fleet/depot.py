@@ -17,6 +17,7 @@ import os
 import re
 import secrets
 import shutil
+import socket
 import ssl
 import tempfile
 import threading
@@ -103,8 +104,6 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, host: str, context: ssl.SSLContext | None) -> None:
         if ":" in host:
-            import socket  # noqa: PLC0415 - for its number alone
-
             self.address_family = socket.AF_INET6
         self._context = context
         super().__init__((host, 0), _Handler)

@@ -15,7 +15,7 @@ import pytest
 from metallize.errors import HostError
 from metallize.model.profile import ImageFormat
 from metallize.qemu.argv import GuestPlan
-from metallize.qemu.moments import check_moments, disks_at, spread
+from metallize.qemu.moments import check_moments, copy_part, disks_at, spread
 from metallize.qemu.write_log import Cut
 from tests.unit.qemu.test_argv import PLAN
 from tests.unit.qemu.test_filesystems import gpt
@@ -139,6 +139,21 @@ def test_moments_to_boot_are_spread_over_all() -> None:
     assert [cut.flushed for cut in spread(found, 5)] == [1, 3, 5, 7, 9]
     assert spread(found, 99) == tuple(found)
     assert spread(found, 0) == ()
+
+
+def test_a_part_is_copied_with_its_holes(tmp_path: Path) -> None:
+    content = bytearray(8 << 20)
+    for at in (0, 999, (1 << 20) + 5, (3 << 20) - 7, 5 << 20, len(content) - 1):
+        content[at] = 1 + at % 255
+    with (tmp_path / "from").open("w+b") as source:
+        source.truncate(len(content))
+        for at in (0, 1 << 20, 2 << 20, 5 << 20, 7 << 20):
+            os.pwrite(source.fileno(), content[at : at + (1 << 20)], at)
+        for start, size in ((0, len(content)), (1 << 20, 2 << 20), (700, 6 << 20), (5 << 20, 99 << 20)):
+            with (tmp_path / f"to {start}").open("w+b") as target:
+                copy_part(source.fileno(), start, size, target.fileno())
+                assert target.read() == content[start : start + size]
+                assert os.fstat(target.fileno()).st_blocks * 512 <= os.fstat(source.fileno()).st_blocks * 512
 
 
 def test_a_disk_with_nothing_to_check_and_a_log_that_is_none(disk: Disk, tmp_path: Path) -> None:
