@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from metallize.errors import FULL, MAKE_ROOM, HostError
 from metallize.files.json_file import read_mapping
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_PAUSE_SECONDS = 0.02
 _TRIES = 3
 Fetch = Callable[[BinaryIO], object]
 """Writes the image, or whatever it takes for it, into a file."""
@@ -59,7 +61,8 @@ class ImageCache:
 
     def _held(self, path: Path, size_bytes: int, fetch: Fetch, held: ExitStack) -> Stored:
         """The image, and a place among those who use it."""
-        for _ in range(_TRIES):
+        left = _TRIES
+        while left:
             with ExitStack() as mine:
                 lock = mine.enter_context(self._locked(path.name, fcntl.LOCK_SH))
                 stored = _there(path)
@@ -67,7 +70,13 @@ class ImageCache:
                     os.utime(lock)  # when it was last of use
                     held.push(mine.pop_all())
                     return stored
-            with self._locked(path.name, fcntl.LOCK_EX):
+            with ExitStack() as alone:
+                try:
+                    alone.enter_context(self._locked(path.name, fcntl.LOCK_EX | fcntl.LOCK_NB))
+                except BlockingIOError:  # somebody has it by now and uses it, or looks: whoever waited would wait long
+                    time.sleep(_PAUSE_SECONDS)
+                    continue
+                left -= 1
                 if _there(path) is None:
                     _remove(path)
                     self._room_for(size_bytes)
