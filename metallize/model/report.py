@@ -199,6 +199,9 @@ class BootReport:
     """When the machine was switched on: ISO 8601, in UTC."""
     qemu: str = ""
     """QEMU's version."""
+    rest_seconds: float | None = None
+    """When, since power-on, everything that was asked had answered and the end of the boot began (`boot.settle`, and a
+    second look at the system); None where it did not come to that."""
     listening: tuple[str, ...] | None = None
     """Ports that the guest listened on at the end of the boot, as tcp:22; None where nobody has seen it."""
 

@@ -247,6 +247,7 @@ class Course:
             sha256=request.sha256,
             started=self.started.isoformat(timespec="seconds"),
             qemu=guest.monitor.version,
+            rest_seconds=session.rest_seconds,
             listening=session.listening,
         )
 

@@ -37,9 +37,11 @@ class BootSession:
     ready_seconds: float | None = None
     boot_id: str | None = None
     first_look: Look | None = None
+    """What the system said of itself when it had settled."""
+    rest_seconds: float | None = None
+    """When, since power-on, all that was asked had answered; None where it has not come to that."""
     listening: tuple[str, ...] | None = None
     """What the guest listened on at the end of the boot; None where nobody has seen it."""
-    """What the system said of itself when it had settled."""
     steps: Task[int] | None = None
     """The console steps; its value is the position at which they ended."""
     collected: bool = False

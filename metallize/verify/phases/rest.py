@@ -26,6 +26,7 @@ def run(session: BootSession) -> None:
     shell = session.best_shell()
     if not request.has_ways_in or shell is None or session.ready_seconds is None:
         return
+    session.rest_seconds = watch.seconds
     left = session.ready_seconds + request.boot.settle.total_seconds() - watch.seconds
     watch.wait(lambda: None, Deadline.after(max(0.0, left), "the system to stay as it is"))
     answer = session.observer.run(shell, [*look.PROBES, ports.PROBE], limit_seconds=LOOK_SECONDS)

@@ -39,12 +39,12 @@ HUNG = 3
 
 
 def verify(bench: Bench) -> None:
-    """From QEMU's start to the verdict, against a bare QEMU with the same arguments up to `login:`."""
+    """From QEMU's start to the last answer, against a bare QEMU with the same arguments up to `login:`."""
     profile = bench.profile("debian13-livecd")
     bench.metallize("build", profile)
     for machine in ("seabios", "ovmf"):
         bench.note(f"verify on {machine}, and a bare QEMU")
-        compare_with_bare(bench, f"verify / bare QEMU, {machine}", profile, machine, 1.25)
+        compare_with_bare(bench, f"verify / bare QEMU, {machine}", profile, machine, 1.15, LOGINS)
 
 
 def beside(bench: Bench) -> None:
@@ -111,27 +111,30 @@ def harness(bench: Bench) -> None:
 def compare_with_bare(
     bench: Bench, name: str, profile: Path, machine: str, limit: float, talk: Talk | None = None
 ) -> None:
-    """Three verifications and three bare boots in turn, and three in which somebody types `talk`; the best of each."""
+    """Three verifications and three bare boots in turn, and three in which somebody types `talk`; the best of each.
+
+    A verification counts until all that is asked has answered: the end of a boot is the guest's time, which a profile sets.
+    """
     ours, bare, typed = [], [], []
     for _ in range(3):
         bench.metallize("verify", profile, "--machine", machine)
         folder = max((bench.scratch / "build/runs/debian13-livecd" / machine).iterdir())
         report = json.loads((folder / "report.json").read_text())
         ready = next(item["seconds"] for item in report["stages"] if item["stage"] == Stage.READY)
-        ours.append((float(report["seconds"]), float(ready)))
+        ours.append((float(report["rest_seconds"]), float(ready), float(report["seconds"])))
         log = bench.scratch / f"bare-{machine}.log"
-        took = seconds_of_talk(folder / "repro.sh", log, LOGIN_PROMPT, limit=HUNG * ours[-1][0])
+        took = seconds_of_talk(folder / "repro.sh", log, LOGIN_PROMPT, limit=HUNG * ours[-1][2])
         if talk is not None:
-            typed.append(seconds_of_talk(folder / "repro.sh", log, talk, limit=HUNG * ours[-1][0]))
+            typed.append(seconds_of_talk(folder / "repro.sh", log, talk, limit=HUNG * ours[-1][2]))
         if took is None:
             # an emulated CPU that hangs is QEMU's own, and says nothing of what verifying costs
-            bench.note(f"a bare QEMU showed no login prompt within {HUNG * ours[-1][0]:.0f} s, and is left out")
+            bench.note(f"a bare QEMU showed no login prompt within {HUNG * ours[-1][2]:.0f} s, and is left out")
         else:
             bare.append(took)
     if not bare:
         raise SystemExit(f"error: no bare QEMU showed a login prompt\n{log.read_text(errors='replace')[-2000:]}")
-    (mine, ready), floor = min(ours), min(bare)
-    first = f"its first command ran in the guest after {ready:.1f} s: {ready / floor:.2f} x"
+    (mine, ready, verdict), floor = min(ours), min(bare)
+    first = f"the verdict {verdict - mine:.1f} s later, with the end of the boot; its first command ran in the guest after {ready:.1f} s: {ready / floor:.2f} x"
     logins = [took for took in typed if took is not None]
     if logins:
         least = min(logins)
