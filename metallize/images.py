@@ -57,7 +57,7 @@ def verify_built(profile: Profile, catalog: Catalog, events: Events, options: Op
     """
     store, _ = _built_image(profile, options)
     plan = pipeline.plan_of(profile, catalog, options)
-    with store.locked(events):
+    with store.shared(events):
         _, stored = _built_image(profile, options)
         changes = changes_since(stored.manifest, plan, steps_of(plan), {})
         if changes:
@@ -66,8 +66,9 @@ def verify_built(profile: Profile, catalog: Catalog, events: Events, options: Op
             events.emit(Note(text=f"{told}; next: {build}", level=Level.WARNING))
         requests = requests_of(profile, catalog, stored, options, store.build_dir)
         reports = verification.run_all(requests, events)
-        stored.require_untouched()
-        recorded = record(profile, catalog, stored, options, requests, reports)
+        with store.recording():
+            stored.require_untouched()
+            recorded = record(profile, catalog, stored, options, requests, reports)
         required = required_of(profile, catalog, stored, options, store.build_dir)
         if all(report.passed for report in reports) and not recorded.covers(stored.sha256, required):
             why = pipeline.not_yet(recorded, stored, profile, options, required)
@@ -81,7 +82,7 @@ def diagnose(profile: Profile, catalog: Catalog, events: Events, options: Option
     Raises UsageError where the image with this digest is in its place no longer, nor kept aside.
     """
     store = store_of(profile, options)
-    with store.locked(events):
+    with store.shared(events):
         stored = next((each for each in (store.any(), store.kept()) if each and each.sha256 == sha256), None)
         if stored is None:
             raise UsageError(f"the {store.file} that failed is not there any more", hint="has somebody built it anew?")
@@ -107,7 +108,7 @@ def record(
     requests: Sequence[VerifyRequest],
     reports: Sequence[BootReport],
 ) -> Proof:
-    """Write down what boots of an image in the build folder showed. For whoever holds the store's lock."""
+    """Write down what boots of an image in the build folder showed. For whoever holds the store's lock, or records."""
     required = required_of(profile, catalog, stored, options, stored.path.parent)
     known = Proof.load(stored.path).of(stored.sha256).with_boots(stored.sha256, requests, reports)
     plan = str(stored.manifest.get("plan", ""))

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 from metallize.build.generator import FILES, sha256_of
 from metallize.errors import HostError, told_if_left
@@ -115,20 +115,7 @@ class Store:
         `abandon` is given the names of work folders that a killed build left, before they are removed: a container
         that is labelled with one may still be writing there.
         """
-        self._make(self._private)
-        path = self._private / f"{self.file}.lock"
-        with path.open("a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                holder = lock.read().strip() or "unknown"
-                events.emit(Note(text=f"process {holder} is building {self.file}; waiting for it"))
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            lock.seek(0)
-            lock.truncate()
-            lock.write(str(os.getpid()))
-            lock.flush()
+        with self._taken(fcntl.LOCK_EX, events, str(os.getpid())):
             stale = sorted(self._private.glob(f"{glob.escape(self.file)}.work-*"))
             if stale and abandon is not None:
                 abandon([folder.name for folder in stale])
@@ -138,6 +125,40 @@ class Store:
             for part in self.build_dir.iterdir():
                 if paper.fullmatch(part.name):
                     part.unlink(missing_ok=True)
+            yield
+
+    @contextmanager
+    def shared(self, events: Events) -> Iterator[None]:
+        """Wait until nobody builds this image, and let nobody: others may boot it as well, side by side."""
+        with self._taken(fcntl.LOCK_SH, events, ""):
+            yield
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Wait until nobody else writes down what the image has shown; for whoever has it `shared`, and for moments."""
+        with (self._private / f"{self.file}.recording").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _taken(self, how: int, events: Events, holder: str) -> Iterator[None]:
+        """Hold the image's lock, after all who came before: so nobody waits for ever for those who boot it."""
+        self._make(self._private)
+        path = self._private / f"{self.file}.lock"
+        with path.open("a+") as lock:
+            with path.with_suffix(".turn").open("a") as turn:
+                if not _at_once((turn, fcntl.LOCK_EX), (lock, how)):
+                    building = path.read_text().strip()
+                    who = (
+                        f"process {building} is building {self.file}" if building else f"{self.file} is being verified"
+                    )
+                    events.emit(Note(text=f"{who}; waiting for it"))
+                    fcntl.flock(turn, fcntl.LOCK_EX)
+                    fcntl.flock(lock, how)
+            lock.seek(0)
+            lock.truncate()
+            lock.write(holder)
+            lock.flush()
             yield
 
     def _make(self, folder: Path) -> None:
@@ -209,6 +230,16 @@ class Store:
         kept = self._kept / self.file
         stamp = _stamped(manifest, kept, self._aside)
         return Stored(path=kept, manifest=manifest, stamp=stamp)
+
+
+def _at_once(*wanted: tuple[IO[str], int]) -> bool:
+    """Take locks (flock(2)) as long as none is held by others; whether all were taken."""
+    try:
+        for file, how in wanted:
+            fcntl.flock(file, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _move(file: Path, target: Path) -> None:

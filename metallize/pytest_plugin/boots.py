@@ -133,7 +133,7 @@ class Guests:
             return
         options = pipeline.Options(build_dir=self._settings.build_dir)
         store = images.store_of(profile, options)
-        with store.locked(self._events):
+        with store.shared(self._events), store.recording():
             stored = store.any()
             if stored is not None and stored.sha256 == request.sha256:
                 images.record(profile, self._catalog, stored, options, (request,), (report,))

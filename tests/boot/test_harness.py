@@ -60,8 +60,7 @@ def test_a_login_prompt_is_as_far_as_can_be_seen(tmp_path: Path, media: Media) -
     report = verify(tiny_image(tmp_path, f"{KERNEL}\r\ntiny login: "), media=media)
     assert report.verdict is Verdict.PASSED
     assert [stage.stage for stage in report.stages][-2:] == ["login", "ready"]
-    assert report.rest_seconds is not None
-    assert report.stages[-1].seconds < report.rest_seconds < report.seconds
+    assert report.rest_seconds is None
     names = {path.name for path in report.run_folder.iterdir()}
     assert {"argv.txt", "repro.sh", "console.log", "console.txt", "qmp.log", "report.json", "junit.xml"} <= names
     assert "report.html" in names

@@ -52,6 +52,8 @@ def test_nothing_changed_means_nothing_is_built_or_booted(cli: Cli, build_dir: P
     assert image.stat().st_mtime_ns == before.st_mtime_ns
     assert sorted((build_dir / "runs").rglob("report.json")) == runs
     assert "nothing has changed" in again.stderr
+    told = json.loads(runs[-1].read_text())
+    assert told["stages"][-1]["seconds"] < told["rest_seconds"] < told["seconds"]
 
 
 @pytest.mark.nightly  # every day as a disk's stick, in test_firmware_matrix.py

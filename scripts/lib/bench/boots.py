@@ -113,7 +113,7 @@ def compare_with_bare(
 ) -> None:
     """Three verifications and three bare boots in turn, and three in which somebody types `talk`; the best of each.
 
-    A verification counts until all that is asked has answered: the end of a boot is the guest's time, which a profile sets.
+    A verification counts until all that is asked has answered: how long the end of a boot is, a profile says.
     """
     ours, bare, typed = [], [], []
     for _ in range(3):
@@ -134,7 +134,8 @@ def compare_with_bare(
     if not bare:
         raise SystemExit(f"error: no bare QEMU showed a login prompt\n{log.read_text(errors='replace')[-2000:]}")
     (mine, ready, verdict), floor = min(ours), min(bare)
-    first = f"the verdict {verdict - mine:.1f} s later, with the end of the boot; its first command ran in the guest after {ready:.1f} s: {ready / floor:.2f} x"
+    end = f"the verdict {verdict - mine:.1f} s later"
+    first = f"{end}; its first command ran in the guest after {ready:.1f} s: {ready / floor:.2f} x"
     logins = [took for took in typed if took is not None]
     if logins:
         least = min(logins)

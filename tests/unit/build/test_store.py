@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,57 @@ def test_a_second_build_waits_and_says_for_whom(store: Store) -> None:
     (note,) = recorder.events
     assert isinstance(note, Note)
     assert note.text == f"process {other.pid} is building {store.file}; waiting for it"
+
+
+def test_one_image_is_booted_by_several_and_a_build_waits_for_them(store: Store) -> None:
+    recorder, built, booted = Recorder(), threading.Event(), threading.Event()
+
+    def build() -> None:
+        with store.locked(recorder):
+            built.set()
+
+    def boot() -> None:
+        with store.shared(Recorder()):
+            booted.set()
+
+    with store.shared(Recorder()):
+        early = threading.Thread(target=boot)
+        early.start()
+        early.join(timeout=10)
+        assert booted.is_set()
+        booted.clear()
+        builder = threading.Thread(target=build)
+        builder.start()
+        while not recorder.events:
+            time.sleep(0.01)
+        late = threading.Thread(target=boot)
+        late.start()
+        assert not booted.wait(0.2), "who comes after a build waits for it, or it waits for ever"
+        assert not built.is_set()
+    for thread in (builder, late):
+        thread.join(timeout=10)
+    assert built.is_set()
+    assert booted.is_set()
+    (note,) = recorder.events
+    assert isinstance(note, Note)
+    assert note.text == f"{store.file} is being verified; waiting for it"
+
+
+def test_what_is_written_down_is_written_by_one_at_a_time(store: Store) -> None:
+    inside, entered = threading.Event(), threading.Event()
+
+    def second() -> None:
+        inside.set()
+        with store.recording():
+            entered.set()
+
+    with store.shared(Recorder()), store.recording():
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert inside.wait(10)
+        assert not entered.wait(0.2)
+    thread.join(timeout=10)
+    assert entered.is_set()
 
 
 def test_the_lock_is_free_after_a_failure(store: Store) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -326,3 +328,21 @@ def test_a_lock_is_asked_of_an_image_that_is_current_too(house: House) -> None:
     (house.folder / "web.lock").write_text("bash 5 amd64\n")
     with pytest.raises(ProfileError, match=r"web\.lock:1:1: bash 5 \(amd64\) is not installed"):
         house.build(verified=False)
+
+
+def test_two_verify_one_image_side_by_side_and_what_both_have_seen_is_written_down(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.build(verified=False)
+    meeting = threading.Barrier(2)
+
+    def run_all(requests: Sequence[VerifyRequest], events: object) -> tuple[BootReport, ...]:
+        meeting.wait(timeout=30)
+        return house.run_all(requests, events)
+
+    monkeypatch.setattr(verification, "run_all", run_all)
+    profile, each = house.profile, [house.options("seabios"), house.options("ovmf")]
+    with ThreadPoolExecutor() as pool:
+        begun = [pool.submit(images.verify_built, profile, CATALOG, house.events, options) for options in each]
+        assert all(report.passed for done in begun for report in done.result())
+    assert "web.iso" in house.publish(), "each has added what it saw to what the other wrote down"
