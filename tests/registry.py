@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
-from urllib.error import URLError
+from typing import Any, Protocol
+from urllib.error import HTTPError, URLError
 from urllib.parse import urljoin
 
 import bcrypt
@@ -177,22 +177,25 @@ def running(
     *,
     login: Login | None = None,
     deletes: bool = True,
+    tls: tuple[Path, Path] | None = None,
     more: Mapping[str, object] | None = None,
 ) -> Iterator[Registry]:
     """A registry whose images are in `folder`; with `login` nobody else gets anything from it.
 
-    `more` goes into its configuration.
+    With `tls`, a certificate and its key, it speaks HTTPS alone; `more` goes into its configuration.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    config: dict[str, object] = {
+    config: dict[str, Any] = {
         "version": 0.1,
         "log": {"level": "warn", "accesslog": {"disabled": True}},
         "storage": {"filesystem": {"rootdirectory": str(folder / "images")}, "delete": {"enabled": deletes}},
         "http": {"addr": f"127.0.0.1:{port}", "secret": "of a test"},
         **(more or {}),
     }
+    if tls is not None:
+        config["http"] = {**config["http"], "tls": {"certificate": str(tls[0]), "key": str(tls[1])}}
     folder.mkdir(parents=True, exist_ok=True)
     if login is not None:
         hashed = bcrypt.hashpw(login.password.encode(), bcrypt.gensalt(4, prefix=b"2a")).decode()
@@ -216,6 +219,8 @@ def running(
 def _answers(port: int) -> bool:
     try:
         urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()
+    except HTTPError:
+        return True  # it speaks HTTPS, and says so
     except URLError:
         return False
     return True

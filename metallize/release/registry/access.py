@@ -13,7 +13,7 @@ from metallize import __version__
 from metallize.errors import HostError
 from metallize.patience import REGISTRY_AGAIN, REGISTRY_ANSWER, REGISTRY_CONNECT
 from metallize.release.registry.address import Address
-from metallize.release.registry.errors import refused, unreachable
+from metallize.release.registry.errors import is_final, refused, unreachable
 from metallize.release.registry.login import Proof
 
 _ATTEMPTS = 3
@@ -60,7 +60,7 @@ class Access:
             try:
                 answer = self._asked(method, url, place, headers, body)
             except requests.RequestException as exc:
-                if not left:
+                if not left or is_final(exc):
                     raise unreachable(place, exc) from exc
             else:
                 if answer.status_code in accepted:

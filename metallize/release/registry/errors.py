@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from http import HTTPStatus
 
 import requests
@@ -23,11 +24,16 @@ _HINTS = {
     HTTPStatus.INTERNAL_SERVER_ERROR: f"see the registry's log; where its disk is full: {_ROOM}",
     HTTPStatus.INSUFFICIENT_STORAGE: _ROOM,
 }
+_HTTPS_ALONE = "Client sent an HTTP request to an HTTPS server"
+"""What Go's net/http answers, and with it most registries."""
 _CODES = {
+    _HTTPS_ALONE: "it speaks TLS: name it oci+https://...",
     "DIGEST_INVALID": "what has arrived is not what was sent: see the connection, then run it again",
     "MANIFEST_BLOB_UNKNOWN": "the registry has lost a file: was it cleaned meanwhile? run it again",
 }
 """By the registry's own word."""
+_AUTHORITY = "its certificate's authority is named by REQUESTS_CA_BUNDLE, a file of PEM certificates"
+_PLAIN = "is it one that speaks plain HTTP? oci+http://... says so; whoever is on that line reads the password"
 
 
 class RefusedError(HostError):
@@ -61,7 +67,21 @@ def refused(place: str, host: str, answer: requests.Response) -> RefusedError:
 
 def unreachable(place: str, error: Exception) -> UnreachableError:
     """The error of a line that broke."""
-    return UnreachableError(f"{place}: the registry cannot be reached, or broke off: {_why(error)}", hint=AGAIN)
+    cause = _innermost(error)
+    hint = _about_tls(cause) or AGAIN
+    return UnreachableError(f"{place}: the registry cannot be reached, or broke off: {_why(cause)}", hint=hint)
+
+
+def is_final(error: Exception) -> bool:
+    """Whether a line that broke breaks in the same way whenever it is tried."""
+    return bool(_about_tls(_innermost(error)))
+
+
+def _about_tls(cause: BaseException) -> str:
+    """What to do where there is no TLS that both accept; empty where that is not what broke."""
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return _AUTHORITY
+    return _PLAIN if isinstance(cause, ssl.SSLError) and cause.reason == "WRONG_VERSION_NUMBER" else ""
 
 
 def _said(answer: requests.Response) -> tuple[str, str]:
@@ -76,16 +96,21 @@ def _said(answer: requests.Response) -> tuple[str, str]:
         first = json.loads(body)["errors"][0]
         code, message, detail = (str(first.get(name) or "") for name in ("code", "message", "detail"))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        if body.startswith(_HTTPS_ALONE.encode()):
+            return _HTTPS_ALONE, _HTTPS_ALONE
         return "", (answer.reason or "")[:_MOST_CHARACTERS]
     return code, ": ".join(each for each in (code, message, detail) if each)[:_MOST_CHARACTERS]
 
 
-def _why(error: BaseException) -> str:
-    """The innermost cause: what lies around it are the libraries' words to their programmer."""
+def _innermost(error: BaseException) -> BaseException:
+    """The cause of all: what lies around it are the libraries' words to their programmer."""
     while True:
         inner = error.__cause__ or error.__context__ or getattr(error, "reason", None)
         if not isinstance(inner, BaseException):
-            break
+            return error
         error = inner
+
+
+def _why(error: BaseException) -> str:
     text = (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
     return " ".join(text.split())[:_MOST_CHARACTERS]
