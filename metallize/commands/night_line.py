@@ -56,6 +56,14 @@ def nightly_options(verb: Parser) -> None:
     itself.add_argument(
         "--late", type=_count, metavar="HOURS", help="try nothing; tell whether none has come for so long (status 3)"
     )
+    seen = verb.add_argument_group("the nights in a browser")
+    seen.add_argument(
+        "--serve", action="store_true", help="try nothing; serve the nights' pages, anew as nights go on, until Ctrl-C"
+    )
+    seen.add_argument("--address", metavar="ADDRESS", help="with --serve: of this host; default: 127.0.0.1")
+    seen.add_argument(
+        "--http-port", type=_count, metavar="PORT", help="with --serve; default: 8090; 0: any that is free"
+    )
     common.showing(verb)
 
 
