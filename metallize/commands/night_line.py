@@ -27,6 +27,9 @@ def nightly_options(verb: Parser) -> None:
         help="dask://HOST:PORT: on the workers of that scheduler; default: processes, on this host",
     )
     _keys(where)
+    where.add_argument(
+        "--shared", type=Path, metavar="FOLDER", help="images and evidence travel in it, and not over HTTP"
+    )
     common.build_dir(verb)
     common.of_a_profile(verb, outputs=False)
     common.lent(verb)
@@ -81,6 +84,10 @@ def worker_options(verb: Parser) -> None:
         metavar="SIZE",
         help="images take no more of it than this; default: 20G",
     )
+    verb.add_argument(
+        "--shared", type=Path, metavar="FOLDER",
+        help="where the folder of nightly --shared is here; default: where it is on the night's host",
+    )  # fmt: skip
     verb.add_argument("--make-keys", type=Path, metavar="FOLDER", help="make the keys of a fleet, and boot nothing")
     common.showing(verb)
 

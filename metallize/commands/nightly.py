@@ -59,7 +59,7 @@ def _night(options: argparse.Namespace) -> int:
     paths = paths_of(options, catalog)
     known = known_of(paths, catalog)
     candidates = candidates_of(options, catalog, paths, known)
-    executor = executor_at(options.executor, options.keys)
+    executor = executor_at(options.executor, options.keys, options.shared)
     whole = matrix_of(candidates, catalog, settings, here=executor.here)
     matrix = touched_of(options, catalog, settings, whole).matrix
     if options.since is not None and not matrix.entries and not matrix.faults:
