@@ -41,6 +41,10 @@ def nightly_options(verb: Parser) -> None:
     again.add_argument(
         "--confirm-minutes", type=_count, default=60, metavar="N", help="for at most so long a night; default: 60"
     )
+    again.add_argument(
+        "--bisect-minutes", type=_count, default=60, metavar="N",
+        help="look for the layer at fault of what got worse for at most so long a night; 0: do not; default: 60",
+    )  # fmt: skip
     itself = verb.add_argument_group("nights that come by themselves")
     itself.add_argument(
         "--install", action="store_true", help="have systemd run this night: write a timer and a service"

@@ -84,6 +84,7 @@ def _night(options: argparse.Namespace) -> int:
             settings,
             seen=seen,
             budget=budget,
+            seeking=timedelta(minutes=options.bisect_minutes),
             anew=options.anew,
             executor=executor,
         )
