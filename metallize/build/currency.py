@@ -9,7 +9,7 @@ from typing import Any
 from metallize.build.engines.engine import Engine
 from metallize.build.plan import BuildPlan
 from metallize.build.step import Kind, tag_of
-from metallize.build.steps import BASE, Steps, image_key
+from metallize.build.steps import BASE, Steps, image_key, steps_of
 from metallize.errors import EngineError
 
 
@@ -92,6 +92,18 @@ def _of(manifest: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 def _layers(manifest: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     found = manifest.get("layers")
     return [layer for layer in found if isinstance(layer, dict)] if isinstance(found, list) else []
+
+
+def inputs_in(manifest: Mapping[str, Any]) -> str:
+    """A digest of all that an image was made from. Raises KeyError where its manifest does not say."""
+    return str(manifest["inputs"])
+
+
+def inputs_of(plan: BuildPlan, rootfs: str, tools: str, epoch: int) -> str:
+    """What `inputs_in` says of an image that this plan makes of images with these ids."""
+    steps = steps_of(plan)
+    [top], [generator] = steps.seal.inputs, steps.generate.inputs
+    return image_key(steps, {top: rootfs, generator: tools}, epoch)
 
 
 def known_images(steps: Steps, engine: Engine) -> dict[str, str]:

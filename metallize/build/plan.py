@@ -54,6 +54,10 @@ class LayerBuild:
     """The secrets and SSH agents that it mounts."""
     lent: tuple[Given, ...] = ()
     """Those that whoever builds gives to it: no key stands on them."""
+    taken: str = ""
+    """The id of the image that is taken for it, whatever its dockerfile says by now; empty where it is built."""
+    anew: bool = False
+    """Built anew, whatever was made of it before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

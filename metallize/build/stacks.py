@@ -89,9 +89,12 @@ class _Builder:
         return made
 
     def _layer(self, each: Step, layer: LayerBuild, made: Mapping[str, ImageInfo], building: StepHandle) -> ImageInfo:
+        if layer.taken:
+            building.cached()
+            return self._taken(layer)
         inputs = [made[name] for name in each.inputs]
         tag = tag_of(each, [image.id for image in inputs])
-        found = None if self.fresh else self.engine.inspect(tag)
+        found = None if self.fresh or layer.anew else self.engine.inspect(tag)
         if found is not None:
             building.cached()
             return found
@@ -112,6 +115,16 @@ class _Builder:
             hint="is another build with --no-cache at work on the same layers? Let it end, and try again",
         )
 
+    def _taken(self, layer: LayerBuild) -> ImageInfo:
+        """The image that is to be taken for a layer, by a name that stays with it."""
+        found = self.engine.inspect(layer.taken)
+        if found is None:
+            raise EngineError(
+                f"the image of {layer.name} as it was ({layer.taken.rpartition(':')[2][:12]}) is there no longer",
+                hint="what removes images, such as docker image prune or metallize prune, is best run after a night",
+            )
+        return self.engine.tag(found, pin_of(found.id))
+
     def _lend(self, image: ImageInfo, reference: str) -> None:
         """See that a reference of a dockerfile leads to the image that was found for it: BuildKit knows no other."""
         if not leads_to(self.engine, reference, image):
@@ -121,7 +134,7 @@ class _Builder:
         values = {name: image.reference for name, image in zip(each.inputs, inputs, strict=True)}
         values |= {DOCKER.name: self.engine.command, TAG: tag, PARENT_ID: inputs[0].id if inputs else ""}
         argv = filled(each.argv, values)
-        if self.fresh:
+        if self.fresh or layer.anew:
             argv = (*argv[:2], "--no-cache", *argv[2:])
         secret = tuple(line for given in layer.lent for line in given.lines())
         lines = self.engine.run(argv, lambda line: building.output(hidden(line, secret)))

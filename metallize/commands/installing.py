@@ -11,6 +11,7 @@ from metallize.command import run
 from metallize.commands.saying import err, out
 from metallize.errors import CommandError, ExitCode, HostError, UsageError
 from metallize.files.cache import cache_folder
+from metallize.night.executors import DEFAULT
 from metallize.night.install import LATE, NAME, Manager, Nightly, folder_of, units_of, write_units
 
 _DEFAULT_AT = "*-*-* 02:00:00"
@@ -53,7 +54,8 @@ def install(options: argparse.Namespace) -> int:
 def _writable(options: argparse.Namespace, cache: Path) -> tuple[Path, ...]:
     """What a night writes to besides its build folder: caches, the places of guests in the line, Docker's own notes."""
     junit = () if options.junitxml is None else (options.junitxml.absolute().parent,)
-    return (cache, Path("/run/lock"), Path(f"/run/user/{os.getuid()}"), Path.home() / ".docker", *junit)
+    shared = () if options.shared is None else (options.shared.absolute(),)
+    return (cache, Path("/run/lock"), Path(f"/run/user/{os.getuid()}"), Path.home() / ".docker", *junit, *shared)
 
 
 def words_of(options: argparse.Namespace) -> tuple[str, ...]:
@@ -68,15 +70,17 @@ def words_of(options: argparse.Namespace) -> tuple[str, ...]:
         found += [part for value in getattr(options, name) for part in (word, value)]
     for name, word in (
         ("since", "--since"), ("build_dir", "--build-dir"), ("extensions_dir", "--extensions-dir"),
-        ("junitxml", "--junitxml"),
+        ("junitxml", "--junitxml"), ("keys", "--keys"), ("shared", "--shared"),
     ):  # fmt: skip
         value = getattr(options, name)
         found += [word, str(value)] if value is not None else []
     found += ["--accel", options.accel] if options.accel != "auto" else []
+    found += ["--executor", options.executor] if options.executor != DEFAULT else []
     return (
         *found,
         "--confirm-boots", str(options.confirm_boots),
         "--confirm-minutes", str(options.confirm_minutes),
+        "--bisect-minutes", str(options.bisect_minutes),
     )  # fmt: skip
 
 

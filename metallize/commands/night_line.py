@@ -27,6 +27,9 @@ def nightly_options(verb: Parser) -> None:
         help="dask://HOST:PORT: on the workers of that scheduler; default: processes, on this host",
     )
     _keys(where)
+    where.add_argument(
+        "--shared", type=Path, metavar="FOLDER", help="images and evidence travel in it, and not over HTTP"
+    )
     common.build_dir(verb)
     common.of_a_profile(verb, outputs=False)
     common.lent(verb)
@@ -38,6 +41,10 @@ def nightly_options(verb: Parser) -> None:
     again.add_argument(
         "--confirm-minutes", type=_count, default=60, metavar="N", help="for at most so long a night; default: 60"
     )
+    again.add_argument(
+        "--bisect-minutes", type=_count, default=60, metavar="N",
+        help="look for the layer at fault of what got worse for at most so long a night; 0: do not; default: 60",
+    )  # fmt: skip
     itself = verb.add_argument_group("nights that come by themselves")
     itself.add_argument(
         "--install", action="store_true", help="have systemd run this night: write a timer and a service"
@@ -56,6 +63,14 @@ def nightly_options(verb: Parser) -> None:
     itself.add_argument(
         "--late", type=_count, metavar="HOURS", help="try nothing; tell whether none has come for so long (status 3)"
     )
+    seen = verb.add_argument_group("the nights in a browser")
+    seen.add_argument(
+        "--serve", action="store_true", help="try nothing; serve the nights' pages, anew as nights go on, until Ctrl-C"
+    )
+    seen.add_argument("--address", metavar="ADDRESS", help="with --serve: of this host; default: 127.0.0.1")
+    seen.add_argument(
+        "--http-port", type=_count, metavar="PORT", help="with --serve; default: 8090; 0: any that is free"
+    )
     common.showing(verb)
 
 
@@ -73,6 +88,10 @@ def worker_options(verb: Parser) -> None:
         metavar="SIZE",
         help="images take no more of it than this; default: 20G",
     )
+    verb.add_argument(
+        "--shared", type=Path, metavar="FOLDER",
+        help="where the folder of nightly --shared is here; default: where it is on the night's host",
+    )  # fmt: skip
     verb.add_argument("--make-keys", type=Path, metavar="FOLDER", help="make the keys of a fleet, and boot nothing")
     common.showing(verb)
 

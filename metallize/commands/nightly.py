@@ -11,6 +11,7 @@ from metallize.commands.candidates import candidates_of, known_of, paths_of, tou
 from metallize.commands.engine import engine_of_host
 from metallize.commands.history import show_page
 from metallize.commands.installing import install
+from metallize.commands.live import live
 from metallize.commands.saying import err
 from metallize.commands.shared import catalog_of, renderer_of, settings_of, show_reports, write_document
 from metallize.commands.telling import deliverer, late, tell_of_night
@@ -42,6 +43,11 @@ def nightly(options: argparse.Namespace) -> int:
         if getattr(options, name):
             word = options.manager if name == "manager" else name
             raise UsageError(f"--{word} goes with --install", hint="leave it out")
+    if options.serve:
+        return live(options)
+    for name, word in (("address", "--address"), ("http_port", "--http-port")):
+        if getattr(options, name) is not None:
+            raise UsageError(f"{word} goes with --serve", hint="leave it out")
     return _night(options) if options.late is None else late(options)
 
 
@@ -53,7 +59,7 @@ def _night(options: argparse.Namespace) -> int:
     paths = paths_of(options, catalog)
     known = known_of(paths, catalog)
     candidates = candidates_of(options, catalog, paths, known)
-    executor = executor_at(options.executor, options.keys)
+    executor = executor_at(options.executor, options.keys, options.shared)
     whole = matrix_of(candidates, catalog, settings, here=executor.here)
     matrix = touched_of(options, catalog, settings, whole).matrix
     if options.since is not None and not matrix.entries and not matrix.faults:
@@ -78,6 +84,7 @@ def _night(options: argparse.Namespace) -> int:
             settings,
             seen=seen,
             budget=budget,
+            seeking=timedelta(minutes=options.bisect_minutes),
             anew=options.anew,
             executor=executor,
         )

@@ -33,5 +33,6 @@ def worker(options: argparse.Namespace) -> int:
             folder=folder,
             cache_bytes=options.cache,
             events=renderer,
+            shared=options.shared,
         ).run()
     return ExitCode.DONE

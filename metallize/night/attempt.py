@@ -123,6 +123,10 @@ class Attempt:
     run_folder: str = ""
     confirms: str = ""
     """The run that this boot was made for, to confirm or clear that it was slower; it counts for nothing else."""
+    cut: int = 0
+    """Of a line that looks for the layer at fault: so much of its image is undone (night.bisecting.chain); else 0."""
+    layer: str = ""
+    """What is at fault, in words, on the line that ends the search for it."""
     led_by: str = ""
     """The host whose night it is, where that is not the one that booted; empty where it is."""
 

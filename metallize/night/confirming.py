@@ -83,14 +83,19 @@ def confirm(
     known = tuple(attempts)
     made: dict[str, list[Attempt]] = defaultdict(list)
     for each in known:
-        if each.confirms:
+        if each.confirms and not each.cut:
             made[each.confirms].append(each)
     wanted = [pair for pair in judge(known, facts, terms).wanted if mine(pair.attempt)]
-    left = _Left.of(budget or Budget(), (each for each in known if each.confirms and mine(each) and each.status.judges))
+    left = _Left.of(budget or Budget(), (each for each in known if _counts(each) and mine(each)))
     for pair in sorted(wanted, key=lambda pair: (-pair.weight, pair.attempt.run)):
         own = made[pair.attempt.run]
         if all(each.status.judges for each in own):  # else a line of it says why it was given up
             yield from _boots(pair, len(own), in_turn, left)
+
+
+def _counts(boot: Attempt) -> bool:
+    """Whether it is one that confirms something: not one of those that look for a layer."""
+    return bool(boot.confirms) and not boot.cut and boot.status.judges
 
 
 def _boots(pair: Pair, made: int, in_turn: InTurn, left: _Left) -> Iterator[Attempt]:

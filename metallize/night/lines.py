@@ -73,6 +73,8 @@ def _new(data: Mapping[str, Any]) -> Attempt:
         known_issue=str(data.get("known_issue", "")),
         run_folder=str(data.get("run_folder", "")),
         confirms=str(data.get("confirms", "")),
+        cut=int(data.get("cut", 0)),
+        layer=str(data.get("layer", "")),
         led_by=str(data.get("led_by", "")),
         stages=_numbers(data.get("stages", {})),
         units=_numbers(data.get("units", {})),

@@ -8,7 +8,7 @@ build/report.html               the history on one page, written anew at the end
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from metallize.events import Events, Level, Note
 from metallize.model.report import BootReport
 from metallize.night import history, index, keeping
 from metallize.night.attempt import Attempt
+from metallize.night.bisecting.bench import OfLayers
+from metallize.night.bisecting.seeking import MOST_TIME, seek
 from metallize.night.confirming import Budget, confirm
 from metallize.night.course.booting import able, boot_all
 from metallize.night.course.building import made
@@ -33,6 +35,7 @@ from metallize.night.gather import Night, this_host
 from metallize.night.history import history_path
 from metallize.night.in_turn import OfOneHost
 from metallize.night.judged import judged
+from metallize.night.judging.judgement import Facts
 from metallize.night.keeping import kept_folder
 from metallize.night.matrix.making import Candidate
 from metallize.night.matrix.value import Matrix
@@ -51,12 +54,14 @@ def run_nightly(
     *,
     seen: Seen = lambda _attempt, _report: None,
     budget: Budget | None = None,
+    seeking: timedelta = MOST_TIME,
     anew: bool = False,
     executor: Executor | None = None,
 ) -> tuple[Attempt, ...]:
     """Build what cells wait for, boot every cell, whatever becomes of each; returns all attempts of the night.
 
-    Then the images of which a time is suspected are booted in turn with those before them, within the budget. A night
+    Then the images of which a time is suspected are booted in turn with those before them, within the budget, and for
+    so long as `seeking` says it is looked for which layer is at fault of what got worse. A night
     that was left unfinished goes on: what it has tried is not tried again, unless the night is to begin `anew`. `seen`
     is told of each attempt as soon as it is written down. `executor` boots, by default this host.
     """
@@ -92,7 +97,10 @@ def run_nightly(
         matrix = matrix.timed(before)
         board.begin(matrix, means.attempts, session.cores)
         _try(matrix, frozenset(each.name for each in candidates if each.named), means, session)
-        for boot in _confirming(matrix, means, budget or Budget(), session):
+        in_turn = _in_turn(matrix, means, session)
+        for boot in _confirming(means, budget or Budget(), in_turn):
+            means.add(boot, None)
+        for boot in _seeking(matrix, means, seeking, in_turn):
             means.add(boot, None)
         _let_go(means)
         if history_path(build_dir).exists():
@@ -130,11 +138,8 @@ def _try(matrix: Matrix, named: frozenset[str], means: Means, session: Session) 
             write_site(means.build_dir)
 
 
-def _confirming(matrix: Matrix, means: Means, budget: Budget, session: Session) -> Iterator[Attempt]:
-    """The boots that confirm or clear what is suspected in this night."""
-    with index.opened(means.build_dir) as opened:
-        attempts = opened.history().attempts
-    in_turn = OfOneHost(
+def _in_turn(matrix: Matrix, means: Means, session: Session) -> OfOneHost:
+    return OfOneHost(
         session=session,
         catalog=means.catalog,
         events=means.events,
@@ -143,8 +148,27 @@ def _confirming(matrix: Matrix, means: Means, budget: Budget, session: Session) 
         folder=kept_folder(means.build_dir),
         profiles={each.name: each.profile for each in matrix.builds},
     )
-    facts = partial(read_facts, facts_folder(means.build_dir))
-    yield from confirm(attempts, facts, in_turn, budget=budget, mine=means.night.has)
+
+
+def _confirming(means: Means, budget: Budget, in_turn: OfOneHost) -> Iterator[Attempt]:
+    """The boots that confirm or clear what is suspected in this night."""
+    yield from confirm(_known(means), _facts(means), in_turn, budget=budget, mine=means.night.has)
+
+
+def _seeking(matrix: Matrix, means: Means, most: timedelta, in_turn: OfOneHost) -> Iterator[Attempt]:
+    """The boots that find the layers at fault of what got worse in this night."""
+    if most:
+        bench = OfLayers(host=in_turn, engine=means.engine, builds={each.name: each for each in matrix.builds})
+        yield from seek(_known(means), _facts(means), bench, most=most, mine=means.night.has)
+
+
+def _known(means: Means) -> tuple[Attempt, ...]:
+    with index.opened(means.build_dir) as opened:
+        return opened.history().attempts
+
+
+def _facts(means: Means) -> Facts:
+    return partial(read_facts, facts_folder(means.build_dir))
 
 
 def _let_go(means: Means) -> None:

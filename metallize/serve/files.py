@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from metallize.errors import UsageError
 from metallize.files.image_format import format_of
@@ -32,6 +32,10 @@ class Content:
     file: BinaryIO | None = None
     offset: int = 0
     data: bytes = b""
+    kind: str = ""
+    """Its media type; empty where that is as is usual: text of `data`, and bytes of a file."""
+    refresh_seconds: int = 0
+    """After so long a browser is to ask again; 0: never by itself."""
 
     def read(self, start: int, count: int) -> bytes:
         """Bytes from `start` on, fewer at the end."""
@@ -39,6 +43,24 @@ class Content:
         if self.file is None:
             return self.data[start : start + count]
         return os.pread(self.file.fileno(), count, self.offset + start)
+
+
+class Offer(Protocol):
+    """Something that is handed out by names."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that whoever asks for none is told."""
+        ...
+
+    @property
+    def index(self) -> str:
+        """The name of what whoever asks for none gets instead; empty where he is told the names."""
+        ...
+
+    def content(self, name: str, url: str) -> AbstractContextManager[Content | None]:
+        """What a name stands for to those who reach us at `url`; None where it stands for nothing."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +80,7 @@ class Files:
     left_out: tuple[str, ...] = ()
     """Names that lead out of the folder, or are no files."""
     archive: BinaryIO | None = field(default=None, repr=False)
+    index: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:

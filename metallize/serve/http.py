@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from metallize.serve.archive import shown
-from metallize.serve.files import Content, Files
+from metallize.serve.files import Content, Offer
 from metallize.serve.log import Fetch, FetchLog, Protocol
 
 PIECE_BYTES = 1 << 20
@@ -33,7 +33,7 @@ class HttpServer(ThreadingHTTPServer):
     request_queue_size = 128
     allow_reuse_address = True
 
-    def __init__(self, address: str, port: int, files: Files, log: FetchLog, *, most: int = MOST_CONNECTIONS) -> None:
+    def __init__(self, address: str, port: int, files: Offer, log: FetchLog, *, most: int = MOST_CONNECTIONS) -> None:
         self.files = files
         self.log = log
         self._room = threading.BoundedSemaphore(most)
@@ -132,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, body: bool) -> None:
         begun = time.monotonic()
-        name = unquote(urlsplit(self.path).path).lstrip("/")
+        name = unquote(urlsplit(self.path).path).lstrip("/") or self.server.files.index
         if not name:
             listing = "".join(f"{each}\n" for each in self.server.files.names).encode()
             self._send(Content(size_bytes=len(listing), data=listing), "/", begun, body=body)
@@ -157,11 +157,14 @@ class _Handler(BaseHTTPRequestHandler):
             return
         start, length = part or (0, content.size_bytes)
         self.send_response(HTTPStatus.OK if part is None else HTTPStatus.PARTIAL_CONTENT)
-        self.send_header("Content-Type", "text/plain; charset=utf-8" if content.data else "application/octet-stream")
+        usual = "text/plain; charset=utf-8" if content.data else "application/octet-stream"
+        self.send_header("Content-Type", content.kind or usual)
         self.send_header("Content-Length", str(length))
         self.send_header("Accept-Ranges", "bytes")
         if content.tag:
             self.send_header("ETag", f'"{content.tag}"')
+        if content.refresh_seconds:
+            self.send_header("Refresh", str(content.refresh_seconds))
         if part is not None:
             self.send_header("Content-Range", f"bytes {start}-{start + length - 1}/{content.size_bytes}")
         self.end_headers()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from metallize.errors import HostError, of_thread
-from metallize.serve.files import Files
+from metallize.serve.files import Offer
 from metallize.serve.http import MOST_CONNECTIONS, HttpServer
 from metallize.serve.log import FetchLog
 from metallize.serve.tftp import TftpServer
@@ -38,7 +38,7 @@ class Running:
 
 @contextmanager
 def serving(
-    files: Files,
+    files: Offer,
     log: FetchLog,
     *,
     address: str = EVERYWHERE,

@@ -10,7 +10,7 @@ import socket
 import struct
 import threading
 
-from metallize.serve.files import Files
+from metallize.serve.files import Offer
 from metallize.serve.log import FetchLog
 from metallize.serve.tftp_packets import BadPacketError, Request, parse_request
 from metallize.serve.tftp_transfer import LARGEST_PACKET, Peer, Transfer
@@ -26,7 +26,7 @@ _STOP_SECONDS = 0.2
 class TftpServer:
     """Listens from the moment it is made, and answers while `serve_forever` runs."""
 
-    def __init__(self, address: str, port: int, files: Files, log: FetchLog, *, http_port: int) -> None:
+    def __init__(self, address: str, port: int, files: Offer, log: FetchLog, *, http_port: int) -> None:
         self._files = files
         self._log = log
         self._http_port = http_port

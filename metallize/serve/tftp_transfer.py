@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 
-from metallize.serve.files import Content, Files
+from metallize.serve.files import Content, Offer
 from metallize.serve.log import Fetch, Protocol
 from metallize.serve.tftp_packets import (
     ErrorCode,
@@ -62,7 +62,7 @@ class Transfer:
         at = self._confirmed_at
         return at is None or time.monotonic() - at < PROMPT_SECONDS
 
-    def run(self, files: Files, http_port: int) -> Fetch:
+    def run(self, files: Offer, http_port: int) -> Fetch:
         """To its end, whatever that is; nothing is raised that a client could bring about."""
         begun = time.monotonic()
         name = self.request.file.lstrip("/")

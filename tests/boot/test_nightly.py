@@ -81,7 +81,7 @@ def test_two_nights(cli: Cli, tmp_path: Path) -> None:
 
     build = tmp_path / "build"
     history = [json.loads(line) for line in (build / "nightly" / "history.jsonl").read_text().splitlines()]
-    assert sorted(item["profile"] for item in history) == ["db", "db", "web", "web", "web", "wrong", "wrong"]
+    assert sorted(item["profile"] for item in history) == ["db", "db", *4 * ["web"], "wrong", "wrong"]
     assert not (build / "nightly" / "night.json").exists()
     suite = ET.parse(tmp_path / "night.xml").find("testsuite[@name='nightly']")  # noqa: S314 - our own
     assert suite is not None
@@ -111,7 +111,7 @@ def test_a_slower_image_is_booted_in_turn_with_the_one_before(cli: Cli, tmp_path
     history.write_text("".join(f"{json.dumps(each)}\n" for each in (*nights, line)))
 
     tiny_profile(tmp_path, "db", GOOD, turns=1 << 31)
-    done, [slow, *boots] = nightly(cli, tmp_path, names=("db.yaml",))
+    done, [slow, *boots, line] = nightly(cli, tmp_path, names=("db.yaml",))
     assert done.status == 0
     assert slow["sha256"] != good["sha256"]
     images = {good["sha256"]: "A", slow["sha256"]: "B"}
@@ -122,10 +122,46 @@ def test_a_slower_image_is_booted_in_turn_with_the_one_before(cli: Cli, tmp_path
     told = cli("regressions", cwd=tmp_path).stdout
     assert told.startswith("WORSE  db on seabios: ")
     assert ": confirmed" in told
+    assert line["layer"] == "layer db.dockerfile, which is another"
+    assert "because   layer db.dockerfile, which is another (nothing else is another); stage " in told
     assert ": confirmed" in (tmp_path / "build" / "report.html").read_text()
     kept = tmp_path / "build" / "nightly" / "kept"
     assert [path.name for path in kept.iterdir()] == [slow["sha256"]], "the one that is good from now on"
     assert json.loads((tmp_path / "build" / "db.iso.manifest.json").read_text())["sha256"] == slow["sha256"]
+
+
+def test_the_layer_that_broke_it_is_found_among_those_that_changed(cli: Cli, tmp_path: Path) -> None:
+    """Of four that are others in one night: two images between are made of what the engine has, and booted."""
+
+    def write(number: int, says: str, **of_layer: str) -> None:
+        tiny_profile(tmp_path, "web", says)
+        for name in ("below", "above", "top"):
+            text = of_layer.get(name, f"RUN echo {number} >/etc/{name}\n")
+            (tmp_path / f"{name}.dockerfile").write_text(f"# Layer {name}.\n{HEADER}{text}")
+        profile = tmp_path / "web.yaml"
+        layers = "system.dockerfile, below.dockerfile, web.dockerfile, above.dockerfile, top.dockerfile"
+        profile.write_text(profile.read_text().replace("system.dockerfile, web.dockerfile", layers))
+
+    write(1, GOOD)
+    first, [good] = nightly(cli, tmp_path, names=("web.yaml",))
+    assert first.status == 0
+    write(2, PANIC)
+    second, [failed, again, *boots, line] = nightly(cli, tmp_path, names=("web.yaml",))
+    assert second.status == 1
+    assert [failed["status"], again["status"], line["status"]] == ["FAIL", "FAIL", "SKIP"]
+    assert {each["confirms"] for each in (*boots, line)} == {failed["run"]}
+    assert {each["cut"]: each["status"] for each in boots} == {1: "FAIL", 2: "PASS"}
+    assert len({each["sha256"] for each in (good, failed, *boots)}) == 4, "each is an image of its own"
+    assert line["layer"] == "layer web.dockerfile, which is another"
+    assert "nightly: web on seabios got worse, and at fault is layer web.dockerfile, which is another" in second.stdout
+    told = cli("regressions", cwd=tmp_path).stdout.splitlines()
+    assert told[0].startswith("WORSE  web on seabios: it fails: the kernel panicked: no luck tonight")
+    assert told[2].startswith("  because   layer web.dockerfile, which is another (2 images between tell so); stage ")
+    pages = tmp_path / "build" / "nightly" / "pages"
+    assert "layer web.dockerfile, which is another" in next(pages.glob("web-*.html")).read_text()
+    assert not any(path.is_dir() for path in (tmp_path / "build" / "nightly" / "cuts").iterdir()), "and are gone"
+    record = tmp_path / "build" / ".metallize" / "web.iso.kept" / "manifest.json"
+    assert json.loads(record.read_text())["sha256"] == failed["sha256"], "what is kept aside is what was built"
 
 
 @pytest.mark.nightly  # seven nights; each step by itself is held by boots that are made up
@@ -138,7 +174,8 @@ def test_a_failure_is_told_quarantined_mended_and_taken_off_the_list(
         done, attempts = nightly(cli, tmp_path, names=("web.yaml",))
         heard = [each["message"] for each in hook.got]
         hook.got.clear()
-        return done.status, [each["status"] for each in attempts], "\n".join([*heard, done.stderr])
+        statuses = [each["status"] for each in attempts if not each.get("confirms")]
+        return done.status, statuses, "\n".join([*heard, done.stderr])
 
     tiny_profile(tmp_path, "web", GOOD)
     with listening() as hook:

@@ -81,6 +81,9 @@ def fault_of(exc: MetallizeError) -> Status:
 
 def line_of(attempt: Attempt) -> str:
     """An attempt in a line."""
+    if attempt.cut and not attempt.status.judges:
+        found = f"at fault is {attempt.layer}" if attempt.layer else "which layer is at fault is not known"
+        return f"nightly: {attempt.cell} got worse, and {found}: {attempt.reason}"
     if attempt.confirms and not attempt.status.judges:
         return f"nightly: {attempt.cell} is suspected to be slower, and unconfirmed: {attempt.reason}"
     times = f", ready after {attempt.ready_seconds:.1f} s" if attempt.ready_seconds is not None else ""
@@ -88,5 +91,7 @@ def line_of(attempt: Attempt) -> str:
     number = f" at attempt {attempt.attempt}" if attempt.attempt > 1 else ""
     if attempt.confirms:
         number = f" at boot {attempt.attempt} in turn, of {attempt.sha256[:12]}"
+    if attempt.cut:
+        number = f" at a boot to find the layer at fault, of {attempt.sha256[:12]} at cut {attempt.cut}"
     known = f" (known: {attempt.known_issue})" if attempt.known_issue else ""
     return f"nightly: {attempt.cell} {attempt.status}{number}{reason}{known}{'' if attempt.bad else times}"

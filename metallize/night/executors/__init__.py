@@ -1,4 +1,4 @@
-"""Who boots the cells of a night: each module here is a kind, with `SCHEMES` and `open_executor(place, keys)`.
+"""Who boots the cells of a night: each module here is a kind, with `SCHEMES` and `open_executor(place, keys, shared)`.
 
 To add one is to add a file. Whichever boots them, verdicts, evidence and the lines of the history are the same.
 """
@@ -101,6 +101,10 @@ class Session(Protocol):
         """Why nothing can be booted on a host now, as images in turn have to be; empty where it can."""
         ...
 
+    def stand_in(self, host: Host) -> Host | None:
+        """Another host that is there now and of the same class: the same processor, cores and accelerator."""
+        ...
+
     def boot(self, work: Work, host: Host) -> Booted:
         """Boot on that host and no other. Raises MetallizeError."""
         ...
@@ -119,8 +123,13 @@ class Executor(Protocol):
         ...
 
 
-def executor_at(text: str, keys: Path | None) -> Executor:
+Open = Callable[[str, Path | None, Path | None], Executor]
+
+
+def executor_at(text: str, keys: Path | None, shared: Path | None = None) -> Executor:
     """The executor that `--executor` means: a name, or SCHEME://PLACE of one of the modules here.
+
+    `shared` is a folder that its hosts see, in which images and evidence are to travel.
 
     Raises UsageError for one that there is not, and for a place that its module does not understand.
     """
@@ -129,11 +138,11 @@ def executor_at(text: str, keys: Path | None) -> Executor:
     if scheme not in kinds:
         hint = did_you_mean(scheme, sorted(kinds)) or f"there is {', '.join(sorted(kinds))}"
         raise UsageError(f"--executor {text}: there is no such executor", hint=hint)
-    return kinds[scheme](place, keys)
+    return kinds[scheme](place, keys, shared)
 
 
-def _kinds() -> Mapping[str, Callable[[str, Path | None], Executor]]:
-    kinds: dict[str, Callable[[str, Path | None], Executor]] = {}
+def _kinds() -> Mapping[str, Open]:
+    kinds: dict[str, Open] = {}
     for info in sorted(pkgutil.iter_modules(__path__), key=lambda info: info.name):
         module = importlib.import_module(f"{__name__}.{info.name}")
         kinds.update(dict.fromkeys(module.SCHEMES, module.open_executor))

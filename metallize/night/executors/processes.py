@@ -64,6 +64,9 @@ class OnThisHost:
         """It is this one, or was."""
         return ""
 
+    def stand_in(self, _host: Host) -> None:
+        """There is no other."""
+
     def boot(self, work: Work, _host: Host) -> Booted:
         """Raises MetallizeError."""
         options = replace(self.ground.options, machines=(work.cell.machine,))
@@ -86,10 +89,11 @@ class OnThisHost:
             return Missed(error=BugError(f"booting {work.cell}", exc))
 
 
-def open_executor(place: str, keys: Path | None) -> Processes:
+def open_executor(place: str, keys: Path | None, shared: Path | None) -> Processes:
     """Raises UsageError where it is given what it does not take."""
     if place:
         raise UsageError(f"--executor processes://{place}: it is this host and takes no place", hint="leave it out")
-    if keys is not None:
-        raise UsageError("--keys goes with an executor on other hosts", hint="leave it out")
+    for word, given in (("--keys", keys), ("--shared", shared)):
+        if given is not None:
+            raise UsageError(f"{word} goes with an executor on other hosts", hint="leave it out")
     return Processes()

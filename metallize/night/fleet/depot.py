@@ -62,6 +62,18 @@ class Depot:
     awaited: set[str] = field(default_factory=set)
     """The boots that somebody waits for."""
 
+    def offer(self, sha256: str, image: Callable[[], Path]) -> None:
+        """Hand an image out to whoever asks, from where it is by then."""
+        self.images[sha256] = image
+
+    def begin(self, key: str) -> None:
+        """From now on somebody waits for that boot."""
+        self.awaited.add(key)
+
+    def forget(self, key: str) -> None:
+        """Nobody does any more."""
+        self.awaited.discard(key)
+
     def evidence(self, sha256: str) -> Path | None:
         """What has come whole."""
         path = self.folder / sha256

@@ -11,12 +11,13 @@ from metallize.night.attempt import Host, Status
 from metallize.night.executors import Work
 from metallize.night.fleet.depot import Address
 from metallize.night.fleet.facts import software
+from metallize.night.fleet.shared import SharedAddress
 from metallize.night.fleet.task import Fault, Task
 from metallize.qemu.plan import cpus_of
 from metallize.shells.ssh_access import EPHEMERAL
 
 
-def task_of(work: Work, stored: Stored, key: str, build_dir: Path, depot: Address) -> Task:
+def task_of(work: Work, stored: Stored, key: str, build_dir: Path, depot: Address | SharedAddress) -> Task:
     """What a worker needs to know. Raises HostError where the image or the key to log in with is not there."""
     asked = work.request
     request = replace(

@@ -18,17 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from metallize.errors import HostError, MetallizeError
-from metallize.events import Level, Note
+from metallize.events import Level, Note, Outcome
 from metallize.host.turns import Need
 from metallize.night.attempt import Cell, Host
 from metallize.night.executors import Booted, Ended, Ground, Missed, Work
 from metallize.night.fleet.bringing import brought
-from metallize.night.fleet.depot import Depot
+from metallize.night.fleet.carrying import Carrier
 from metallize.night.fleet.facts import needs_of, software, takes_of
 from metallize.night.fleet.handing import error_of, task_of
 from metallize.night.fleet.link import Link, LostError
 from metallize.night.fleet.placing import MOST_MISSES, Post, Waiting, place, why_nobody
 from metallize.night.fleet.task import Done
+from metallize.night.fleet.telling import Boots
 from metallize.night.matrix.value import Entry
 from metallize.patience import FLEET_AGAIN as AGAIN_SECONDS
 from metallize.patience import FLEET_NOBODY as NOBODY_SECONDS
@@ -64,8 +65,9 @@ class OnFleet:
 
     ground: Ground
     connect: Callable[[], Link]
-    depot: Depot = field(init=False)
+    depot: Carrier = field(init=False)
     link: Link = field(init=False)
+    _boots: Boots = field(init=False)
     _posts: dict[str, Post] = field(default_factory=dict)
     _runs: dict[str, _Run] = field(default_factory=dict)
     _over: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
@@ -74,7 +76,8 @@ class OnFleet:
     """The host on which a cell has failed: to know whether it fails again it is booted there, if it can be."""
 
     def __post_init__(self) -> None:
-        self.link = self.connect()
+        self._boots = Boots(self.ground.events)
+        self._connect()
         self._look()
         self._say(f"{len(self._posts)} workers with {self.cores} cores at {self.link.place}")
 
@@ -82,6 +85,10 @@ class OnFleet:
     def cores(self) -> int:
         """Those of all workers that are there."""
         return sum(post.facts.cores for post in self._posts.values())
+
+    def _connect(self) -> None:
+        self.link = self.connect()
+        self.link.listen(self._boots.heard)
 
     def close(self) -> None:
         """Nothing that goes on is waited for."""
@@ -102,6 +109,16 @@ class OnFleet:
         if any(post.facts.host.id == host.id for post in self._posts.values()):
             return ""
         return f"{host.id}, where it was slower, is no worker now"
+
+    def stand_in(self, host: Host) -> Host | None:
+        """Of several the one that has least to do."""
+        kind = (host.model, host.accelerator)
+        posts = [
+            each for each in self._posts.values()
+            if (each.facts.host.model, each.facts.host.accelerator) == kind and each.facts.host.id != host.id
+        ]  # fmt: skip
+        posts.sort(key=lambda each: (len(each.running), each.facts.host.id))
+        return posts[0].facts.host if posts else None
 
     def boot(self, work: Work, host: Host) -> Booted:
         """Boot on that host and no other. Raises MetallizeError."""
@@ -169,20 +186,20 @@ class OnFleet:
         work = item.work
         stored = work.image()
         key = f"{work.run}-{secrets.token_hex(4)}"
-        self.depot.images[stored.sha256] = lambda: work.image().path
+        self.depot.offer(stored.sha256, lambda: work.image().path)
         task = task_of(work, stored, key, self.ground.build_dir, self.depot.address)
-        self.depot.awaited.add(key)
+        self.depot.begin(key)
         post.running[key] = item.waiting
         try:
             takes = takes_of(item.waiting.needs, post.facts)
             future = self.link.submit(task, post.address, takes, lambda: self._over.put(key))
         except BaseException:
-            self.depot.awaited.discard(key)
+            self.depot.forget(key)
             del post.running[key]
             raise
         post.images.add(stored.sha256)
         self._runs[key] = _Run(item=item, post=post, future=future, begun=datetime.now(UTC), image=stored.path)
-        self._say(f"{work.cell} boots on {post.facts.host.id}")
+        self._boots.begun(key, work.cell, post.facts.host.id, work.seconds)
 
     def _heard(self) -> list[tuple[_Item, Booted | Missed]]:
         """What has come to an end; waits for it for a moment."""
@@ -194,8 +211,9 @@ class OnFleet:
                 if run is not None and self.link.lost(run.future):
                     return [*results, *self._lost(LostError(f"the scheduler at {self.link.place} was lost"))]
                 if run is not None:  # else it was given up meanwhile, and counts for nothing
-                    results.append((run.item, self._result(run)))
-                    self._forget(key)
+                    result = self._result(run)
+                    results.append((run.item, result))
+                    self._forget(key, result)
                 key = self._over.get_nowait()
         return results
 
@@ -246,8 +264,9 @@ class OnFleet:
             for key in list(post.running):
                 run = self._runs[key]
                 text = f"the worker on {post.facts.host.id} was lost in the middle of the boot"
-                results.append((run.item, Missed(error=HostError(text), host=post.facts.host)))
-                self._forget(key)
+                missed = Missed(error=HostError(text), host=post.facts.host)
+                results.append((run.item, missed))
+                self._forget(key, missed)
         return results
 
     def _look(self) -> list[Post]:
@@ -265,15 +284,16 @@ class OnFleet:
         for key, run in list(self._runs.items()):
             host = run.post.facts.host
             error = HostError(f"{exc.message} while it booted on {host.id}")
-            results.append((run.item, Missed(error=error, host=host)))
-            self._forget(key)
+            missed = Missed(error=error, host=host)
+            results.append((run.item, missed))
+            self._forget(key, missed)
         self._posts.clear()
         self.link.close()
         self._say(f"{exc.message}; it is looked for, for {AGAIN_SECONDS / 60:.0f} minutes", Level.WARNING)
         end = time.monotonic() + AGAIN_SECONDS
         while True:
             try:
-                self.link = self.connect()
+                self._connect()
                 self._look()
             except HostError as again:
                 if time.monotonic() > end:
@@ -300,12 +320,21 @@ class OnFleet:
                 results.append((item, Missed(error=HostError(why))))
         return results
 
-    def _forget(self, key: str) -> None:
+    def _forget(self, key: str, result: Booted | Missed | None = None) -> None:
         """Nobody waits for it any more: whoever boots it hears of that, and ends it."""
         run = self._runs.pop(key)
-        self.depot.awaited.discard(key)
+        passed = isinstance(result, Booted) and result.report.passed
+        self._boots.ended(key, Outcome.DONE if passed else Outcome.FAILED, _detail(result))
+        self.depot.forget(key)
         run.post.running.pop(key, None)
         self.link.cancel(run.future)
 
     def _say(self, text: str, level: Level = Level.INFO) -> None:
         self.ground.events.emit(Note(text=f"fleet: {text}", level=level))
+
+
+def _detail(result: Booted | Missed | None) -> str:
+    """What came of a boot, where that is not its report's to say."""
+    if result is None:
+        return "given up"
+    return result.error.message.partition("\n")[0] if isinstance(result, Missed) else ""

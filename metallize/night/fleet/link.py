@@ -18,6 +18,7 @@ from metallize.night.fleet import task as tasks
 from metallize.night.fleet.facts import Facts, facts_of
 from metallize.night.fleet.keys import Keys, require_keys
 from metallize.night.fleet.task import BENCH, Bench, Done, Task
+from metallize.night.fleet.telling import TOPIC
 from metallize.patience import FLEET_CONNECT as CONNECT_SECONDS
 from metallize.patience import FLEET_RESULT as RESULT_SECONDS
 
@@ -159,6 +160,11 @@ class Link:
             raise LostError(f"the scheduler at {self.place} was lost: {exc}") from exc
         future.add_done_callback(lambda _: over())
         return future
+
+    def listen(self, heard: Callable[[object], None]) -> None:
+        """Have somebody told what workers tell of their boots, in another thread."""
+        with suppress(Exception):  # whoever is not told misses a sight, and no cell
+            self._client.subscribe_topic(TOPIC, lambda event: heard(event[1]))
 
     def lost(self, future: Any) -> bool:
         """Whether the scheduler was lost since a task was handed to it, and nothing is known of the task any more."""

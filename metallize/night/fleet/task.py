@@ -16,16 +16,17 @@ from metallize.build.generator import sha256_of
 from metallize.catalog import Catalog
 from metallize.deciding import is_one_judge
 from metallize.errors import FULL, MAKE_ROOM, BugError, HostError, MetallizeError
-from metallize.events import Silent
 from metallize.model.report import BootReport
 from metallize.night.attempt import Host, Status
 from metallize.night.course.means import fault_of
 from metallize.night.fleet.cache import FullError, ImageCache
+from metallize.night.fleet.carrying import Source, source_at
 from metallize.night.fleet.depot import Address
 from metallize.night.fleet.evidence import pack
 from metallize.night.fleet.facts import software
-from metallize.night.fleet.fetching import FromDepot
 from metallize.night.fleet.keys import Keys
+from metallize.night.fleet.shared import SharedAddress
+from metallize.night.fleet.telling import IMAGE, TOPIC, FromWorker, Tell
 from metallize.night.gather import this_host
 from metallize.patience import FLEET_GONE as GONE_SECONDS
 from metallize.patience import FLEET_LOOK as LOOK_SECONDS
@@ -50,7 +51,7 @@ class Task:
     size_bytes: int
     ssh_key: str = field(default="", repr=False)
     """The private key to log in with, where the profile names a file that has one."""
-    depot: Address
+    depot: Address | SharedAddress
     software: dict[str, str]
 
 
@@ -91,7 +92,7 @@ def run(task: Task) -> Done:
         state = worker.state.tasks.get(name_of(task.key))
         return state is None or state.state == "cancelled"
 
-    return bench.boot(task, given_up)
+    return bench.boot(task, given_up, partial(worker.log_event, TOPIC))
 
 
 def name_of(key: str) -> str:
@@ -107,13 +108,17 @@ class Bench:
     scratch: Path
     keys: Keys | None
     host: Host
+    shared: Path | None = None
+    """Where the shared folder of a night is here; None: where the night's host has it."""
     ending: threading.Event = field(default_factory=threading.Event)
     """No boot goes on any more."""
 
-    def boot(self, task: Task, given_up: Callable[[], bool] = lambda: False) -> Done:
-        """Whatever goes wrong is told and not raised: not all errors travel."""
+    def boot(
+        self, task: Task, given_up: Callable[[], bool] = lambda: False, tell: Tell = lambda _message: None
+    ) -> Done:
+        """Whatever goes wrong is told and not raised: not all errors travel. `tell` is told how far it has come."""
         try:
-            return self._boot(task, given_up)
+            return self._boot(task, given_up, FromWorker(task.key, tell))
         except MetallizeError as exc:
             full = isinstance(exc, FullError) or exc.hint == MAKE_ROOM
             fault = Fault(status=fault_of(exc), message=exc.message, hint=exc.hint, full=full)
@@ -129,18 +134,20 @@ class Bench:
         """With its load by now."""
         return replace(self.host, load=this_host().load)
 
-    def _boot(self, task: Task, given_up: Callable[[], bool]) -> Done:
+    def _boot(self, task: Task, given_up: Callable[[], bool], events: FromWorker) -> Done:
         _require_same(task.software)
-        depot = FromDepot(address=task.depot, keys=self.keys)
+        depot = source_at(task.depot, self.keys, self.shared)
         with ExitStack() as stack:
             self.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
             work = Path(stack.enter_context(TemporaryDirectory(prefix="cell-", dir=self.scratch)))
             lost = _Lost(depot=depot, key=task.key, ending=self.ending, given_up=given_up)
             sha256 = task.request.sha256
+            if not self.cache.has(sha256):
+                events.reached(IMAGE, 0.0)
             fetch = partial(depot.image, sha256, lost=lost.why)
             stored = stack.enter_context(self.cache.image(sha256, task.size_bytes, fetch))
             request = _ready(task, stored.path, work)
-            [report] = unless(lost.why, need_of(request), lambda: verification.run_all((request,), Silent()))
+            [report] = unless(lost.why, need_of(request), lambda: verification.run_all((request,), events))
             stored.require_untouched()
             evidence, missing = _sent(depot, report.run_folder.parent, work / "evidence.tar.gz")
             return Done(host=self._host(), report=report, evidence=evidence, missing=missing)
@@ -167,7 +174,7 @@ def _ready(task: Task, image: Path, work: Path) -> VerifyRequest:
     return replace(task.request, image=image, boot=boot, kinds=Catalog().kinds, runs_dir=work / "runs")
 
 
-def _sent(depot: FromDepot, folder: Path, path: Path) -> tuple[str, str]:
+def _sent(depot: Source, folder: Path, path: Path) -> tuple[str, str]:
     """The digest of the evidence that was put into the depot, or why it was not."""
     try:
         pack(folder, path)
@@ -184,7 +191,7 @@ def _sent(depot: FromDepot, folder: Path, path: Path) -> tuple[str, str]:
 class _Lost:
     """Whether anybody waits for a boot still."""
 
-    depot: FromDepot
+    depot: Source
     key: str
     ending: threading.Event
     given_up: Callable[[], bool]

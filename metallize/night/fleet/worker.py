@@ -40,6 +40,8 @@ class Serving:
     folder: Path
     cache_bytes: int
     events: Events
+    shared: Path | None = None
+    """Where the shared folder of a night is here; None: where the night's host has it."""
     _stop: threading.Event = field(default_factory=threading.Event)
     _error: BaseException | None = None
 
@@ -86,6 +88,7 @@ class Serving:
             scratch=scratch,
             keys=self.keys,
             host=facts.host,
+            shared=self.shared,
         )
         own = await asyncio.to_thread(own_address, self.place)
         worker = await asyncio.wait_for(self._worker(facts, scratch, own, bench), CONNECT_SECONDS)

@@ -39,12 +39,26 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sought:
+    """Something that got worse with another image, of which it is to be found out which layer did it."""
+
+    attempt: Attempt
+    """The one that showed it."""
+    before: str
+    """The digest of the last good image."""
+    stage: str = ""
+    """Of a time: which, `ready` too; empty for a failure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """Everything there is to say, in the order of nights and cells."""
 
     findings: tuple[Finding, ...] = ()
     wanted: tuple[Pair, ...] = ()
     """The boots that would confirm or clear what is suspected in the last night of each host."""
+    sought: tuple[Sought, ...] = ()
+    """What got worse in the last night of each host, and may be a layer's fault."""
     compared: frozenset[str] = frozenset()
     """The images that a later night's may be compared with: of each cell on each host the last good one, and those
     behind it that are suspected."""
@@ -72,6 +86,9 @@ class _Judge:
     """The digests of a cell's images, oldest first, each as often as it came."""
     _known: dict[str, ImageFacts | None] = field(default_factory=dict)
     _wanted: list[Pair] = field(default_factory=list)
+    _sought: list[Sought] = field(default_factory=list)
+    _layers: dict[str, Attempt] = field(default_factory=dict)
+    """The lines that ended the search for a layer, by the runs that it was for."""
     _latest: dict[tuple[Cell, str], tuple[str, Pace]] = field(default_factory=dict)
     """By cell and leading host, the night in which it passed last, and its series."""
 
@@ -79,8 +96,10 @@ class _Judge:
         nights = cell_nights(self.attempts)
         boots: dict[str, list[Attempt]] = defaultdict(list)
         for each in self.attempts:
-            if each.confirms:
+            if each.confirms and not each.cut:
                 boots[each.confirms].append(each)
+            elif each.cut and not each.status.judges:
+                self._layers[each.confirms] = each
         findings: dict[tuple[object, ...], Finding] = {}
         last = nights[-1].night if nights else ""
         for night in nights:
@@ -90,7 +109,10 @@ class _Judge:
         for night in nights:
             lasts[night.attempts[0].leader] = night.night
         wanted = tuple(each for each in self._wanted if each.attempt.night == lasts[each.attempt.leader])
-        return Judgement(findings=tuple(findings.values()), wanted=wanted, compared=self._compared(lasts))
+        sought = tuple(each for each in self._sought if each.attempt.night == lasts[each.attempt.leader])
+        return Judgement(
+            findings=tuple(findings.values()), wanted=wanted, sought=sought, compared=self._compared(lasts)
+        )
 
     def _compared(self, lasts: Mapping[str, str]) -> frozenset[str]:
         """A cell that is tried no more is forgotten after a while."""
@@ -113,6 +135,8 @@ class _Judge:
         if paced is not None:
             if paced.wanted is not None:
                 self._wanted.append(paced.wanted)
+            if paced.verdict is Verdict.WORSE:
+                self._seek(passed, paced.before, paced.stage)
             yield self._time(passed, paced)
         self._good[night.cell] = passed
         self._of_image[night.cell, passed.sha256] = passed
@@ -139,6 +163,8 @@ class _Judge:
         }.get(
             night.outcome, "fails in another way than before" if before is not None and before.outcome.bad else "fails"
         )
+        if night.outcome is Outcome.FAIL and not night.known_issue and good is not None:
+            self._seek(attempt, good.sha256)
         yield Finding(
             kind=Kind.STATUS,
             verdict=Verdict.CHANGED if night.known_issue else Verdict.WORSE,
@@ -148,7 +174,9 @@ class _Judge:
             what=f"it {how}: {attempt.reason or 'no reason is known'}",
             subject=attempt.signature or str(attempt.status),
             since=f"the night of {day(good.night)}" if good else "nothing: it has not passed yet",
-            causes=(*((f"stage {attempt.stage}",) if attempt.stage else ()), *self._image_causes(good, attempt)),
+            causes=self._with_layer(
+                attempt, [*([f"stage {attempt.stage}"] if attempt.stage else []), *self._image_causes(good, attempt)]
+            ),
             evidence=_folders(good, attempt),
             next_step="metallize logs shows the console; if it is known and may stay for a while: known.yaml",
             known_issue=night.known_issue,
@@ -250,13 +278,26 @@ class _Judge:
         causes = (
             (f"the image is byte for byte the last good one: {host}",)
             if same
-            else (f"stage {paced.stage}", *units, *self._image_causes(good, attempt))
+            else self._with_layer(attempt, [f"stage {paced.stage}", *units, *self._image_causes(good, attempt)])
         )
         return Finding(
             kind=Kind.TIME, verdict=paced.verdict, night=attempt.night, cell=attempt.cell, run=attempt.run,
             what=told(paced), subject=paced.stage, since=f"{paced.nights} nights of its series: {attempt.series}",
             causes=causes, evidence=_folders(good, attempt), next_step=_OF_TIMES[paced.verdict],
         )  # fmt: skip
+
+    def _seek(self, attempt: Attempt, before: str, stage: str = "") -> None:
+        if before and attempt.sha256 and before != attempt.sha256:
+            self._sought.append(Sought(attempt=attempt, before=before, stage=stage))
+
+    def _with_layer(self, attempt: Attempt, causes: Sequence[str]) -> tuple[str, ...]:
+        """With what was found of the layer at fault before all else, or behind it why nothing was."""
+        line = self._layers.get(attempt.run)
+        if line is None:
+            return (*causes,)
+        if not line.layer:
+            return (*causes, f"which layer is not known: {line.reason}")
+        return (f"{line.layer} ({line.reason})", *causes)
 
     def _image_causes(self, before: Attempt | None, after: Attempt) -> tuple[str, ...]:
         """What is otherwise of the image, by its papers if they are known, else by what the attempts say of it."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from metallize.model.report import Stage
-from metallize.night.attempt import READY, Attempt
+from metallize.night.attempt import READY, Attempt, Host
 from metallize.night.judging.findings import Verdict
 from metallize.night.judging.statistics import abba
 from metallize.night.judging.times import (
@@ -33,6 +33,8 @@ class Pair:
     """The digest of the last good image."""
     weight: float
     """By how many times its limit the longest time is too long."""
+    begun_on: Host | None = None
+    """Where boots of it were made already; None where there are none yet."""
 
     @property
     def order(self) -> str:
@@ -112,7 +114,7 @@ class Pace:
             self.usual, self.good, self._pending = self._pending, attempt.sha256, []
         weight = max(each.excess / each.limit for each in found)
         wanted = (
-            Pair(attempt=attempt, before=self.good, weight=weight)
+            Pair(attempt=attempt, before=self.good, weight=weight, begun_on=boots[0].host if boots else None)
             if self.good and attempt.sha256 != self.good
             else None
         )

@@ -30,9 +30,16 @@ _LEGEND = {
 
 
 def front_page(
-    history: History, link_of: LinkOf, page_of: PageOf = lambda _cell: None, findings: Sequence[Finding] = ()
+    history: History,
+    link_of: LinkOf,
+    page_of: PageOf = lambda _cell: None,
+    findings: Sequence[Finding] = (),
+    under_way: str = "",
 ) -> str:
-    """The whole page; pure but for what `link_of` looks up. `findings` are those of the nights that it shows."""
+    """The whole page; pure but for what `link_of` looks up. `findings` are those of the nights that it shows.
+
+    `under_way` is when the night began that has not come to its end, as far as the page tells of it.
+    """
     nights = sorted({attempt.night for attempt in history.attempts})
     rows = trends(history.attempts)
     latest = [trend for trend in rows if trend.latest.night == nights[-1]] if nights else []
@@ -44,7 +51,7 @@ def front_page(
         verdict, words = "passed", "NOTHING NEW FAILS" if bad else "NOTHING FAILS"
     return document(
         f"Metallize: {len(bad)} of {len(rows)} fail" if len(bad) > known else f"Metallize: {words.lower()}",
-        _head(nights, latest, known, verdict, words),
+        _head(nights, latest, known, verdict, words, under_way),
         _failures(bad, nights, link_of),
         judged(findings, "What got worse, and what changed"),
         _matrix(rows, nights[: -NIGHTS - 1 : -1], link_of, page_of),
@@ -52,7 +59,9 @@ def front_page(
     )
 
 
-def _head(nights: Sequence[str], latest: Sequence[Trend], known: int, verdict: str, words: str) -> Markup:
+def _head(
+    nights: Sequence[str], latest: Sequence[Trend], known: int, verdict: str, words: str, under_way: str
+) -> Markup:
     passed = sum(trend.latest.outcome is Outcome.PASS for trend in latest)
     tried = sum(trend.latest.outcome is not Outcome.SKIP for trend in latest)
     facts = [
@@ -60,6 +69,7 @@ def _head(nights: Sequence[str], latest: Sequence[Trend], known: int, verdict: s
         ("Passed in it", f"{passed} of {tried}"),
         ("Nights", str(len(nights))),
         *([("Failures that are known", str(known))] if known else []),
+        *([("Not at its end", f"the night of {day(under_way)}")] if under_way else []),
     ]
     return element(
         "header",

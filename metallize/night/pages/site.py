@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
 
@@ -27,10 +27,10 @@ def page_path(build_dir: Path) -> Path:
     return build_dir / PAGE
 
 
-def write_site(build_dir: Path) -> Path:
-    """All pages of a build folder's history; the first one's path. Raises UsageError where there is no history yet.
+def pages_of(build_dir: Path, under_way: str = "") -> Iterator[tuple[Path, str]]:
+    """All pages of a build folder's history with their places, the first page last. Writes nothing.
 
-    build/report.html and one page a cell in build/nightly/pages/; pages of cells that the history has no longer go.
+    `under_way` is when the night began that has not come to its end. Raises UsageError where there is no history yet.
     """
     history, judgement = judged(build_dir)
     if not history.attempts:
@@ -38,24 +38,34 @@ def write_site(build_dir: Path) -> Path:
             f"there is no history in {history_path(build_dir)}", hint="metallize nightly makes the first night of it"
         )
     folder = build_dir / FOLDER / PAGES
-    folder.mkdir(parents=True, exist_ok=True)
     facts = cache(partial(read_facts, facts_folder(build_dir)))
-    rows = trends(history.attempts)
-    for row in rows:
+    for row in trends(history.attempts):
         own = [each for each in judgement.findings if each.cell in (row.cell, row.cell.on(""))]
         page = series_page(row, own, facts, _link(folder), f"./{os.path.relpath(page_path(build_dir), folder)}")
-        write_whole(folder / page_name(row.cell), page)
-    names = {page_name(row.cell) for row in rows}
-    for path in folder.glob("*.html"):
-        if path.name not in names:
-            path.unlink(missing_ok=True)
+        yield folder / page_name(row.cell), page
     nights = sorted({each.night for each in history.attempts})[-NIGHTS:]
     shown = [each for each in judgement.findings if each.night >= nights[0] and each.kind is not Kind.STATUS]
 
     def page_of(cell: Cell) -> str:
         return f"./{FOLDER}/{PAGES}/{page_name(cell)}"
 
-    write_whole(page_path(build_dir), front_page(history, _link(build_dir), page_of, shown))
+    yield page_path(build_dir), front_page(history, _link(build_dir), page_of, shown, under_way)
+
+
+def write_site(build_dir: Path) -> Path:
+    """All pages of a build folder's history; the first one's path. Raises UsageError where there is no history yet.
+
+    build/report.html and one page a cell in build/nightly/pages/; pages of cells that the history has no longer go.
+    """
+    folder = build_dir / FOLDER / PAGES
+    names = set()
+    for path, text in pages_of(build_dir):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, text)
+        names.add(path)
+    for path in folder.glob("*.html"):
+        if path not in names:
+            path.unlink(missing_ok=True)
     return page_path(build_dir)
 
 

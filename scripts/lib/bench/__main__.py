@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bench.boots import beside, console, harness, verify
 from bench.builds import change, cold_arm64, cold_ext4, cold_livecd, unchanged
+from bench.matrix import matrix
 from bench.measuring import MIB, ROOT, Bench
 from bench.night import night
 from bench.releases import release
@@ -30,6 +31,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "harness": harness,
     "console": console,
     "release": release,
+    "matrix": matrix,
     "night": night,
 }
 HOSTLESS = frozenset({"night"})

@@ -171,6 +171,7 @@ def test_the_command_prints_or_writes_them(home: Path, capsys: pytest.CaptureFix
     printed = capsys.readouterr().out
     assert not (home / "config").exists()
     night = '"nightly" "web.yaml" "--no-cache" "--machine" "ovmf" "--confirm-boots" "40" "--confirm-minutes" "60"'
+    night += ' "--bisect-minutes" "60"'
     assert f"{night}\nWorkingDirectory={home}\n" in printed
     assert "OnCalendar=Mon 03:00" in printed
     assert cli.main(words) == ExitCode.DONE
@@ -195,7 +196,8 @@ def test_the_night_that_is_installed_is_the_one_that_was_asked_for(capsys: pytes
         "a.yaml", "b.yaml", "--no-cache", "--capture", "--quiet", "--tag", "uefi", "--tag", "ext4", "--machine", "ovmf",
         "--arg", "hostname=x y", "--set", "output.file=z.iso", "--secret", "id=a,env=A", "--ssh", "default",
         "--since", "HEAD~1", "--build-dir", "b d", "--extensions-dir", "e", "--junitxml", "j.xml", "--accel", "tcg",
-        "--confirm-boots", "20", "--confirm-minutes", "30",
+        "--confirm-boots", "20", "--confirm-minutes", "30", "--bisect-minutes", "5",
+        "--executor", "dask://127.0.0.1:8786", "--keys", "k", "--shared", "s",
     ]  # fmt: skip
     assert cli.main(["nightly", *words, "--install", "--user", "--print"]) == ExitCode.DONE
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("ExecStart="))

@@ -47,6 +47,8 @@ class Fleet:
     folder: Path
     port: int = field(default_factory=free_port)
     keys: Keys | None = None
+    shared: Path | None = None
+    """In which images and evidence travel; None: over HTTP."""
     program: tuple[str, ...] = (str(Path(__file__).with_name("pretending.py")),)
     """What stands for `metallize`, of Python."""
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -109,7 +111,7 @@ class Fleet:
         return process
 
     def executor(self) -> Dask:
-        return Dask(place=self.place, keys=self.keys)
+        return Dask(place=self.place, keys=self.keys, shared=self.shared)
 
     def end(self) -> None:
         for process in self.running:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from metallize import cli
 from metallize.errors import HostError
+from metallize.events import Events, Progress
 from metallize.host import accelerator
 from metallize.model.report import AcceleratorUse, BootReport
 from metallize.night.fleet import facts
@@ -29,10 +30,11 @@ from tests.unit.report.test_report import FAILED, PASSED
 USE = AcceleratorUse(name="tcg", cpu="qemu64", reason="pretended", slowness=2.0, cached=True)
 
 
-def boot_all(requests: Sequence[VerifyRequest], _events: object) -> tuple[BootReport, ...]:
+def boot_all(requests: Sequence[VerifyRequest], events: Events) -> tuple[BootReport, ...]:
     """In the place of `metallize.verify.requests.run_all`."""
     [request] = requests
     said = request.image.read_bytes().partition(b"\n")[0].decode().split()
+    events.emit(Progress(step="verify", what=request.machine_entry, stage="userspace", seconds=1.5))
     log(f"begins {request.sha256} {request.machine_entry} {os.getpid()}")
     if said[0] == "missing":
         raise HostError("no memory left")
