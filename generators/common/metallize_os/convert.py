@@ -19,6 +19,7 @@ from metallize_os.added import Addition, first_boot, host_keys, own_names
 from metallize_os.aside import Aside, linked
 from metallize_os.dating import Dating
 from metallize_os.dropped import EMPTIED, drops
+from metallize_os.exported import made_good
 from metallize_os.facts import installed, os_release, version_key
 from metallize_os.identities import Forgetting
 from metallize_os.licences import Licences
@@ -102,7 +103,7 @@ class Conversion:
     def run(self, source: BinaryIO, sink: Sink) -> None:
         """Copy the rootfs from `source` to `sink`, converted; both are tar streams."""
         self.listing = sink = Listing(sink)
-        for entry, stream in tarstream.read_entries(source):
+        for entry, stream in made_good(tarstream.read_entries(source)):
             if entry.kind == tarstream.GLOBAL_RECORDS:
                 sink.write(entry.raw)
                 continue

@@ -8,7 +8,7 @@ hard links, extended attributes and file capabilities survive whatever their enc
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
@@ -171,6 +171,14 @@ class Entry:
         self.raw = self.raw[:-BLOCK] + _patched(self.raw[-BLOCK:], fields)
         self.kind, self.size, self.link = b"0", size, ""
 
+    def add_records(self, records: Mapping[str, bytes]) -> None:
+        """Put PAX records among the member's own, in the order of their names, as Go's archive/tar writes them."""
+        wanted = {**self.pax, **records}
+        if wanted != self.pax:
+            self._drop_records(*self.pax)
+            self.pax = dict(sorted(wanted.items()))
+            self.raw = _pax_block(b"x", _EXTENSION, self.pax) + self.raw
+
     def _drop_records(self, *keys: str, extensions: bytes = b"") -> None:
         """Take records out of the member's PAX header, the header away where nothing is left, and some extensions."""
         kept, raw = b"", self.raw[:-BLOCK]
@@ -312,3 +320,4 @@ def new_entry(
 
 
 END = b"\0" * (2 * BLOCK)
+_EXTENSION = tarfile.TarInfo("././@PaxHeader").tobuf(tarfile.USTAR_FORMAT)
