@@ -8,6 +8,7 @@ hard links, extended attributes and file capabilities survive whatever their enc
 from __future__ import annotations
 
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
@@ -63,7 +64,10 @@ def _text(field: bytes) -> str:
 
 
 def _read_exactly(stream: BinaryIO, size: int) -> bytes:
-    parts = []
+    part = stream.read(min(size, CHUNK))
+    if len(part) == size:  # most often
+        return part
+    parts, size = [part], size - len(part)
     while size:
         part = stream.read(min(size, CHUNK))
         if not part:
@@ -105,13 +109,19 @@ def _patched(header: bytes, fields: dict[int, bytes]) -> bytes:
     for offset, value in fields.items():
         block[offset : offset + len(value)] = value
     block[148:156] = b" " * 8
-    block[148:156] = b"%06o\0 " % sum(block)
+    block[148:156] = b"%06o\0 " % _sum(block)
     return bytes(block)
+
+
+def _sum(block: bytes | bytearray) -> int:
+    """The sum of a block's bytes. Adler-32's lower half is one more than that, modulo 65521 (RFC 1950): half a block is less."""
+    half = BLOCK // 2
+    return (zlib.adler32(block[:half]) & 0xFFFF) + (zlib.adler32(block[half:]) & 0xFFFF) - 2
 
 
 def _checked(header: bytes) -> bytes:
     """The header block, if its checksum holds."""
-    if number(header[148:156]) != sum(header[:148]) + 8 * ord(" ") + sum(header[156:]):
+    if number(header[148:156]) != _sum(header) - sum(header[148:156]) + 8 * ord(" "):
         raise TarError("the rootfs stream is no tar archive: a header's checksum is wrong")
     return header
 
