@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import cached_property
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 from docker.errors import ImageNotFound
 
@@ -127,6 +127,7 @@ class DockerEngine:
             # Registered before anything is there, so that an interruption in between leaves nothing either.
             stack.callback(self.remove_leftovers, [assembly.label])
             pipe = stack.enter_context(RootfsPipe(assembly.out))
+            sink = stack.enter_context(pipe.writer())  # by a name that goes as soon as there is a reader
             stack.callback(pipe.release)
             stack.callback(self.remove_leftovers, [assembly.label])
             generator = _Generator(assembly, self._environment, pipe, output)
@@ -136,7 +137,8 @@ class DockerEngine:
             if sealed is not None:
                 raise assembling.seal_failure(sealed)
             if generator.status is None:
-                self._export(assembly, pipe, generator)
+                self._export(assembly, sink, generator)
+            sink.close()
             pipe.finish(given_up=lambda: generator.status is not None)
             self._let_go(assembly)
             generator.join()
@@ -145,16 +147,13 @@ class DockerEngine:
                     raise endpoint.not_here(self.host)
                 raise assembling.generator_failure(assembly.name, generator.status or 0, generator.lines)
 
-    def _export(self, assembly: Assembly, pipe: RootfsPipe, generator: _Generator) -> None:
+    def _export(self, assembly: Assembly, sink: BinaryIO, generator: _Generator) -> None:
         """Write the sealed rootfs into the pipe. Raises EngineError where the engine does not give it."""
         refused = self.run(assembly.hold, lambda _line: None)
         if refused is not None:
             raise assembling.export_failure("made no container of it", refused)
-        with (
-            pipe.writer() as sink,
-            spawn(assembly.export, env=self._environment, stdout=sink, stderr=subprocess.PIPE) as export,
-        ):
-            sink.close()
+        with spawn(assembly.export, env=self._environment, stdout=sink, stderr=subprocess.PIPE) as export:
+            sink.close()  # else it would not fail when its reader has gone
             said = _follow(export.stderr, lambda _line: None)
             if export.wait() != 0 and generator.status is None:
                 raise assembling.export_failure("did not export it", said)
