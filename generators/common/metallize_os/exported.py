@@ -87,6 +87,8 @@ def _members(archive: bytes) -> Members:
 
 def _with(entry: Entry, told: dict[str, dict[str, bytes]]) -> Entry:
     """The member with the attributes that it had; a hard link has those of what it leads to."""
+    # The engine writes the kind of the file into the mode too (st_mode), for which mke2fs makes a hard link a file.
+    entry.set_mode(entry.mode & 0o7777)
     own = told.get(entry.name)
     if own and entry.kind != tarstream.HARD_LINK:
         entry.add_records({f"SCHILY.xattr.{name}": value for name, value in own.items()})
