@@ -143,7 +143,7 @@ def of_images(build_dir: Path, limits: Limits, now: datetime) -> Pruning:
 
 
 def of_containers(build_dir: Path, limits: Limits, now: datetime) -> Pruning:
-    """Containers and sealed rootfs whose builder is gone, wherever it built. Raises EngineError where no engine answers."""
+    """Containers and sealed rootfs whose builder is gone. Raises EngineError where no engine answers."""
     del build_dir, limits, now  # nothing of it is ever needed again
     client, _ = endpoint.connect()
     with closing(client):

@@ -228,7 +228,7 @@ def _assembly(plan: BuildPlan, steps: Steps) -> Iterable[str]:
         "since=$(sed 's/.*) //' /proc/$$/stat | cut -d ' ' -f 20)",
         'builder="$(cat /proc/sys/kernel/random/boot_id) $(readlink /proc/self/ns/pid) $$ $since"',
         """work_csv=$(printf %s "$work" | sed 's/"/""/g')""",
-        f"sealed=$(printf %s \"$work\" | sha256sum | cut -c 1-{SEALED_DIGITS})",
+        f'sealed=$(printf %s "$work" | sha256sum | cut -c 1-{SEALED_DIGITS})',
         "let_go() {",
         '  [ -n "$sealed" ] || return 0',
         f'  "$docker" rm --force --volumes "{SEALED_CONTAINER}-$sealed" || :',

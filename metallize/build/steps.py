@@ -35,7 +35,7 @@ from metallize.build.step import DOCKER, Kind, Slot, Step, Word, digest_of, key_
 from metallize.model.profile import Platform
 
 RUN_LABEL, BUILDER_LABEL = "io.metallize.run", "io.metallize.builder"
-"""On a generator's container, the sealed rootfs and its container: the name of the build's folder; the process that it
+"""On a generator's container, a sealed rootfs and its container: the name of the build's folder; the process that it
 works for (engines/orphans.py)."""
 LIMITS = (
     "--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only", "--tmpfs", "/tmp",  # noqa: S108 - the container's own
@@ -46,7 +46,7 @@ GENERATOR = "/generator/build"
 LABEL, BUILDER, MOUNTED = "label", "builder", "work_csv"
 """The name of the build's folder; the folder as a field of a CSV record (docker-run(1), --mount)."""
 SEALED, SEALED_DIGITS = "sealed", 16
-"""What tells the sealed rootfs of this build from those of others: so many digits of the SHA-256 of the folder's path."""
+"""What tells the sealed rootfs of this build from others: so many digits of the SHA-256 of the folder's path."""
 SEALED_IMAGE, SEALED_CONTAINER = "metallize/sealed", "metallize-sealed"
 """The repository of the sealed rootfs's image, and what its container's name begins with."""
 COMPARED, NOTHING = "compared", "scratch"

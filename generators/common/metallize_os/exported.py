@@ -1,8 +1,8 @@
 """What an export of a container's filesystem loses of the rootfs, and what it puts in: both made good.
 
-`docker export` keeps no extended attribute but file capabilities, and so no ACL; and where a container's own name, hosts,
-resolver and mtab would be mounted it has files of the engine's (moby, pkg/archive and daemon/initlayer). The seal, which
-still sees the real ones, writes them down (../seal/lost).
+`docker export` keeps no extended attribute but file capabilities, and so no ACL; and where a container's own name,
+hosts, resolver and mtab would be mounted it has files of the engine's (moby, pkg/archive and daemon/initlayer). The
+seal, which still sees the real ones, writes them down (../seal/lost).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Members = Iterable[tuple[Entry, BinaryIO]]
 def made_good(members: Members) -> Iterator[tuple[Entry, BinaryIO]]:
     """The members of an export as they were in the rootfs; without the seal's word, as they come.
 
-    Raises TarError where that word comes behind what it tells of: archives are sorted, and its name comes before others.
+    Raises TarError where that word comes behind what it tells of: archives are sorted, and its name comes early.
     """
     told: dict[str, dict[str, bytes]] = {}
     own: dict[str, tuple[Entry, bytes]] = {}

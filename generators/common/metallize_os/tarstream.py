@@ -114,7 +114,7 @@ def _patched(header: bytes, fields: dict[int, bytes]) -> bytes:
 
 
 def _sum(block: bytes | bytearray) -> int:
-    """The sum of a block's bytes. Adler-32's lower half is one more than that, modulo 65521 (RFC 1950): half a block is less."""
+    """The sum of a block's bytes. Adler-32's lower half is one more, modulo 65521 (RFC 1950): half a block is less."""
     half = BLOCK // 2
     return (zlib.adler32(block[:half]) & 0xFFFF) + (zlib.adler32(block[half:]) & 0xFFFF) - 2
 

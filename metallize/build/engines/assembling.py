@@ -22,9 +22,7 @@ def seal_failure(lines: list[str]) -> LayerError:
 def export_failure(what: str, lines: list[str]) -> EngineError:
     """The engine has the sealed rootfs, and does not give it: in its own words."""
     tail = "\n".join(f"  | {line}" for line in lines[-buildkit.TAIL_LINES :])
-    return EngineError(
-        f"the rootfs is sealed, and Docker {what}\n{tail}", hint=buildkit.hint_for("\n".join(lines))
-    )
+    return EngineError(f"the rootfs is sealed, and Docker {what}\n{tail}", hint=buildkit.hint_for("\n".join(lines)))
 
 
 def generator_failure(name: str, status: int, lines: list[str]) -> GeneratorError:

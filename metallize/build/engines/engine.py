@@ -89,8 +89,7 @@ class Engine(Protocol):
         ...
 
     def remove_orphans(self) -> Sequence[object]:
-        """Remove the containers and sealed images of builders that have ended, wherever they built; each as a person
-        reads it."""
+        """Remove the containers and sealed images of builders that have ended; each as a person reads it."""
         ...
 
     def remove_leftovers(self, labels: Sequence[str]) -> None:

@@ -1,8 +1,8 @@
 """Containers and sealed images whose builder is gone: found by their label, from any build and wherever theirs was.
 
-A builder that is killed (kill -9, out of memory) ends nothing: the engine goes on running its container, and keeps the
-image of its sealed rootfs. So each says whose it is, and whoever comes next looks whether that process still lives. Where
-nothing is known of it, as of one in another PID namespace, it is left alone.
+A builder that is killed (kill -9, out of memory) ends nothing: the engine goes on running its container, and keeps
+the image of its sealed rootfs. So each says whose it is, and whoever comes next looks whether that process still lives.
+Where nothing is known of it, as of one in another PID namespace, it is left alone.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def find_orphans(client: docker.DockerClient) -> tuple[Orphan, ...]:
         if _is_orphan(each)
     )
     images = tuple(
-        Orphan(id=str(each["Id"]), name=next(iter(each.get("RepoTags") or ()), str(each["Id"])), image="", running=False)
+        Orphan(
+            id=str(each["Id"]), name=next(iter(each.get("RepoTags") or ()), str(each["Id"])), image="", running=False
+        )
         for each in client.api.images(filters={"label": BUILDER_LABEL})
         if _is_orphan(each)
     )

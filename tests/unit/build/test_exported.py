@@ -101,8 +101,16 @@ def test_the_rootfs_own_files_take_the_places_of_the_engines() -> None:
 
 
 def test_what_the_rootfs_has_not_is_not_there() -> None:
-    assert PLACES == {info.name for info, _ in ENGINES}
+    assert {info.name for info, _ in ENGINES} == PLACES
     assert list(good(*word(), *ENGINES, member("etc/x", b"x"))) == ["etc/x"]
+
+
+def test_a_mode_says_nothing_of_the_kind() -> None:
+    """Docker writes st_mode whole: mke2fs would make a file of its own of a hard link that has it."""
+    found = good(
+        *word(), member("a", b"x", mode=0o104755), member("b", type=tarfile.LNKTYPE, linkname="a", mode=0o104755)
+    )
+    assert [info.mode for info in found.values()] == [0o4755, 0o4755]
 
 
 def test_an_archive_of_whoever_else_passes_as_it_is() -> None:
