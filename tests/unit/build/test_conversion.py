@@ -14,6 +14,7 @@ import pytest
 from metallize_os import dropped
 from metallize_os.added import Addition
 from metallize_os.convert import Conversion, ConversionError
+from metallize_os.listing import Listing
 from metallize_os.tarstream import TarError
 from metallize_os.units import HOST_KEYS_UNIT
 
@@ -39,6 +40,10 @@ def opened(*members: tuple[tarfile.TarInfo, bytes], **settings: Any) -> tuple[Co
     conversion = Conversion(**{"epoch": EPOCH, "hostname": "web1", **settings})
     sink = io.BytesIO()
     conversion.run(io.BytesIO(archive(INIT, *members)), sink)
+    read = Listing(io.BytesIO())
+    read.write(sink.getvalue())
+    assert conversion.listing is not None
+    assert conversion.listing.text() == read.text(), "what is told of a member is what its headers say"
     sink.seek(0)
     return conversion, tarfile.open(fileobj=sink)
 
