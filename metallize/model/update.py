@@ -26,6 +26,20 @@ class Engine(StrEnum):
     SYSUPDATE = "sysupdate"
 
 
+class Broken(StrEnum):
+    """What does not work in a release that a machine must come back from."""
+
+    INIT = "init"
+    KERNEL = "kernel"
+    SERVICE = "service"
+
+
+class Tamper(StrEnum):
+    """What is offered that must not be installed."""
+
+    DOWNGRADE = "downgrade"
+
+
 _SYSUPDATE = """\
 set -eu
 definitions=$METALLIZE_SCRATCH/sysupdate.d
@@ -40,6 +54,14 @@ done
 _INSTALL = {Engine.SYSUPDATE: (_SYSUPDATE,)}
 """The machine's own transfers, but for where they come from."""
 _VERSION = {Engine.SYSUPDATE: '. /usr/lib/os-release; echo "${IMAGE_VERSION?}"'}
+
+
+_GIVEN_UP = {Engine.SYSUPDATE: "journalctl --boot --output=cat --unit=metallize-boot-good.service"}
+_INSTALLED = {
+    Engine.SYSUPDATE: "lsblk --noheadings --raw --output PARTLABEL,PARTUUID | sort\n"
+    "cd /efi && find EFI/Linux grub/systems -type f | sort && cksum grub/grubenv"
+}
+"""Both slots and what the boot loaders find: what nobody installs changes none of it."""
 
 
 class Update(Frozen):
@@ -67,12 +89,33 @@ class Update(Frozen):
         timedelta(minutes=10)
     )
 
+    broken: Annotated[
+        tuple[Broken, ...],
+        Field(
+            description="releases made of this one that cannot come up, of which the machine must come back before it "
+            "is updated: kernel (it panics), init (it ends at once), service (a unit fails)"
+        ),
+    ] = ()
+    tries: Annotated[
+        int, Field(strict=True, ge=1, le=20, description="so often a broken release is started before it is given up")
+    ] = 3
+    tamper: Annotated[
+        tuple[Tamper, ...], Field(description="what must not be installed: downgrade (a release with a lower version)")
+    ] = ()
+
     @model_validator(mode="after")
     def _is_whole(self) -> Update:
         if self.engine is None and not (self.install and self.version):
             raise ValueError("either `engine`, or `install` and `version` are wanted")
         if self.engine is not None and self.install:
             raise ValueError("`engine` says what is installed, and so does `install`: leave one out")
+        for name, asked in (("broken", self.broken), ("tamper", self.tamper)):
+            if asked and (self.engine is None or self.files is not None):
+                raise ValueError(
+                    f"`{name}` offers what is made of this image's parts: it needs `engine`, and no `files`"
+                )
+            if len(set(asked)) != len(asked):
+                raise ValueError(f"`{name}` names something twice")
         return self
 
     @property
@@ -84,3 +127,13 @@ class Update(Frozen):
     def version_command(self) -> str:
         """What prints the version of the running system."""
         return self.version or (_VERSION[self.engine] if self.engine is not None else "")
+
+    @property
+    def given_up_command(self) -> str:
+        """What prints which versions the machine has tried in vain."""
+        return _GIVEN_UP[self.engine] if self.engine is not None else ""
+
+    @property
+    def installed_command(self) -> str:
+        """What prints all that installing something changes."""
+        return _INSTALLED[self.engine] if self.engine is not None else ""

@@ -50,12 +50,20 @@ def test_a_system_in_a_slot_is_verified_read_only_and_kept_once_it_has_come_up(
     assert [part["suffix"].rpartition(".")[2] for part in manifest["parts"]] == ["root", "verity", "grub", "efi"]
 
 
-@pytest.mark.nightly  # three boots for each
+@pytest.mark.nightly  # six boots that come up for each, and nine that do not
 @FIRMWARE
-def test_a_machine_is_updated_to_the_release_after_it(machine: str, cli: Cli, build_dir: Path, tmp_path: Path) -> None:
+def test_a_machine_comes_back_of_broken_releases_and_is_updated_to_the_next(
+    machine: str, cli: Cli, build_dir: Path, tmp_path: Path
+) -> None:
     old = written(tmp_path / "1", "1", machines=[machine])
     assert cli("build", old, "--build-dir", build_dir / "ab-1").status == 0
-    update = {"from": str(build_dir / "ab-1" / f"{NAME}.img"), "engine": "sysupdate", "keep": ["/etc/ssh", "/srv"]}
+    update = {
+        "from": str(build_dir / "ab-1" / f"{NAME}.img"),
+        "engine": "sysupdate",
+        "keep": ["/etc/ssh", "/srv"],
+        "broken": ["kernel", "init", "service"],
+        "tamper": ["downgrade"],
+    }
     new = written(tmp_path / "2", "2", machines=[machine], update=update)
     content = yaml.safe_load(new.read_text())
     del content["boot"]["assert"]["command"]["the other slot is empty"]
@@ -65,6 +73,10 @@ def test_a_machine_is_updated_to_the_release_after_it(machine: str, cli: Cli, bu
     titles = results(build_dir / f"ab-2-{machine}")
     assert titles["the version is that of this image after the update"] == "held"
     assert titles["command the system has come up, and is kept after the update"] == "held"
+    assert titles["a release with a lower version is not installed after the update"] == "held"
+    for kind in ("kernel", "init", "service"):
+        assert titles[f"it is tried 3 times: a release with a broken {kind}"] == "held"
+        assert titles[f"the guest says which version failed: a release with a broken {kind}"] == "held"
 
 
 @pytest.mark.nightly  # by day one boot of it, above
