@@ -67,7 +67,15 @@ _INSTALLED = {
 class Update(Frozen):
     """The image of the release before is booted, updated and started again, and everything must hold then."""
 
-    before: Annotated[OneLine, Field(alias="from", min_length=1, description="the image of the release before, a file")]
+    before: Annotated[
+        OneLine,
+        Field(
+            alias="from",
+            min_length=1,
+            description="the image of the release before, a file; or a channel's folder or address: its newest release "
+            "with a lower version",
+        ),
+    ]
     engine: Annotated[
         Engine | None,
         Field(description="sysupdate: the parts of this image are installed by systemd-sysupdate, in place of install"),

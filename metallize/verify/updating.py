@@ -35,7 +35,7 @@ def require_update(request: VerifyRequest) -> None:
     if not Path(wanted.before).is_file():
         raise UsageError(
             f"boot.update.from: there is no image {wanted.before}",
-            hint="it is the image of the release before: keep it, or build it from the state of its release",
+            hint="it is the image of the release before, or the folder or the address of a channel that has it",
         )
     if wanted.files is not None and not Path(wanted.files).is_dir():
         raise UsageError(f"boot.update.files: there is no folder {wanted.files}")
