@@ -48,6 +48,13 @@ def test_a_system_in_a_slot_is_verified_read_only_and_kept_once_it_has_come_up(
     manifest = json.loads((build_dir / "ab-1" / f"{NAME}.img.manifest.json").read_text())
     assert manifest["release"] == {"name": NAME, "version": "1"}
     assert [part["suffix"].rpartition(".")[2] for part in manifest["parts"]] == ["root", "verity", "grub", "efi"]
+    update = {"from": str(build_dir / "ab-1" / f"{NAME}.img"), "engine": "sysupdate"}
+    asking = written(tmp_path / "1-updated", "1", machines=["ovmf"], update=update)
+    refused = cli("publish", asking, "--to", tmp_path / "out", "--channel", "stable", "--build-dir", build_dir / "ab-1")
+    assert refused.status == 1, "its own boot holds, and nobody has seen the update"
+    assert "has changed since it was verified" in refused.stderr
+    assert "update" in refused.stderr
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.nightly  # six boots that come up for each, and nine that do not
