@@ -40,6 +40,26 @@ class Tamper(StrEnum):
     DOWNGRADE = "downgrade"
 
 
+class PowerCuts(Frozen):
+    """The power goes while the update is written."""
+
+    boots: Annotated[
+        int, Field(strict=True, ge=0, le=100, description="so many of the disks are booted, and updated once more")
+    ] = 0
+    moments: Annotated[
+        int,
+        Field(
+            strict=True,
+            ge=0,
+            le=100_000,
+            description="so many seeded moments beside every write to the tables, the ESP and the slots",
+        ),
+    ] = 100
+    seed: Annotated[
+        int | None, Field(strict=True, ge=0, le=(1 << 31) - 1, description="chooses them; default: a new one")
+    ] = None
+
+
 _SYSUPDATE = """\
 set -eu
 definitions=$METALLIZE_SCRATCH/sysupdate.d
@@ -111,18 +131,21 @@ class Update(Frozen):
         tuple[Tamper, ...], Field(description="what must not be installed: downgrade (a release with a lower version)")
     ] = ()
 
+    power_cuts: Annotated[
+        PowerCuts | None,
+        Field(description="what would be started must be whole at each moment of the update at which the power may go"),
+    ] = None
+
     @model_validator(mode="after")
     def _is_whole(self) -> Update:
         if self.engine is None and not (self.install and self.version):
             raise ValueError("either `engine`, or `install` and `version` are wanted")
         if self.engine is not None and self.install:
             raise ValueError("`engine` says what is installed, and so does `install`: leave one out")
-        for name, asked in (("broken", self.broken), ("tamper", self.tamper)):
+        for name, asked in (("broken", self.broken), ("tamper", self.tamper), ("power_cuts", self.power_cuts)):
             if asked and (self.engine is None or self.files is not None):
-                raise ValueError(
-                    f"`{name}` offers what is made of this image's parts: it needs `engine`, and no `files`"
-                )
-            if len(set(asked)) != len(asked):
+                raise ValueError(f"`{name}` goes by this image's parts: it needs `engine`, and no `files`")
+            if isinstance(asked, tuple) and len(set(asked)) != len(asked):
                 raise ValueError(f"`{name}` names something twice")
         return self
 

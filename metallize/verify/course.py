@@ -187,6 +187,8 @@ class Course:
         )
         with boot.switched_on() as guest:
             done.run(guest)
+        if not done.cut():
+            self.notes.append("no power was cut during the update: it did not pass")
 
     def run_groups(self) -> bool:
         """The groups of the profile, on the guest that is ready; whether some are left for `run_groups_cold`."""

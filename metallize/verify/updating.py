@@ -65,7 +65,14 @@ def old_machine(boot: PreparedBoot) -> Iterator[tuple[PreparedBoot, Offers]]:
     old = replace(request, image=image, image_format=format_of(image), groups=(), published=None)
     with ExitStack() as stack:
         ready = stack.enter_context(
-            prepared_boot(old, boot.accelerator, on_stage=boot.on_stage, one_thread=boot.plan.one_thread, folder=folder)
+            prepared_boot(
+                old,
+                boot.accelerator,
+                on_stage=boot.on_stage,
+                one_thread=boot.plan.one_thread,
+                folder=folder,
+                logs_writes=wanted.power_cuts is not None,
+            )
         )
         files = _files(stack, request, wanted, folder)
         if files is None:
@@ -77,13 +84,15 @@ def old_machine(boot: PreparedBoot) -> Iterator[tuple[PreparedBoot, Offers]]:
 
 def offers_of(request: VerifyRequest, wanted: Update, url: str) -> Offers:
     """What is offered at our URL: the new image at its root, what is made of it in folders; pure."""
-    version = str(as_mapping(request.manifest.get("release", {})).get("version", ""))
+    told = as_mapping(request.manifest.get("release", {}))
+    version = str(told.get("version", ""))
     broken = tuple(
         Offered(broken=each, version=broken_version(version, number, each), url=f"{url}/{each}")
         for number, each in enumerate(wanted.broken, start=1)
     )
     older = f"{url}/{Tamper.DOWNGRADE}" if Tamper.DOWNGRADE in wanted.tamper else ""
-    return Offers(url=url, broken=broken, older=older)
+    label = f"{told.get('name', '')}_{version}"
+    return Offers(url=url, broken=broken, older=older, label=label, parts=parts_of(request.manifest, request.image))
 
 
 def _files(stack: ExitStack, request: VerifyRequest, wanted: Update, folder: Path) -> Files | None:

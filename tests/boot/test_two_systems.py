@@ -86,6 +86,29 @@ def test_a_machine_comes_back_of_broken_releases_and_is_updated_to_the_next(
         assert titles[f"the guest says which version failed: a release with a broken {kind}"] == "held"
 
 
+@pytest.mark.nightly  # two systems' boots, and four of disks that were cut off
+@FIRMWARE
+def test_a_machine_survives_a_power_cut_at_every_write_of_its_update(
+    machine: str, cli: Cli, build_dir: Path, tmp_path: Path
+) -> None:
+    old = written(tmp_path / "1", "1", machines=[machine])
+    assert cli("build", old, "--build-dir", build_dir / "ab-1").status == 0
+    cuts = {"boots": 2, "moments": 60, "seed": 7}
+    update = {"from": str(build_dir / "ab-1" / f"{NAME}.img"), "engine": "sysupdate", "power_cuts": cuts}
+    new = written(tmp_path / "2", "2", machines=[machine], update=update, suites=["base"])
+    content = yaml.safe_load(new.read_text())
+    del content["boot"]["assert"]
+    new.write_text(yaml.safe_dump(content, sort_keys=False))
+    folder = build_dir / f"ab-cuts-{machine}"
+    done = cli("build", new, "--verify", "--build-dir", folder)
+    assert done.status == 0, done.stderr
+    titles = results(folder)
+    assert titles["what would be started is whole at every moment of it after the update"] == "held"
+    for number in (1, 2):
+        cut = f"when the power went at moment {number} of the update"
+        assert titles[f"the version is that of this image {cut}"] == "held"
+
+
 @pytest.mark.nightly  # by day one boot of it, above
 @FIRMWARE
 def test_the_shipped_profile_comes_back_after_a_reboot(machine: str, cli: Cli, build_dir: Path) -> None:

@@ -10,15 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from metallize.deadline import Deadline
+from metallize.files.parts import Part
 from metallize.guest import GuestFailed
 from metallize.model.kind import Claim, Observation
 from metallize.model.report import Entry, Result, Severity, Status
 from metallize.model.update import Tamper, Update
 from metallize.patience import UPDATE_DRAIN as DRAIN_SECONDS
+from metallize.qemu.slots.update import Window
 from metallize.qemu.vm import RunningGuest
 from metallize.verify.boot import run_boot
 from metallize.verify.checklist import AFTER_UPDATE, Checklist, Turn
-from metallize.verify.phases import reboot, rollback, upkeep
+from metallize.verify.phases import reboot, rollback, update_cuts, upkeep
 from metallize.verify.phases.rollback import Offered, Rollback
 from metallize.verify.phases.upkeep import State
 from metallize.verify.prepared import PreparedBoot
@@ -45,6 +47,9 @@ class Offers:
     """Of the update itself."""
     broken: tuple[Offered, ...] = ()
     older: str = ""
+    label: str = ""
+    """NAME_VERSION of the update, and its parts."""
+    parts: tuple[Part, ...] = ()
 
 
 def plan(request: VerifyRequest) -> tuple[Entry, ...]:
@@ -71,6 +76,7 @@ def plan(request: VerifyRequest) -> tuple[Entry, ...]:
             else ()
         ),
         turn.entry(_GUEST, "the guest goes on", "update"),
+        *update_cuts.plan(request),
     )
 
 
@@ -92,6 +98,10 @@ class Updating:
     version: str | None
     offers: Offers = field(default_factory=Offers)
     notes: list[str] = field(default_factory=list)
+    began: State | None = None
+    """What the machine was before it was updated."""
+    window: Window | None = None
+    """Where in the log of its writes the update is; None where there is no log, or it came to no end."""
     _sessions: list[BootSession] = field(default_factory=list)
     _excused: set[int] = field(default_factory=set)
     """Numbers of findings of systems that were meant to fail."""
@@ -102,10 +112,13 @@ class Updating:
             before = self._opened(self.boot.bare().session(guest, BEFORE))
             state = self._prepared(before)
             ready = self._rolled_back(before, state) if state is not None else None
+            begin = self._logged()
             if state is None or ready is None or not self._install(ready):
                 return
             after = self._opened(self.boot.session(guest, AFTER_UPDATE, self.checklist))
             reboot.reboot(ready, after)
+            self.began = state
+            self.window = Window(begin_bytes=begin, end_bytes=self._logged()) if begin else None
             self._judge(after, state)
             self._conclude(after)
         except GuestFailed as failed:
@@ -115,6 +128,27 @@ class Updating:
                 self.notes += session.notes
                 session.end()
                 session.close()
+
+    def cut(self) -> bool:
+        """What would have become of it had its power gone meanwhile, once the machine is off; False where it failed.
+
+        Raises HostError or CommandError where nobody can look.
+        """
+        if self.update.power_cuts is None:
+            return True
+        if self.began is None or self.window is None or self.version is None or not self.checklist.holds_so_far:
+            return False
+        update_cuts.Cuts(
+            update=self.update, boot=self.boot, checklist=self.checklist, window=self.window, url=self.offers.url,
+            new=update_cuts.new_system(self.offers.parts, self.offers.label), version=self.version, before=self.began,
+            notes=self.notes,
+        ).run()  # fmt: skip
+        return True
+
+    def _logged(self) -> int:
+        """The size of the log of what the guest wrote; 0 where there is none."""
+        log = self.boot.plan.write_log if self.update.power_cuts is not None else None
+        return log.stat().st_size if log is not None else 0
 
     def _opened(self, session: BootSession) -> BootSession:
         """A session that is closed at the end."""
