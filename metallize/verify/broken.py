@@ -26,6 +26,7 @@ _UNIT = "metallize-broken.service"
 _SERVICE = """\
 [Unit]
 Description=A service that fails
+Before=systemd-boot-check-no-failures.service
 [Service]
 Type=oneshot
 ExecStart=/bin/sh -c 'f=/usr/lib/os-release; sed s/^IMAGE_VERSION=.*/IMAGE_VERSION=$0/ $f >/run/$0; \
