@@ -25,6 +25,7 @@ from metallize.model.report import BootReport
 from metallize.pipeline import Options, command_for, machines_of, requests_of, required_of
 from metallize.proof import Proof
 from metallize.publish import VerifiedImage
+from metallize.release.fetching.before import with_release_before
 from metallize.verify import VerifyRequest
 from metallize.verify import requests as verification
 
@@ -37,6 +38,14 @@ def papers(profile: Profile, options: Options, sha256: str) -> Mapping[str, Any]
 def store_of(profile: Profile, options: Options) -> Store:
     """Where the profile's image is, or would be."""
     return Store(build_dir=options.build_dir or Path(profile.settings.build_dir), file=profile.output.file)
+
+
+def updatable(profile: Profile, events: Events, options: Options) -> Profile:
+    """The profile with the image of the release before at hand, where `boot.update` asks for it.
+
+    Raises as `with_release_before` does.
+    """
+    return with_release_before(profile, store_of(profile, options).build_dir, events)
 
 
 def _built_image(profile: Profile, options: Options) -> tuple[Store, Stored]:
@@ -56,6 +65,7 @@ def verify_built(profile: Profile, catalog: Catalog, events: Events, options: Op
     What it shows on some machines adds to what is known of the others. Raises UsageError where there is no such image.
     """
     store, _ = _built_image(profile, options)
+    profile = updatable(profile, events, options)
     plan = pipeline.plan_of(profile, catalog, options)
     with store.shared(events):
         _, stored = _built_image(profile, options)
@@ -207,6 +217,7 @@ def all_verified(
     profiles: Sequence[Profile], catalog: Catalog, events: Events, options: Options
 ) -> Iterator[tuple[VerifiedImage, ...]]:
     """Every image of the profiles, while nobody builds one of them. Raises VerificationFailed as `verified` does."""
+    profiles = tuple(updatable(profile, events, options) for profile in profiles)
     for profile in profiles:  # before the locks, which make the build folder
         _require_placed(profile, catalog, options)
     stores = {store.file: store for store in (store_of(profile, options) for profile in profiles)}

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from metallize import pipeline
+from metallize import images, pipeline
 from metallize import proof as proofs
 from metallize.build.currency import known_images
 from metallize.build.notes import notes, shortfalls
@@ -43,7 +43,8 @@ def build(options: argparse.Namespace) -> int:
     with renderer, engine_of_host() as engine:
         for words in dict.fromkeys(words for prepared in plans for words in notes(prepared)):
             renderer.emit(Note(text=words))
-        for prepared, profile in zip(plans, profiles, strict=True):
+        for prepared, written in zip(plans, profiles, strict=True):
+            profile = images.updatable(written, renderer, settings) if options.verify else written
             try:
                 done.append(
                     pipeline.build(prepared, profile, catalog, engine, renderer, settings, verified=options.verify)

@@ -9,6 +9,7 @@ from metallize.config.reading.tree import Entry, Mapping, Scalar
 from metallize.config.reading.words import path_problem
 
 EPHEMERAL = "ephemeral"
+_ADDRESSES = ("http://", "https://")
 
 
 def named_file(node: Scalar, profile: Path) -> Path:
@@ -24,7 +25,7 @@ def named_file(node: Scalar, profile: Path) -> Path:
 
 
 def with_update_found(entry: Entry, profile: Path) -> Entry:
-    """`boot.update` with the places of the image before and of the folder in place of their names."""
+    """`boot.update` with the places of the image or the releases before and of the folder in place of their names."""
     if not isinstance(entry.value, Mapping):
         return entry
     return replace(
@@ -36,6 +37,8 @@ def with_update_found(entry: Entry, profile: Path) -> Entry:
 def _found(entry: Entry, profile: Path) -> Entry:
     node = entry.value
     if entry.key not in ("from", "files") or not isinstance(node, Scalar) or not isinstance(node.value, str):
+        return entry
+    if entry.key == "from" and node.value.startswith(_ADDRESSES):
         return entry
     place = str(named_file(node, profile).absolute())
     return replace(entry, value=replace(node, value=place, text=place))

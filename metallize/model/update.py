@@ -26,6 +26,40 @@ class Engine(StrEnum):
     SYSUPDATE = "sysupdate"
 
 
+class Broken(StrEnum):
+    """What does not work in a release that a machine must come back from."""
+
+    INIT = "init"
+    KERNEL = "kernel"
+    SERVICE = "service"
+
+
+class Tamper(StrEnum):
+    """What is offered that must not be installed."""
+
+    DOWNGRADE = "downgrade"
+
+
+class PowerCuts(Frozen):
+    """The power goes while the update is written."""
+
+    boots: Annotated[
+        int, Field(strict=True, ge=0, le=100, description="so many of the disks are booted, and updated once more")
+    ] = 0
+    moments: Annotated[
+        int,
+        Field(
+            strict=True,
+            ge=0,
+            le=100_000,
+            description="so many seeded moments beside every write to the tables, the ESP and the slots",
+        ),
+    ] = 100
+    seed: Annotated[
+        int | None, Field(strict=True, ge=0, le=(1 << 31) - 1, description="chooses them; default: a new one")
+    ] = None
+
+
 _SYSUPDATE = """\
 set -eu
 definitions=$METALLIZE_SCRATCH/sysupdate.d
@@ -42,10 +76,26 @@ _INSTALL = {Engine.SYSUPDATE: (_SYSUPDATE,)}
 _VERSION = {Engine.SYSUPDATE: '. /usr/lib/os-release; echo "${IMAGE_VERSION?}"'}
 
 
+_GIVEN_UP = {Engine.SYSUPDATE: "journalctl --boot --output=cat --unit=metallize-boot-good.service"}
+_INSTALLED = {
+    Engine.SYSUPDATE: "lsblk --noheadings --raw --output PARTLABEL,PARTUUID | sort\n"
+    "cd /efi && find EFI/Linux grub/systems -type f | sort && cksum grub/grubenv"
+}
+"""Both slots and what the boot loaders find: what nobody installs changes none of it."""
+
+
 class Update(Frozen):
     """The image of the release before is booted, updated and started again, and everything must hold then."""
 
-    before: Annotated[OneLine, Field(alias="from", min_length=1, description="the image of the release before, a file")]
+    before: Annotated[
+        OneLine,
+        Field(
+            alias="from",
+            min_length=1,
+            description="the image of the release before, a file; or a channel's folder or address: its newest release "
+            "with a lower version",
+        ),
+    ]
     engine: Annotated[
         Engine | None,
         Field(description="sysupdate: the parts of this image are installed by systemd-sysupdate, in place of install"),
@@ -67,12 +117,36 @@ class Update(Frozen):
         timedelta(minutes=10)
     )
 
+    broken: Annotated[
+        tuple[Broken, ...],
+        Field(
+            description="releases made of this one that cannot come up, of which the machine must come back before it "
+            "is updated: kernel (it panics), init (it ends at once), service (a unit fails)"
+        ),
+    ] = ()
+    tries: Annotated[
+        int, Field(strict=True, ge=1, le=20, description="so often a broken release is started before it is given up")
+    ] = 3
+    tamper: Annotated[
+        tuple[Tamper, ...], Field(description="what must not be installed: downgrade (a release with a lower version)")
+    ] = ()
+
+    power_cuts: Annotated[
+        PowerCuts | None,
+        Field(description="what would be started must be whole at each moment of the update at which the power may go"),
+    ] = None
+
     @model_validator(mode="after")
     def _is_whole(self) -> Update:
         if self.engine is None and not (self.install and self.version):
             raise ValueError("either `engine`, or `install` and `version` are wanted")
         if self.engine is not None and self.install:
             raise ValueError("`engine` says what is installed, and so does `install`: leave one out")
+        for name, asked in (("broken", self.broken), ("tamper", self.tamper), ("power_cuts", self.power_cuts)):
+            if asked and (self.engine is None or self.files is not None):
+                raise ValueError(f"`{name}` goes by this image's parts: it needs `engine`, and no `files`")
+            if isinstance(asked, tuple) and len(set(asked)) != len(asked):
+                raise ValueError(f"`{name}` names something twice")
         return self
 
     @property
@@ -84,3 +158,13 @@ class Update(Frozen):
     def version_command(self) -> str:
         """What prints the version of the running system."""
         return self.version or (_VERSION[self.engine] if self.engine is not None else "")
+
+    @property
+    def given_up_command(self) -> str:
+        """What prints which versions the machine has tried in vain."""
+        return _GIVEN_UP[self.engine] if self.engine is not None else ""
+
+    @property
+    def installed_command(self) -> str:
+        """What prints all that installing something changes."""
+        return _INSTALLED[self.engine] if self.engine is not None else ""

@@ -23,6 +23,7 @@ from metallize.model.profile import ImageFormat
 from metallize.model.report import BootReport
 from metallize.pytest_plugin.judging import came_up
 from metallize.pytest_plugin.targets import Settings, Target, same_assertions
+from metallize.release.fetching.before import with_release_before
 from metallize.verify import VerifyRequest
 from metallize.verify import requests as verification
 from metallize.verify.booted import Booted
@@ -160,7 +161,7 @@ class Guests:
         stored, build_dir = self._image(target)
         judge()  # who judges is known from before the boots on
         [request] = verification.requests_for(
-            profile,
+            with_release_before(profile, build_dir, self._events),
             self._catalog,
             stored.path,
             ImageFormat(stored.manifest["format"]),

@@ -55,7 +55,7 @@ def check_moments(plan: GuestPlan, folder: Path, count: int, seed: int) -> Momen
     """
     started = time.monotonic()
     with ExitStack() as stack:
-        log, disk = _opened(plan, folder, stack)
+        log, disk = disk_and_log(plan, folder, stack)
         replay, checks, tried, faults = Replay(log, disk), 0, 0, list[Fault]()
         for cut in cuts(log, count, seed):
             with replay.at(cut):
@@ -64,7 +64,7 @@ def check_moments(plan: GuestPlan, folder: Path, count: int, seed: int) -> Momen
                     if not is_ext(os.pread(disk, 2048, partition.start_bytes)):
                         continue
                     checks += 1
-                    if problem := _problem(disk, partition, folder):
+                    if problem := problem_in(disk, partition, folder):
                         faults.append(Fault(cut=cut, partition=partition.number, problem=problem))
             if len(faults) >= _MOST_FAULTS:
                 break
@@ -81,8 +81,8 @@ def disks_at(plan: GuestPlan, folder: Path, count: int, seed: int, boots: int) -
     They are spread over the time from power-on to the cut. Raises as `check_moments` does.
     """
     with ExitStack() as stack:
-        log, disk = _opened(plan, folder, stack)
-        yield _disks(plan, folder, disk, Replay(log, disk), spread(cuts(log, count, seed), boots))
+        log, disk = disk_and_log(plan, folder, stack)
+        yield disks_of(plan, folder, disk, Replay(log, disk), spread(cuts(log, count, seed), boots))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,8 @@ def spread(found: Sequence[Cut], count: int) -> tuple[Cut, ...]:
     return tuple(found[(2 * number + 1) * len(found) // (2 * count)] for number in range(count))
 
 
-def _disks(plan: GuestPlan, folder: Path, disk: int, replay: Replay, wanted: Sequence[Cut]) -> Iterator[Disk]:
+def disks_of(plan: GuestPlan, folder: Path, disk: int, replay: Replay, wanted: Sequence[Cut]) -> Iterator[Disk]:
+    """The disk at each of these moments, one after the other; each is gone once the next is asked for."""
     for cut in wanted:
         with ExitStack() as stack, replay.at(cut):
             copy = nameless_file(stack, folder)
@@ -111,7 +112,7 @@ def _disks(plan: GuestPlan, folder: Path, disk: int, replay: Replay, wanted: Seq
             yield Disk(cut=cut, plan=replace(mine, descriptors=(*plan.descriptors, copy)))
 
 
-def _opened(plan: GuestPlan, folder: Path, stack: ExitStack) -> tuple[WriteLog, int]:
+def disk_and_log(plan: GuestPlan, folder: Path, stack: ExitStack) -> tuple[WriteLog, int]:
     """The log of what was written, and a copy of the disk as it was before."""
     if plan.write_log is None:
         raise AssertionError("nothing has logged what the guest wrote")
@@ -127,7 +128,7 @@ def _opened(plan: GuestPlan, folder: Path, stack: ExitStack) -> tuple[WriteLog, 
     return log, disk
 
 
-def _problem(disk: int, partition: Partition, folder: Path) -> str:
+def problem_in(disk: int, partition: Partition, folder: Path) -> str:
     """What e2fsck finds in a copy once it has replayed the journal; empty where all is well."""
     with ExitStack() as stack:
         copy = nameless_file(stack, folder)

@@ -109,14 +109,16 @@ def read_log(number: int) -> WriteLog:
     return WriteLog(number=number, writes=tuple(writes), flushes=tuple(flushes))
 
 
-def cuts(log: WriteLog, count: int, seed: int) -> tuple[Cut, ...]:
+def cuts(log: WriteLog, count: int, seed: int, since: int = 0) -> tuple[Cut, ...]:
     """Moments at which the power may go, in the order of what was flushed; the same for a seed. Pure.
+
+    None is before `since` writes were made.
 
     A third of them are right after a flush. At the others some of what was written since had come to the disk, in
     whatever order, and at half of these the last of it in part. What was discarded since is there still.
     """
     dice = random.Random(seed)  # noqa: S311 - no secret
-    marks = sorted({0, *log.flushes})
+    marks = sorted({since, *(each for each in log.flushes if each > since)})
     found = []
     for _ in range(count):
         place = dice.randrange(len(marks))

@@ -25,6 +25,7 @@ from metallize.verify.evidence import answers_still, take_screenshot, write_diag
 from metallize.verify.phases import console, groups, power_cut, reboot, update
 from metallize.verify.phases.groups import Groups
 from metallize.verify.phases.power_cut import Cut
+from metallize.verify.phases.update import Offers
 from metallize.verify.prepared import PreparedBoot
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
@@ -175,17 +176,19 @@ class Course:
             return False
         return True
 
-    def update(self, boot: PreparedBoot, url: str) -> None:
+    def update(self, boot: PreparedBoot, offers: Offers) -> None:
         """Update a machine with the release before, which `boot` has, once the machine that was ready is off."""
         options = boot.request.boot.update
         if options is None:
             raise AssertionError("no update is asked for")
         self.last().close()
         done = update.Updating(
-            update=options, boot=boot, checklist=self.checklist, version=self.version, url=url, notes=self.notes
+            update=options, boot=boot, checklist=self.checklist, version=self.version, offers=offers, notes=self.notes
         )
         with boot.switched_on() as guest:
             done.run(guest)
+        if not done.cut():
+            self.notes.append("no power was cut during the update: it did not pass")
 
     def run_groups(self) -> bool:
         """The groups of the profile, on the guest that is ready; whether some are left for `run_groups_cold`."""

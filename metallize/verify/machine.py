@@ -186,8 +186,8 @@ def _boot(
                 course.run_groups_cold()
             if updates:
                 power.close()
-                with old_machine(boot) as (old, url):
-                    course.update(old, url)
+                with old_machine(boot) as (old, offers):
+                    course.update(old, offers)
             report = course.report()
             ticker.close()
             if report.failure is not None and not report.passed:

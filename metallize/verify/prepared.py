@@ -133,10 +133,12 @@ def prepared_boot(
     on_stage: Callable[[StageTime], None] = lambda _: None,
     one_thread: bool = False,
     folder: Path | None = None,
+    logs_writes: bool = False,
 ) -> Iterator[PreparedBoot]:
     """Everything that a boot needs but its power; the disk is gone on leaving, the run folder stays.
 
-    `folder` is of another machine's run, of which this one is a part.
+    `folder` is of another machine's run, of which this one is a part; with `logs_writes` all that the guest writes to
+    its disk is written down, whatever the profile says.
 
     Raises HostError or CommandError when the image or its firmware is missing, or a key cannot be read.
     """
@@ -158,7 +160,7 @@ def prepared_boot(
     cut = boot.power_cut
     plan = replace(
         plan, one_thread=one_thread, published=request.published, snapshots=bool(request.groups),
-        logs_writes=cut is not None and cut.moments > 0,
+        logs_writes=logs_writes or (cut is not None and cut.moments > 0),
     )  # fmt: skip
     folder = folder or make_run_folder(request.runs_dir / request.machine_entry)
     with prepared_files(plan, folder) as ready:

@@ -8,13 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from metallize.build.generator import sha256_of
 from metallize.errors import HostError, UsageError
 from metallize.files.image_format import format_of
+from metallize.files.json_file import as_mapping
 from metallize.files.parts import Part, parts_of
+from metallize.files.vanishing import vanishing_folder
 from metallize.model.profile import ARCHITECTURES
-from metallize.model.update import Engine, Update
+from metallize.model.update import Engine, Tamper, Update
 from metallize.serve import Files, opened, opened_parts
+from metallize.verify.broken import break_release, broken_version, older_version, require_parts
 from metallize.verify.phases import update
+from metallize.verify.phases.rollback import Offered
+from metallize.verify.phases.update import Offers
 from metallize.verify.prepared import PreparedBoot, prepared_boot
 from metallize.verify.request import VerifyRequest
 
@@ -29,20 +35,24 @@ def require_update(request: VerifyRequest) -> None:
     if not Path(wanted.before).is_file():
         raise UsageError(
             f"boot.update.from: there is no image {wanted.before}",
-            hint="it is the image of the release before: keep it, or build it from the state of its release",
+            hint="it is the image of the release before, or the folder or the address of a channel that has it",
         )
     if wanted.files is not None and not Path(wanted.files).is_dir():
         raise UsageError(f"boot.update.files: there is no folder {wanted.files}")
-    if wanted.engine is Engine.SYSUPDATE and wanted.files is None and not named_parts(request.manifest, request.image):
-        raise UsageError(
-            f"boot.update.engine: {request.image.name} has no parts that systemd-sysupdate installs",
-            hint="generator `ab` makes an image that has; of another say `files`, or `install`",
-        )
+    if wanted.engine is Engine.SYSUPDATE and wanted.files is None:
+        parts = named_parts(request.manifest, request.image)
+        if not parts:
+            raise UsageError(
+                f"boot.update.engine: {request.image.name} has no parts that systemd-sysupdate installs",
+                hint="generator `ab` makes an image that has; of another say `files`, or `install`",
+            )
+        if wanted.broken:
+            require_parts(parts, request.image)
 
 
 @contextmanager
-def old_machine(boot: PreparedBoot) -> Iterator[tuple[PreparedBoot, str]]:
-    """The release before, ready to be switched on, and the URL of what it is updated by; of nothing an empty one.
+def old_machine(boot: PreparedBoot) -> Iterator[tuple[PreparedBoot, Offers]]:
+    """The release before, ready to be switched on, and what it is offered at which URL; nothing has an empty one.
 
     Raises as `prepared_boot` does.
     """
@@ -55,32 +65,81 @@ def old_machine(boot: PreparedBoot) -> Iterator[tuple[PreparedBoot, str]]:
     old = replace(request, image=image, image_format=format_of(image), groups=(), published=None)
     with ExitStack() as stack:
         ready = stack.enter_context(
-            prepared_boot(old, boot.accelerator, on_stage=boot.on_stage, one_thread=boot.plan.one_thread, folder=folder)
+            prepared_boot(
+                old,
+                boot.accelerator,
+                on_stage=boot.on_stage,
+                one_thread=boot.plan.one_thread,
+                folder=folder,
+                logs_writes=wanted.power_cuts is not None,
+            )
         )
         files = _files(stack, request, wanted, folder)
-        yield (ready, "") if files is None else stack.enter_context(ready.serving(files))
+        if files is None:
+            yield ready, Offers()
+            return
+        served, url = stack.enter_context(ready.serving(files))
+        yield served, offers_of(request, wanted, url)
+
+
+def offers_of(request: VerifyRequest, wanted: Update, url: str) -> Offers:
+    """What is offered at our URL: the new image at its root, what is made of it in folders; pure."""
+    told = as_mapping(request.manifest.get("release", {}))
+    version = str(told.get("version", ""))
+    broken = tuple(
+        Offered(broken=each, version=broken_version(version, number, each), url=f"{url}/{each}")
+        for number, each in enumerate(wanted.broken, start=1)
+    )
+    older = f"{url}/{Tamper.DOWNGRADE}" if Tamper.DOWNGRADE in wanted.tamper else ""
+    label = f"{told.get('name', '')}_{version}"
+    return Offers(url=url, broken=broken, older=older, label=label, parts=parts_of(request.manifest, request.image))
 
 
 def _files(stack: ExitStack, request: VerifyRequest, wanted: Update, folder: Path) -> Files | None:
+    """What the guest finds: a folder of somebody's, or the image's parts; None for no parts."""
+    image, manifest = request.image, request.manifest
     if wanted.files is not None:
         return stack.enter_context(opened(Path(wanted.files), bootable=False))
-    parts = named_parts(request.manifest, request.image)
+    parts = named_parts(manifest, image)
     if not parts:
         return None
-    sums = folder / SUMS
-    sums.write_text("".join(f"{part.sha256}  {name}\n" for name, part in parts.items()), encoding="ascii")
-    places = {name: (part.offset, part.size_bytes) for name, part in parts.items()}
-    return stack.enter_context(opened_parts(request.image, places, {SUMS: sums}))
+    made = stack.enter_context(vanishing_folder(folder, ".offered-", kin="../*/"))
+    offers = offers_of(request, wanted, "")
+    releases: list[tuple[str, dict[str, Part], dict[str, Path]]] = [("", parts, {})]
+    for each in offers.broken:
+        changed = break_release(image, parts, each.broken, each.version, made)
+        releases.append((each.url, named_parts(manifest, image, each.version), changed))
+    if offers.older:
+        version = older_version(str(manifest["release"]["version"]))
+        releases.append((offers.older, named_parts(manifest, image, version), {}))
+    places: dict[str, tuple[int, int]] = {}
+    beside: dict[str, Path] = {}
+    for number, (place, named, changed) in enumerate(releases):
+        prefix = f"{place}/".lstrip("/")
+        lines = []
+        for name, part in named.items():
+            path = changed.get(part.suffix)
+            if path is None:
+                places[prefix + name] = part.offset, part.size_bytes
+            else:
+                beside[prefix + name] = path
+            lines.append(f"{part.sha256 if path is None else sha256_of(path)}  {name}\n")
+        sums = beside[prefix + SUMS] = made / f"{SUMS}.{number}"
+        sums.write_text("".join(lines), encoding="ascii")
+    return stack.enter_context(opened_parts(image, places, beside))
 
 
-def named_parts(manifest: Mapping[str, Any], image: Path) -> dict[str, Part]:
-    """The parts of an image by the names that they have in its release. Raises HostError for a damaged manifest."""
+def named_parts(manifest: Mapping[str, Any], image: Path, version: str = "") -> dict[str, Part]:
+    """The parts of an image by the names that they have in its release, or in one that is called by another version.
+
+    Raises HostError for a damaged manifest.
+    """
     parts = parts_of(manifest, image)
     told = manifest.get("release")
     if not parts:
         return {}
     try:
-        whole = f"{told['name']}_{told['version']}_{ARCHITECTURES[manifest['platform']]}"  # type: ignore[index]
+        whole = f"{told['name']}_{version or told['version']}_{ARCHITECTURES[manifest['platform']]}"  # type: ignore[index]
     except (LookupError, TypeError) as exc:
         raise HostError(
             f"the manifest of {image} does not tell what it is a release of", hint="build it again"

@@ -48,14 +48,29 @@ def test_a_system_in_a_slot_is_verified_read_only_and_kept_once_it_has_come_up(
     manifest = json.loads((build_dir / "ab-1" / f"{NAME}.img.manifest.json").read_text())
     assert manifest["release"] == {"name": NAME, "version": "1"}
     assert [part["suffix"].rpartition(".")[2] for part in manifest["parts"]] == ["root", "verity", "grub", "efi"]
+    update = {"from": str(build_dir / "ab-1" / f"{NAME}.img"), "engine": "sysupdate"}
+    asking = written(tmp_path / "1-updated", "1", machines=["ovmf"], update=update)
+    refused = cli("publish", asking, "--to", tmp_path / "out", "--channel", "stable", "--build-dir", build_dir / "ab-1")
+    assert refused.status == 1, "its own boot holds, and nobody has seen the update"
+    assert "has changed since it was verified" in refused.stderr
+    assert "update" in refused.stderr
+    assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.nightly  # three boots for each
+@pytest.mark.nightly  # six boots that come up for each, and nine that do not
 @FIRMWARE
-def test_a_machine_is_updated_to_the_release_after_it(machine: str, cli: Cli, build_dir: Path, tmp_path: Path) -> None:
+def test_a_machine_comes_back_of_broken_releases_and_is_updated_to_the_next(
+    machine: str, cli: Cli, build_dir: Path, tmp_path: Path
+) -> None:
     old = written(tmp_path / "1", "1", machines=[machine])
     assert cli("build", old, "--build-dir", build_dir / "ab-1").status == 0
-    update = {"from": str(build_dir / "ab-1" / f"{NAME}.img"), "engine": "sysupdate", "keep": ["/etc/ssh", "/srv"]}
+    update = {
+        "from": str(build_dir / "ab-1" / f"{NAME}.img"),
+        "engine": "sysupdate",
+        "keep": ["/etc/ssh", "/srv"],
+        "broken": ["kernel", "init", "service"],
+        "tamper": ["downgrade"],
+    }
     new = written(tmp_path / "2", "2", machines=[machine], update=update)
     content = yaml.safe_load(new.read_text())
     del content["boot"]["assert"]["command"]["the other slot is empty"]
@@ -65,6 +80,33 @@ def test_a_machine_is_updated_to_the_release_after_it(machine: str, cli: Cli, bu
     titles = results(build_dir / f"ab-2-{machine}")
     assert titles["the version is that of this image after the update"] == "held"
     assert titles["command the system has come up, and is kept after the update"] == "held"
+    assert titles["a release with a lower version is not installed after the update"] == "held"
+    for kind in ("kernel", "init", "service"):
+        assert titles[f"it is tried 3 times: a release with a broken {kind}"] == "held"
+        assert titles[f"the guest says which version failed: a release with a broken {kind}"] == "held"
+
+
+@pytest.mark.nightly  # two systems' boots, and four of disks that were cut off
+@FIRMWARE
+def test_a_machine_survives_a_power_cut_at_every_write_of_its_update(
+    machine: str, cli: Cli, build_dir: Path, tmp_path: Path
+) -> None:
+    old = written(tmp_path / "1", "1", machines=[machine])
+    assert cli("build", old, "--build-dir", build_dir / "ab-1").status == 0
+    cuts = {"boots": 2, "moments": 60, "seed": 7}
+    update = {"from": str(build_dir / "ab-1" / f"{NAME}.img"), "engine": "sysupdate", "power_cuts": cuts}
+    new = written(tmp_path / "2", "2", machines=[machine], update=update, suites=["base"])
+    content = yaml.safe_load(new.read_text())
+    del content["boot"]["assert"]
+    new.write_text(yaml.safe_dump(content, sort_keys=False))
+    folder = build_dir / f"ab-cuts-{machine}"
+    done = cli("build", new, "--verify", "--build-dir", folder)
+    assert done.status == 0, done.stderr
+    titles = results(folder)
+    assert titles["what would be started is whole at every moment of it after the update"] == "held"
+    for number in (1, 2):
+        cut = f"when the power went at moment {number} of the update"
+        assert titles[f"the version is that of this image {cut}"] == "held"
 
 
 @pytest.mark.nightly  # by day one boot of it, above

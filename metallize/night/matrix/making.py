@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from metallize import pipeline
+from metallize import images, pipeline
 from metallize.asked import asked_of
 from metallize.catalog import Catalog
 from metallize.errors import HostError, MetallizeError, ProfileError, UsageError
+from metallize.events import Silent
 from metallize.model.loaded import Profile
 from metallize.night.attempt import Cell, Status
 from metallize.night.known import Known
@@ -78,6 +79,7 @@ def _cells(
     cell: Cell, profile: Profile, catalog: Catalog, options: pipeline.Options, *, here: bool
 ) -> tuple[Entry, ...]:
     plan = pipeline.prepare(profile, catalog, options, verified=True, emulated=here)
+    profile = images.updatable(profile, Silent(), options)
     build = Build(cell=cell, plan=plan, profile=profile)
     requests = verification.requests_for(
         profile,

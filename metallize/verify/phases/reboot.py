@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 
 from metallize.deadline import Deadline
 from metallize.guest import ShellError
@@ -10,9 +11,10 @@ from metallize.model.kind import Claim
 from metallize.model.report import Entry
 from metallize.patience import REBOOT_REBOOT as REBOOT_SECONDS
 from metallize.verify.boot import plan_boot, run_boot
-from metallize.verify.checklist import AFTER_REBOOT, Turn
+from metallize.verify.checklist import AFTER_REBOOT, Checklist, Turn
 from metallize.verify.looks import identity
 from metallize.verify.looks.batch import make_batch
+from metallize.verify.looks.identity import Identity
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
 
@@ -33,13 +35,40 @@ def plan(request: VerifyRequest, turn: Turn = AFTER_REBOOT) -> tuple[Entry, ...]
 
 def reboot(before: BootSession, after: BootSession) -> None:
     """Reboot the guest of a session that is ready, and judge it again in the second. Raises GuestFailed."""
+    was = restart(before, after.entry(_ASKED), after.checklist)
+    if was is None:
+        return
+    after.from_position = was.position
+    run_boot(after)
+    judge_renewed(after, before.boot_id, _RENEWED)
+    shell = after.best_shell()
+    if shell is not None:
+        [seen] = after.observer.run(shell, [identity.PROBE]).observations
+        now = identity.read_identity(seen)
+        after.checklist.settle(identity.judge_identity(after.entry(_SAME), was.identity, now, observed=shell.name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restarted:
+    """A guest that has just been reset."""
+
+    position: int
+    """Where on the console its new boot begins."""
+    identity: Identity | None
+    """Of the machine before."""
+
+
+def restart(before: BootSession, asked: Entry, checklist: Checklist) -> Restarted | None:
+    """Have the guest of a session that is ready end cleanly and begin again; None where it does not.
+
+    Raises GuestFailed.
+    """
     guest, watch = before.guest, before.guest.watch
     slowness = watch.slowness
     shell = before.best_shell()
-    asked = after.entry(_ASKED)
     if shell is None:
-        after.checklist.settle(asked.unseen("no shell is logged in that could ask for it"))
-        return
+        checklist.settle(asked.unseen("no shell is logged in that could ask for it"))
+        return None
     resets = watch.resets
     [seen] = before.observer.run(shell, [identity.PROBE]).observations
     was = identity.read_identity(seen)
@@ -58,17 +87,8 @@ def reboot(before: BootSession, after: BootSession) -> None:
     )
     actual = "a reset" if done else f"none within {limit:.0f} s"
     claim = Claim(attribute="reboot", expected="a reset", actual=actual, holds=bool(done))
-    after.checklist.settle(asked.judged(claim, observed="qmp"))
-    if not done:
-        return
-    after.from_position = max(position, guest.console.position)
-    run_boot(after)
-    judge_renewed(after, before.boot_id, _RENEWED)
-    shell = after.best_shell()
-    if shell is not None:
-        [seen] = after.observer.run(shell, [identity.PROBE]).observations
-        now = identity.read_identity(seen)
-        after.checklist.settle(identity.judge_identity(after.entry(_SAME), was, now, observed=shell.name))
+    checklist.settle(asked.judged(claim, observed="qmp"))
+    return Restarted(position=max(position, guest.console.position), identity=was) if done else None
 
 
 def judge_renewed(after: BootSession, before: str | None, id_: str) -> None:

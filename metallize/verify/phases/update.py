@@ -1,28 +1,28 @@
 """A machine with the release before becomes one with this image, and everything must hold then.
 
-The old image is booted on a machine of its own, while the first one is off: state is written, the update installed, the
-guest started again and judged as the new image was. What it says of its version must be what the new image says.
+The old image is booted on a machine of its own, while the first one is off: state is written, broken releases are
+installed of which it must come back by itself, then the update; the guest is started again and judged as the new image
+was. What it says of its version must be what the new image says.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from shlex import quote
 
 from metallize.deadline import Deadline
-from metallize.guest import GuestFailed, Shell
+from metallize.files.parts import Part
+from metallize.guest import GuestFailed
 from metallize.model.kind import Claim, Observation
-from metallize.model.report import Entry, Result, Severity
-from metallize.model.update import URL, Update
+from metallize.model.report import Entry, Result, Severity, Status
+from metallize.model.update import Tamper, Update
 from metallize.patience import UPDATE_DRAIN as DRAIN_SECONDS
-from metallize.patience import UPDATE_LOOK as LOOK_SECONDS
+from metallize.qemu.slots.update import Window
 from metallize.qemu.vm import RunningGuest
 from metallize.verify.boot import run_boot
 from metallize.verify.checklist import AFTER_UPDATE, Checklist, Turn
-from metallize.verify.phases import reboot
-from metallize.verify.phases.groups import judge_command
+from metallize.verify.phases import reboot, rollback, update_cuts, upkeep
+from metallize.verify.phases.rollback import Offered, Rollback
+from metallize.verify.phases.upkeep import State
 from metallize.verify.prepared import PreparedBoot
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
@@ -31,10 +31,25 @@ FOLDER = "update"
 """Of the run folder: the console, the arguments and the logs of the machine that is updated."""
 BEFORE = Turn(name="before-update", suffix=" before the update")
 _READY = "update/before"
+_INSTALL = "update/install"
 _WRITTEN = "update/state"
+_KEEP = "update/keep"
 _VERSION = "update/version"
+_DOWNGRADE = f"update/{Tamper.DOWNGRADE}"
 _GUEST = "update/guest"
-_PLACE = "/var/tmp/metallize-update"  # noqa: S108 - in the guest, and in no other way writable by everybody
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offers:
+    """Where the guest finds what it is offered; an empty URL is no place."""
+
+    url: str = ""
+    """Of the update itself."""
+    broken: tuple[Offered, ...] = ()
+    older: str = ""
+    label: str = ""
+    """NAME_VERSION of the update, and its parts."""
+    parts: tuple[Part, ...] = ()
 
 
 def plan(request: VerifyRequest) -> tuple[Entry, ...]:
@@ -46,15 +61,22 @@ def plan(request: VerifyRequest) -> tuple[Entry, ...]:
     commands = enumerate(update.commands, start=1)
     return (
         turn.entry(_READY, "the release before comes up, so that it can be updated:", "update"),
-        *(turn.entry(f"update/install/{number}", _title(number, update), "update") for number, _ in commands),
+        *rollback.plan(request),
+        *(turn.entry(f"{_INSTALL}/{number}", _title(number, update), "update") for number, _ in commands),
         *reboot.plan(request, turn),
         turn.entry(_VERSION, "the version is that of this image", "update"),
         turn.entry(_WRITTEN, "what was written before is there", "update"),
         *(
-            turn.entry(f"update/keep/{number}", f"{path} is kept", "update")
+            turn.entry(f"{_KEEP}/{number}", f"{path} is kept", "update")
             for number, path in enumerate(update.keep, start=1)
         ),
+        *(
+            (turn.entry(_DOWNGRADE, "a release with a lower version is not installed", "update"),)
+            if Tamper.DOWNGRADE in update.tamper
+            else ()
+        ),
         turn.entry(_GUEST, "the guest goes on", "update"),
+        *update_cuts.plan(request),
     )
 
 
@@ -67,40 +89,75 @@ def _title(number: int, update: Update) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class Updating:
-    """One machine's update; `version` is what the new image says of its own, `url` where the guest finds the files."""
+    """One machine's update; `version` is what the new image says of its own."""
 
     update: Update
     boot: PreparedBoot
     """Of the old image, with all that is asked of the new one."""
     checklist: Checklist
     version: str | None
-    url: str = ""
+    offers: Offers = field(default_factory=Offers)
     notes: list[str] = field(default_factory=list)
+    began: State | None = None
+    """What the machine was before it was updated."""
+    window: Window | None = None
+    """Where in the log of its writes the update is; None where there is no log, or it came to no end."""
+    _sessions: list[BootSession] = field(default_factory=list)
+    _excused: set[int] = field(default_factory=set)
+    """Numbers of findings of systems that were meant to fail."""
 
     def run(self, guest: RunningGuest) -> None:
         """Go through it on a guest that has just been switched on; what fails is settled, and ends it."""
-        before = self.boot.bare().session(guest, BEFORE)
-        after: BootSession | None = None
         try:
+            before = self._opened(self.boot.bare().session(guest, BEFORE))
             state = self._prepared(before)
-            if state is None:
+            ready = self._rolled_back(before, state) if state is not None else None
+            begin = self._logged()
+            if state is None or ready is None or not self._install(ready):
                 return
-            after = self.boot.session(guest, AFTER_UPDATE, self.checklist)
-            reboot.reboot(before, after)
+            after = self._opened(self.boot.session(guest, AFTER_UPDATE, self.checklist))
+            reboot.reboot(ready, after)
+            self.began = state
+            self.window = Window(begin_bytes=begin, end_bytes=self._logged()) if begin else None
             self._judge(after, state)
             self._conclude(after)
         except GuestFailed as failed:
             self._failed(failed)
         finally:
-            for session in (before, after):
-                if session is not None:
-                    self.notes += session.notes
-                    session.end()
-                    session.close()
+            for session in self._sessions:
+                self.notes += session.notes
+                session.end()
+                session.close()
+
+    def cut(self) -> bool:
+        """What would have become of it had its power gone meanwhile, once the machine is off; False where it failed.
+
+        Raises HostError or CommandError where nobody can look.
+        """
+        if self.update.power_cuts is None:
+            return True
+        if self.began is None or self.window is None or self.version is None or not self.checklist.holds_so_far:
+            return False
+        update_cuts.Cuts(
+            update=self.update, boot=self.boot, checklist=self.checklist, window=self.window, url=self.offers.url,
+            new=update_cuts.new_system(self.offers.parts, self.offers.label), version=self.version, before=self.began,
+            notes=self.notes,
+        ).run()  # fmt: skip
+        return True
+
+    def _logged(self) -> int:
+        """The size of the log of what the guest wrote; 0 where there is none."""
+        log = self.boot.plan.write_log if self.update.power_cuts is not None else None
+        return log.stat().st_size if log is not None else 0
+
+    def _opened(self, session: BootSession) -> BootSession:
+        """A session that is closed at the end."""
+        self._sessions.append(session)
+        return session
 
     def _prepared(self, before: BootSession) -> State | None:
-        """The old system is up, has state, and the update on it; None where it does not come to that."""
-        ready = self.checklist[f"{AFTER_UPDATE.name}/{_READY}"]
+        """The old system is up and has state; None where it does not come to that."""
+        ready = self._entry(_READY)
         run_boot(before)
         wrong = next((each for each in before.results if not each.holds), None)
         shell = before.best_shell()
@@ -108,57 +165,57 @@ class Updating:
             why = f"{wrong.title}: {wrong.status}" if wrong is not None else "no shell is logged in"
             self.checklist.settle(ready.unseen(f"booted {self.boot.request.image.name}: {why}"))
             return None
-        token = secrets.token_hex(16)
-        write = f"printf %s {token} >{_PLACE} && sync {_PLACE}"
-        written, version, *kept = _looked(before, shell, [write, self.update.version_command, *self._probes()])
-        if written is None or written.status != 0 or (said := _line(version)) is None:
-            why = "it cannot be written to" if said_nothing(written) else f"`{_first(self.update)}` says nothing"
+        state, why = upkeep.write_state(before, shell, self.update)
+        if state is None:
             self.checklist.settle(ready.unseen(f"asked the system before for its version: {why}", observed=shell.name))
             return None
-        self.checklist.settle(
-            ready.judged(_claim("before", "up", f"up, version {said}", holds=True), observed=shell.name)
-        )
-        if not self._install(before, shell):
-            return None
-        return State(token=token, version=said, kept=tuple(_line(each) for each in kept))
+        up = _claim("before", "up", f"up, version {state.version}", holds=True)
+        self.checklist.settle(ready.judged(up, observed=shell.name))
+        return state
 
-    def _install(self, before: BootSession, shell: Shell) -> bool:
-        limit = self.update.timeout.total_seconds()
-        for number, command in enumerate(self.update.commands, start=1):
-            entry = self.checklist[f"{AFTER_UPDATE.name}/update/install/{number}"]
-            script = (
-                f"echo $(({round(limit)} * ${{METALLIZE_SLOWNESS:-1}})) >$METALLIZE_SCRATCH/limit\n"
-                f"{URL}={quote(self.url)}; export {URL}\n{command}"
-            )
-            [seen] = before.observer.run(shell, [script], limit_seconds=limit + LOOK_SECONDS).observations
-            result = judge_command(entry, command, seen, observed=shell.name)
-            self.checklist.settle(result)
-            if not result.holds:
-                return False
-        return True
+    def _rolled_back(self, before: BootSession, state: State) -> BootSession | None:
+        """The machine has come back of each broken release; None where it has not."""
+        ready = before
+        for each in self.offers.broken:
+            back = Rollback(
+                offered=each, update=self.update, boot=self.boot, checklist=self.checklist, state=state,
+                opened=self._opened, excused=self._excused,
+            ).run(ready)  # fmt: skip
+            if back is None:
+                return None
+            ready = back
+        return ready
 
-    def _probes(self) -> list[str]:
-        return [_digest(path) for path in self.update.keep]
+    def _install(self, before: BootSession) -> bool:
+        shell = before.best_shell()
+        if shell is None:
+            return False
+        results = upkeep.install(before, shell, self.update, self.offers.url, self._entries(_INSTALL))
+        self.checklist.settle(*results)
+        return all(each.holds for each in results)
 
     def _judge(self, after: BootSession, before: State) -> None:
         """The updated system against the one before, and against the new image."""
         shell = after.best_shell()
         if shell is None:
             return
-        read = f"cat {_PLACE} && rm {_PLACE}"
-        written, version, *kept = _looked(after, shell, [read, self.update.version_command, *self._probes()])
-        entry, observed = after.entry, shell.name
-        self.checklist.settle(judge_version(entry(_VERSION), before.version, _line(version), self.version, observed))
-        self.checklist.settle(_judge_same(entry(_WRITTEN), before.token, _line(written), observed))
-        for number, (was, now) in enumerate(zip(before.kept, kept, strict=True), start=1):
-            self.checklist.settle(_judge_same(entry(f"update/keep/{number}"), was, _line(now), observed))
+        now, by = upkeep.read_state(after, shell, self.update, last=True), shell.name
+        entry = after.entry(_VERSION)
+        self.checklist.settle(judge_version(entry, before.version or "", now.version, self.version, by))
+        upkeep.settle_kept(self.checklist, after.entry(_WRITTEN), self._entries(_KEEP), was=before, now=now, by=by)
+        if self.offers.older:
+            there = upkeep.asked(after, shell, self.update.installed_command)
+            [done] = upkeep.install(after, shell, self.update, self.offers.older, [after.entry(_DOWNGRADE)])
+            then = upkeep.asked(after, shell, self.update.installed_command)
+            self.checklist.settle(judge_untouched(after.entry(_DOWNGRADE), there, done, then, by))
 
     def _conclude(self, after: BootSession) -> None:
         watch = after.guest.watch
         goes_on = after.entry(_GUEST)
         pending = watch.drain(Deadline.after(DRAIN_SECONDS * watch.slowness, "what may yet be a failure"))
         watch.check()
-        faults = [each for each in watch.findings if each.severity is Severity.FAULT]
+        found = [each for number, each in enumerate(watch.findings) if number not in self._excused]
+        faults = [each for each in found if each.severity is Severity.FAULT]
         if pending:
             self.checklist.settle(goes_on.unseen(f"waited for what may yet be a failure: {'; '.join(pending)}"))
             return
@@ -168,22 +225,18 @@ class Updating:
 
     def _failed(self, failed: GuestFailed) -> None:
         finding = failed.finding
-        goes_on = self.checklist[f"{AFTER_UPDATE.name}/{_GUEST}"]
+        goes_on = self._entry(_GUEST)
         if self.checklist.is_settled(goes_on.id):
             return
         claim = _claim("guest", "no failure", f"{finding.rule}: {finding.cause}", holds=False)
         self.checklist.settle(goes_on.judged(claim, observed="console", note="\n".join(finding.context[-5:])))
 
+    def _entry(self, id_: str) -> Entry:
+        return self.checklist[f"{AFTER_UPDATE.name}/{id_}"]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """What is known of the system before its update."""
-
-    token: str
-    """What was written to it."""
-    version: str
-    kept: tuple[str | None, ...]
-    """Digests of what must be the same; None where there was no answer."""
+    def _entries(self, place: str) -> tuple[Entry, ...]:
+        start = f"{AFTER_UPDATE.name}/{place}/"
+        return tuple(each for each in self.checklist.entries if each.id.startswith(start))
 
 
 def ask_version(session: BootSession, update: Update) -> str | None:
@@ -194,8 +247,7 @@ def ask_version(session: BootSession, update: Update) -> str | None:
     shell = session.best_shell()
     if shell is None:
         return None
-    [seen] = _looked(session, shell, [update.version_command])
-    return _line(seen)
+    return upkeep.line_of(upkeep.asked(session, shell, update.version_command))
 
 
 def judge_version(entry: Entry, before: str, after: str | None, wanted: str | None, observed: str) -> Result:
@@ -210,43 +262,20 @@ def judge_version(entry: Entry, before: str, after: str | None, wanted: str | No
     )
 
 
-def said_nothing(seen: Observation | None) -> bool:
-    """Whether a command did not do what it was to do."""
-    return seen is None or seen.status != 0
-
-
-def _judge_same(entry: Entry, before: str | None, after: str | None, observed: str) -> Result:
-    if before is None or after is None:
-        when = "before" if before is None else "after"
-        return entry.unseen(f"looked for it {when} the update: it is not there, or cannot be read", observed=observed)
-    return entry.judged(_claim("content", before, after, holds=before == after), observed=observed)
-
-
-def _digest(path: str) -> str:
-    """A snippet that prints a digest of a file, or of all files of a folder with their names."""
-    return (
-        f"[ -e {quote(path)} ] || exit 1\n"
-        f"find {quote(path)} \\( -type f -o -type l \\) | LC_ALL=C sort | while IFS= read -r each; do\n"
-        '  if [ -L "$each" ]; then echo "$each $(readlink "$each")"\n'
-        '  else cksum "$each" || echo "$each cannot be read"; fi\n'
-        "done | cksum"
-    )
-
-
-def _looked(session: BootSession, shell: Shell, probes: Sequence[str]) -> list[Observation | None]:
-    return list(session.observer.run(shell, probes, limit_seconds=LOOK_SECONDS * (1 + len(probes))).observations)
-
-
-def _line(seen: Observation | None) -> str | None:
-    """What a command printed, where it ended well and printed one line."""
-    if seen is None or seen.status != 0:
-        return None
-    text = seen.stdout.strip()
-    return text if text and "\n" not in text else None
-
-
-def _first(update: Update) -> str:
-    return update.version_command.strip().splitlines()[0]
+def judge_untouched(
+    entry: Entry, before: Observation | None, done: Result, after: Observation | None, observed: str
+) -> Result:
+    """Nothing that was there has changed, whether the engine says so or goes over it; pure."""
+    if before is None or after is None or before.status != 0 or after.status != 0:
+        return entry.unseen(
+            "looked at what is installed, before it was offered and after: no answer", observed=observed
+        )
+    if done.status is Status.UNSEEN:
+        return done
+    was, now = before.stdout.strip(), after.stdout.strip()
+    changed = sorted(set(now.splitlines()) ^ set(was.splitlines()))
+    actual = "as it was" if was == now else f"changed: {'; '.join(changed)}"
+    return entry.judged(_claim("installed", "as it was", actual, holds=was == now), observed=observed, note=done.note)
 
 
 def _claim(attribute: str, expected: str, actual: str, *, holds: bool) -> Claim:

@@ -76,10 +76,10 @@ def bios(tmp_path: Path) -> Machine:
 
 def test_what_has_come_up_is_kept(bios: Machine) -> None:
     assert bios.say("good") == "1 is the system to start\n"
-    assert bios.noted == "good=1 next= left="
+    assert bios.noted == "good=1 next= left= bad="
     block = (bios.folder / "grub/grubenv").read_bytes()
     assert len(block) == two_systems.ENVIRONMENT_BYTES, "GRUB takes no other size"
-    assert block == two_systems.environment(good="1", next="", left="")
+    assert block == two_systems.environment(good="1", next="", left="", bad="")
 
 
 def test_the_newest_system_is_tried_next(bios: Machine) -> None:
@@ -87,7 +87,7 @@ def test_the_newest_system_is_tried_next(bios: Machine) -> None:
     assert bios.say("next") == "", "there is no other"
     bios.has("2+3-0", "10+3-0", "9+3-0")
     assert bios.say("next") == "10 is tried on the next start\n"
-    assert bios.noted == "good=1 next=10 left=3"
+    assert bios.noted == "good=1 next=10 left=3 bad="
 
 
 def test_a_system_that_is_tried_keeps_its_count(bios: Machine) -> None:
@@ -149,7 +149,41 @@ def test_systemd_boot_is_asked_again_where_that_leads_elsewhere(
 def test_under_uefi_grub_is_told_nothing(tmp_path: Path) -> None:
     machine = Machine(folder=tmp_path, running="2", efi=True)
     machine.has("2")
-    assert machine.say("good") == machine.say("next") == ""
+    assert machine.say("good") == "2 is the system to start\n"
+    assert machine.say("next") == ""
+    assert not (tmp_path / "grub/grubenv").exists()
+
+
+def test_what_was_tried_in_vain_is_said_and_not_tried_again(bios: Machine) -> None:
+    bios.has("2+3-0")
+    (bios.folder / "grub/grubenv").write_bytes(two_systems.environment(good="1", next="2", left="0"))
+    words = "1 is the system to start\n2 has not come up, and is not tried any more\n"
+    assert bios.say("good") == words
+    assert bios.noted == "good=1 next= left= bad=2"
+    assert bios.say("next") == ""
+    assert bios.say("good") == words, "on each start"
+    bios.has("3+3-0")
+    assert bios.say("next") == "3 is tried on the next start\n"
+    assert bios.noted == "good=1 next=3 left=3 bad=2"
+
+
+def test_a_system_that_comes_up_after_all_is_bad_no_more(bios: Machine) -> None:
+    block = two_systems.environment(good="1", next="", left="", bad="2")
+    (bios.folder / "grub/grubenv").write_bytes(block)
+    assert Machine(folder=bios.folder, running="2", efi=False).say("good") == "2 is the system to start\n"
+    assert bios.noted == "good=2 next= left= bad="
+
+
+def test_a_system_that_nobody_has_tried_yet_is_tried_still(bios: Machine) -> None:
+    (bios.folder / "grub/grubenv").write_bytes(two_systems.environment(good="1", next="2", left="3"))
+    assert bios.say("good") == "1 is the system to start\n"
+    assert bios.noted == "good=1 next=2 left=3 bad="
+
+
+def test_under_uefi_the_names_say_what_was_tried_in_vain(tmp_path: Path) -> None:
+    machine = Machine(folder=tmp_path, running="1", efi=True)
+    machine.has("1", "2~rc1+0-3", "3+2-1")
+    assert machine.say("good") == "1 is the system to start\n2~rc1 has not come up, and is not tried any more\n"
 
 
 class Kept:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from metallize.build.generator import sha256_of
 from metallize.build.store import Store
 from metallize.errors import HostError, VerificationFailed
 from metallize.events import Level
+from metallize.model.update import Update
 from metallize.proof import record_of
 from metallize.publish import VerifiedImage, publish, standing, verified_image
+from metallize.verify import VerifyRequest
 from tests.unit.proof.proofs import OVMF, SEABIOS, booted, proven
 
 NAMES = ["web.iso", "web.iso.manifest.json", "web.iso.verification.json"]
@@ -72,6 +75,41 @@ def test_an_image_that_was_changed_after_its_verification_is_refused(store: Stor
     assert store.any() is None, "size and time are the same, but not that of the last change of any kind"
     with pytest.raises(VerificationFailed, match="is not the file that was verified"):
         verified_image(store, hint="")
+
+
+def updated(machine: VerifyRequest, old: Path, **more: object) -> VerifyRequest:
+    """The same request of a profile that asks for an update from that image."""
+    update = Update.model_validate({"from": str(old), "install": ["a"], "version": "b", **more})
+    return replace(machine, boot=machine.boot.model_copy(update={"update": update}))
+
+
+def test_nothing_is_published_without_the_update_that_its_profile_asks_for(store: Store, tmp_path: Path) -> None:
+    one, other = tmp_path / "1.img", tmp_path / "2.img"
+    one.write_bytes(b"1")
+    other.write_bytes(b"2")
+    asked = tuple(updated(each, one) for each in (SEABIOS, OVMF))
+    proven(store.image, SEABIOS, OVMF)
+    verified_image(store, (SEABIOS, OVMF), hint="")
+    with pytest.raises(VerificationFailed, match=r"changed since it was verified: .*update"):
+        verified_image(store, asked, hint="")
+    proven(store.image, asked[0], required=asked)
+    with pytest.raises(VerificationFailed, match=r"on ovmf has changed since it was verified: .*update"):
+        verified_image(store, asked, hint="")
+    proven(store.image, *asked)
+    verified_image(store, asked, hint="")
+    verified_image(store, None, hint="")
+    for more in ({"from": str(other)}, {"keep": ["/srv"]}):
+        wanted = tuple(updated(each, one, **more) for each in (SEABIOS, OVMF))
+        with pytest.raises(VerificationFailed, match=r"changed since it was verified: .*update"):
+            verified_image(store, wanted, hint="")
+
+
+def test_an_update_that_failed_is_no_proof(store: Store, tmp_path: Path) -> None:
+    asked = updated(SEABIOS, tmp_path / "old.img")
+    booted(store.image, asked, passed=False).asking((asked,), plan="", profile="").save(store.image)
+    for required in (None, (asked,)):
+        with pytest.raises(VerificationFailed, match="failed its verification on seabios"):
+            verified_image(store, required, hint="")
 
 
 def test_nobody_else_says_that_an_image_is_verified(store: Store) -> None:

@@ -265,6 +265,7 @@ class _Prepared:
 
     request: VerifyRequest
     folder: Path = Path("runs")
+    limit_seconds: float = LIMIT_SECONDS
     accelerator: AcceleratorUse = field(
         default_factory=lambda: AcceleratorUse(name="tcg", cpu="x", reason="", slowness=1.0, cached=False)
     )

@@ -17,8 +17,8 @@ from metallize.model.report import Result, Status
 from metallize.verify.boot import plan_boot
 from metallize.verify.checklist import FIRST, Checklist, Turn
 from metallize.verify.course import plan_course
-from metallize.verify.phases import update
-from metallize.verify.phases.update import Updating
+from metallize.verify.phases import update, upkeep
+from metallize.verify.phases.update import Offers, Updating
 from metallize.verify.prepared import PreparedBoot
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
@@ -46,11 +46,11 @@ class TwoSystems(HealthyGuest):
         for part, answer in self.said.items():
             if part in probe:
                 return answer(self.boots)
-        if "printf %s" in probe and update._PLACE in probe:
+        if "printf %s" in probe and upkeep.PLACE in probe:
             self.token = probe.split()[2]
             return 0, ""
         for part, text in (
-            (f"cat {update._PLACE}", self.token),
+            (f"cat {upkeep.PLACE}", self.token),
             ("say version", f"{self.boots}.0\n"),
             ("cksum", "4711 12\n"),
             ("fetch it", ""),
@@ -91,7 +91,7 @@ def updated(new: str | None = "2.0", *, ends_after: float = 1e9, **said: object)
             boot=cast("PreparedBoot", OldImage(request=wanted)),
             checklist=checklist,
             version=new,
-            url="http://10.0.2.100",
+            offers=Offers(url="http://10.0.2.100"),
         ).run(cast("Any", guest))
     return {result.id.removeprefix("update/"): result for result in checklist.results()}
 
@@ -160,7 +160,7 @@ def test_a_guest_that_ends_on_the_way_does_not_pass() -> None:
 
 def test_the_snippet_that_digests_sees_names_contents_and_links(tmp_path: Path) -> None:
     def digest() -> str:
-        argv = ["sh", "-c", update._digest(str(tmp_path / "kept"))]
+        argv = ["sh", "-c", upkeep.digest_probe(str(tmp_path / "kept"))]
         return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
     (tmp_path / "kept").mkdir()
@@ -177,7 +177,7 @@ def test_the_snippet_that_digests_sees_names_contents_and_links(tmp_path: Path) 
     (tmp_path / "kept/link").symlink_to("b c")
     seen.append(digest())
     assert len(set(seen)) == 4
-    gone = subprocess.run(["sh", "-c", update._digest(str(tmp_path / "no"))], check=False, capture_output=True)
+    gone = subprocess.run(["sh", "-c", upkeep.digest_probe(str(tmp_path / "no"))], check=False, capture_output=True)
     assert gone.returncode == 1
 
 

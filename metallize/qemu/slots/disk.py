@@ -1,0 +1,275 @@
+"""Two systems on a disk as their boot loaders find them: which one is started next, and whether it is whole.
+
+Under UEFI systemd-boot starts the newest kernel in EFI/Linux that has tries left or was good (systemd-boot(7), Boot
+counting). Under a BIOS GRUB goes by its environment block (generators/common/metallize_os/two_systems.py). Either
+kernel names its slot by the root hash on its command line. mtools(1) reads the ESP in place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from metallize.command import run, spawn
+from metallize.errors import CommandError
+from metallize.files.parts import Part
+from metallize.files.uki import content_of
+from metallize.model.machine import Firmware
+from metallize.qemu.board import mcopy_argv
+from metallize.qemu.descriptors import descriptor_path, nameless_file
+from metallize.qemu.slots.gpt import Row, read_table
+
+_ESP = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b").bytes_le
+_LINUX, _SYSTEMS, _ENVIRONMENT = "EFI/Linux", "grub/systems", "grub/grubenv"
+_COUNTED = re.compile(r"(.+?)(?:\+(\d+)(?:-(\d+))?)?\.efi")
+"""A kernel's name: the system's, and how many tries are left and done, where they are counted."""
+_MOST_TRIES = 3
+_ENDS = (".efi", *(f"+{_MOST_TRIES - done}-{done}.efi" for done in range(_MOST_TRIES + 1)), f"+{_MOST_TRIES}.efi")
+"""In which order GRUB looks for the kernel of a version."""
+_PIECE_BYTES = 1 << 20
+_MTOOLS = {"MTOOLS_SKIP_CHECK": "1"}
+_BOUNDED = ("prlimit", f"--fsize={1 << 30}", "--cpu=120", "--core=0")
+"""A FAT whose clusters go round in a circle has no end."""
+T = TypeVar("T")
+
+
+class NotWholeError(Exception):
+    """The disk would not start a whole system: why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Area:
+    """What a partition must hold from its beginning on."""
+
+    identity: bytes
+    """The partition's own GUID, as the table has it."""
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """All of one of the two."""
+
+    label: str
+    """What its partitions and files are called: NAME_VERSION."""
+    kernel: str
+    """The sha256 of its unified kernel image, and of what GRUB reads of it."""
+    grub: str
+    slot: tuple[Area, ...]
+
+
+def system_of(parts: Iterable[Part], label: str) -> System:
+    """A release by its parts. Raises ValueError where one is missing."""
+    found = {part.suffix.rpartition(".")[2]: part for part in parts}
+    try:
+        slot = tuple(
+            Area(
+                identity=uuid.UUID(found[kind].suffix.strip("_").partition(".")[0]).bytes_le,
+                size=found[kind].size_bytes,
+                sha256=found[kind].sha256,
+            )
+            for kind in ("root", "verity")
+        )
+        return System(label=label, kernel=found["efi"].sha256, grub=found["grub"].sha256, slot=slot)
+    except KeyError as exc:
+        raise ValueError(f"it has no part .{exc.args[0]}") from exc
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A file in EFI/Linux."""
+
+    path: str
+    label: str
+    left: int | None
+    """Tries; None for one that is not counted."""
+
+
+def kernels(names: Iterable[str]) -> tuple[Kernel, ...]:
+    """Those among the names of an ESP's files; pure."""
+    found = []
+    for name in names:
+        folder, _, file = name.rpartition("/")
+        match = _COUNTED.fullmatch(file) if folder == _LINUX else None
+        if match is not None and not file.startswith("."):
+            found.append(Kernel(name, match[1], int(match[2]) if match[2] else None))
+    return tuple(found)
+
+
+def first_of_systemd_boot(found: Sequence[Kernel], newest_first: Sequence[str]) -> Kernel | None:
+    """The one that systemd-boot starts: those with no tries left come last, else the newest first; pure."""
+
+    def order(kernel: Kernel) -> tuple[bool, int]:
+        known = newest_first.index(kernel.label) if kernel.label in newest_first else -1
+        return kernel.left == 0, known
+
+    return min(found, key=order, default=None)
+
+
+def first_of_grub(names: Iterable[str], environment: Mapping[str, str], stem: str) -> Kernel | None:
+    """The one that GRUB starts, as its configuration says; `stem` is what all labels begin with. Pure."""
+    there = set(names)
+    good, next_ = environment.get("good", ""), environment.get("next", "")
+    tried = environment.get("left", "") in {str(left) for left in range(1, _MOST_TRIES + 1)}
+    for version in (next_ if tried else good, good):
+        for end in _ENDS:
+            path, config = f"{_LINUX}/{stem}{version}{end}", f"{_SYSTEMS}/{stem}{version}.cfg"
+            if path in there and config in there:
+                return Kernel(path, f"{stem}{version}", None)
+    return None
+
+
+def read_environment(block: bytes) -> dict[str, str]:
+    """GRUB's environment block (GRUB manual, The GRUB environment block); pure."""
+    lines = block.decode("utf-8", "replace").splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+class Disk:
+    """A raw disk in an open file. `signed` names what a span of it holds: the same bytes for the same value."""
+
+    def __init__(self, number: int, folder: Path, signed: Callable[[int, int], object]) -> None:
+        self._number = number
+        self._folder = folder
+        self._signed = signed
+        self._known: dict[object, object] = {}
+
+    def started(self, firmware: Firmware, systems: Sequence[System]) -> System:
+        """The system that is started next, the newest first among `systems`. Raises NotWholeError."""
+        rows = self._rows()
+        esp = self._esp(rows)
+        names = self._names(esp)
+        kernel = self._chosen(firmware, esp, names, [each.label for each in systems])
+        if kernel is None:
+            raise NotWholeError(f"the boot loader finds no system to start among {', '.join(names) or 'no files'}")
+        system = next((each for each in systems if each.label == kernel.label), None)
+        if system is None:
+            raise NotWholeError(f"the boot loader would start {kernel.path}, which is of neither release")
+        self._require(esp, kernel.path, system.kernel, system)
+        if firmware is Firmware.BIOS:
+            self._require(esp, f"{_SYSTEMS}/{system.label}.cfg", system.grub, system)
+        for area in system.slot:
+            row = next((each for each in rows if each.identity == area.identity), None)
+            if row is None:
+                name = uuid.UUID(bytes_le=area.identity)
+                raise NotWholeError(f"{kernel.path} would be started, and no partition {name} is there for it")
+            if self._digest(row.start, area.size) != area.sha256:
+                raise NotWholeError(f"{kernel.path} would be started, and its slot `{row.label}` is not that release's")
+        return system
+
+    def only_system(self, firmware: Firmware) -> System:
+        """The one that a new disk has. Raises NotWholeError where that is none."""
+        rows = self._rows()
+        esp = self._esp(rows)
+        names = self._names(esp)
+        labels = [each.label for each in kernels(names)]
+        kernel = self._chosen(firmware, esp, names, labels)
+        if kernel is None:
+            raise NotWholeError("the image of the release before has no system that would be started")
+        hash_ = self._root_hash(esp, kernel.path)
+        halves = (hash_[: len(hash_) // 2], hash_[len(hash_) // 2 :])
+        slot = []
+        for half in halves:
+            identity = uuid.UUID(half).bytes_le
+            row = next((each for each in rows if each.identity == identity), None)
+            if row is None:
+                raise NotWholeError(f"the image of the release before has no partition {uuid.UUID(half)}")
+            slot.append(Area(identity=identity, size=row.size, sha256=self._digest(row.start, row.size)))
+        config = f"{_SYSTEMS}/{kernel.label}.cfg"
+        grub = self._file(esp, config) if config in names else ""
+        return System(label=kernel.label, kernel=self._file(esp, kernel.path), grub=grub, slot=tuple(slot))
+
+    def _chosen(self, firmware: Firmware, esp: Row, names: Sequence[str], labels: Sequence[str]) -> Kernel | None:
+        if firmware is Firmware.UEFI:
+            return first_of_systemd_boot(kernels(names), labels)
+        stem = f"{labels[0].rpartition('_')[0]}_" if labels else ""
+        return first_of_grub(names, read_environment(self._content(esp, _ENVIRONMENT)), stem)
+
+    def _rows(self) -> tuple[Row, ...]:
+        try:
+            return read_table(lambda at, size: os.pread(self._number, size, at), os.fstat(self._number).st_size).rows
+        except ValueError as exc:
+            raise NotWholeError(f"the partition table: {exc}") from exc
+
+    def _esp(self, rows: Sequence[Row]) -> Row:
+        esp = next((each for each in rows if each.kind == _ESP), None)
+        if esp is None:
+            raise NotWholeError("the disk has no EFI system partition")
+        return esp
+
+    def _names(self, esp: Row) -> tuple[str, ...]:
+        return self._once("names", esp, lambda: self._list(esp))
+
+    def _list(self, esp: Row) -> tuple[str, ...]:
+        argv = (*_BOUNDED, "mdir", "-/", "-a", "-b", "-i", self._place(esp), "::/")
+        try:
+            lines = run(argv, env=_MTOOLS, pass_fds=(self._number,)).stdout.splitlines()
+        except CommandError as exc:
+            raise NotWholeError(f"the ESP cannot be read: {exc.output_tail.strip()[-300:]}") from exc
+        return tuple(sorted(line.removeprefix("::/") for line in lines if not line.endswith("/")))
+
+    def _require(self, esp: Row, path: str, sha256: str, system: System) -> None:
+        if self._file(esp, path) != sha256:
+            raise NotWholeError(f"{path} would be started, and its content is not that of {system.label}")
+
+    def _file(self, esp: Row, path: str) -> str:
+        return self._once(f"digest of {path}", esp, lambda: self._copied(esp, path, _digest_of))
+
+    def _content(self, esp: Row, path: str) -> bytes:
+        return self._once(
+            f"content of {path}", esp, lambda: self._copied(esp, path, lambda it: os.pread(it, 1 << 16, 0))
+        )
+
+    def _root_hash(self, esp: Row, path: str) -> str:
+        try:
+            line = self._copied(esp, path, lambda it: content_of(it, ".cmdline")).decode("ascii", "replace")
+        except ValueError as exc:
+            raise NotWholeError(f"{path}: {exc}") from exc
+        match = re.search(r"(?:^|\s)roothash=([0-9a-f]{64})(?:\s|\0|$)", line)
+        if match is None:
+            raise NotWholeError(f"{path} names no root hash")
+        return match[1]
+
+    def _copied(self, esp: Row, path: str, look: Callable[[int], T]) -> T:
+        with ExitStack() as stack:
+            copy = nameless_file(stack, self._folder)
+            argv = (*_BOUNDED, *mcopy_argv(self._place(esp), f"/{path}"))
+            with spawn(argv, env=_MTOOLS, stdout=copy, pass_fds=(self._number,)) as copying:
+                if copying.wait() != 0:
+                    raise NotWholeError(f"{path} on the ESP cannot be read")
+            return look(copy)
+
+    def _place(self, esp: Row) -> str:
+        return f"{descriptor_path(self._number)}@@{esp.start}"
+
+    def _digest(self, start: int, size: int) -> str:
+        def look() -> str:
+            return _digest_of(self._number, start, size)
+
+        key = ("slot", start, size, self._signed(start, size))
+        return self._remembered(key, look)
+
+    def _once(self, what: str, esp: Row, look: Callable[[], T]) -> T:
+        return self._remembered((what, esp, self._signed(esp.start, esp.size)), look)
+
+    def _remembered(self, key: object, look: Callable[[], T]) -> T:
+        if key not in self._known:
+            self._known[key] = look()
+        return self._known[key]  # type: ignore[return-value]  # as it was put there under this key
+
+
+def _digest_of(number: int, start: int = 0, size: int | None = None) -> str:
+    digest = hashlib.sha256()
+    end = os.fstat(number).st_size if size is None else start + size
+    while start < end and (piece := os.pread(number, min(_PIECE_BYTES, end - start), start)):
+        digest.update(piece)
+        start += len(piece)
+    return digest.hexdigest()

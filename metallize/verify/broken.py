@@ -1,0 +1,126 @@
+"""Releases that a machine must come back from, or must not take: made of the new image's own parts, with no privilege.
+
+Slots and verity trees stay as they are. What is broken is the unified kernel image, or the kernel's command line in it
+and in what GRUB reads; that reaches every part of a boot.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from metallize.errors import HostError, UsageError
+from metallize.files.parts import Part
+from metallize.files.uki import content_of, replace_section, sections
+from metallize.model.update import Broken
+
+KERNEL, GRUB = ".efi", ".grub"
+"""How the names of the parts end that are changed."""
+_MOST_CHARACTERS = 2047
+"""Of a command line of Linux on x86 (COMMAND_LINE_SIZE, arch/x86/include/asm/setup.h)."""
+_DAMAGED_BYTES = 4096
+_UNIT = "metallize-broken.service"
+_SERVICE = """\
+[Unit]
+Description=A service that fails
+Before=systemd-boot-check-no-failures.service
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'f=/usr/lib/os-release; sed s/^IMAGE_VERSION=.*/IMAGE_VERSION=$0/ $f >/run/$0; \
+mount --bind /run/$0 $f; exit 1' {version}
+"""
+"""It gives the system the version by which it was installed, and fails."""
+
+
+def broken_version(version: str, number: int, broken: Broken) -> str:
+    """What the release is called: before the new version and after every other; the later one has a higher number."""
+    return f"{version}~{number}.{broken}"
+
+
+def older_version(version: str) -> str:
+    """Of a release that has this content and comes before it."""
+    return f"{version}~0"
+
+
+def words_of(broken: Broken, version: str) -> tuple[str, ...]:
+    """What is added to the kernel's command line; pure."""
+    match broken:
+        case Broken.KERNEL:
+            return ()
+        case Broken.INIT:
+            return ("init=/bin/false",)
+        case Broken.SERVICE:
+            # systemd-debug-generator(8), systemd.extra-unit.*; systemd(1), systemd.set_credential_binary=
+            unit = base64.b64encode(_SERVICE.format(version=version).encode("ascii")).decode("ascii")
+            return (
+                f"systemd.set_credential_binary=systemd.extra-unit.{_UNIT}:{unit}",
+                f"systemd.wants={_UNIT}",
+            )
+
+
+def require_parts(parts: Mapping[str, Part], image: Path) -> None:
+    """Raises UsageError where an image lacks what is broken in it."""
+    for end in (KERNEL, GRUB):
+        if not any(name.endswith(end) for name in parts):
+            raise UsageError(
+                f"boot.update.broken: {image.name} has no part {end} that could be broken",
+                hint="an image of generator `ab` has: leave `broken` out for others",
+            )
+
+
+def break_release(
+    image: Path, parts: Mapping[str, Part], broken: Broken, version: str, folder: Path
+) -> dict[str, Path]:
+    """The files that differ from the image's own parts, in the folder, by the suffix of the part.
+
+    Raises HostError where the parts are not what they should be.
+    """
+    words = words_of(broken, version)
+    changed: dict[str, Callable[[Path], None]] = {
+        KERNEL: lambda path: _break_kernel(path, broken, version, words),
+        GRUB: lambda path: _add_for_grub(path, words),
+    }
+    made = {}
+    for part in parts.values():
+        end = next((end for end in changed if part.suffix.endswith(end)), None)
+        if end is None:
+            continue
+        made[part.suffix] = path = folder / f"{broken}{end}"
+        with path.open("wb") as file:
+            part.copy(image, file)
+        try:
+            changed[end](path)
+        except ValueError as exc:
+            raise HostError(f"{image}: its part {part.suffix}: {exc}", hint="build it again") from exc
+    return made
+
+
+def _break_kernel(path: Path, broken: Broken, version: str, words: tuple[str, ...]) -> None:
+    number = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        line = content_of(number, ".cmdline").rstrip(b"\0").decode("ascii")
+        added = " ".join([line.strip(), *words])
+        if len(added) > _MOST_CHARACTERS:
+            raise ValueError(f"its command line would have {len(added)} characters, and Linux takes {_MOST_CHARACTERS}")
+        replace_section(number, ".cmdline", added.encode("ascii"))
+        released = content_of(number, ".osrel").rstrip(b"\0").decode("utf-8")
+        named = re.sub(r"(?m)^IMAGE_VERSION=.*$", f'IMAGE_VERSION="{version}"', released)
+        replace_section(number, ".osrel", named.encode("utf-8"))
+        if broken is Broken.KERNEL:  # no init comes out of it, and no root can be mounted without: Linux panics
+            initrd = sections(number).get(".initrd")
+            if initrd is None:
+                raise ValueError("it has no section .initrd")
+            os.pwrite(number, bytes(min(_DAMAGED_BYTES, initrd.size)), initrd.offset)
+    finally:
+        os.close(number)
+
+
+def _add_for_grub(path: Path, words: tuple[str, ...]) -> None:
+    """The same words for the kernel that GRUB starts; none of them needs quoting."""
+    first, end, rest = path.read_text(encoding="ascii").partition("\n")
+    if not first.startswith("linux "):
+        raise ValueError(f"it begins with {first[:40]!r}, and not with GRUB's command linux")
+    path.write_text(" ".join([first, *words]) + end + rest, encoding="ascii")
