@@ -115,6 +115,7 @@ class Making:
             name=self.plan.job.name,
             seal=filled(self.steps.seal.argv, values),
             generate=filled(self.steps.generate.argv, values),
+            sign=filled(self.steps.sign.argv, values) if self.steps.sign is not None else (),
             out=work,
             label=label,
         )

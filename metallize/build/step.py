@@ -56,6 +56,7 @@ class Kind(StrEnum):
     LOOK = "look"
     SEAL = "seal"
     GENERATE = "generate"
+    SIGN = "sign"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

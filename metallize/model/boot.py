@@ -80,6 +80,13 @@ class MachineOverrides(Frozen):
     expect: Expect | None = None
     tpm: Annotated[bool | None, Field(strict=True)] = None
     nics: Nics | None = None
+    keys: Annotated[
+        str | None,
+        Field(
+            description="of a machine with Secure Boot: a file of certificates in PEM, the only keys that its firmware "
+            "holds; the first is PK and KEK, and what any of them signed is started"
+        ),
+    ] = None
 
 
 class Login(Frozen):

@@ -36,6 +36,8 @@ class Assembly:
     generate: Sequence[str]
     out: Path
     """The build's own folder, which the container sees as /out."""
+    sign: Sequence[str] = ()
+    """The container that signs what the first has made; none where it is empty."""
     label: str
     """Marks the run's container, so that it can be found whatever happens."""
 
