@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from metallize.model.nic import DeviceName, Nics
-from metallize.model.outcome import Expect
+from metallize.model.outcome import Expect, Tampered
 from metallize.model.scalars import Duration, Frozen, OneLine, Pause, Size
 from metallize.model.update import Update
 
@@ -306,6 +306,10 @@ class Boot(Frozen):
         Update | None,
         Field(description="a machine with the release before is updated to this image, and everything must hold then"),
     ] = None
+    tamper: Annotated[
+        tuple[Tampered, ...],
+        Field(description="what is changed in a copy of the image, which must then be refused: root, verity, uki, ..."),
+    ] = ()
     actions: Annotated[
         tuple[Action, ...], Field(description="in this order, when all holds; every cable is put back at the end")
     ] = ()

@@ -66,6 +66,18 @@ def test_what_a_key_of_ones_own_signed_boots_with_secure_boot_enforced(
     assert not any(line in paper for line in secret for paper in papers)
 
 
+def test_a_changed_image_is_refused_part_by_part(cli: Cli, build_dir: Path, tmp_path: Path) -> None:
+    tampered = ["root", "verity", "uki", "unsigned-uki"]
+    mine, folder = profile(tmp_path / "1", signer="mine", tamper=tampered), build_dir / "signed"
+    done = cli("build", mine, "--verify", "--build-dir", folder)
+    assert done.status == 0, done.stderr
+    [machine] = json.loads((folder / f"{NAME}.img.verification.json").read_text())["machines"]
+    told = {each["id"].partition("/")[2]: each for each in machine["results"] if each["phase"] == "tamper"}
+    assert {name: each["status"] for name, each in told.items()} == dict.fromkeys(tampered, "held")
+    assert all("verity" in told[name]["claims"][0]["actual"] for name in ("root", "verity"))
+    assert all("secure-boot-refused" in told[name]["claims"][0]["actual"] for name in ("uki", "unsigned-uki"))
+
+
 @pytest.mark.parametrize("signer", [None, "yours"])
 def test_what_another_key_or_nobody_signed_is_refused_by_the_firmware(
     signer: str | None, cli: Cli, build_dir: Path, tmp_path: Path
