@@ -18,6 +18,7 @@ from metallize.build.packages.lock import packages_of, require_locked
 from metallize.build.plan import BuildPlan
 from metallize.build.secrets.given import Given
 from metallize.build.secrets.lending import with_given
+from metallize.build.signing import require_key
 from metallize.build.stacks import Images
 from metallize.build.steps import steps_of
 from metallize.build.store import Store, Stored
@@ -75,9 +76,13 @@ class Built:
 
 
 def plan_of(profile: Profile, catalog: Catalog, options: Options) -> BuildPlan:
-    """The profile's BuildPlan. Raises ProfileError where its parts do not fit together, or a secret is not given."""
+    """The plan. Raises ProfileError where its parts do not fit together, a secret is not given, or a key is no good."""
     plan = planning.plan_of(profile, catalog, options.build_dir)
-    return plan if options.given is None else with_given(plan, options.given)
+    if options.given is None:
+        return plan
+    if plan.signing is not None:
+        require_key(profile, plan.signing)
+    return with_given(plan, options.given)
 
 
 def packages_now(plan: BuildPlan, engine: Engine, events: Events, options: Options) -> tuple[Package, ...]:

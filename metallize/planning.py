@@ -9,6 +9,7 @@ from metallize.build.base import snapshot
 from metallize.build.plan import BaseImage, BuildPlan
 from metallize.build.planner import native_tools
 from metallize.build.planner import plan as make_plan
+from metallize.build.signing import signing_of
 from metallize.build.sources import LayerSource, read_layer
 from metallize.build.step import Step
 from metallize.build.steps import BASE, base_step
@@ -44,6 +45,7 @@ def plan_of(profile: Profile, catalog: Catalog, build_dir: Path | None = None) -
         host_platform=host_platform(),
         build_dir=build_dir or Path(profile.settings.build_dir),
         mirrors=snapshot.mirrors(),
+        signing=signing_of(profile),
     )
 
 

@@ -65,6 +65,9 @@ def _asked(manifest: Mapping[str, Any], plan: BuildPlan) -> Iterator[str]:
         found.append("the generator")
     elif generator.get("options") != dict(plan.job.options):
         found.append("the generator's options")
+    signer = plan.signing.fingerprint if plan.signing is not None else None
+    if _of(manifest, "secure_boot").get("certificate_sha256") != signer:
+        found.append("output.secure_boot")
     if manifest.get("kernel_boot_params") != plan.job.kernel_boot_params:
         found.append("kernel_boot_params")
     yield from found or ["its plan"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from metallize.build.engines.assembling import signing_failure
 from metallize.build.engines.engine import Assembly, Engine, Output
 from metallize.errors import GeneratorError, HostError
 from metallize.files.sparse import extents
@@ -65,6 +66,8 @@ def make_image(
     """Seal, stream and generate. Raises GeneratorError or LayerError with the cause, HostError for a full disk."""
     require_space(assembly.out, rootfs_bytes, image_format)
     engine.assemble(assembly, output)
+    if assembly.sign:
+        _sign(engine, assembly, output)
     image, answer = assembly.out / "image", assembly.out / "result.json"
     try:
         facts = json.loads(answer.read_text())
@@ -78,6 +81,16 @@ def make_image(
     if image_format is not ImageFormat.RAW or facts.get("firmware"):
         _require_signature(image, image_format)
     return DiskImage(path=image, format=image_format, size_bytes=size, sha256=sha256_of(image), facts=facts)
+
+
+def _sign(engine: Engine, assembly: Assembly, output: Output) -> None:
+    """Have the image signed. Raises GeneratorError with what the container says is wrong."""
+    try:
+        lines = engine.run(assembly.sign, output)
+    finally:
+        engine.remove_leftovers([assembly.label])
+    if lines is not None:
+        raise signing_failure(assembly.name, lines)
 
 
 def _require_listed(files: Path, facts: Mapping[str, Any]) -> None:

@@ -123,6 +123,7 @@ class Making:
             export=export,
             generate=generate,
             sealed=values[SEALED],
+            sign=filled(self.steps.sign.argv, values) if self.steps.sign is not None else (),
             out=work,
             label=label,
         )

@@ -10,6 +10,7 @@ from metallize.build.dockerfile import Instruction
 from metallize.build.dockerfile.secret_mounts import Loan
 from metallize.build.health import Health
 from metallize.build.secrets.given import Given
+from metallize.build.signing import Signing
 from metallize.build.step import digest_of
 from metallize.model.catalogue import OptionValue
 from metallize.model.profile import ImageFormat, Platform
@@ -171,6 +172,8 @@ class BuildPlan:
     """What is hardly meant as it is written, or is dropped, each with its place; nothing is built otherwise for it."""
     base_recipe: Path
     """The dockerfile that makes an image of a base's archive."""
+    signing: Signing | None = None
+    """Who signs what the firmware starts; None where nobody does."""
 
     @property
     def image(self) -> Path:

@@ -17,6 +17,7 @@ from metallize.build.base import snapshot
 from metallize.build.base.bootstrap import distribution, supports
 from metallize.build.dockerfile import Instruction, automatic_arguments
 from metallize.build.plan import SOURCE_ARGUMENT, BaseImage, BuildPlan, ImageStack, Job, LayerBuild, Seal
+from metallize.build.signing import Signing
 from metallize.build.sources import LayerSource, swallowing
 from metallize.build.step import digest_of
 from metallize.errors import Problem, ProfileError
@@ -42,13 +43,14 @@ def plan(
     host_platform: Platform,
     build_dir: Path,
     mirrors: Mapping[str, str],
+    signing: Signing | None = None,
 ) -> BuildPlan:
     """Decide everything about a build.
 
     `rootfs` has the profile's images in order, an image reference as a string; `tools` the generator's own
     stack; `native` is the layer that spares a foreign rootfs the emulation of the costliest tools; `mirrors` what is
-    set of archives that keep old states. Raises ProfileError, with places, where layers do not stack, the generator
-    does not fit, BuildKit would refuse, or no mirror is known for `base.snapshot`.
+    set of archives that keep old states; `signing` who signs. Raises ProfileError, with places, where layers do not
+    stack, the generator does not fit, BuildKit would refuse, or no mirror is known for `base.snapshot`.
     """
     refused = [fault for part in rootfs if not isinstance(part, str) for fault in part.faults]
     problems = [*refused, *_misfits(profile, generator), *_unsupported(profile, rootfs)]
@@ -101,6 +103,7 @@ def plan(
         seal.digest,
         seal_step.fstab,
         json.dumps(job.as_json(), sort_keys=True),
+        *((signing.certificate,) if signing is not None else ()),
     )
     return BuildPlan(
         id=identity,
@@ -114,6 +117,7 @@ def plan(
         build_dir=build_dir,
         file=profile.output.file,
         base_recipe=base_recipe,
+        signing=signing,
         remarks=tuple(_remarks(rootfs, arguments, profile, build_dir)),
     )
 

@@ -262,8 +262,19 @@ def _assembly(plan: BuildPlan, steps: Steps) -> Iterable[str]:
         'if wait "$seal"; then exported=yes; else exported=no; fi',
         "let_go",
         'wait "$run" && [ "$exported" = yes ] || { say "the image could not be made"; exit 3; }',
+        *_signing(steps.sign),
         f'mv "$work/image" {shlex.quote(str(plan.image))}',
         f"say {shlex.quote(str(plan.image))}",
+    ]
+
+
+def _signing(sign: Step | None) -> list[str]:
+    if sign is None:
+        return []
+    return [
+        "",
+        *_comment(sign.explain),
+        f"{in_shell(sign.argv)} >&2 || {{ say 'the image could not be signed'; exit 3; }}",
     ]
 
 

@@ -57,6 +57,7 @@ class Kind(StrEnum):
     SEAL = "seal"
     HOLD = "hold"
     GENERATE = "generate"
+    SIGN = "sign"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

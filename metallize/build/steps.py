@@ -31,6 +31,7 @@ from metallize.build.plan import (
     LayerBuild,
     Seal,
 )
+from metallize.build.signing import Signing
 from metallize.build.step import DOCKER, Kind, Slot, Step, Word, digest_of, key_of
 from metallize.model.profile import Platform
 
@@ -43,6 +44,8 @@ LIMITS = (
 """A generator has no network, no capability, and nothing to write to but /out and /tmp."""
 GENERATOR = "/generator/build"
 """The program of the tools' image that makes the image."""
+SIGNER, SIGNING_KEY = "/generator/sign", "/run/metallize/signing.key"
+"""The program that signs, and where its container has the private key."""
 LABEL, BUILDER, MOUNTED = "label", "builder", "work_csv"
 """The name of the build's folder; the folder as a field of a CSV record (docker-run(1), --mount)."""
 SEALED, SEALED_DIGITS = "sealed", 16
@@ -66,11 +69,15 @@ class Steps:
     hold: Step
     export: Step
     generate: Step
+    sign: Step | None
+    """What signs the image, where it is signed."""
     ground: str
     """The step whose image the lowest layer stands on; empty where that is not known."""
 
     def __iter__(self) -> Iterator[Step]:
         yield from (*self.rootfs, *self.tools, self.look, self.seal, self.hold, self.export, self.generate)
+        if self.sign is not None:
+            yield self.sign
 
 
 def steps_of(plan: BuildPlan) -> Steps:
@@ -95,6 +102,7 @@ def steps_of(plan: BuildPlan) -> Steps:
         hold=_hold(plan.rootfs.platform),
         export=_export(),
         generate=_generate(plan, tools[-1].id),
+        sign=_sign(plan, plan.signing, tools[-1].id) if plan.signing is not None else None,
         ground=compared,
     )
 
@@ -310,19 +318,20 @@ def _export() -> Step:
     )
 
 
+_CONTAINER: tuple[Word, ...] = (
+    DOCKER, "run", "--rm",
+    *_labels(),
+    *LIMITS,
+    "--user", Slot(name=slots.USER),
+    "--env", Slot(name=slots.EPOCH, before="SOURCE_DATE_EPOCH="),
+    "--mount", Slot(name=MOUNTED, before='type=bind,target=/out,"source=', after='"'),
+)  # fmt: skip
+"""One of the tools' image that works on the image to be."""
+
+
 def _generate(plan: BuildPlan, tools: str) -> Step:
     job = json.dumps(plan.job.as_json(), sort_keys=True)
-    argv: tuple[Word, ...] = (
-        DOCKER, "run", "--rm",
-        *_labels(),
-        *LIMITS,
-        "--user", Slot(name=slots.USER),
-        "--env", Slot(name=slots.EPOCH, before="SOURCE_DATE_EPOCH="),
-        "--mount", Slot(name=MOUNTED, before='type=bind,target=/out,"source=', after='"'),
-        Slot(name=tools),
-        *rootfs_pipe.READER,
-        GENERATOR, job,
-    )  # fmt: skip
+    argv: tuple[Word, ...] = (*_CONTAINER, Slot(name=tools), *rootfs_pipe.READER, GENERATOR, job)
     return Step(
         id="generate",
         kind=Kind.GENERATE,
@@ -334,10 +343,29 @@ def _generate(plan: BuildPlan, tools: str) -> Step:
     )
 
 
+def _sign(plan: BuildPlan, signing: Signing, tools: str) -> Step:
+    """Sign what the firmware starts; where the key is does not belong to the step's key, nor does what is in it."""
+    told = json.dumps({**plan.job.as_json(), "certificate": signing.certificate}, sort_keys=True)
+    source = str(signing.key.absolute()).replace('"', '""')
+    key = ("--mount", f'type=bind,readonly,target={SIGNING_KEY},"source={source}"')
+    program: tuple[Word, ...] = (Slot(name=tools), SIGNER, told)
+    return Step(
+        id="sign",
+        kind=Kind.SIGN,
+        explain="boot loader and kernel are signed for Secure Boot, by a key that no other container sees",
+        argv=(*_CONTAINER, *key, *program),
+        inputs=(tools,),
+        output="image",
+        key=key_of((*_CONTAINER, *program)),
+    )
+
+
 def image_key(steps: Steps, ids: Mapping[str, str], epoch: int) -> str:
     """What an image was made from: two that have the same are the same.
 
     `ids` has the image of every step that makes one.
     """
     inputs = (*steps.seal.inputs, *steps.generate.inputs)
-    return digest_of("image 2", steps.seal.key, steps.generate.key, str(epoch), *(ids[name] for name in inputs))
+    signed = (steps.sign.key,) if steps.sign is not None else ()
+    keys = (steps.seal.key, steps.generate.key, *signed)
+    return digest_of("image 2", *keys, str(epoch), *(ids[name] for name in inputs))

@@ -45,6 +45,10 @@ class GeneratorFile(Frozen):
     versioned: Annotated[
         bool, Field(description="the image holds its release's name and version: a profile must give output.version")
     ] = False
+    signs: Annotated[
+        bool,
+        Field(description="its program `sign` signs what the firmware starts, where output.secure_boot says so"),
+    ] = False
     ids: tuple[str, ...] = ()
     kernel_boot_params: str = ""
     fstab: str = ""
@@ -87,6 +91,7 @@ def read_generator(path: Path) -> Generator:
         platforms=parsed.platforms,
         options=options,
         versioned=parsed.versioned,
+        signs=parsed.signs,
         ids=parsed.ids,
         kernel_boot_params=parsed.kernel_boot_params,
         fstab=parsed.fstab,

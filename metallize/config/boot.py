@@ -8,6 +8,7 @@ from pathlib import Path
 from metallize.config.actions import action_assertions, check_links, without_assertions
 from metallize.config.assertions import decode_assertions, read_suite
 from metallize.config.expectations import check_expectations
+from metallize.config.firmware_keys import with_keys_read
 from metallize.config.lookup import look_up
 from metallize.config.named_files import with_key_found, with_update_found
 from metallize.config.reading.suggest import did_you_mean
@@ -41,7 +42,7 @@ def decode_boot(
     if not isinstance(node, Mapping):
         findings.add(entry.location, f"`boot` is a mapping, not {kind_of(node)}: `{shown(node)}`")
         return None, ()
-    machines = _Machines(vocabulary, platform, output, findings)
+    machines = _Machines(vocabulary, platform, output, path, findings)
     rewritten = [machines.rewrite(item) if item.key == "machines" else item for item in node.entries]
     _check_patterns(node, findings)
     _check_reach(node, findings)
@@ -76,8 +77,11 @@ def _prepared(entry: Entry, path: Path, findings: Findings) -> Entry:
 class _Machines:
     """boot.machines as a mapping, each entry of which leads to a machine that can boot the image."""
 
-    def __init__(self, vocabulary: Vocabulary, platform: Platform, output: Output | None, findings: Findings) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, platform: Platform, output: Output | None, path: Path, findings: Findings
+    ) -> None:
         self._vocabulary = vocabulary
+        self._path = path
         self._platform = platform
         self._generator = vocabulary.generators.get(output.generator) if output else None
         self._format = SUFFIX_FORMATS.get(Path(output.file).suffix) if output else None
@@ -134,7 +138,8 @@ class _Machines:
         self._check_media(node.get("media") if isinstance(node, Mapping) else None)
         if isinstance(node, Scalar) and node.value is None:
             return Entry(key=item.key, location=item.location, value=Mapping(location=node.location, entries=()))
-        return item
+        name = named.value.text if named is not None and isinstance(named.value, Scalar) else item.key
+        return with_keys_read(item, self._path, self._vocabulary.machines.get(name), self._findings)
 
     def _check_media(self, entry: Entry | None) -> None:
         if entry is None or self._format is None or not isinstance(entry.value, Scalar):

@@ -30,18 +30,35 @@ def with_update_found(entry: Entry, profile: Path) -> Entry:
         return entry
     return replace(
         entry,
-        value=replace(entry.value, entries=tuple(_found(each, profile) for each in entry.value.entries)),
+        value=replace(
+            entry.value, entries=tuple(_found(each, profile, ("from", "files")) for each in entry.value.entries)
+        ),
     )
 
 
-def _found(entry: Entry, profile: Path) -> Entry:
+def _found(entry: Entry, profile: Path, keys: tuple[str, ...]) -> Entry:
     node = entry.value
-    if entry.key not in ("from", "files") or not isinstance(node, Scalar) or not isinstance(node.value, str):
+    if entry.key not in keys or not isinstance(node, Scalar) or not isinstance(node.value, str):
         return entry
     if entry.key == "from" and node.value.startswith(_ADDRESSES):
         return entry
     place = str(named_file(node, profile).absolute())
     return replace(entry, value=replace(node, value=place, text=place))
+
+
+def with_signer_found(entry: Entry, profile: Path) -> Entry:
+    """`output` with the places of the files of `secure_boot` in place of their names."""
+    if not isinstance(entry.value, Mapping):
+        return entry
+    entries = tuple(_signer(each, profile) if each.key == "secure_boot" else each for each in entry.value.entries)
+    return replace(entry, value=replace(entry.value, entries=entries))
+
+
+def _signer(entry: Entry, profile: Path) -> Entry:
+    if not isinstance(entry.value, Mapping):
+        return entry
+    entries = tuple(_found(each, profile, ("key", "certificate")) for each in entry.value.entries)
+    return replace(entry, value=replace(entry.value, entries=entries))
 
 
 def with_key_found(entry: Entry, profile: Path) -> Entry:

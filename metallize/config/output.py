@@ -32,6 +32,7 @@ def decode_output(entry: Entry, vocabulary: Vocabulary, platform: Platform, find
     generator = _check_generator(node, vocabulary, platform, findings)
     _check_file(node, generator, findings)
     _check_boot_parameters(node, findings)
+    _check_signing(node, generator, vocabulary, findings)
     options = _decode_options(node, generator, findings)
     output = decode(Output, node, findings, place=entry.location)
     return output.model_copy(update={"options": options}) if output is not None else None
@@ -90,6 +91,15 @@ def _check_file(node: Node, generator: Generator | None, findings: Findings) -> 
         makes = ", ".join(suffix for suffix, made in SUFFIX_FORMATS.items() if made in generator.formats)
         message = f"`file`: generator `{generator.name}` makes no `{suffix}` image: `{shown(scalar)}`"
         findings.add(scalar.location, message, f"it makes {makes}")
+
+
+def _check_signing(node: Node, generator: Generator | None, vocabulary: Vocabulary, findings: Findings) -> None:
+    entry = node.get("secure_boot") if isinstance(node, Mapping) else None
+    if entry is None or generator is None or generator.signs:
+        return
+    able = ", ".join(sorted(each.name for each in vocabulary.generators.values() if each.signs))
+    message = f"`secure_boot`: generator `{generator.name}` signs nothing"
+    findings.add(entry.location, message, f"these do: {able}" if able else "no generator does")
 
 
 def _check_boot_parameters(node: Node, findings: Findings) -> None:

@@ -13,6 +13,7 @@ from metallize.config.contexts import split_contexts
 from metallize.config.groups import decode_groups
 from metallize.config.inherit import resolve_extends, split_outputs
 from metallize.config.lookup import decode_images
+from metallize.config.named_files import with_signer_found
 from metallize.config.output import decode_arguments, decode_output
 from metallize.config.overrides import apply_overrides
 from metallize.config.project import over_defaults, read_project, without_own_keys
@@ -27,7 +28,7 @@ from metallize.errors import Location, ProfileError
 from metallize.model.assertion import Assertion, Group
 from metallize.model.boot import Boot
 from metallize.model.loaded import Profile
-from metallize.model.profile import Base, Platform, Settings
+from metallize.model.profile import Base, Output, Platform, Settings
 from metallize.model.rules import ReleaseRules
 
 KEYS = ("extends", "platform", "args", "base", "images", "output", "outputs", "boot", "release", "metallize")
@@ -118,7 +119,9 @@ def _decode(root: Mapping, path: Path, vocabulary: Vocabulary, findings: Finding
         if 0 in contexts and not vocabulary.layers.find(images[0], beside=path.parent, dockerfile_dir=None):
             message = f"`{images[0]}` is an image and has no build context"
             findings.add(images_entry.location, message, "name it without one")
-    output = decode_output(output_entry, vocabulary, platform, findings) if output_entry is not None else None
+    output: Output | None = None
+    if output_entry is not None:
+        output = decode_output(with_signer_found(output_entry, path), vocabulary, platform, findings)
     boot: Boot | None = None
     assertions: tuple[Assertion, ...] = ()
     groups: tuple[Group, ...] = ()

@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from metallize.model.nic import DeviceName, Nics
-from metallize.model.outcome import Expect
+from metallize.model.outcome import Expect, Tampered
 from metallize.model.scalars import Duration, Frozen, OneLine, Pause, Size
 from metallize.model.update import Update
 
@@ -80,6 +80,13 @@ class MachineOverrides(Frozen):
     expect: Expect | None = None
     tpm: Annotated[bool | None, Field(strict=True)] = None
     nics: Nics | None = None
+    keys: Annotated[
+        str | None,
+        Field(
+            description="of a machine with Secure Boot: a file of certificates in PEM, the only keys that its firmware "
+            "holds; the first is PK and KEK, and what any of them signed is started"
+        ),
+    ] = None
 
 
 class Login(Frozen):
@@ -299,6 +306,10 @@ class Boot(Frozen):
         Update | None,
         Field(description="a machine with the release before is updated to this image, and everything must hold then"),
     ] = None
+    tamper: Annotated[
+        tuple[Tampered, ...],
+        Field(description="what is changed in a copy of the image, which must then be refused: root, verity, uki, ..."),
+    ] = ()
     actions: Annotated[
         tuple[Action, ...], Field(description="in this order, when all holds; every cable is put back at the end")
     ] = ()

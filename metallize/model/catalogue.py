@@ -61,6 +61,8 @@ class Generator:
     """What boots its images; empty where they are no bootable disks. A machine fits by its own firmware."""
     versioned: bool = False
     """Whether the image holds its release's name and version, so that a profile must give output.version."""
+    signs: bool = False
+    """Whether it has a program `sign`, which signs what the firmware starts: a profile may say output.secure_boot."""
     ids: tuple[str, ...] = ()
     """Roles that need an id of their own (disk, root, esp, ...): a UUID derived from the profile's name."""
     kernel_boot_params: str = ""
@@ -122,6 +124,11 @@ class MachineEntry(Protocol):
 
     @property
     def firmware(self) -> Firmware: ...
+
+    @property
+    def secure_boot(self) -> bool:
+        """Whether its firmware asks for signatures."""
+        ...
 
     @property
     def suites(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -57,3 +58,22 @@ Expect = Annotated[
         }
     ),
 ]
+
+
+class Tampered(StrEnum):
+    """What boot.tamper changes in a copy of the image: a part that is kept by a hash or by a signature."""
+
+    ROOT = "root"
+    """A byte of the root filesystem's first block, which nothing but its hash would miss."""
+    VERITY = "verity"
+    """A byte of the first hash of the tree's top."""
+    UKI = "uki"
+    """A byte of the signed kernel image that no code reads."""
+    UNSIGNED_UKI = "unsigned-uki"
+    """The kernel image as it was, without its signature."""
+
+
+SIGNED = frozenset({Tampered.UKI, Tampered.UNSIGNED_UKI})
+"""What nothing but a firmware that asks for signatures can refuse."""
+SUFFIXES = {Tampered.ROOT: ".root", Tampered.VERITY: ".verity", Tampered.UKI: ".efi", Tampered.UNSIGNED_UKI: ".efi"}
+"""What the name of the part ends with that is changed."""

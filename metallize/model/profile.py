@@ -109,6 +109,16 @@ def _app_switch(value: object) -> object:
     return {"enabled": value} if isinstance(value, bool) else value
 
 
+class SecureBoot(Frozen):
+    """Who signs what the firmware starts."""
+
+    key: Annotated[
+        OneLine,
+        Field(min_length=1, description="the private key, RSA in PEM: beside the profile, or a whole path"),
+    ]
+    certificate: Annotated[OneLine, Field(min_length=1, description="its certificate, in PEM")]
+
+
 class Output(Frozen):
     """What is made from the rootfs, and how it boots."""
 
@@ -129,6 +139,10 @@ class Output(Frozen):
         dict[str, str | int | float | bool],
         Field(description="the generator's own options; `metallize explain GENERATOR` lists them"),
     ] = Field(default_factory=dict)
+    secure_boot: Annotated[
+        SecureBoot | None,
+        Field(description="sign boot loader and kernel with this key, for firmware that holds its certificate"),
+    ] = None
     app: Annotated[
         App,
         BeforeValidator(_app_switch, json_schema_input_type=App | bool),

@@ -60,6 +60,8 @@ class GuestPlan:
     sandboxed: bool = True
     """Whether QEMU gives up what it needs no more before the guest runs."""
     firmware: FirmwarePair | None = None
+    keys: str = ""
+    """Certificates, PEM, that the firmware holds as its only keys; empty for those of its template."""
     firmware_variables: Path | None = None
     """This run's own copy."""
     board: BoardBoot | None = None

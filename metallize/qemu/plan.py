@@ -55,7 +55,7 @@ def make_plan(
     layers = () if media is Media.NETWORK else chain_of(image, image_format)
     firmware = None
     if machine.firmware is Firmware.UEFI:
-        firmware = firmware_for(machine)
+        firmware = firmware_for(machine, own_keys=bool(overrides.keys))
     board = read_board_boot(image, image_format, machine) if machine.firmware is Firmware.VIDEOCORE else None
     wanted = overrides.disk or boot.disk
     on_card = machine.disk_interface == "sd"
@@ -74,6 +74,7 @@ def make_plan(
         layers=layers,
         disk_bytes=disk_bytes,
         firmware=firmware,
+        keys=overrides.keys or "",
         board=board,
         forwards=tuple(sorted({SSH_PORT} | {parse_reach_target(target).port for target in boot.reach})),
         credentials=credentials,

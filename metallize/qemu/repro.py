@@ -6,9 +6,12 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
+from metallize.files.certificates import certificates_in
 from metallize.qemu import netboot, seed
 from metallize.qemu.argv import TERMINAL, GuestPlan, Ports, guest_argv, overlay_argv, tpm_argv
 from metallize.qemu.board import OPTIONS, mcopy_argv
+from metallize.qemu.enrolment import enrol_argv
+from metallize.qemu.firmware import FirmwarePair
 from metallize.serve import archive, bridge
 
 _END_OF_FILE = "END-OF-METALLIZE-FILE"
@@ -47,7 +50,7 @@ def repro_script(plan: GuestPlan) -> str:
         steps += _seed(tuple(name for name, _ in plan.seed_files))
     if plan.firmware is not None:
         mine = replace(mine, firmware_variables=folder / "vars.fd")
-        steps.append(_quoted(("cp", str(plan.firmware.variables), str(folder / "vars.fd"))))
+        steps += _variables(plan, plan.firmware, folder)
     end = 'for pid in "$folder"/*.pid; do kill "$(cat "$pid" 2>/dev/null)" 2>/dev/null || :; done; rm -rf "$folder"'
     if plan.tpm:
         mine = replace(mine, tpm_chardev=f"socket,path={folder}/tpm.socket")
@@ -73,6 +76,24 @@ def repro_script(plan: GuestPlan) -> str:
         "case $image in /*) ;; *) image=$PWD/$image ;; esac\n"
         'ln -s "$image" "$folder/image"\n' + "\n".join(steps) + "\n"
     )
+
+
+def _variables(plan: GuestPlan, firmware: FirmwarePair, folder: Path) -> list[str]:
+    """Lines that make the firmware's variables: a copy of its template, and in it the keys that the machine has."""
+    if not plan.keys:
+        return [_quoted(("cp", str(firmware.variables), str(folder / "vars.fd")))]
+    certificates = certificates_in(plan.keys)
+    files = [folder / f"key{number}.pem" for number in range(len(certificates))]
+    written = zip(files, certificates, strict=True)
+    return [
+        "# virt-fw-vars is virt-firmware's: pip install virt-firmware",
+        *(
+            line
+            for file, text in written
+            for line in (f"cat >\"$folder/{file.name}\" <<'{_END_OF_FILE}'", text.rstrip("\n"), _END_OF_FILE)
+        ),
+        _quoted(enrol_argv(firmware.variables, folder / "vars.fd", files)),
+    ]
 
 
 def _carried(source: str, name: str) -> list[str]:

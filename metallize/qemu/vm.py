@@ -31,6 +31,8 @@ from metallize.qemu import chain, netboot
 from metallize.qemu.argv import WRITABLE, GuestPlan, Ports, guest_argv, overlay_argv
 from metallize.qemu.board import copy_out
 from metallize.qemu.descriptors import descriptor_path, nameless_file, socket_pair
+from metallize.qemu.enrolment import enrol
+from metallize.qemu.firmware import FirmwarePair
 from metallize.qemu.qmp import QmpMonitor
 from metallize.qemu.repro import repro_script
 from metallize.qemu.seed import seed_image
@@ -90,10 +92,8 @@ def prepared_files(plan: GuestPlan, folder: Path) -> Iterator[GuestPlan]:
             bridge = "" if plan.internet else netboot.bridge_command(web.http.port)
             plan = replace(plan, served=own, web=web, bridge=bridge)
         if plan.firmware is not None:
-            variables = nameless_file(stack, folder)
+            variables = _variables(plan, plan.firmware, folder, stack)
             path = descriptor_path(variables)
-            formats = ("-f", plan.firmware.variables_format, "-O", plan.variables_format)
-            _made(("qemu-img", "convert", *formats, plan.firmware.variables, path), folder, variables)
             plan = replace(plan, firmware_variables=path, descriptors=(*plan.descriptors, variables))
         if plan.seed_files:
             seed = nameless_file(stack, folder)  # it may hold secrets, and a run folder is shown to others
@@ -125,6 +125,20 @@ def _with_disk(plan: GuestPlan, folder: Path, stack: ExitStack) -> GuestPlan:
         return plan
     log = nameless_file(stack, folder)
     return replace(plan, write_log=descriptor_path(log), descriptors=(*plan.descriptors, log))
+
+
+def _variables(plan: GuestPlan, firmware: FirmwarePair, folder: Path, stack: ExitStack) -> int:
+    """The firmware's variables as the machine first finds them: its template, and in it the plan's own keys."""
+    source, form, inherited = firmware.variables, firmware.variables_format, tuple[int, ...]()
+    if plan.keys:
+        bare = nameless_file(stack, folder)
+        _made(("qemu-img", "convert", "-f", form, "-O", "raw", source, descriptor_path(bare)), folder, bare)
+        enrol(descriptor_path(bare), plan.keys)
+        source, form, inherited = descriptor_path(bare), "raw", (bare,)
+    variables = nameless_file(stack, folder)
+    argv = ("qemu-img", "convert", "-f", form, "-O", plan.variables_format, source, descriptor_path(variables))
+    _made(argv, folder, variables, *inherited)
+    return variables
 
 
 def _made(argv: Sequence[str | Path], folder: Path, *descriptors: int, hint: str | None = None) -> None:

@@ -22,7 +22,7 @@ from metallize.shells.answer import is_chatter
 from metallize.verify.boot import plan_boot, run_boot
 from metallize.verify.checklist import AFTER_POWER_CUT, AFTER_REBOOT, FIRST, Checklist, Turn
 from metallize.verify.evidence import answers_still, take_screenshot, write_diagnosis
-from metallize.verify.phases import console, groups, power_cut, reboot, update
+from metallize.verify.phases import console, groups, power_cut, reboot, tamper, update
 from metallize.verify.phases.groups import Groups
 from metallize.verify.phases.power_cut import Cut
 from metallize.verify.phases.update import Offers
@@ -49,7 +49,7 @@ def plan_course(request: VerifyRequest) -> tuple[Entry, ...]:
     if boot.power_cut is not None:
         entries += [*power_cut.plan(request), *console.plan(request, AFTER_POWER_CUT)]
         entries += [each for turn in power_cut.moments_of(request) for each in console.plan(request, turn)]
-    return (*entries, *groups.plan(request), *update.plan(request))
+    return (*entries, *groups.plan(request), *update.plan(request), *tamper.plan(request))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -189,6 +189,14 @@ class Course:
             done.run(guest)
         if not done.cut():
             self.notes.append("no power was cut during the update: it did not pass")
+
+    def boot_tampered(self) -> None:
+        """The image with each change that `boot.tamper` names, once the machine that was ready is off."""
+        if not self._passes():
+            self.notes.append("nothing was tampered with: the boot of the image as it is did not pass")
+            return
+        self.last().close()
+        tamper.run(self.boot, self.checklist)
 
     def run_groups(self) -> bool:
         """The groups of the profile, on the guest that is ready; whether some are left for `run_groups_cold`."""

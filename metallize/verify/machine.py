@@ -26,6 +26,7 @@ from metallize.verify.booted import Booted
 from metallize.verify.course import Course
 from metallize.verify.phases import power_cut
 from metallize.verify.phases.power_cut import Cut
+from metallize.verify.phases.tamper import patches_of
 from metallize.verify.prepared import prepared_boot
 from metallize.verify.request import VerifyRequest
 from metallize.verify.ticker import Ticker, last_seconds
@@ -53,6 +54,7 @@ def booted(request: VerifyRequest, events: Events) -> Iterator[Booted]:
     """
     name = request.machine_entry
     require_update(request)
+    patches_of(request)
     with host_problems(request.runs_dir), admitted(need_of(request), Named(events, name)), ExitStack() as attempt:
         use = accelerator.choose(request.machine, request.accel)
         slow = "" if use.slowness == 1.0 else f", {use.slowness:.1f} times slower than a host of normal speed"
@@ -188,6 +190,9 @@ def _boot(
                 power.close()
                 with old_machine(boot) as (old, offers):
                     course.update(old, offers)
+            if request.boot.tamper and request.refusal is None:
+                power.close()
+                course.boot_tampered()
             report = course.report()
             ticker.close()
             if report.failure is not None and not report.passed:

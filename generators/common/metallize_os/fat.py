@@ -34,6 +34,19 @@ def make(image: Path, files: Mapping[str, bytes], *, offset: int, size: int, vol
         job.tool("mcopy", "-i", drive, "-", f"::{name}", stdin=content, env=env)
 
 
+def read(image: Path, *, offset: int, into: Path, epoch: int) -> dict[str, bytes]:
+    """Every file of the filesystem at `offset` by its whole name, sorted; they pass through a new folder."""
+    into.mkdir()
+    job.tool("mcopy", "-s", "-n", "-i", f"{image}@@{offset}", "::*", into, env=_environment(epoch))
+    found = sorted(each for each in into.rglob("*") if each.is_file())
+    return {f"/{each.relative_to(into)}": each.read_bytes() for each in found}
+
+
+def clear(image: Path, *, offset: int, size: int) -> None:
+    """A hole where the filesystem was: nothing of its files is left in the image."""
+    job.tool("fallocate", "--punch-hole", "--offset", str(offset), "--length", str(size), image)
+
+
 def place_of(image: Path, name: str, content: bytes, *, offset: int, epoch: int) -> int:
     """At which byte of the image the file's content stands in one piece; the filesystem is at `offset`."""
     told = job.tool("mshowfat", "-i", f"{image}@@{offset}", f"::{name}", env=_environment(epoch))

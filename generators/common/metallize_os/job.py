@@ -47,6 +47,8 @@ class Job:
     release: str = ""
     version: str = ""
     """What the image's releases are called, and its own version: where generator.yaml asks for them."""
+    certificate: str = ""
+    """Of the key that signs for Secure Boot, in PEM; the program `sign` alone is told."""
 
     @classmethod
     def from_argv(cls) -> Job:
@@ -129,11 +131,21 @@ def answer(conversion: Conversion, *, kernel: str, boots_by: tuple[str, ...], pa
     (OUT / "result.json").write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
 
 
+def answer_signed(parts: tuple[Part, ...], files: list[dict[str, object]]) -> None:
+    """Write into result.json where the parts are that have moved, and which files were signed."""
+    answer = OUT / "result.json"
+    result = json.loads(answer.read_text())
+    moved = {part.suffix: part.told(OUT / "image") for part in parts}
+    result["parts"] = [moved.get(part["suffix"], part) for part in result["parts"]]
+    result["signed"] = files
+    answer.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
+
+
 def _tools() -> dict[str, str]:
     """Versions of the packages that made the image, as the generator's own image has them."""
     wanted = ["squashfs-tools", "xorriso", "e2fsprogs", "grub-pc-bin", "grub-efi-amd64-signed", "shim-signed",
               "dosfstools", "mtools", "qemu-utils", "fdisk",
-              "cryptsetup-bin", "systemd-boot-efi", "systemd-ukify"]  # fmt: skip
+              "cryptsetup-bin", "systemd-boot-efi", "systemd-ukify", "osslsigncode"]  # fmt: skip
     text = tool("dpkg-query", "--show", "--showformat", "${Package} ${Version} ${db:Status-Status}\n", "*").decode()
     rows = (line.rpartition(" ") for line in text.splitlines() if line.endswith(" installed"))
     versions = dict(row[0].split(" ", 1) for row in rows)

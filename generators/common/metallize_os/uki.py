@@ -13,6 +13,10 @@ from metallize_os import job
 
 STUB = Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
 SECTOR = 512
+_DIRECTORIES = {0x10B: 96, 0x20B: 112}
+"""Where the data directories begin in an optional header, by its magic: PE32, PE32+."""
+_CERTIFICATES = 4
+"""Of the directories, the one that tells of the certificate table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +64,19 @@ def sections(image: bytes) -> dict[str, Section]:
     except (struct.error, UnicodeDecodeError) as exc:
         raise ValueError(f"the file is cut short, or no PE file: {exc}") from exc
     return found
+
+
+def signature(image: bytes) -> Section | None:
+    """The certificate table of a PE file (PE Format, The Attribute Certificate Table); None of one without.
+
+    Raises ValueError for a file that is none.
+    """
+    try:
+        (header,) = struct.unpack_from("<I", image, 0x3C)
+        (kind,) = struct.unpack_from("<H", image, header + 24)
+        if image[header : header + 4] != b"PE\0\0" or kind not in _DIRECTORIES:
+            raise ValueError("the file has no PE header")
+        offset, size = struct.unpack_from("<II", image, header + 24 + _DIRECTORIES[kind] + 8 * _CERTIFICATES)
+    except struct.error as exc:
+        raise ValueError(f"the file is cut short, or no PE file: {exc}") from exc
+    return Section(offset=offset, size=size) if size else None

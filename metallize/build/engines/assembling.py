@@ -38,3 +38,13 @@ def generator_failure(name: str, status: int, lines: list[str]) -> GeneratorErro
     tail = "\n".join(f"  | {line}" for line in lines[-buildkit.TAIL_LINES :])
     killed = "; it was killed (out of memory?)" if status == 128 + 9 else ""
     return GeneratorError(f"the generator ended with status {status}{killed}\n{tail}")
+
+
+def signing_failure(name: str, lines: list[str]) -> GeneratorError:
+    """What the container that signs says is wrong, or else the tail of what it printed."""
+    told = [line.partition("metallize: ERROR: ")[2] for line in lines if "metallize: ERROR: " in line]
+    tail = "".join(f"\n  | {line}" for line in lines[-buildkit.TAIL_LINES :])
+    return GeneratorError(
+        f"the image of {name} could not be signed: {told[-1] if told else tail}",
+        hint="see output.secure_boot; without it the image is built unsigned",
+    )

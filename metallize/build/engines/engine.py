@@ -43,6 +43,8 @@ class Assembly:
     """What the names of that image and of that container end with."""
     out: Path
     """The build's own folder, which the container sees as /out."""
+    sign: Sequence[str] = ()
+    """The container that signs what the first has made; none where it is empty."""
     label: str
     """Marks the run's containers and the sealed image, so that they can be found whatever happens."""
 

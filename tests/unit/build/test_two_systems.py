@@ -52,6 +52,26 @@ def test_what_is_no_kernel_image_is_told(image: bytes) -> None:
         uki.sections(image)
 
 
+def headed(kind: int, at: int, offset: int, size: int) -> bytes:
+    """A PE file's headers that tell of a certificate table; `at` is where a header of this kind has its directories."""
+    head = b"MZ".ljust(0x3C, b"\0") + struct.pack("<I", 0x40)
+    coff = struct.pack("<4sHHIIIHH", b"PE\0\0", 0x8664, 0, 0, 0, 0, 240, 0)
+    optional = struct.pack("<H", kind).ljust(at + 8 * 4, b"\0") + struct.pack("<II", offset, size)
+    return head + coff + optional.ljust(240, b"\0")
+
+
+@pytest.mark.parametrize(("kind", "at"), [(0x20B, 112), (0x10B, 96)])
+def test_a_signature_is_where_the_headers_tell(kind: int, at: int) -> None:
+    assert uki.signature(headed(kind, at, 4096, 1600)) == Section(offset=4096, size=1600)
+    assert uki.signature(headed(kind, at, 0, 0)) is None
+
+
+@pytest.mark.parametrize("image", [b"", b"MZ".ljust(4096, b"\0"), headed(0x20B, 112, 0, 0)[:150]])
+def test_what_can_have_no_signature_is_told(image: bytes) -> None:
+    with pytest.raises(ValueError, match="PE"):
+        uki.signature(image)
+
+
 def test_a_part_within_a_sector_is_none_that_grub_can_name() -> None:
     with pytest.raises(ValueError, match="within a sector"):
         _ = Section(offset=100, size=1).sectors

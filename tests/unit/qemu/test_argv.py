@@ -17,6 +17,7 @@ from metallize.qemu.argv import GuestPlan, Ports, guest_argv, overlay_argv
 from metallize.qemu.firmware import FirmwarePair
 from metallize.qemu.network import cards_of
 from metallize.qemu.repro import repro_script
+from tests.signers import pair
 
 PORTS = Ports(serial="socket,fd=4", monitor="socket,fd=6")
 PLAN = GuestPlan(
@@ -182,3 +183,18 @@ def test_packets_are_dumped_only_where_they_are_asked_for() -> None:
     assert not any("filter-dump" in word for word in guest_argv(PLAN, ports, paused=True))
     argv = guest_argv(replace(PLAN, capture=Path("/r/a,b.pcap")), ports, paused=True)
     assert argv[argv.index("-object") + 1] == "filter-dump,id=capture0,netdev=net0,file=/r/a,,b.pcap"
+
+
+def test_own_keys_are_written_into_the_variables_by_hand_too(tmp_path: Path) -> None:
+    first, second = pair("mine")[1], pair("yours")[1]
+    plan = replace(PLAN, machine=ovmf_secureboot.MACHINE, firmware=PAIR, keys=first + second)
+    script = repro_script(plan)
+    assert "cp /fw/VARS.fd" not in script
+    assert first in script
+    assert second in script
+    [command] = [line for line in script.splitlines() if line.startswith("virt-fw-vars")]
+    assert shlex.split(command)[:5] == ["virt-fw-vars", "--input", "/fw/VARS.fd", "--output", "$folder/vars.fd"]
+    assert command.count("--add-db") == 2
+    file = tmp_path / "repro.sh"
+    file.write_text(script)
+    subprocess.run(["sh", "-n", file], check=True)

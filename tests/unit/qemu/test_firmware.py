@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from metallize.errors import HostError
-from metallize.qemu.firmware import find_firmware
+from metallize.qemu.firmware import Keys, find_firmware
 
 
 def descriptor(
@@ -70,11 +70,23 @@ def test_secure_boot_wants_keys_and_nothing_made_for_confidential_guests(tmp_pat
     descriptor(tmp_path, "30-no-keys", features=["requires-smm", "secure-boot"])
     descriptor(tmp_path, "35-tdx", features=["secure-boot", "enrolled-keys", "intel-tdx"])
     descriptor(tmp_path, "40-secure", features=["enrolled-keys", "requires-smm", "secure-boot"])
-    assert find_firmware("x86_64", "pc-q35-", secure_boot=True, folders=[tmp_path]).description == "40-secure"
+    assert find_firmware("x86_64", "pc-q35-", keys=Keys.ENROLLED, folders=[tmp_path]).description == "40-secure"
     (tmp_path / "40-secure.json").unlink()
     with pytest.raises(HostError) as caught:
-        find_firmware("x86_64", "pc-q35-", secure_boot=True, folders=[tmp_path])
+        find_firmware("x86_64", "pc-q35-", keys=Keys.ENROLLED, folders=[tmp_path])
     assert "Secure Boot and its keys" in caught.value.message
     assert "20-plain.json: it knows no Secure Boot" in caught.value.message
     assert "30-no-keys.json: it comes without keys" in caught.value.message
     assert "35-tdx.json: it is made for TDX" in caught.value.message
+
+
+def test_own_keys_want_secure_boot_and_nobody_elses(tmp_path: Path) -> None:
+    descriptor(tmp_path, "20-plain", features=["acpi-s3"])
+    descriptor(tmp_path, "40-secure", features=["enrolled-keys", "requires-smm", "secure-boot"])
+    with pytest.raises(HostError) as caught:
+        find_firmware("x86_64", "pc-q35-", keys=Keys.OWN, folders=[tmp_path])
+    assert "Secure Boot that has no keys yet" in caught.value.message
+    assert "20-plain.json: it knows no Secure Boot" in caught.value.message
+    assert "40-secure.json: it comes with keys of others" in caught.value.message
+    descriptor(tmp_path, "50-bare", features=["requires-smm", "secure-boot"])
+    assert find_firmware("x86_64", "pc-q35-", keys=Keys.OWN, folders=[tmp_path]).description == "50-bare"

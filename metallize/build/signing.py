@@ -1,0 +1,91 @@
+"""Who signs what the firmware starts: a certificate that everybody may see, and a key that the last step alone sees.
+
+The certificate is part of what is built, so that another one makes another image. Of the key only the place is known
+here, and what it takes to say beforehand that it fits: no key of a step, no manifest and no output has it in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.x509 import load_pem_x509_certificate
+
+from metallize.errors import Problem, ProfileError
+from metallize.files.certificates import certificates_in
+from metallize.model.loaded import Profile
+
+LEAST_BITS = 2048
+"""Of an RSA key that firmware takes (UEFI Specification, 32.4.1: EFI_CERT_X509_GUID with RSA-2048 and SHA-256)."""
+_MAKE = "openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj '/CN=my images' -keyout db.key -out db.pem"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signing:
+    """A key's place and its certificate, in PEM."""
+
+    key: Path
+    certificate: str
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the certificate's DER, in hexadecimal digits: what openssl x509 -fingerprint -sha256 shows."""
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(self.certificate)).hexdigest()
+
+
+def signing_of(profile: Profile) -> Signing | None:
+    """What the profile says of it, its certificate read; raises ProfileError for one that cannot be."""
+    asked = profile.output.secure_boot
+    if asked is None:
+        return None
+    try:
+        certificate, *more = certificates_in(Path(asked.certificate).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else exc
+        raise _wrong(
+            profile, "certificate", f"{asked.certificate} cannot be read: {why}", f"make one: {_MAKE}"
+        ) from exc
+    if more:
+        message = f"{asked.certificate} has {len(more) + 1} certificates, and the key has one"
+        raise _wrong(profile, "certificate", message, "leave in it the key's own alone")
+    return Signing(key=Path(asked.key), certificate=certificate)
+
+
+def require_key(profile: Profile, signing: Signing) -> None:
+    """Raises ProfileError where the key cannot be read or used, or is not the certificate's."""
+    problem, hint = _unfit(signing)
+    if problem:
+        raise _wrong(profile, "key", f"{signing.key} {problem}", hint)
+
+
+def _unfit(signing: Signing) -> tuple[str, str]:
+    """What is wrong with the key, and what mends it; no message says what is in it."""
+    try:
+        key = serialization.load_pem_private_key(signing.key.read_bytes(), password=None)
+    except OSError as exc:
+        return f"cannot be read: {exc.strerror}", "name it by --set output.secure_boot.key=FILE where it is elsewhere"
+    except TypeError:
+        return "has a passphrase, and nobody is asked for one", "openssl rsa -in KEY -out PLAIN, where nobody reads it"
+    except (ValueError, UnsupportedAlgorithm):
+        return "is no private key in PEM", f"make one, with its certificate: {_MAKE}"
+    if not isinstance(key, RSAPrivateKey) or key.key_size < LEAST_BITS:
+        what = f"is an RSA key of {key.key_size} bits" if isinstance(key, RSAPrivateKey) else "is no RSA key"
+        return f"{what}, and firmware takes RSA of {LEAST_BITS} bits or more", f"make one: {_MAKE}"
+    form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    certified = load_pem_x509_certificate(signing.certificate.encode()).public_key()
+    if certified.public_bytes(*form) != key.public_key().public_bytes(*form):
+        return (
+            "is not the key of the certificate",
+            "compare: openssl rsa -in KEY -pubout; openssl x509 -in CERT -pubkey",
+        )
+    return "", ""
+
+
+def _wrong(profile: Profile, key: str, message: str, hint: str) -> ProfileError:
+    place = profile.location("output", "secure_boot", key)
+    return ProfileError([Problem(location=place, message=f"`secure_boot.{key}`: {message}", hint=hint)])
