@@ -18,7 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from metallize.build.engines import buildkit, endpoint, orphans
-from metallize.build.steps import SEALED_IMAGE
+from metallize.build.steps.assembly import SEALED_IMAGE
 from metallize.command import run
 from metallize.errors import CommandError, HostError
 from metallize.host import holders

@@ -15,7 +15,8 @@ from metallize.build.packages.lock import require_locked
 from metallize.build.plan import BuildPlan
 from metallize.build.stacks import Images, build_images, leads_to, manifest_of, staying
 from metallize.build.step import DOCKER, EPOCH, USER, digest_of, filled
-from metallize.build.steps import BUILDER, COMPARED, LABEL, MOUNTED, NOTHING, SEALED, SEALED_DIGITS, Steps
+from metallize.build.steps import Steps
+from metallize.build.steps.assembly import BUILDER, COMPARED, LABEL, MOUNTED, NOTHING, SEALED, SEALED_DIGITS
 from metallize.build.store import Store, Stored
 from metallize.build.twice.twice import Attempt, attempt, different
 from metallize.errors import EngineError

@@ -16,7 +16,8 @@ from metallize.build.packages.census import DEFAULT_EPOCH
 from metallize.build.packages.lock import lock_path
 from metallize.build.plan import BuildPlan
 from metallize.build.step import PARENT_ID, PINNED, PINNED_DIGITS, SCRATCH, TAG, Kind, Step, in_shell
-from metallize.build.steps import COMPARED, NOTHING, SEALED_CONTAINER, SEALED_DIGITS, SEALED_IMAGE, Steps, steps_of
+from metallize.build.steps import Steps, steps_of
+from metallize.build.steps.assembly import COMPARED, NOTHING, SEALED_CONTAINER, SEALED_DIGITS, SEALED_IMAGE
 
 _FUNCTIONS = r"""
 set -eu
@@ -240,7 +241,8 @@ def _assembly(plan: BuildPlan, steps: Steps) -> Iterable[str]:
         """trap 'kill $run $seal 2>/dev/null || :; [ -z "$seal" ] || wait "$seal" || :; let_go; rm -rf "$work"' EXIT""",
         "trap 'exit 130' INT TERM",
         f'mkfifo "$work/{PIPE}"',
-        f'exec 9<>"$work/{PIPE}" 8>"$work/{PIPE}" # held open, so that neither end waits for the other',
+        f'exec 9<>"$work/{PIPE}" # held open, so that neither end waits for the other',
+        f'exec 8>"$work/{PIPE}"',
         *([f'{COMPARED}=$(compared_with "${steps.ground}")'] if steps.ground else []),
         *_comment(steps.seal.explain),
         f"{in_shell(steps.seal.argv)} >&2 8>&- 9>&- &",

@@ -18,7 +18,7 @@ from uuid import uuid4
 import pytest
 
 from metallize.build.engines.docker import DockerEngine
-from metallize.build.steps import RUN_LABEL
+from metallize.build.steps.assembly import RUN_LABEL
 from metallize.deadline import Deadline
 
 BASE = "debian:trixie"

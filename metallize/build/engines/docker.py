@@ -19,7 +19,7 @@ from metallize.build.engines.engine import Assembly, ImageInfo, Output
 from metallize.build.engines.rootfs_pipe import RootfsPipe
 from metallize.build.engines.survey import EngineFacts
 from metallize.build.plan import PARENT_LABEL
-from metallize.build.steps import BUILDER_LABEL, RUN_LABEL, SEALED_CONTAINER, SEALED_IMAGE
+from metallize.build.steps.assembly import BUILDER_LABEL, RUN_LABEL, SEALED_CONTAINER, SEALED_IMAGE
 from metallize.command import spawn
 from metallize.errors import EngineError, MetallizeError, told_if_left
 from metallize.model.profile import Platform

@@ -16,7 +16,7 @@ from typing import Any
 import docker
 
 from metallize.build.engines import endpoint
-from metallize.build.steps import BUILDER_LABEL
+from metallize.build.steps.assembly import BUILDER_LABEL
 from metallize.host.process import Process
 
 

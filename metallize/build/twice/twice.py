@@ -9,7 +9,7 @@ from typing import Any
 
 from metallize.build.engines.engine import Assembly, Engine, Output
 from metallize.build.plan import BuildPlan
-from metallize.build.steps import GENERATOR
+from metallize.build.steps.assembly import GENERATOR
 from metallize.build.store import Stored
 from metallize.build.twice.difference import differences, first_byte, told
 from metallize.errors import DifferentBytesError

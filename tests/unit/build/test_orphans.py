@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from metallize.build import script
 from metallize.build.engines import orphans
-from metallize.build.steps import BUILDER_LABEL
+from metallize.build.steps.assembly import BUILDER_LABEL
 from metallize.host.process import Process
 
 MAKER = "import sys; from metallize.host.process import Process; print(Process.this_process(), flush=True)"

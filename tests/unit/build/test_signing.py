@@ -150,7 +150,8 @@ def test_an_image_by_another_certificate_is_not_current(make_plan: MakePlan, tmp
     plan = signed(make_plan, tmp_path)
     assert plan.signing is not None
     steps = steps_of(plan)
-    made = {step.id: image(step.id) for step in steps if step.id not in ("seal", "generate", "sign", "packages")}
+    last = {"packages", "seal", "hold", "export", "generate", "sign"}
+    made = {step.id: image(step.id) for step in steps if step.id not in last}
     images = Images(made=made, origin="local")
     facts = {"signed": [{"file": "/a.efi"}]}
     disk = DiskImage(path=plan.image, format=ImageFormat.RAW, size_bytes=1, sha256="0", facts=facts)
@@ -165,7 +166,8 @@ def test_an_image_by_another_certificate_is_not_current(make_plan: MakePlan, tmp
 
 
 def assembly(out: Path) -> Assembly:
-    return Assembly(name="my", seal=(), generate=(), out=out, label="mark", sign=("docker", "run", "sign"))
+    sign = ("docker", "run", "sign")
+    return Assembly(name="my", seal=(), hold=(), export=(), generate=(), sealed="1", out=out, label="mark", sign=sign)
 
 
 def test_an_image_is_signed_once_it_is_made_and_before_it_is_read(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from metallize import pipeline
 from metallize.build.engines.engine import Assembly
-from metallize.build.steps import GENERATOR
+from metallize.build.steps.assembly import GENERATOR
 from metallize.build.twice.twice import PROGRAM
 from metallize.catalog import Catalog
 from metallize.config import load_profile

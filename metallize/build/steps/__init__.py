@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from metallize.build import step as slots
@@ -17,45 +16,30 @@ from metallize.build.base.bootstrap import (
     distribution,
     pulled_tag,
 )
-from metallize.build.engines import rootfs_pipe
 from metallize.build.packages.census import SCRIPT as CENSUS
 from metallize.build.plan import (
-    BASE_ARGUMENT,
     NATIVE_ARGUMENT,
     PARENT_LABEL,
     SOURCE_ARGUMENT,
-    TOOLS_ARGUMENT,
     BaseImage,
     BuildPlan,
     ImageStack,
     LayerBuild,
-    Seal,
 )
-from metallize.build.signing import Signing
 from metallize.build.step import DOCKER, Kind, Slot, Step, Word, digest_of, key_of
+from metallize.build.steps.assembly import (
+    BUILD,
+    COMPARED,
+    NOTHING,
+    export_step,
+    generate_step,
+    hold_step,
+    seal_step,
+    sign_step,
+)
 from metallize.model.profile import Platform
 
-RUN_LABEL, BUILDER_LABEL = "io.metallize.run", "io.metallize.builder"
-"""On a generator's container, a sealed rootfs and its container: the name of the build's folder; the process that it
-works for (engines/orphans.py)."""
-LIMITS = (
-    "--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only", "--tmpfs", "/tmp",  # noqa: S108 - the container's own
-)  # fmt: skip
-"""A generator has no network, no capability, and nothing to write to but /out and /tmp."""
-GENERATOR = "/generator/build"
-"""The program of the tools' image that makes the image."""
-SIGNER, SIGNING_KEY = "/generator/sign", "/run/metallize/signing.key"
-"""The program that signs, and where its container has the private key."""
-LABEL, BUILDER, MOUNTED = "label", "builder", "work_csv"
-"""The name of the build's folder; the folder as a field of a CSV record (docker-run(1), --mount)."""
-SEALED, SEALED_DIGITS = "sealed", 16
-"""What tells the sealed rootfs of this build from others: so many digits of the SHA-256 of the folder's path."""
-SEALED_IMAGE, SEALED_CONTAINER = "metallize/sealed", "metallize-sealed"
-"""The repository of the sealed rootfs's image, and what its container's name begins with."""
-COMPARED, NOTHING = "compared", "scratch"
-"""What the seal compares the rootfs with: its ground, or nothing where ONBUILD instructions would run once more."""
 BASE, TOOLS_BASE, NATIVE_BASE = "base", "tools_base", "native_base"
-_BUILD: tuple[Word, ...] = (DOCKER, "build", "--progress", "plain")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,15 +78,16 @@ def steps_of(plan: BuildPlan) -> Steps:
     top = rootfs[-1].id if plan.rootfs.layers else BASE
     ground = plan.rootfs.ground and (plan.rootfs.ground.reference, plan.rootfs.ground.platform)
     compared = next((each.id for each in rootfs if (each.output, each.platform) == ground), "")
+    against = Slot(name=COMPARED) if compared else NOTHING
     return Steps(
         rootfs=rootfs,
         tools=tools,
         look=_look(plan.rootfs.platform, top),
-        seal=_seal(plan.seal, plan.rootfs.platform, top, tools[-1].id, Slot(name=COMPARED) if compared else NOTHING),
-        hold=_hold(plan.rootfs.platform),
-        export=_export(),
-        generate=_generate(plan, tools[-1].id),
-        sign=_sign(plan, plan.signing, tools[-1].id) if plan.signing is not None else None,
+        seal=seal_step(plan.seal, plan.rootfs.platform, top, tools[-1].id, against),
+        hold=hold_step(plan.rootfs.platform),
+        export=export_step(),
+        generate=generate_step(plan, tools[-1].id),
+        sign=sign_step(plan, plan.signing, tools[-1].id) if plan.signing is not None else None,
         ground=compared,
     )
 
@@ -156,7 +141,7 @@ def _load(identity: str, base: BaseImage, recipe: Path) -> Step:
         kind=Kind.LOAD,
         explain=f"{tag}, an image of that archive",
         argv=(
-            *_BUILD,
+            *BUILD,
             "--platform", str(base.platform),
             "--tag", tag,
             "--file", str(recipe),
@@ -174,7 +159,7 @@ def _native_tools(native: LayerBuild, platform: Platform, recipe: Path) -> Itera
         kind=Kind.EXPORT,
         explain=f"tools of this host for {platform}, so that the costly ones are not emulated",
         argv=(
-            *_BUILD,
+            *BUILD,
             "--target", NATIVE_TOOLS_STAGE,
             # A CSV record: a path may hold a comma.
             "--output", Slot(name=slots.SCRATCH, before='type=tar,"dest=', after=f'/{NATIVE_ARCHIVE}"'),
@@ -194,7 +179,7 @@ def _layers(plan: BuildPlan, stack: ImageStack, prefix: str, base: str) -> Itera
     parent = base if stack.base else ""
     for number, layer in enumerate(stack.layers, 1):
         argv: tuple[Word, ...] = (
-            *_BUILD,
+            *BUILD,
             "--tag", Slot(name=slots.TAG),
             "--label", Slot(name=slots.PARENT_ID, before=f"{PARENT_LABEL}="),
             *_words(layer, stack.platform, Slot(name=parent, before=f"{SOURCE_ARGUMENT}=") if parent else None),
@@ -247,116 +232,6 @@ def _look(platform: Platform, top: str) -> Step:
         inputs=(top,),
         output="their names and versions",
         key=key_of(argv),
-    )
-
-
-def _labels() -> tuple[Word, ...]:
-    """What says of an image or a container whose it is."""
-    return (
-        "--label", Slot(name=LABEL, before=f"{RUN_LABEL}="),
-        "--label", Slot(name=BUILDER, before=f"{BUILDER_LABEL}="),
-    )  # fmt: skip
-
-
-def _seal(seal: Seal, platform: Platform, top: str, tools: str, compared: Word) -> Step:
-    base = f"{BASE_ARGUMENT}={compared}" if isinstance(compared, str) else replace(compared, before=f"{BASE_ARGUMENT}=")
-    argv: tuple[Word, ...] = (
-        *_BUILD,
-        "--platform", str(platform),
-        "--file", str(seal.dockerfile),
-        "--build-arg", Slot(name=top, before=f"{SOURCE_ARGUMENT}="),
-        "--build-arg", Slot(name=tools, before=f"{TOOLS_ARGUMENT}="),
-        "--build-arg", base,
-        "--build-arg", f"METALLIZE_FSTAB={seal.fstab}",
-        *_labels(),
-        "--tag", Slot(name=SEALED, before=f"{SEALED_IMAGE}:"),
-        str(seal.context),
-    )  # fmt: skip
-    return Step(
-        id="seal",
-        kind=Kind.SEAL,
-        explain="fstab, the initrd, and what makes a container's rootfs an OS",
-        argv=argv,
-        inputs=(top, tools),
-        output=SEALED_IMAGE,
-        key=digest_of(seal.key, str(platform), seal.fstab),
-    )
-
-
-def _hold(platform: Platform) -> Step:
-    argv: tuple[Word, ...] = (
-        DOCKER, "create",
-        *_labels(),
-        "--name", Slot(name=SEALED, before=f"{SEALED_CONTAINER}-"),
-        "--network", "none",
-        "--platform", str(platform),
-        Slot(name=SEALED, before=f"{SEALED_IMAGE}:"),
-        "/nothing",
-    )  # fmt: skip
-    return Step(
-        id="hold",
-        kind=Kind.HOLD,
-        explain="a container of the sealed rootfs, which is never started",
-        argv=argv,
-        inputs=("seal",),
-        output=SEALED_CONTAINER,
-        key=key_of(argv),
-    )
-
-
-def _export() -> Step:
-    # A tar from BuildKit comes through the client's session, which takes six times as long.
-    argv: tuple[Word, ...] = (DOCKER, "export", Slot(name=SEALED, before=f"{SEALED_CONTAINER}-"))
-    return Step(
-        id="export",
-        kind=Kind.EXPORT,
-        explain="the rootfs goes into a pipe as a tar",
-        argv=argv,
-        inputs=("hold",),
-        output=rootfs_pipe.NAME,
-        key=key_of(argv),
-    )
-
-
-_CONTAINER: tuple[Word, ...] = (
-    DOCKER, "run", "--rm",
-    *_labels(),
-    *LIMITS,
-    "--user", Slot(name=slots.USER),
-    "--env", Slot(name=slots.EPOCH, before="SOURCE_DATE_EPOCH="),
-    "--mount", Slot(name=MOUNTED, before='type=bind,target=/out,"source=', after='"'),
-)  # fmt: skip
-"""One of the tools' image that works on the image to be."""
-
-
-def _generate(plan: BuildPlan, tools: str) -> Step:
-    job = json.dumps(plan.job.as_json(), sort_keys=True)
-    argv: tuple[Word, ...] = (*_CONTAINER, Slot(name=tools), *rootfs_pipe.READER, GENERATOR, job)
-    return Step(
-        id="generate",
-        kind=Kind.GENERATE,
-        explain=f"generator {plan.job.generator} makes the image of the rootfs that comes through the pipe",
-        argv=argv,
-        inputs=(tools,),
-        output="image",
-        key=key_of(argv),
-    )
-
-
-def _sign(plan: BuildPlan, signing: Signing, tools: str) -> Step:
-    """Sign what the firmware starts; where the key is does not belong to the step's key, nor does what is in it."""
-    told = json.dumps({**plan.job.as_json(), "certificate": signing.certificate}, sort_keys=True)
-    source = str(signing.key.absolute()).replace('"', '""')
-    key = ("--mount", f'type=bind,readonly,target={SIGNING_KEY},"source={source}"')
-    program: tuple[Word, ...] = (Slot(name=tools), SIGNER, told)
-    return Step(
-        id="sign",
-        kind=Kind.SIGN,
-        explain="boot loader and kernel are signed for Secure Boot, by a key that no other container sees",
-        argv=(*_CONTAINER, *key, *program),
-        inputs=(tools,),
-        output="image",
-        key=key_of((*_CONTAINER, *program)),
     )
 
 
