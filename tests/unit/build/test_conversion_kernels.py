@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from metallize_os import facts
 from metallize_os.aside import Aside
 from metallize_os.convert import Conversion, ConversionError
+from metallize_os.tarstream import TarError
 
-from tests.unit.build.test_conversion import converted
+from tests.unit.build.test_conversion import INIT, converted
 
 from .test_tarstream import Format, archive, member
 
@@ -154,3 +155,9 @@ def test_what_the_manifest_tells() -> None:
 def test_versions_always_have_an_order(left: str, right: str) -> None:
     first, second = facts.version_key(left), facts.version_key(right)
     assert sorted([first, second]) == sorted([second, first])
+
+
+def test_a_stream_that_ends_early_is_an_error() -> None:
+    source = archive(INIT, member("a", b"x" * 5000))
+    with pytest.raises(TarError, match="ended in the middle"):
+        Conversion(epoch=EPOCH, hostname="x").run(io.BytesIO(source[:2000]), io.BytesIO())
