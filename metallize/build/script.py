@@ -242,7 +242,7 @@ def _assembly(plan: BuildPlan, steps: Steps) -> Iterable[str]:
         "trap 'exit 130' INT TERM",
         f'mkfifo "$work/{PIPE}"',
         f'exec 9<>"$work/{PIPE}" # held open, so that neither end waits for the other',
-        f'exec 8>"$work/{PIPE}"',
+        f'exec 8>"$work/{PIPE}" # for the export: the name goes as soon as there is a reader',
         *([f'{COMPARED}=$(compared_with "${steps.ground}")'] if steps.ground else []),
         *_comment(steps.seal.explain),
         f"{in_shell(steps.seal.argv)} >&2 8>&- 9>&- &",

@@ -90,7 +90,7 @@ def hold_step(platform: Platform) -> Step:
 
 
 def export_step() -> Step:
-    # A tar from BuildKit comes through the client's session, which takes six times as long.
+    # A tar from BuildKit comes through the client's session, which takes twice as long.
     argv: tuple[Word, ...] = (DOCKER, "export", Slot(name=SEALED, before=f"{SEALED_CONTAINER}-"))
     return Step(
         id="export",
