@@ -18,6 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from metallize.build.engines import buildkit, endpoint, orphans
+from metallize.build.steps import SEALED_IMAGE
 from metallize.command import run
 from metallize.errors import CommandError, HostError
 from metallize.host import holders
@@ -29,7 +30,7 @@ _YOUNG = timedelta(hours=1)
 _ENGINE_LIMIT = timedelta(seconds=60)
 """An engine that says nothing for so long does not answer."""
 _LAYERS = "metallize/*"
-_BASES = "metallize/base-"
+_NO_LAYERS = ("metallize/base-", f"{SEALED_IMAGE}:")
 
 
 class What(StrEnum):
@@ -39,6 +40,7 @@ class What(StrEnum):
     KEPT = "kept image"
     WORK = "what a killed build left"
     CONTAINER = "a killed build's container"
+    SEALED = "a killed build's rootfs"
     LAYER = "layer"
 
 
@@ -63,7 +65,8 @@ class Candidate:
     """Its path, its tag, or its id."""
     why: str
     frees_bytes: int
-    """On the disk; of a layer its whole size, of which others may share a part; of a container it is not counted."""
+    """On the disk; of a layer its whole size, of which others may share a part; of a container or a sealed
+    rootfs it is not counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +143,7 @@ def of_images(build_dir: Path, limits: Limits, now: datetime) -> Pruning:
 
 
 def of_containers(build_dir: Path, limits: Limits, now: datetime) -> Pruning:
-    """Generators' containers whose builder is gone, wherever it built. Raises EngineError where no engine answers."""
+    """Containers and sealed rootfs whose builder is gone. Raises EngineError where no engine answers."""
     del build_dir, limits, now  # nothing of it is ever needed again
     client, _ = endpoint.connect()
     with closing(client):
@@ -148,13 +151,14 @@ def of_containers(build_dir: Path, limits: Limits, now: datetime) -> Pruning:
             found = orphans.find_orphans(client)
         except endpoint.FAILURES as exc:
             raise endpoint.failed("listing containers", exc) from exc
-    whys = {True: "its builder is gone, and it still runs", False: "its builder is gone"}
-    return Pruning(
-        candidates=tuple(
-            Candidate(what=What.CONTAINER, name=each.id[:12], why=f"{each.image}: {whys[each.running]}", frees_bytes=0)
-            for each in found
-        )
-    )
+    return Pruning(candidates=tuple(_orphaned(each) for each in found))
+
+
+def _orphaned(orphan: orphans.Orphan) -> Candidate:
+    if orphan.is_image:
+        return Candidate(what=What.SEALED, name=orphan.name, why="its builder is gone", frees_bytes=0)
+    why = f"{orphan.image}: its builder is gone{', and it still runs' if orphan.running else ''}"
+    return Candidate(what=What.CONTAINER, name=orphan.id[:12], why=why, frees_bytes=0)
 
 
 def of_layers(build_dir: Path, limits: Limits, now: datetime) -> Pruning:
@@ -197,7 +201,7 @@ def surplus_tags(tags: Sequence[Tag], used: frozenset[str], limits: Limits, now:
             newest[layer] = tag
     for tag in sorted(tags, key=lambda tag: tag.name):
         old = now - tag.created >= limits.age
-        if old and tag.name not in used and tag not in newest.values() and not tag.name.startswith(_BASES):
+        if old and tag.name not in used and tag not in newest.values() and not tag.name.startswith(_NO_LAYERS):
             why = f"made {(now - tag.created).days} days ago, and no image here stands on it"
             yield Candidate(what=What.LAYER, name=tag.name, why=why, frees_bytes=tag.size_bytes)
 
@@ -237,7 +241,7 @@ def remove(candidate: Candidate, build_dir: Path) -> str | None:
 
     Raises HostError where it cannot be removed.
     """
-    if candidate.what is What.LAYER:
+    if candidate.what in (What.LAYER, What.SEALED):
         return _untag(candidate.name)
     if candidate.what is What.CONTAINER:
         _end(candidate.name)

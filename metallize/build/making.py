@@ -14,8 +14,8 @@ from metallize.build.packages.census import Census, Package, census, epoch_of, n
 from metallize.build.packages.lock import require_locked
 from metallize.build.plan import BuildPlan
 from metallize.build.stacks import Images, build_images, leads_to, manifest_of, staying
-from metallize.build.step import DOCKER, EPOCH, USER, filled
-from metallize.build.steps import BUILDER, COMPARED, LABEL, MOUNTED, NOTHING, Steps
+from metallize.build.step import DOCKER, EPOCH, USER, digest_of, filled
+from metallize.build.steps import BUILDER, COMPARED, LABEL, MOUNTED, NOTHING, SEALED, SEALED_DIGITS, Steps
 from metallize.build.store import Store, Stored
 from metallize.build.twice.twice import Attempt, attempt, different
 from metallize.errors import EngineError
@@ -79,7 +79,7 @@ class Making:
     @property
     def _taken(self) -> tuple[str, ...]:
         """The steps whose images become the disk image."""
-        return (*self.steps.seal.inputs, *self.steps.generate.inputs)
+        return tuple(dict.fromkeys((*self.steps.seal.inputs, *self.steps.generate.inputs)))
 
     def _staying(self, images: Images) -> Images:
         """The same images, those that are taken by references that lead to them."""
@@ -97,7 +97,7 @@ class Making:
                 )
 
     def _assembly(self, images: Images, epoch: int, work: Path, *, label: str) -> Assembly:
-        """The commands that seal the rootfs and make the image of it in a folder, with everything filled in.
+        """The commands that seal the rootfs, export it and make the image of it in a folder, with everything filled in.
 
         `label` is the name of the build's own folder, by which whoever finds that folder finds the container.
         """
@@ -110,11 +110,19 @@ class Making:
             LABEL: label,
             BUILDER: self.engine.builder,
             MOUNTED: str(work.absolute()).replace('"', '""'),
+            SEALED: digest_of(str(work.absolute()))[:SEALED_DIGITS],
         }
+        seal, hold, export, generate = (
+            filled(each.argv, values)
+            for each in (self.steps.seal, self.steps.hold, self.steps.export, self.steps.generate)
+        )
         return Assembly(
             name=self.plan.job.name,
-            seal=filled(self.steps.seal.argv, values),
-            generate=filled(self.steps.generate.argv, values),
+            seal=seal,
+            hold=hold,
+            export=export,
+            generate=generate,
+            sealed=values[SEALED],
             out=work,
             label=label,
         )

@@ -15,7 +15,9 @@ from metallize.model.catalogue import OptionValue
 from metallize.model.profile import ImageFormat, Platform
 
 SOURCE_ARGUMENT, BASE_ARGUMENT, NATIVE_ARGUMENT = "METALLIZE_SRC_IMG", "METALLIZE_BASE_IMG", "METALLIZE_NATIVE_IMG"
-"""Arguments of a layer: the image that it stands on; one of the building host's own architecture, with tools."""
+TOOLS_ARGUMENT = "METALLIZE_TOOLS_IMG"
+"""Arguments of a layer: the image that it stands on; one of the building host's own architecture, with tools. Of the
+seal: what the lowest layer stands on; the generator's tools."""
 PARENT_LABEL = "io.metallize.parent"
 """On every image that metallize builds: the id of the image that it was built on."""
 

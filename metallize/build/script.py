@@ -16,7 +16,7 @@ from metallize.build.packages.census import DEFAULT_EPOCH
 from metallize.build.packages.lock import lock_path
 from metallize.build.plan import BuildPlan
 from metallize.build.step import PARENT_ID, PINNED, PINNED_DIGITS, SCRATCH, TAG, Kind, Step, in_shell
-from metallize.build.steps import COMPARED, NOTHING, Steps, steps_of
+from metallize.build.steps import COMPARED, NOTHING, SEALED_CONTAINER, SEALED_DIGITS, SEALED_IMAGE, Steps, steps_of
 
 _FUNCTIONS = r"""
 set -eu
@@ -228,25 +228,41 @@ def _assembly(plan: BuildPlan, steps: Steps) -> Iterable[str]:
         "since=$(sed 's/.*) //' /proc/$$/stat | cut -d ' ' -f 20)",
         'builder="$(cat /proc/sys/kernel/random/boot_id) $(readlink /proc/self/ns/pid) $$ $since"',
         """work_csv=$(printf %s "$work" | sed 's/"/""/g')""",
+        f'sealed=$(printf %s "$work" | sha256sum | cut -c 1-{SEALED_DIGITS})',
+        "let_go() {",
+        '  [ -n "$sealed" ] || return 0',
+        f'  "$docker" rm --force --volumes "{SEALED_CONTAINER}-$sealed" || :',
+        f'  "$docker" rmi --force "{SEALED_IMAGE}:$sealed" || :',
+        "  sealed=''",
+        "} >/dev/null 2>&1",
         "run='' seal=''",
-        # An interrupted build ends its container and its build, and leaves no folder.
-        """trap 'kill $run $seal 2>/dev/null || :; rm -rf "$work"' EXIT""",
+        # An interrupted build ends its container and its build, and leaves no folder and no image.
+        """trap 'kill $run $seal 2>/dev/null || :; [ -z "$seal" ] || wait "$seal" || :; let_go; rm -rf "$work"' EXIT""",
         "trap 'exit 130' INT TERM",
         f'mkfifo "$work/{PIPE}"',
         f'exec 9<>"$work/{PIPE}" # held open, so that neither end waits for the other',
+        f'exec 8>"$work/{PIPE}" # for the export: the name goes as soon as there is a reader',
         *([f'{COMPARED}=$(compared_with "${steps.ground}")'] if steps.ground else []),
         *_comment(steps.seal.explain),
-        f'{in_shell(steps.seal.argv)} >"$work/{PIPE}" 9>&- &',
+        f"{in_shell(steps.seal.argv)} >&2 8>&- 9>&- &",
         "seal=$!",
         *_comment(steps.generate.explain),
         "# shellcheck disable=SC2016 # the container's own",
-        f"{in_shell(steps.generate.argv)} >&2 9>&- &",
+        f"{in_shell(steps.generate.argv)} >&2 8>&- 9>&- &",
         "run=$!",
+        'wait "$seal" || { say "the rootfs could not be sealed"; exit 3; }',
+        *_comment(steps.hold.explain),
+        f"{in_shell(steps.hold.argv)} >/dev/null 8>&- 9>&-",
+        *_comment(steps.export.explain),
+        f"{in_shell(steps.export.argv)} >&8 8>&- 9>&- &",
+        "seal=$!",
+        "exec 8>&-",
         "# The reader sees the end when the last writer has gone, and this shell is one until the reader is there.",
         f'while [ -e "$work/{PIPE}" ] && kill -0 "$run" 2>/dev/null; do sleep 0.1; done',
         "exec 9>&-",
-        'if wait "$seal"; then sealed=yes; else sealed=no; fi',
-        'wait "$run" && [ "$sealed" = yes ] || { say "the image could not be made"; exit 3; }',
+        'if wait "$seal"; then exported=yes; else exported=no; fi',
+        "let_go",
+        'wait "$run" && [ "$exported" = yes ] || { say "the image could not be made"; exit 3; }',
         f'mv "$work/image" {shlex.quote(str(plan.image))}',
         f"say {shlex.quote(str(plan.image))}",
     ]

@@ -55,6 +55,7 @@ class Kind(StrEnum):
     LOAD = "load"
     LOOK = "look"
     SEAL = "seal"
+    HOLD = "hold"
     GENERATE = "generate"
 
 

@@ -24,6 +24,7 @@ from metallize.build.plan import (
     NATIVE_ARGUMENT,
     PARENT_LABEL,
     SOURCE_ARGUMENT,
+    TOOLS_ARGUMENT,
     BaseImage,
     BuildPlan,
     ImageStack,
@@ -34,7 +35,8 @@ from metallize.build.step import DOCKER, Kind, Slot, Step, Word, digest_of, key_
 from metallize.model.profile import Platform
 
 RUN_LABEL, BUILDER_LABEL = "io.metallize.run", "io.metallize.builder"
-"""On a generator's container: the name of its build's folder; the process that it works for (engines/orphans.py)."""
+"""On a generator's container, a sealed rootfs and its container: the name of the build's folder; the process that it
+works for (engines/orphans.py)."""
 LIMITS = (
     "--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only", "--tmpfs", "/tmp",  # noqa: S108 - the container's own
 )  # fmt: skip
@@ -43,6 +45,10 @@ GENERATOR = "/generator/build"
 """The program of the tools' image that makes the image."""
 LABEL, BUILDER, MOUNTED = "label", "builder", "work_csv"
 """The name of the build's folder; the folder as a field of a CSV record (docker-run(1), --mount)."""
+SEALED, SEALED_DIGITS = "sealed", 16
+"""What tells the sealed rootfs of this build from others: so many digits of the SHA-256 of the folder's path."""
+SEALED_IMAGE, SEALED_CONTAINER = "metallize/sealed", "metallize-sealed"
+"""The repository of the sealed rootfs's image, and what its container's name begins with."""
 COMPARED, NOTHING = "compared", "scratch"
 """What the seal compares the rootfs with: its ground, or nothing where ONBUILD instructions would run once more."""
 BASE, TOOLS_BASE, NATIVE_BASE = "base", "tools_base", "native_base"
@@ -57,12 +63,14 @@ class Steps:
     tools: tuple[Step, ...]
     look: Step
     seal: Step
+    hold: Step
+    export: Step
     generate: Step
     ground: str
     """The step whose image the lowest layer stands on; empty where that is not known."""
 
     def __iter__(self) -> Iterator[Step]:
-        yield from (*self.rootfs, *self.tools, self.look, self.seal, self.generate)
+        yield from (*self.rootfs, *self.tools, self.look, self.seal, self.hold, self.export, self.generate)
 
 
 def steps_of(plan: BuildPlan) -> Steps:
@@ -83,7 +91,9 @@ def steps_of(plan: BuildPlan) -> Steps:
         rootfs=rootfs,
         tools=tools,
         look=_look(plan.rootfs.platform, top),
-        seal=_seal(plan.seal, plan.rootfs.platform, top, Slot(name=COMPARED) if compared else NOTHING),
+        seal=_seal(plan.seal, plan.rootfs.platform, top, tools[-1].id, Slot(name=COMPARED) if compared else NOTHING),
+        hold=_hold(plan.rootfs.platform),
+        export=_export(),
         generate=_generate(plan, tools[-1].id),
         ground=compared,
     )
@@ -232,26 +242,71 @@ def _look(platform: Platform, top: str) -> Step:
     )
 
 
-def _seal(seal: Seal, platform: Platform, top: str, compared: Word) -> Step:
+def _labels() -> tuple[Word, ...]:
+    """What says of an image or a container whose it is."""
+    return (
+        "--label", Slot(name=LABEL, before=f"{RUN_LABEL}="),
+        "--label", Slot(name=BUILDER, before=f"{BUILDER_LABEL}="),
+    )  # fmt: skip
+
+
+def _seal(seal: Seal, platform: Platform, top: str, tools: str, compared: Word) -> Step:
     base = f"{BASE_ARGUMENT}={compared}" if isinstance(compared, str) else replace(compared, before=f"{BASE_ARGUMENT}=")
     argv: tuple[Word, ...] = (
         *_BUILD,
         "--platform", str(platform),
         "--file", str(seal.dockerfile),
         "--build-arg", Slot(name=top, before=f"{SOURCE_ARGUMENT}="),
+        "--build-arg", Slot(name=tools, before=f"{TOOLS_ARGUMENT}="),
         "--build-arg", base,
         "--build-arg", f"METALLIZE_FSTAB={seal.fstab}",
-        "--output", "type=tar,dest=-",
+        *_labels(),
+        "--tag", Slot(name=SEALED, before=f"{SEALED_IMAGE}:"),
         str(seal.context),
     )  # fmt: skip
     return Step(
         id="seal",
         kind=Kind.SEAL,
-        explain="fstab, the initrd, and what makes a container's rootfs an OS; the rootfs goes into a pipe as a tar",
+        explain="fstab, the initrd, and what makes a container's rootfs an OS",
         argv=argv,
-        inputs=(top,),
-        output=rootfs_pipe.NAME,
+        inputs=(top, tools),
+        output=SEALED_IMAGE,
         key=digest_of(seal.key, str(platform), seal.fstab),
+    )
+
+
+def _hold(platform: Platform) -> Step:
+    argv: tuple[Word, ...] = (
+        DOCKER, "create",
+        *_labels(),
+        "--name", Slot(name=SEALED, before=f"{SEALED_CONTAINER}-"),
+        "--network", "none",
+        "--platform", str(platform),
+        Slot(name=SEALED, before=f"{SEALED_IMAGE}:"),
+        "/nothing",
+    )  # fmt: skip
+    return Step(
+        id="hold",
+        kind=Kind.HOLD,
+        explain="a container of the sealed rootfs, which is never started",
+        argv=argv,
+        inputs=("seal",),
+        output=SEALED_CONTAINER,
+        key=key_of(argv),
+    )
+
+
+def _export() -> Step:
+    # A tar from BuildKit comes through the client's session, which takes twice as long.
+    argv: tuple[Word, ...] = (DOCKER, "export", Slot(name=SEALED, before=f"{SEALED_CONTAINER}-"))
+    return Step(
+        id="export",
+        kind=Kind.EXPORT,
+        explain="the rootfs goes into a pipe as a tar",
+        argv=argv,
+        inputs=("hold",),
+        output=rootfs_pipe.NAME,
+        key=key_of(argv),
     )
 
 
@@ -259,8 +314,7 @@ def _generate(plan: BuildPlan, tools: str) -> Step:
     job = json.dumps(plan.job.as_json(), sort_keys=True)
     argv: tuple[Word, ...] = (
         DOCKER, "run", "--rm",
-        "--label", Slot(name=LABEL, before=f"{RUN_LABEL}="),
-        "--label", Slot(name=BUILDER, before=f"{BUILDER_LABEL}="),
+        *_labels(),
         *LIMITS,
         "--user", Slot(name=slots.USER),
         "--env", Slot(name=slots.EPOCH, before="SOURCE_DATE_EPOCH="),

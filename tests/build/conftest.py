@@ -175,6 +175,12 @@ def containers(engine: DockerEngine, file: str) -> list[str]:
     return [label for each in found if (label := str(each.labels[RUN_LABEL])).startswith(file)]
 
 
+def sealed(engine: DockerEngine, file: str) -> list[str]:
+    """Labels of the sealed root filesystems that are kept as images for builds of `file`."""
+    found = engine._client.api.images(filters={"label": RUN_LABEL})
+    return [label for each in found if (label := str(each["Labels"][RUN_LABEL])).startswith(file)]
+
+
 def soon(holds: Callable[[], bool], what: str) -> None:
     """Wait for what the engine does on its own a moment later."""
     deadline = Deadline.after(20, what)

@@ -9,7 +9,7 @@ import pytest
 
 from metallize.build.engines.docker import DockerEngine
 
-from .conftest import BASE, HEADER, Running, Site, Start, containers, leftovers, prints, runs, soon
+from .conftest import BASE, HEADER, Running, Site, Start, containers, leftovers, prints, runs, sealed, soon
 
 pytestmark = pytest.mark.docker
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -53,6 +53,7 @@ def test_while_a_layer_is_built(start: Start, site: Site, engine: DockerEngine, 
 MOMENTS = pytest.mark.parametrize(
     ("file", "generator", "moment"),
     [
+        ("sealed.iso", "livecd", "exporting layers"),
         ("begun.iso", "livecd", "squashfs with"),
         ("iso.iso", "livecd", "metallize: ISO"),
         ("filled.img", "ext4", "ext4 of"),
@@ -70,7 +71,7 @@ def test_while_the_image_is_made(
     running.until(prints(moment))
     running.send(number)
     assert_interrupted(running)
-    assert containers(engine, file) == []
+    assert containers(engine, file) == sealed(engine, file) == []
     assert leftovers(site.build) == []
 
 
@@ -80,12 +81,27 @@ def test_a_killed_build_is_cleared_away_by_the_next(start: Start, site: Site, en
     running.until(prints("ext4 of"))
     running.send(signal.SIGKILL)
     assert running.end()[0] == -signal.SIGKILL
-    assert len(containers(engine, "killed.img")) == 1
+    assert containers(engine, "killed.img")
     again = start("build", profile, cwd=site.folder)
     status, err = again.end()
     assert status == 0, err
-    assert containers(engine, "killed.img") == []
+    assert containers(engine, "killed.img") == sealed(engine, "killed.img") == []
     assert leftovers(site.build) == ["killed.img", "killed.img.files.mtree", "killed.img.manifest.json"]
+
+
+def test_a_rootfs_that_a_killed_build_has_sealed_is_cleared_away(
+    start: Start, site: Site, engine: DockerEngine
+) -> None:
+    running = start("build", site.profile("held.img", generator="ext4"), cwd=site.folder)
+    running.until(prints("naming to "))
+    running.send(signal.SIGKILL)
+    assert running.end()[0] == -signal.SIGKILL
+    soon(lambda: bool(sealed(engine, "held.img")), "the engine has the sealed rootfs")
+    another = start("build", site.profile("another.iso"), cwd=site.folder)
+    status, err = another.end()
+    assert status == 0, err
+    assert containers(engine, "held.img") == sealed(engine, "held.img") == []
+    assert sealed(engine, "another.iso") == []
 
 
 def test_an_image_that_was_there_stays_until_the_next_is_whole(start: Start, site: Site) -> None:

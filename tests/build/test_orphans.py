@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 
@@ -81,6 +82,37 @@ def test_what_a_killed_builder_left_is_ended_by_any_other(
     finally:
         for container in (own, others):
             container.remove(force=True)
+
+
+SEALER = """
+import io, sys
+from metallize.build.engines import endpoint
+from metallize.build.engines.orphans import labels
+client, _ = endpoint.connect()
+container = client.containers.create(sys.argv[1], ["true"])
+words = " ".join(f'"{name}"="{value}"' for name, value in labels().items())
+client.api.commit(container.id, "metallize/sealed", sys.argv[2], changes=f"LABEL {words}")
+container.remove()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_sealed_rootfs_whose_builder_was_killed_goes_by_its_tag(engine: DockerEngine, cli: Cli, image: str) -> None:
+    tag = f"metallize/sealed:{uuid4().hex[:16]}"
+    argv = [sys.executable, "-c", SEALER, image, tag.rpartition(":")[2]]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            assert tag not in cli("prune", "--images", "--dry-run").stdout, "its builder lives"
+        finally:
+            process.kill()
+    dry, done = (cli("prune", "--images", *words) for words in (("--dry-run",), ()))
+    assert (dry.status, done.status) == (0, 0)
+    # what another test's build has removed meanwhile needs no name
+    assert f"a killed build's rootfs  {tag}" in dry.stdout or engine.inspect(tag) is None
+    assert engine.inspect(tag) is None
 
 
 def test_prune_names_and_ends_it(

@@ -33,6 +33,7 @@ RUN mkdir /p && cd /p \
  && echo x >note && setfattr -n user.note -v 'a=b c' note \
  && cp /bin/true capable && setcap cap_net_raw+ep capable \
  && echo x >acl && setfacl -m u:1234:rw acl \
+ && echo x >'odd \ name' && setfattr -n user.odd -v 0x000aff 'odd \ name' && ln 'odd \ name' other-name \
  && echo x >'ünï 日本' && truncate -s 50M sparse && echo end >>sparse && : >empty \
  && echo x >"$(printf 'n%.0s' $(seq 250))" \
  && touch -d @1000000000 old && touch -d @4000000000 future
@@ -177,6 +178,12 @@ def test_content(told: dict[str, Told]) -> None:
 def test_extended_attributes_and_capabilities(told: dict[str, Told]) -> None:
     assert "user.note" in told["note"].attributes
     assert "security.capability" in told["capable"].attributes
+
+
+def test_an_attribute_of_an_odd_name_and_of_a_hard_link(told: dict[str, Told], request: pytest.FixtureRequest) -> None:
+    assert told["odd \\ name"].inode == told["other-name"].inode
+    if "[livecd]" in request.node.name:
+        assert told["odd \\ name"].attributes == told["other-name"].attributes == {"user.odd": "000aff"}
 
 
 def test_acls_where_the_filesystem_has_them(told: dict[str, Told], request: pytest.FixtureRequest) -> None:

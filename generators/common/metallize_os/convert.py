@@ -19,6 +19,7 @@ from metallize_os.added import Addition, first_boot, host_keys, own_names
 from metallize_os.aside import Aside, linked
 from metallize_os.dating import Dating
 from metallize_os.dropped import EMPTIED, drops
+from metallize_os.exported import made_good
 from metallize_os.facts import installed, os_release, version_key
 from metallize_os.identities import Forgetting
 from metallize_os.licences import Licences
@@ -99,16 +100,16 @@ class Conversion:
     def has(self, *candidates: str) -> bool:
         return any(name in self.paths for name in candidates)
 
-    def run(self, source: BinaryIO, sink: Sink) -> None:
-        """Copy the rootfs from `source` to `sink`, converted; both are tar streams."""
-        self.listing = sink = Listing(sink)
-        for entry, stream in tarstream.read_entries(source):
+    def run(self, source: BinaryIO, target: Sink) -> None:
+        """Copy the rootfs from `source` to `target`, converted; both are tar streams."""
+        self.listing = sink = Listing(target)
+        for entry, stream in made_good(tarstream.read_entries(source)):
             if entry.kind == tarstream.GLOBAL_RECORDS:
                 sink.write(entry.raw)
                 continue
             if not entry.name or entry.name == ".":
                 self._date(entry)
-                sink.write(entry.raw)
+                sink.member(entry)
                 continue
             data = self._capture(entry, stream)
             forgotten, data = self._forgets(entry, data)
@@ -197,13 +198,13 @@ class Conversion:
             return io.BytesIO(content.ljust(entry.padded_size, b"\0"))
         return stream
 
-    def _pass(self, entry: Entry, stream: BinaryIO, sink: Sink) -> None:
+    def _pass(self, entry: Entry, stream: BinaryIO, sink: Listing) -> None:
         if entry.kind == tarstream.SYMLINK:
             self.links.add(entry.name)
         self._date(entry)
         self._count(entry.name, entry.size)
         self._note_xattrs(entry)
-        sink.write(entry.raw)
+        sink.member(entry)
         if self.aside is not None:
             self.aside.copy(entry, stream, sink)
         else:
@@ -249,7 +250,7 @@ class Conversion:
         self._count(entry.name, size)
         return True
 
-    def _inspected(self, entry: Entry, stream: BinaryIO, sink: Sink) -> bool:
+    def _inspected(self, entry: Entry, stream: BinaryIO, sink: Listing) -> bool:
         """Read the few small files that decide something, and pass them on or keep them back."""
         if entry.name in BINDS:
             content = tarstream.read_data(stream, entry) if entry.kind in tarstream.FILE_TYPES else b"link"
@@ -275,7 +276,7 @@ class Conversion:
             return False
         self._date(entry)
         self._count(entry.name, entry.size)
-        sink.write(entry.raw)
+        sink.member(entry)
         if entry.kind in tarstream.FILE_TYPES:
             sink.write(content + b"\0" * (-len(content) % tarstream.BLOCK))
         return True

@@ -7,13 +7,14 @@ the conversion did. Times are those of the archive; what a generator puts beside
 from __future__ import annotations
 
 import hashlib
+import re
 
 from metallize_os import tarstream
 from metallize_os.tarstream import BLOCK, Entry, Sink
 
 _KINDS = {b"2": "link", b"3": "char", b"4": "block", b"5": "dir", b"6": "fifo"}
-_PLAIN = frozenset(range(0x21, 0x7F)) - frozenset(b"\\#=*?[")
-"""What stands for itself in a name; all else is written in octal, as vis(3) with VIS_OCTAL does."""
+_ODD = re.compile(rb"[^!-~]|[\\#=*?\[]")
+"""What does not stand for itself in a name, and is written in octal, as vis(3) with VIS_OCTAL does."""
 
 
 class Listing:
@@ -35,8 +36,16 @@ class Listing:
     def write(self, data: bytes, /) -> int:
         """Pass on the next bytes of the archive, however it is cut."""
         self._sink.write(data)
-        self._see(data)
+        if 0 < len(data) <= self._left:  # most of what comes
+            self._take(memoryview(data))
+        else:
+            self._see(data)
         return len(data)
+
+    def member(self, entry: Entry) -> None:
+        """Pass on the headers of a member that somebody has read already; its data comes by `write`."""
+        self._sink.write(entry.raw)
+        self._begin(entry)
 
     @property
     def entries(self) -> int:
@@ -84,12 +93,15 @@ class Listing:
         elif kind in tarstream.EXTENSIONS:
             self._extensions.take(kind, blocks, tarstream.number(blocks[124:136]))
         else:
-            self._entry = self._extensions.member(blocks)
-            self._extensions = tarstream.Extensions()
-            self._digest = hashlib.sha256()
-            self._left, self._unseen = self._entry.padded_size, self._entry.size
-            if not self._left:
-                self._close()
+            entry, self._extensions = self._extensions.member(blocks), tarstream.Extensions()
+            self._begin(entry)
+
+    def _begin(self, entry: Entry) -> None:
+        self._entry = entry
+        self._digest = hashlib.sha256()
+        self._left, self._unseen = entry.padded_size, entry.size
+        if not self._left:
+            self._close()
 
     def _close(self) -> None:
         entry, self._entry = self._entry, None
@@ -102,22 +114,16 @@ class Listing:
             return self._files.get(f"./{_escaped(entry.link.removeprefix('./').strip('/'))}", "type=file")
         header = entry.raw[-BLOCK:]
         kind = _KINDS.get(entry.kind, "file")
-        owner, group = (_owner(entry, name, header[start : start + 8]) for name, start in (("uid", 108), ("gid", 116)))
-        words = [
-            f"type={kind}",
-            f"uid={owner}",
-            f"gid={group}",
-            f"mode={entry.mode & 0o7777:04o}",
-            f"time={entry.mtime}.0",
-        ]
+        owner, group = _owner(entry, "uid", header[108:116]), _owner(entry, "gid", header[116:124])
+        told = f"type={kind} uid={owner} gid={group} mode={entry.mode & 0o7777:04o} time={entry.mtime}.0"
         if kind == "file":
-            words += [f"size={entry.size}", f"sha256digest={self._digest.hexdigest()}"]
-        elif kind == "link":
-            words.append(f"link={_escaped(entry.link)}")
-        elif kind in ("char", "block"):
+            return f"{told} size={entry.size} sha256digest={self._digest.hexdigest()}"
+        if kind == "link":
+            return f"{told} link={_escaped(entry.link)}"
+        if kind in ("char", "block"):
             major, minor = (tarstream.number(header[start : start + 8]) for start in (329, 337))
-            words.append(f"device=linux,{major},{minor}")
-        return " ".join(words)
+            return f"{told} device=linux,{major},{minor}"
+        return told
 
 
 def _owner(entry: Entry, name: str, field: bytes) -> int:
@@ -127,4 +133,4 @@ def _owner(entry: Entry, name: str, field: bytes) -> int:
 
 def _escaped(text: str) -> str:
     raw = text.encode("utf-8", "surrogateescape")
-    return "".join(chr(byte) if byte in _PLAIN else f"\\{byte:03o}" for byte in raw)
+    return _ODD.sub(lambda match: b"\\%03o" % match[0][0], raw).decode("ascii")

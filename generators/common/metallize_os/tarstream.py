@@ -8,7 +8,8 @@ hard links, extended attributes and file capabilities survive whatever their enc
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
@@ -63,7 +64,10 @@ def _text(field: bytes) -> str:
 
 
 def _read_exactly(stream: BinaryIO, size: int) -> bytes:
-    parts = []
+    part = stream.read(min(size, CHUNK))
+    if len(part) == size:  # most often
+        return part
+    parts, size = [part], size - len(part)
     while size:
         part = stream.read(min(size, CHUNK))
         if not part:
@@ -105,13 +109,19 @@ def _patched(header: bytes, fields: dict[int, bytes]) -> bytes:
     for offset, value in fields.items():
         block[offset : offset + len(value)] = value
     block[148:156] = b" " * 8
-    block[148:156] = b"%06o\0 " % sum(block)
+    block[148:156] = b"%06o\0 " % _sum(block)
     return bytes(block)
+
+
+def _sum(block: bytes | bytearray) -> int:
+    """The sum of a block's bytes. Adler-32's lower half is one more, modulo 65521 (RFC 1950): half a block is less."""
+    half = BLOCK // 2
+    return (zlib.adler32(block[:half]) & 0xFFFF) + (zlib.adler32(block[half:]) & 0xFFFF) - 2
 
 
 def _checked(header: bytes) -> bytes:
     """The header block, if its checksum holds."""
-    if number(header[148:156]) != sum(header[:148]) + 8 * ord(" ") + sum(header[156:]):
+    if number(header[148:156]) != _sum(header) - sum(header[148:156]) + 8 * ord(" "):
         raise TarError("the rootfs stream is no tar archive: a header's checksum is wrong")
     return header
 
@@ -170,6 +180,14 @@ class Entry:
         fields = {124: b"%011o\0" % size, 156: b"0", 157: bytes(100)}
         self.raw = self.raw[:-BLOCK] + _patched(self.raw[-BLOCK:], fields)
         self.kind, self.size, self.link = b"0", size, ""
+
+    def add_records(self, records: Mapping[str, bytes]) -> None:
+        """Put PAX records among the member's own, in the order of their names, as Go's archive/tar writes them."""
+        wanted = {**self.pax, **records}
+        if wanted != self.pax:
+            self._drop_records(*self.pax)
+            self.pax = dict(sorted(wanted.items()))
+            self.raw = _pax_block(b"x", _EXTENSION, self.pax) + self.raw
 
     def _drop_records(self, *keys: str, extensions: bytes = b"") -> None:
         """Take records out of the member's PAX header, the header away where nothing is left, and some extensions."""
@@ -312,3 +330,4 @@ def new_entry(
 
 
 END = b"\0" * (2 * BLOCK)
+_EXTENSION = tarfile.TarInfo("././@PaxHeader").tobuf(tarfile.USTAR_FORMAT)

@@ -1,11 +1,11 @@
-"""What the output of the seal's build, and of the generator, means."""
+"""What the output of the seal's build, of the export and of the generator means."""
 
 from __future__ import annotations
 
 import re
 
 from metallize.build.engines import buildkit
-from metallize.errors import GeneratorError, LayerError
+from metallize.errors import EngineError, GeneratorError, LayerError
 
 
 def seal_failure(lines: list[str]) -> LayerError:
@@ -17,6 +17,12 @@ def seal_failure(lines: list[str]) -> LayerError:
         return LayerError(f"the rootfs cannot be made bootable: {told[0]}", hint=advice[0] if advice else None)
     tail = "\n".join(f"  | {line}" for line in text[-buildkit.TAIL_LINES :])
     return LayerError(f"making fstab and the initrd failed\n{tail}", hint=buildkit.hint_for("\n".join(lines)))
+
+
+def export_failure(what: str, lines: list[str]) -> EngineError:
+    """The engine has the sealed rootfs, and does not give it: in its own words."""
+    tail = "\n".join(f"  | {line}" for line in lines[-buildkit.TAIL_LINES :])
+    return EngineError(f"the rootfs is sealed, and Docker {what}\n{tail}", hint=buildkit.hint_for("\n".join(lines)))
 
 
 def generator_failure(name: str, status: int, lines: list[str]) -> GeneratorError:

@@ -6,11 +6,11 @@ import os
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import cached_property
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 from docker.errors import ImageNotFound
 
@@ -19,7 +19,7 @@ from metallize.build.engines.engine import Assembly, ImageInfo, Output
 from metallize.build.engines.rootfs_pipe import RootfsPipe
 from metallize.build.engines.survey import EngineFacts
 from metallize.build.plan import PARENT_LABEL
-from metallize.build.steps import BUILDER_LABEL, RUN_LABEL
+from metallize.build.steps import BUILDER_LABEL, RUN_LABEL, SEALED_CONTAINER, SEALED_IMAGE
 from metallize.command import spawn
 from metallize.errors import EngineError, MetallizeError, told_if_left
 from metallize.model.profile import Platform
@@ -124,49 +124,61 @@ class DockerEngine:
 
     def assemble(self, assembly: Assembly, output: Output) -> None:
         with told_if_left(lambda: self._left_of(assembly.label)), ExitStack() as stack:
-            # Registered before the container is there, so that an interruption in between leaves none either.
+            # Registered before anything is there, so that an interruption in between leaves nothing either.
             stack.callback(self.remove_leftovers, [assembly.label])
             pipe = stack.enter_context(RootfsPipe(assembly.out))
-            build = stack.enter_context(self._seal(assembly, pipe))
-            # The container ends before the build is asked to: a build would first write all that nobody reads.
+            sink = stack.enter_context(pipe.writer())  # by a name that goes as soon as there is a reader
             stack.callback(pipe.release)
             stack.callback(self.remove_leftovers, [assembly.label])
-            seal_lines: list[str] = []
-            progress = threading.Thread(target=lambda: seal_lines.extend(_follow(build.stderr, output)), daemon=True)
-            progress.start()
             generator = _Generator(assembly, self._environment, pipe, output)
             stack.callback(generator.end)
             generator.start()
-            sealed = build.wait()
-            progress.join(timeout=10)
-            if sealed != 0 and generator.status is None:
-                raise assembling.seal_failure(seal_lines)
+            sealed = self.run(assembly.seal, output)
+            if sealed is not None:
+                raise assembling.seal_failure(sealed)
+            if generator.status is None:
+                self._export(assembly, sink, generator)
+            sink.close()
             pipe.finish(given_up=lambda: generator.status is not None)
+            self._let_go(assembly)
             generator.join()
             if generator.status != 0:
                 if pipe.waiting and not generator.refused:  # whoever ran there did not find the pipe that is here
                     raise endpoint.not_here(self.host)
                 raise assembling.generator_failure(assembly.name, generator.status or 0, generator.lines)
 
-    @contextmanager
-    def _seal(self, assembly: Assembly, pipe: RootfsPipe) -> Iterator[subprocess.Popen[bytes]]:
-        """The build that seals the rootfs and writes it into the pipe."""
-        with (
-            pipe.writer() as sink,
-            spawn(assembly.seal, env=self._environment, stdout=sink, stderr=subprocess.PIPE) as build,
-        ):
-            sink.close()
-            yield build
+    def _export(self, assembly: Assembly, sink: BinaryIO, generator: _Generator) -> None:
+        """Write the sealed rootfs into the pipe. Raises EngineError where the engine does not give it."""
+        refused = self.run(assembly.hold, lambda _line: None)
+        if refused is not None:
+            raise assembling.export_failure("made no container of it", refused)
+        with spawn(assembly.export, env=self._environment, stdout=sink, stderr=subprocess.PIPE) as export:
+            sink.close()  # else it would not fail when its reader has gone
+            said = _follow(export.stderr, lambda _line: None)
+            if export.wait() != 0 and generator.status is None:
+                raise assembling.export_failure("did not export it", said)
+
+    def _let_go(self, assembly: Assembly) -> None:
+        """Remove the sealed rootfs while the generator works on; what the engine refuses goes at the end."""
+        with suppress(*endpoint.FAILURES):
+            self._client.api.remove_container(f"{SEALED_CONTAINER}-{assembly.sealed}", v=True)
+            self._client.api.remove_image(f"{SEALED_IMAGE}:{assembly.sealed}")
 
     def _left_of(self, label: str) -> list[str]:
-        """The containers of a run that are still there."""
+        """The containers and the sealed image of a run that are still there."""
         try:
             found = self._client.containers.list(
                 all=True, filters={"label": f"{RUN_LABEL}={label}"}, ignore_removed=True
             )
+            images = self._images(label)
         except endpoint.FAILURES as exc:
             return [f"perhaps a container labelled {RUN_LABEL}={label}: the engine does not say ({exc})"]
-        return [f"container {each.short_id}" for each in found]
+        return [*(f"container {each.short_id}" for each in found), *(f"image {each[:19]}" for each in images)]
+
+    def _images(self, label: str) -> list[str]:
+        """The ids of a run's images."""
+        found = self._client.api.images(filters={"label": f"{RUN_LABEL}={label}"})
+        return [str(each["Id"]) for each in found]
 
     def remove_orphans(self) -> Sequence[orphans.Orphan]:
         return orphans.remove_orphans(self._client)
@@ -180,6 +192,9 @@ class DockerEngine:
                 )
                 for container in found:
                     _remove(container)
+                for image in self._images(label):
+                    with suppress(*endpoint.FAILURES):
+                        self._client.api.remove_image(image, force=True)
 
 
 def _platform(found: dict[str, Any]) -> Platform | None:

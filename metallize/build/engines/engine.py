@@ -29,15 +29,22 @@ class ImageInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembly:
-    """One run of a generator: the build that writes the rootfs into a pipe, and the container that reads it."""
+    """One run of a generator: what seals the rootfs and exports it into a pipe, and the container that reads it."""
 
     name: str
     seal: Sequence[str]
+    """Builds the image of the sealed rootfs."""
+    hold: Sequence[str]
+    """Makes a container of it."""
+    export: Sequence[str]
+    """Writes what that container has to its standard output, as a tar."""
     generate: Sequence[str]
+    sealed: str
+    """What the names of that image and of that container end with."""
     out: Path
     """The build's own folder, which the container sees as /out."""
     label: str
-    """Marks the run's container, so that it can be found whatever happens."""
+    """Marks the run's containers and the sealed image, so that they can be found whatever happens."""
 
 
 class Engine(Protocol):
@@ -82,9 +89,9 @@ class Engine(Protocol):
         ...
 
     def remove_orphans(self) -> Sequence[object]:
-        """Remove the containers of builders that have ended, wherever they built; each as a person reads it."""
+        """Remove the containers and sealed images of builders that have ended; each as a person reads it."""
         ...
 
     def remove_leftovers(self, labels: Sequence[str]) -> None:
-        """Remove containers that carry one of the labels."""
+        """Remove containers and images that carry one of the labels."""
         ...

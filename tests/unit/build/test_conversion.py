@@ -19,6 +19,7 @@ from metallize_os.units import HOST_KEYS_UNIT
 
 from metallize.command import run
 
+from .test_listing import listed
 from .test_tarstream import archive, member
 
 EPOCH = 1_700_000_000
@@ -39,6 +40,7 @@ def opened(*members: tuple[tarfile.TarInfo, bytes], **settings: Any) -> tuple[Co
     conversion = Conversion(**{"epoch": EPOCH, "hostname": "web1", **settings})
     sink = io.BytesIO()
     conversion.run(io.BytesIO(archive(INIT, *members)), sink)
+    assert conversion.listing and conversion.listing.text() == listed(sink.getvalue()), "as the headers say"  # noqa: PT018
     sink.seek(0)
     return conversion, tarfile.open(fileobj=sink)
 

@@ -87,7 +87,10 @@ def test_what_the_engine_says_is_passed_on(exc: Exception, words: str, hint: str
 
 
 def assembly(out: Path) -> Assembly:
-    return Assembly(name="my", seal=("seal",), generate=("generate",), out=out, label="x")
+    return Assembly(
+        name="my", seal=("seal",), hold=("hold",), export=("export",), generate=("generate",), sealed="0", out=out,
+        label="x",
+    )  # fmt: skip
 
 
 def writes(content: bytes, answer: str = '{"kernel": "6.9"}') -> Callable[[Assembly], None]:

@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -102,9 +103,20 @@ def test_which_containers_are_left_behind(by: Process, state: str, expected: boo
     assert orphans._is_orphan({"Labels": {BUILDER_LABEL: str(by)}, "State": state}) is expected
 
 
+@pytest.mark.parametrize(
+    ("by", "hours", "expected"),
+    [(ENDED, 0, True), (Process.this_process(), 100, False), (BEFORE, 1, False), (BEFORE, 100, True)],
+)
+def test_which_images_are_left_behind(by: Process, hours: float, expected: bool) -> None:
+    """Of another boot it may be another host's, which is at work on it."""
+    made = time.time() - hours * 3600
+    assert orphans._is_orphan({"Labels": {BUILDER_LABEL: str(by)}, "Created": made}) is expected
+
+
 def test_a_container_without_a_label_is_not_ours() -> None:
     assert not orphans._is_orphan({"Labels": None, "State": "exited"})
     assert not orphans._is_orphan({"Labels": {}, "State": "exited"})
+    assert not orphans._is_orphan({"Labels": None, "Created": 0})
 
 
 def test_a_process_that_is_hidden_from_us_may_live(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

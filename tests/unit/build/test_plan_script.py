@@ -269,12 +269,16 @@ def test_a_build_runs_the_very_commands_that_are_printed(
     with pytest.raises(MetallizeError), Store(build_dir=plan.build_dir, file=plan.file).workspace() as work:
         making.image(making.images(), work)  # the fake makes no image of it
     [assembly] = made
-    carried_out = [*engine.commands, list(assembly.seal[1:]), list(assembly.generate[1:])]
-    ran = sorted(_without_names(words) for words in carried_out)
-    assert ran == sorted(_without_names(words) for words in printed if words and words[0] in ("pull", "build", "run"))
-    assert len(ran) == len({"other", own}) + len((*rootfs[1:], *tools)) + len(("look", "seal", "generate"))
+    assembled = (assembly.seal, assembly.hold, assembly.export, assembly.generate)
+    ran = sorted(_without_names(words) for words in (*engine.commands, *(list(each[1:]) for each in assembled)))
+    verbs = ("pull", "build", "create", "export", "run")
+    assert ran == sorted(_without_names(words) for words in printed if words and words[0] in verbs)
+    assert len(ran) == len({"other", own}) + len((*rootfs[1:], *tools)) + len(("look", *assembled))
+    removed = [_without_names(words) for words in printed if words and words[0] in ("rm", "rmi")]
+    assert removed == [["rm", "--force", "--volumes", "metallize-sealed-"], ["rmi", "--force", "metallize/sealed:"]]
 
 
 def _without_names(words: Sequence[str]) -> list[str]:
     """A command without the name of this one build: its folder, and the process that it works for."""
-    return [re.sub(r"^(io\.metallize\.\w+|type=bind,target=/out,\"source)=.*", r"\1=", word) for word in words]
+    own = r"^(io\.metallize\.\w+=|type=bind,target=/out,\"source=|metallize/sealed:|metallize-sealed-).*"
+    return [re.sub(own, r"\1", word) for word in words]

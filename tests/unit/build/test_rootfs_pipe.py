@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 from metallize.build.engines.rootfs_pipe import NAME, RootfsPipe
@@ -24,6 +25,19 @@ def test_everything_arrives_and_the_reader_sees_the_end(tmp_path: Path) -> None:
             pipe.finish(given_up=lambda: False)
             assert late.stdout is not None
             assert late.stdout.read() == b"all of it"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_writer_that_comes_after_its_reader_has_taken_the_name_away(tmp_path: Path) -> None:
+    with RootfsPipe(tmp_path) as pipe, pipe.writer() as sink, reader(tmp_path, "exec cat") as early:
+        while pipe.waiting:
+            time.sleep(0.01)
+        with subprocess.Popen(["printf", "late"], stdout=sink) as writer:
+            sink.close()
+            assert writer.wait() == 0
+        pipe.finish(given_up=lambda: False)
+        assert early.stdout is not None
+        assert early.stdout.read() == b"late"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -240,13 +240,14 @@ def test_the_generator_gets_nothing_but_its_folder(house: House) -> None:
         at = argv.index(words[0])
         assert argv[at : at + 2] == words
     assert "--privileged" not in argv
-    assert house.steps.seal.inputs == ("layer_2",)
+    assert house.steps.seal.inputs == ("layer_2", house.steps.tools[-1].id)
 
 
 def test_the_seal_compares_with_the_base_where_there_is_one(make_plan: MakePlan, layers: Layers) -> None:
     def compared(plan: BuildPlan) -> list[str]:
         steps = steps_of(plan)
-        argv = filled(steps.seal.argv, dict.fromkeys(["docker", "base", "layer_1"], "x") | {"compared": steps.ground})
+        names = ["docker", "base", "layer_1", steps.tools[-1].id, "label", "builder", "sealed"]
+        argv = filled(steps.seal.argv, dict.fromkeys(names, "x") | {"compared": steps.ground})
         return [word for word in argv if word.startswith("METALLIZE_BASE_IMG=")]
 
     assert compared(make_plan()) == ["METALLIZE_BASE_IMG=base"]

@@ -221,6 +221,8 @@ def test_layers_that_nothing_stands_on_go() -> None:
         Tag(name="metallize/generator-ext4:1", created=OLD, size_bytes=4),
         Tag(name="metallize/base-debian:trixie-amd64", created=OLD, size_bytes=5),
         Tag(name="metallize/base-debian:sid-amd64", created=OLD - timedelta(days=9), size_bytes=5),
+        Tag(name="metallize/sealed:0123456789abcdef", created=OLD, size_bytes=5),
+        Tag(name="metallize/sealed:fedcba9876543210", created=OLD - timedelta(days=9), size_bytes=5),
     ]
     used = frozenset({"metallize/web:2"})
     assert [each.name for each in surplus_tags(tags, used, Limits(), NOW)] == ["metallize/web:1"]
