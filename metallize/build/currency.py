@@ -105,7 +105,7 @@ def inputs_in(manifest: Mapping[str, Any]) -> str:
 def inputs_of(plan: BuildPlan, rootfs: str, tools: str, epoch: int) -> str:
     """What `inputs_in` says of an image that this plan makes of images with these ids."""
     steps = steps_of(plan)
-    [top], [generator] = steps.seal.inputs, steps.generate.inputs
+    top, generator = steps.seal.inputs
     return image_key(steps, {top: rootfs, generator: tools}, epoch)
 
 

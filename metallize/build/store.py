@@ -136,7 +136,7 @@ class Store:
     @contextmanager
     def recording(self) -> Iterator[None]:
         """Wait until nobody else writes down what the image has shown; for whoever has it `shared`, and for moments."""
-        with (self._private / f"{self.file}.recording").open("a") as lock:
+        with (self._private / f"{self.file}.recording.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -146,7 +146,7 @@ class Store:
         self._make(self._private)
         path = self._private / f"{self.file}.lock"
         with path.open("a+") as lock:
-            with path.with_suffix(".turn").open("a") as turn:
+            with path.with_suffix(".turn.lock").open("a") as turn:
                 if not _at_once((turn, fcntl.LOCK_EX), (lock, how)):
                     building = path.read_text().strip()
                     who = (
