@@ -77,3 +77,32 @@ def test_two_workers_give_what_this_host_gives(
     published = cli("publish", "db.yaml", "--build-dir", tmp_path / "together", "--to", tmp_path / "out", cwd=tmp_path)
     assert published.status == 0, published.stderr
     assert list((fleet.folder / "one" / "images").glob("*.part")) == []
+
+
+def test_the_same_in_a_shared_folder_with_the_stages_on_the_nights_host(
+    cli: Cli, tmp_path: Path, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the workers has the folder elsewhere; nothing comes over HTTP, and nothing stays there."""
+    monkeypatch.setenv("METALLIZE_GUESTS", "1")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    tiny_profile(tmp_path, "db", GOOD)
+    tiny_profile(tmp_path, "web", PANIC)
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (tmp_path / "mnt").symlink_to(shared)
+    fleet.scheduler()
+    fleet.worker("one")
+    fleet.worker("two", "--shared", str(tmp_path / "mnt"))
+    words = ("--executor", f"dask://{fleet.place}", "--shared", str(shared))
+    done, attempts = nightly(cli, tmp_path, *words, names=("db.yaml", "web.yaml"))
+    assert done.status == 1
+    assert [each["status"] for each in attempts] == ["PASS", "FAIL", "FAIL"]
+    for each in attempts:
+        folder = Path(each["run_folder"])
+        names = {path.name for path in (tmp_path / folder).iterdir()}
+        assert {"console.txt", "report.html", "report.json", "repro.sh"} <= names
+    assert [path.name for path in shared.iterdir()] == [".lock"]
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    stages = {each["stage"] for each in events if each["event"] == "progress" and each["what"] == "db on seabios"}
+    host = attempts[0]["host"]["id"]
+    assert {f"{stage} on {host}" for stage in ("handed over", "image", "qemu", "kernel")} <= stages

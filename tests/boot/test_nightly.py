@@ -101,29 +101,35 @@ def test_two_nights(cli: Cli, tmp_path: Path) -> None:
     assert (build / "report.html").read_text() == page
 
 
-@pytest.mark.nightly  # a dozen boots, half of them of some seconds
+@pytest.mark.nightly  # two dozen boots, half of them of some seconds
 def test_a_slower_image_is_booted_in_turn_with_the_one_before(cli: Cli, tmp_path: Path) -> None:
-    tiny_profile(tmp_path, "db", GOOD)
+    def write(number: int, turns: int = 0) -> None:
+        profile = tiny_profile(tmp_path, "db", GOOD, turns=turns)
+        (tmp_path / "above.dockerfile").write_text(f"# Above it.\n{HEADER}RUN echo {number} >/etc/above\n")
+        profile.write_text(profile.read_text().replace("db.dockerfile]", "db.dockerfile, above.dockerfile]"))
+
+    write(1)
     _, [good] = nightly(cli, tmp_path, names=("db.yaml",))
     history = tmp_path / "build" / "nightly" / "history.jsonl"
     line = json.loads(history.read_text())
     nights = [{**line, "night": f"2026-01-0{day}T02:00:00+00:00", "run": f"made-up-{day}"} for day in range(1, 9)]
     history.write_text("".join(f"{json.dumps(each)}\n" for each in (*nights, line)))
 
-    tiny_profile(tmp_path, "db", GOOD, turns=1 << 31)
+    write(2, turns=1 << 31)
     done, [slow, *boots, line] = nightly(cli, tmp_path, names=("db.yaml",))
     assert done.status == 0
     assert slow["sha256"] != good["sha256"]
     images = {good["sha256"]: "A", slow["sha256"]: "B"}
-    assert "".join(images[boot["sha256"]] for boot in boots) == "ABBABAABBA"
+    assert "".join(images.get(boot["sha256"], "C") for boot in boots) == "ABBABAABBA" + "ACCACAACCA"
+    assert [boot.get("cut", 0) for boot in boots] == [0] * 10 + [1] * 10
     assert {boot["confirms"] for boot in boots} == {slow["run"]}
-    assert len({boot["run_folder"] for boot in (good, slow, *boots)}) == 12
+    assert len({boot["run_folder"] for boot in (good, slow, *boots)}) == 22
 
     told = cli("regressions", cwd=tmp_path).stdout
     assert told.startswith("WORSE  db on seabios: ")
     assert ": confirmed" in told
     assert line["layer"] == "layer db.dockerfile, which is another"
-    assert "because   layer db.dockerfile, which is another (nothing else is another); stage " in told
+    assert "because   layer db.dockerfile, which is another (1 image between tells so); stage " in told
     assert ": confirmed" in (tmp_path / "build" / "report.html").read_text()
     kept = tmp_path / "build" / "nightly" / "kept"
     assert [path.name for path in kept.iterdir()] == [slow["sha256"]], "the one that is good from now on"

@@ -132,7 +132,8 @@ def _lacks(sought: Sought, found: Between, clock: _Clock) -> str:
 def _how(found: Between, shown: dict[int, Shown], whys: dict[int, str]) -> str:
     """What the search went by, in a sentence."""
     told = len([each for each in shown.values() if each is not Shown.NOTHING])
-    how = f"{told} image{'' if told == 1 else 's'} between tell so" if told else "nothing else is another"
+    words = "1 image between tells so" if told == 1 else f"{told} images between tell so"
+    how = words if told else "nothing else is another"
     silent = [cut for cut in range(found.bad + 1, found.good) if shown.get(cut) is Shown.NOTHING]
     if not silent:
         return how

@@ -130,7 +130,7 @@ class Link:
                 hint="is it one, and has it the same keys?",
             ) from exc
         try:
-            self._require_own(str(self._client.scheduler_info()["address"]))
+            self._require_own(str(self._identity()["address"]))
         except BaseException:
             self.close()
             raise
@@ -140,11 +140,21 @@ class Link:
         try:
             if self._client.status != "running":
                 raise LostError(f"the scheduler at {self.place} was lost")
-            info = self._client.scheduler_info()
+            info = self._identity()
         except (OSError, TimeoutError, ValueError, RuntimeError, AttributeError) as exc:
             raise LostError(f"the scheduler at {self.place} was lost: {exc}") from exc
         found = {str(address): facts_of(worker.get(TOLD)) for address, worker in info["workers"].items()}
         return MappingProxyType({address: facts for address, facts in found.items() if facts is not None})
+
+    def _identity(self) -> Mapping[str, Any]:
+        """What the scheduler says of itself and all of its workers.
+
+        The client's own `scheduler_info` hands out what it asked last, and now and then asks beside us for no workers:
+        all of them would seem lost.
+        """
+        found = self._client.sync(self._client.scheduler.identity, n_workers=-1)
+        assert isinstance(found, Mapping)  # noqa: S101 - dask's own answer
+        return found
 
     def submit(self, task: Task, address: str, takes: Mapping[str, float], over: Callable[[], None]) -> Any:
         """Have a worker, and no other, run a task; `over` is called in another thread when it has come to an end.

@@ -257,3 +257,18 @@ def test_a_fleet_with_keys_speaks_to_nobody_else(fleet: Fleet, night: FleetNight
         Link(fleet.place, None)
     with pytest.raises(HostError, match="does not answer with these keys"):
         Link(fleet.place, make_keys(fleet.folder / "others"))
+
+
+def test_no_worker_seems_lost_while_the_client_asks_for_something_else(fleet: Fleet) -> None:
+    """dask's client looks at its scheduler now and then by itself, and then for no workers."""
+    from metallize.night.fleet.link import Link
+
+    fleet.scheduler()
+    fleet.worker("one")
+    link = Link(fleet.place, None)
+    try:
+        for _ in range(200):
+            link._client.loop.add_callback(link._client._update_scheduler_info)
+            assert len(link.workers()) == 1
+    finally:
+        link.close()
