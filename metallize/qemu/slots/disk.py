@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import struct
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -34,6 +35,7 @@ _MOST_TRIES = 3
 _ENDS = (".efi", *(f"+{_MOST_TRIES - done}-{done}.efi" for done in range(_MOST_TRIES + 1)), f"+{_MOST_TRIES}.efi")
 """In which order GRUB looks for the kernel of a version."""
 _PIECE_BYTES = 1 << 20
+_BOOT_BYTES = 512
 _MTOOLS = {"MTOOLS_SKIP_CHECK": "1"}
 _BOUNDED = ("prlimit", f"--fsize={1 << 30}", "--cpu=120", "--core=0")
 """A FAT whose clusters go round in a circle has no end."""
@@ -133,6 +135,28 @@ def read_environment(block: bytes) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Clusters:
+    """Where the clusters of a FAT are, in bytes from its beginning."""
+
+    data_at: int
+    size: int
+
+    def at(self, number: int) -> int:
+        """The first one has the number 2."""
+        return self.data_at + (number - 2) * self.size
+
+
+def _clusters_of(boot: bytes) -> _Clusters:
+    """As the boot sector has it (Microsoft, FAT32 File System Specification, Boot Sector). Raises NotWholeError."""
+    sector, cluster, reserved, copies, entries, _, _, short = struct.unpack_from("<HBHBHHBH", boot, 11)
+    (long,) = struct.unpack_from("<I", boot, 36)
+    if not sector or not cluster:
+        raise NotWholeError("the ESP cannot be read: its boot sector is damaged")
+    root = -(-entries * 32 // sector)
+    return _Clusters(data_at=(reserved + copies * (short or long) + root) * sector, size=sector * cluster)
+
+
 class Disk:
     """A raw disk in an open file. `signed` names what a span of it holds: the same bytes for the same value."""
 
@@ -221,7 +245,26 @@ class Disk:
             raise NotWholeError(f"{path} would be started, and its content is not that of {system.label}")
 
     def _file(self, esp: Row, path: str) -> str:
-        return self._once(f"digest of {path}", esp, lambda: self._copied(esp, path, _digest_of))
+        """The digest of a file; it is read again only where something came to its clusters, or to its folder's."""
+        return self._remembered(
+            (path, *self._once(f"places of {path}", esp, lambda: self._places(esp, path))),
+            lambda: self._copied(esp, path, _digest_of),
+        )
+
+    def _places(self, esp: Row, path: str) -> tuple[object, ...]:
+        """What names the bytes of a file and of the folder that it is in: where they are, and what came there."""
+        clusters = _clusters_of(os.pread(self._number, _BOOT_BYTES, esp.start))
+        found: list[object] = []
+        for each in (path.rpartition("/")[0], path):
+            argv = (*_BOUNDED, "mshowfat", "-i", self._place(esp), f"::/{each}")
+            try:
+                told = run(argv, env=_MTOOLS, pass_fds=(self._number,)).stdout
+            except CommandError as exc:
+                raise NotWholeError(f"{path} on the ESP cannot be read: {exc.output_tail.strip()[-300:]}") from exc
+            for first, last in re.findall(r"<(\d+)(?:-(\d+))?>", told):
+                start, end = (esp.start + clusters.at(int(number)) for number in (first, int(last or first) + 1))
+                found.append((start, end, self._signed(start, end - start)))
+        return tuple(found)
 
     def _content(self, esp: Row, path: str) -> bytes:
         return self._once(
