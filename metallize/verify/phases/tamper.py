@@ -31,9 +31,10 @@ _TITLES = {
     Tampered.UNSIGNED_UKI: "a kernel image without its signature is refused",
 }
 _VERITY = re.compile(
-    r"^.*(?:device-mapper: verity: |dm-verity device|metallize: the root filesystem on ).*$", re.MULTILINE
+    r"^.*(?:device-mapper: verity: .* is corrupted|dm-verity device corrupted|metallize: the root filesystem on ).*$",
+    re.MULTILINE,
 )
-"""What dm-verity says of a block, and the initrd where it does not get so far."""
+"""What dm-verity says of a block that is not the one of its hash, and the initrd where it does not get so far."""
 _UNASKED = "the machine asks for no signatures: boot.machines has one that does, or none looks at this"
 
 

@@ -152,6 +152,7 @@ def found(rule: str) -> Finding:
 CORRUPTED = (
     "[    9.1] device-mapper: verity: 254:2: data block 0 is corrupted\n[    9.2] Kernel panic - not syncing: x\n"
 )
+HEALTHY = '[    9.1] device-mapper: verity: sha256 using shash "sha256-generic"\n'
 REFUSED = "secure-boot-refused"
 
 
@@ -160,6 +161,8 @@ REFUSED = "secure-boot-refused"
     [
         (Tampered.ROOT, found("kernel-panic"), Stage.INITRD, CORRUPTED, True, "data block 0 is corrupted"),
         (Tampered.ROOT, found("kernel-panic"), Stage.INITRD, "Kernel panic\n", False, "not a word of dm-verity's"),
+        (Tampered.ROOT, found("kernel-panic"), Stage.INITRD, HEALTHY, False, "not a word of dm-verity's"),
+        (Tampered.ROOT, found("kernel-panic"), Stage.INITRD, HEALTHY + CORRUPTED, True, "data block 0 is corrupted"),
         (Tampered.VERITY, None, Stage.LOGIN, CORRUPTED, False, "as if nothing had happened"),
         (Tampered.VERITY, found("kernel-panic"), Stage.LOGIN, CORRUPTED, False, "as if nothing had happened"),
         (Tampered.ROOT, None, Stage.INITRD, CORRUPTED, False, "neither refused nor come up"),
