@@ -67,6 +67,7 @@ BOOT: dict[str, Any] = {
     "power_cut": {"seed": 1},
     "update": {"from": "old.img", "install": ["a"], "version": "b"},
     "actions": [{"title": "t", "link": {"a": "down", "b": "up"}}],
+    "tamper": ("uki",),
     "display": True,
     "capture": True,
 }
