@@ -136,6 +136,7 @@ def test_a_slower_image_is_booted_in_turn_with_the_one_before(cli: Cli, tmp_path
     assert json.loads((tmp_path / "build" / "db.iso.manifest.json").read_text())["sha256"] == slow["sha256"]
 
 
+@pytest.mark.nightly  # seven boots; by day images that are made up
 def test_the_layer_that_broke_it_is_found_among_those_that_changed(cli: Cli, tmp_path: Path) -> None:
     """Of four that are others in one night: two images between are made of what the engine has, and booted."""
 
