@@ -77,6 +77,7 @@ def test_the_cloud_vm_is_small_configured_and_takes_no_password(
     judge(machine, image)
 
 
+@pytest.mark.nightly  # by day an untouched Dockerfile in test_init.py
 def test_an_app_runs_on_it_unchanged(cli: Cli, build_dir: Path, tmp_path: Path) -> None:
     profile = tmp_path / "app.yaml"
     profile.write_text(APP)

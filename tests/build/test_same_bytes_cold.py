@@ -49,7 +49,7 @@ def test_two_cold_builds_of_two_checkouts_of_different_ages_are_the_same(site: S
     assert len(digests) == len(epochs) == 1
 
 
-@pytest.mark.nightly  # every day that one differs, which is found in the same way
+@pytest.mark.nightly  # two builds from nothing; by day of images that are made up (test_twice.py)
 def test_check_says_that_the_bytes_are_the_same_and_puts_the_image_in_its_place(site: Site, cli: Cli) -> None:
     done = cli("build", site.profile("same.iso"), "--check", cwd=site.folder)
     assert done.status == 0, done.stderr
@@ -57,6 +57,7 @@ def test_check_says_that_the_bytes_are_the_same_and_puts_the_image_in_its_place(
     assert leftovers(site.build) == ["same.iso", "same.iso.files.mtree", "same.iso.manifest.json"]
 
 
+@pytest.mark.nightly  # three builds from nothing; by day of images that are made up (test_twice.py)
 def test_check_names_the_file_that_differs_and_leaves_what_is_there(site: Site, cli: Cli) -> None:
     profile = site.profile("chance.iso")
     assert cli("build", profile, cwd=site.folder).status == 0
