@@ -25,7 +25,7 @@ from metallize.model.report import BootReport
 from metallize.pipeline import Options, command_for, machines_of, requests_of, required_of
 from metallize.proof import Proof
 from metallize.publish import VerifiedImage
-from metallize.release.fetching.before import with_release_before
+from metallize.release.fetching import with_release_before
 from metallize.verify import VerifyRequest
 from metallize.verify import requests as verification
 

@@ -23,7 +23,7 @@ from metallize.model.profile import ImageFormat
 from metallize.model.report import BootReport
 from metallize.pytest_plugin.judging import came_up
 from metallize.pytest_plugin.targets import Settings, Target, same_assertions
-from metallize.release.fetching.before import with_release_before
+from metallize.release.fetching import with_release_before
 from metallize.verify import VerifyRequest
 from metallize.verify import requests as verification
 from metallize.verify.booted import Booted

@@ -68,19 +68,14 @@ class Here:
         return {}
 
 
-def names_releases(text: str) -> bool:
-    """Whether boot.update.from means releases, and not an image's file."""
-    return text.startswith(("http://", "https://")) or Path(text).is_dir()
-
-
 def with_release_before(profile: Profile, build_dir: Path, events: Events) -> Profile:
-    """The same profile with an image's file in place of a channel; the image is fetched where it is not there yet.
+    """The same profile with an image's file in place of its channel; the image is fetched where it is not there yet.
 
     Raises UsageError where the channel has no release before this one, VerificationFailed or HostError where it is not
     what it was released as, or cannot be fetched.
     """
     update = profile.boot.update if profile.boot is not None else None
-    if profile.boot is None or update is None or not names_releases(update.before):
+    if profile.boot is None or update is None:
         return profile
     offer = release_before(
         _origin(update.before, events),

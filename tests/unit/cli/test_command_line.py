@@ -244,6 +244,8 @@ def test_a_build_imports_nothing_that_only_a_boot_needs() -> None:
     assert "metallize.verify.requests" in loaded
     for slow in ("metallize.verify.machine", "metallize.verify.beside", "metallize.qemu.vm", "metallize.shells.ssh"):
         assert slow not in loaded
+    for slow in ("boto3", "securesystemslib", "virt.firmware", "pefile", "dask"):
+        assert slow not in loaded
 
 
 def test_problems_as_json(call: Call) -> None:

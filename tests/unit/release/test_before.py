@@ -13,7 +13,8 @@ from metallize.config import load_profile
 from metallize.errors import HostError, MetallizeError, UsageError
 from metallize.events import Silent
 from metallize.model.loaded import Profile
-from metallize.release.fetching.before import PLACE, with_release_before
+from metallize.release.fetching import with_release_before
+from metallize.release.fetching.before import PLACE
 from tests.release.clients.serving import served
 from tests.unit.proof.proofs import CATALOG
 from tests.unit.release.wares import CONTENT, released, ware
