@@ -19,6 +19,21 @@ from metallize.patience import DEPOT_SILENCE as SILENCE_SECONDS
 _CHUNK = 1 << 20
 
 
+def pour(read: Callable[[int], bytes], sink: BinaryIO, lost: Callable[[], str], what: str) -> None:
+    """Write all that comes, until `lost` says why nobody wants it any more. Raises HostError; OSError of the sink."""
+    while True:
+        try:
+            data = read(_CHUNK)
+        except (OSError, HTTPException) as exc:
+            raise HostError(f"{what} did not come whole: {exc}") from exc
+        if not data:
+            return
+        sink.write(data)
+        why = lost()
+        if why:
+            raise HostError(why)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FromDepot:
     """The depot of one night, as a worker sees it."""
@@ -35,17 +50,7 @@ class FromDepot:
             answer = self._ask(connection, "GET", f"/images/{sha256}")
             if answer.status != HTTPStatus.OK:
                 raise HostError(f"the night's host does not give the image {sha256[:12]} ({answer.status})")
-            while True:
-                try:
-                    data = answer.read(_CHUNK)
-                except (OSError, HTTPException) as exc:
-                    raise HostError(f"the image {sha256[:12]} did not come whole: {exc}") from exc
-                if not data:
-                    return
-                sink.write(data)
-                why = lost()
-                if why:
-                    raise HostError(why)
+            pour(answer.read, sink, lost, f"the image {sha256[:12]}")
 
     def evidence(self, sha256: str, path: Path) -> None:
         """Put it there. Raises HostError where it is not taken."""

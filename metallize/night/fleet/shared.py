@@ -24,6 +24,7 @@ from typing import BinaryIO
 from metallize.build.generator import sha256_of
 from metallize.errors import FULL, MAKE_ROOM, HostError
 from metallize.files.sparse import extents
+from metallize.night.fleet.fetching import pour
 from metallize.night.fleet.scratch import own_folder
 from metallize.patience import FLEET_LOOK as LOOK_SECONDS
 
@@ -134,17 +135,7 @@ class FromShared:
         except OSError as exc:
             raise HostError(f"the image {sha256[:12]} is not in the shared folder: {exc}", hint=self._hint) from exc
         with file:
-            while True:
-                try:
-                    data = file.read(_CHUNK)
-                except OSError as exc:
-                    raise HostError(f"the image {sha256[:12]} did not come whole: {exc}") from exc
-                if not data:
-                    return
-                sink.write(data)
-                why = lost()
-                if why:
-                    raise HostError(why)
+            pour(file.read, sink, lost, f"the image {sha256[:12]}")
 
     def evidence(self, sha256: str, path: Path) -> None:
         """Put it there. Raises HostError where it cannot be."""
