@@ -139,7 +139,7 @@ def named_parts(manifest: Mapping[str, Any], image: Path, version: str = "") -> 
     if not parts:
         return {}
     try:
-        whole = f"{told['name']}_{version or told['version']}_{ARCHITECTURES[manifest['platform']]}"  # type: ignore[index]
+        whole = f"{told['name']}_{version or told['version']}_{ARCHITECTURES[manifest['platform']]}"  # type: ignore[index]  # below
     except (LookupError, TypeError) as exc:
         raise HostError(
             f"the manifest of {image} does not tell what it is a release of", hint="build it again"

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+from metallize.console.watch import BootWatch
 from metallize.deadline import Deadline
 from metallize.guest import GuestFailed
 from metallize.model.kind import Claim, Observation
@@ -172,7 +174,7 @@ def watch_tries(guest: RunningGuest, tries: int, limit_seconds: float) -> Tries:
         again = None
         while again is None and not deadline.expired:
             try:
-                again = watch.wait(lambda before=resets: True if watch.resets > before else None, deadline)  # type: ignore[misc]
+                again = watch.wait(partial(_restarted, watch, resets), deadline)
             except GuestFailed as failed:
                 seen.append(failed.finding)
                 if failed.finding.rule in _STUCK:
@@ -184,6 +186,11 @@ def watch_tries(guest: RunningGuest, tries: int, limit_seconds: float) -> Tries:
             return Tries(count=number, seen=tuple(seen), why_no_more=why)
     watch.go_on()  # what the last try has shown is no failure of the system that comes now
     return Tries(count=tries, seen=tuple(seen))
+
+
+def _restarted(watch: BootWatch, resets: int) -> bool | None:
+    """Whether the machine has begun anew since it had done so many times; None while it has not."""
+    return True if watch.resets > resets else None
 
 
 def judge_tries(entry: Entry, wanted: int, tries: Tries) -> Result:
