@@ -89,6 +89,8 @@ class GuestPlan:
     """Where swtpm is, as -chardev spells it (without its id)."""
     one_thread: bool = False
     """Emulate all CPUs in one thread: slower, and without the races of several (TCG only)."""
+    counts: bool = False
+    """Whether the guest's clock counts its instructions while it works, in place of the host's time (TCG only)."""
     snapshots: bool = False
     """Whether the running machine can be saved and put back: every disk is a qcow2 then."""
     state: Path | None = None
@@ -148,6 +150,18 @@ of it is kept: after an initrd that ran many programs this was a seventh of a li
 """
 
 
+COUNTED_SHIFT = 1
+"""An instruction takes a guest 2^N ns by its own clock, where that counts them (docs/devel/tcg-icount.rst of QEMU).
+
+With two of them a Debian is up after as much of its own time as on a host on which emulation is 4 times slower than
+normal, however busy the host is; it works a fifth longer for it by the host's.
+"""
+
+
+COUNTED_SLOWNESS = 6.0
+"""As slow is a CPU of so many instructions a second, against one of normal speed (host/probe.S)."""
+
+
 def value(text: str | Path) -> str:
     """A value inside an option: QEMU reads a comma as the next key, and two as one."""
     return str(text).replace(",", ",,")
@@ -156,15 +170,13 @@ def value(text: str | Path) -> str:
 def guest_argv(plan: GuestPlan, ports: Ports, *, paused: bool) -> tuple[str, ...]:
     """The argv of QEMU itself; an option and its value follow each other."""
     machine = plan.machine
-    threads = "single" if plan.one_thread else "multi"
-    accel = f"tcg,thread={threads},tb-size={TRANSLATIONS_MIB}" if plan.accelerator == "tcg" else plan.accelerator
     options: list[tuple[str, ...]] = [
         ("-name", f"metallize-{machine.name}"),
         ("-no-user-config",),
         ("-nodefaults",),
         ("-display", "none"),
         ("-machine", machine.qemu_machine),
-        ("-accel", accel),
+        *_accelerator(plan),
         ("-cpu", plan.cpu),
         ("-smp", str(machine.cpus or plan.cpus)),
         ("-m", f"{(machine.memory_bytes or plan.memory_bytes) >> 20}M"),
@@ -216,6 +228,14 @@ def guest_argv(plan: GuestPlan, ports: Ports, *, paused: bool) -> tuple[str, ...
     if machine.smbios:
         options += [("-smbios", f"type=11,value={value(credential)}") for credential in plan.credentials]
     return (machine.qemu, *(word for option in options for word in option))
+
+
+def _accelerator(plan: GuestPlan) -> list[tuple[str, ...]]:
+    if plan.accelerator != "tcg":
+        return [("-accel", plan.accelerator)]
+    threads = "single" if plan.one_thread or plan.counts else "multi"
+    counted = [("-icount", f"shift={COUNTED_SHIFT}")] if plan.counts else []
+    return [("-accel", f"tcg,thread={threads},tb-size={TRANSLATIONS_MIB}"), *counted]
 
 
 def _ports(plan: GuestPlan, ports: Ports) -> list[tuple[str, ...]]:

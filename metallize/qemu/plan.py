@@ -22,6 +22,18 @@ CPUS = 2
 CPUS_VARIABLE = "METALLIZE_CPUS"
 """How many CPUs a guest has whose profile does not say: one each where several emulated guests share few cores."""
 _MOST_CPUS = 64
+COUNTED_FROM = 12.0
+"""From this slowness on a guest has a clock that counts its instructions.
+
+systemd waits 90 s for a device and as long for a service, by the guest's clock, and on a host so slow a healthy system
+takes longer: it would be told broken for the host's sake.
+"""
+_COUNTED_CPUS = 2
+"""All CPUs are emulated by one thread then, which more of them would wait for."""
+COUNTED_NOTE = (
+    "this host emulates {slowness:.1f} times slower than a normal one: while the guest works, its clock counts its "
+    "instructions (QEMU's -icount), so that its own time-outs do not run out for the host's sake"
+)
 _DEFAULT_MEDIA = {ImageFormat.ISO: Media.CD, ImageFormat.TAR: Media.NETWORK}
 
 PUBLIC_KEY = "METALLIZE_SSH_PUBLIC_KEY"
@@ -59,6 +71,7 @@ def make_plan(
     board = read_board_boot(image, image_format, machine) if machine.firmware is Firmware.VIDEOCORE else None
     wanted = overrides.disk or boot.disk
     on_card = machine.disk_interface == "sd"
+    cpus = machine.cpus or cpus_of(boot, overrides)
     disk_bytes = None
     if media in WRITABLE and (wanted or on_card):
         disk_bytes = _grown(layers, wanted or 0, power_of_two=on_card)
@@ -67,7 +80,8 @@ def make_plan(
         accelerator=accelerator.name,
         cpu=accelerator.cpu,
         memory_bytes=overrides.memory or boot.memory,
-        cpus=cpus_of(boot, overrides),
+        cpus=cpus,
+        counts=accelerator.name == "tcg" and accelerator.slowness >= COUNTED_FROM and cpus <= _COUNTED_CPUS,
         media=media,
         image=image.resolve(),
         image_format=image_format,

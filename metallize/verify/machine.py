@@ -20,7 +20,7 @@ from metallize.host.admission import admitted
 from metallize.host.turns import Need
 from metallize.model.report import AcceleratorUse, BootReport, StageTime
 from metallize.qemu import board, sandbox
-from metallize.qemu.plan import cpus_of
+from metallize.qemu.plan import COUNTED_NOTE, cpus_of
 from metallize.report.files import write_report
 from metallize.verify.booted import Booted
 from metallize.verify.course import Course
@@ -170,7 +170,8 @@ def _boot(
                 telling.reached(reached.stage)
 
             boot = stack.enter_context(prepared_boot(request, use, on_stage=on_stage, one_thread=one_thread))
-            unseen = [board.NOTE] if boot.plan.board is not None else []
+            unseen = [COUNTED_NOTE.format(slowness=use.slowness)] if boot.plan.counts else []
+            unseen += [board.NOTE] if boot.plan.board is not None else []
             unseen += [] if boot.plan.sandboxed else [sandbox.NOTE]
             flaw = cut_short(request.image, request.image_format)
             course = Course(boot=boot, notes=[*notes, *unseen, *([flaw] if flaw else [])], flaw=flaw)

@@ -10,6 +10,7 @@ from metallize.deadline import Deadline
 from metallize.guest import Shell
 from metallize.model.report import Entry, Result
 from metallize.patience import SESSION_STEPS_GRACE as STEPS_GRACE_SECONDS
+from metallize.qemu.argv import COUNTED_SLOWNESS
 from metallize.qemu.vm import RunningGuest
 from metallize.shells.ssh import SshAccess
 from metallize.verify import evidence
@@ -68,6 +69,11 @@ class BootSession:
     @property
     def slowness(self) -> float:
         return self.guest.watch.slowness
+
+    @property
+    def guest_slowness(self) -> float:
+        """By how much the guest's own clock sees it slower than on a host of normal speed."""
+        return min(self.slowness, COUNTED_SLOWNESS) if self.guest.plan.counts else self.slowness
 
     @property
     def boot_seconds(self) -> float:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 
 from metallize.errors import HostError, UsageError
 from metallize.events import Event, Note, Silent
+from metallize.host import accelerator
 from metallize.machines import ovmf, seabios
 from metallize.model.boot import Boot, ConsoleRules, Login, MachineOverrides, Media, Ssh
 from metallize.model.machine import Machine
@@ -53,6 +55,18 @@ def rule(report: BootReport) -> str:
     assert report.verdict is Verdict.FAILED
     assert report.failure is not None
     return report.failure.rule
+
+
+@pytest.mark.parametrize(("slowness", "counts"), [(11.9, False), (12.0, True)])
+def test_a_guest_of_a_very_slow_host_has_a_clock_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slowness: float, counts: bool
+) -> None:
+    known = accelerator.choose(seabios.MACHINE, accelerator.Choice.TCG)
+    monkeypatch.setattr(accelerator, "choose", lambda *_: replace(known, slowness=slowness))
+    report = verify(tiny_image(tmp_path, f"{KERNEL}\r\ntiny login: "))
+    assert report.verdict is Verdict.PASSED
+    assert ("-icount" in (report.run_folder / "argv.txt").read_text()) is counts
+    assert any("counts its instructions" in note for note in report.notes) is counts
 
 
 @pytest.mark.parametrize("media", [Media.DISK, Media.USB])

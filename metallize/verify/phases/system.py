@@ -74,7 +74,7 @@ def _observe(session: BootSession, shell: Shell) -> None:
             session.entries("time/unit"),
             units,
             answer.observations[len(look.PROBES) : len(own)],
-            watch.slowness,
+            session.guest_slowness,
             observed=shell.name,
         ),
         *observer.judged(shell, session.entries("assert"), asked, answer.observations[len(own) :]),

@@ -47,6 +47,13 @@ def test_emulation_keeps_a_bounded_amount_of_translated_code_in_one_thread_or_se
     assert ("-accel", "kvm") in options(replace(PLAN, accelerator="kvm"))
 
 
+def test_a_clock_that_counts_instructions_goes_with_one_thread() -> None:
+    told = options(replace(PLAN, counts=True))
+    assert ("-icount", "shift=1") in told
+    assert ("-accel", "tcg,thread=single,tb-size=128") in told
+    assert "-icount" not in [option for option, _ in options(PLAN)]
+
+
 def test_a_cd_is_read_only_and_its_comma_is_doubled() -> None:
     assert ("-drive", "if=none,id=image0,media=cdrom,format=raw,readonly=on,file=/images/live,, one.iso") in options(
         PLAN

@@ -209,7 +209,7 @@ class HealthyGuest:
     boots: int = 1
 
     def __post_init__(self) -> None:
-        self.plan = SimpleNamespace(media="disk", web=None, display=False)
+        self.plan = SimpleNamespace(media="disk", web=None, display=False, counts=False)
         self.folder = Path("runs")
         self.console = SimpleNamespace(position=0, alive=True, tail=lambda _lines: (), quiet_seconds=9.0, line="")
         self.monitor = SimpleNamespace(execute=self._execute, version="7.2", person=lambda _line: "")
