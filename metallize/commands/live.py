@@ -15,6 +15,8 @@ from metallize.render import JsonLines
 from metallize.serve import FetchLog, serving
 
 HERE, PORT = "127.0.0.1", 8090
+_OURS = frozenset({HERE, "localhost"})
+"""How a browser of this host, or one behind a tunnel to it, calls it."""
 
 
 def live(options: argparse.Namespace) -> int:
@@ -22,7 +24,8 @@ def live(options: argparse.Namespace) -> int:
     build_dir = settings_of(options).build_dir or Path("build")
     address = options.address or HERE
     port = PORT if options.http_port is None else options.http_port
-    with serving(LivePages(build_dir), FetchLog(), address=address, http_port=port) as running:
+    pages = LivePages(build_dir, hosts=_OURS if address in _OURS else frozenset())
+    with serving(pages, FetchLog(), address=address, http_port=port) as running:
         try:
             url = f"http://{address}:{running.http.port}/"
             if options.json:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from metallize.errors import MetallizeError
 from metallize.night.course.journal import unfinished
@@ -33,6 +34,11 @@ class LivePages:
     """What is handed out of a build folder; several threads may ask."""
 
     build_dir: Path
+    hosts: frozenset[str] = frozenset()
+    """Names by which it may be asked for; empty: by any.
+
+    A web site whose name comes to mean this host, once its page is open in a browser here, could read it otherwise.
+    """
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _pages: Mapping[str, bytes] = field(default_factory=dict)
     _told: bool = False
@@ -49,8 +55,11 @@ class LivePages:
         return tuple(self._fresh(""))
 
     @contextmanager
-    def content(self, name: str, _url: str) -> Iterator[Content | None]:
+    def content(self, name: str, url: str) -> Iterator[Content | None]:
         """A page, or a file of a run."""
+        if self.hosts and urlsplit(url).hostname not in self.hosts:
+            yield None
+            return
         name = "/".join(part for part in name.split("/") if part not in {"", "."})
         night = unfinished(self.build_dir)
         page = self._fresh(night).get(name)

@@ -49,6 +49,20 @@ def served(build: Path) -> Iterator[str]:
         yield f"http://{HERE}:{running.http.port}/"
 
 
+def test_a_site_whose_name_comes_to_mean_this_host_reads_nothing(tmp_path: Path) -> None:
+    append(history_path(tmp_path), [attempt(1)])
+    pages = LivePages(tmp_path, hosts=frozenset({HERE, "localhost"}))
+    with serving(pages, FetchLog(), address=HERE, http_port=0) as running:
+        url = f"http://{HERE}:{running.http.port}/"
+        assert get(url)[0]
+        assert get(f"http://localhost:{running.http.port}/")[0]
+        for host in ("evil.example", f"evil.example:{running.http.port}", "127.0.0.1.evil.example"):
+            request = urllib.request.Request(url, headers={"Host": host})  # noqa: S310 - our own server
+            with pytest.raises(urllib.error.HTTPError, match="404") as caught:
+                urllib.request.urlopen(request, timeout=10)  # noqa: S310
+            caught.value.close()
+
+
 def test_the_pages_are_those_that_are_written_and_grow_with_the_history(tmp_path: Path) -> None:
     build = tmp_path / "build"
     append(history_path(build), [attempt(1)])
