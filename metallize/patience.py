@@ -65,6 +65,9 @@ REGISTRY_CONNECT = Wait(10.0, Clock.PLAIN, "So long a registry is called that do
 REGISTRY_ANSWER = Wait(300.0, Clock.PLAIN, "So long an answer may take: a registry hashes a whole image at its end.")
 REGISTRY_AGAIN = Wait(1.0, Clock.PLAIN, "Before a request is made again whose line broke.")
 
+# release/registry/repository.py
+REGISTRY_HALF_WRITTEN = Wait(0.2, Clock.PLAIN, "Until the file is whole that somebody else writes in a registry.")
+
 # release/registry/lock.py
 REGISTRY_SETTLED = Wait(
     4.0, Clock.PLAIN, "After a lock was written, for the writes of others who have seen it free as well."

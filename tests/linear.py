@@ -13,25 +13,25 @@ from typing import Any
 LONG, SHORT = 16_384, 4_096
 TOO_LONG = 8.0
 """So many times longer for four times the text is more than linear on any host."""
-GROWING = tuple(range(24, 257, 8))
-"""Each a little longer than the last, so that an exponential expression is found out before it takes for ever."""
-ENDLESS_SECONDS = 0.05
+GROWING = (*range(24, 257, 8), 512, 1024, 2048)
+"""Each longer than the last, so that an exponential or cubic expression is found out before it takes for ever."""
+ENDLESS_SECONDS = 0.1
 """Nothing that is linear, or quadratic, takes so long for the longest of GROWING."""
 QUICK_SECONDS = 0.004
 """In so short a time nothing was quadratic in 16 KB."""
-MOST_WAYS = 60
-"""Of a list of a hundred phrases one is as good as the next."""
+WAYS, MOST_WAYS = 12, 60
+"""Of a list of a hundred phrases one is as good as the next, and by day a few are."""
 _FILLERS = (" ", "a", "0", "[", "/", "a ", ": ", "[    1.234567] ")
 _CATEGORY = {codes.CATEGORY_DIGIT: "0", codes.CATEGORY_SPACE: " ", codes.CATEGORY_NOT_WORD: " "}
 
 
-def attacks(pattern: str, size: int) -> Iterator[str]:
+def attacks(pattern: str, size: int, most: int = MOST_WAYS) -> Iterator[str]:
     """Single lines: the way to each repetition of the pattern, then what fills it, or that way again and again."""
     ways: list[tuple[str, str]] = [("", "")]
     _walk(parser.parse(pattern), "", ways)
     words = [f"{word}{sep}" for word in re.findall(r"[A-Za-z]{3,}", pattern)[:8] for sep in ("", " ")]
     known = list(dict.fromkeys(ways))
-    for way, body in known[:: len(known) // MOST_WAYS + 1]:
+    for way, body in known[:: len(known) // most + 1]:
         for filler in dict.fromkeys((body, way, *_FILLERS, *words)):
             if filler:
                 yield (way + filler * (size // len(filler) + 1))[:size] + "\0"
@@ -39,16 +39,16 @@ def attacks(pattern: str, size: int) -> Iterator[str]:
                 yield ((way + filler) * (size // len(way + filler) + 1))[:size] + "\0"
 
 
-def slowest(pattern: re.Pattern[str]) -> tuple[float, str]:
+def slowest(pattern: re.Pattern[str], most: int = MOST_WAYS) -> tuple[float, str]:
     """How much longer four times the text takes at the worst, or where it takes too long, and that text's beginning."""
     for size in GROWING:
-        for text in attacks(pattern.pattern, size):
+        for text in attacks(pattern.pattern, size, most):
             if _seconds(pattern, text) > ENDLESS_SECONDS:
                 return (math.inf, text[:80])
     worst = (0.0, "")
-    short = list(attacks(pattern.pattern, SHORT))
+    short = list(attacks(pattern.pattern, SHORT, most))
     usual = min(_seconds(pattern, "x" * LONG) for _ in range(3))
-    for number, text in enumerate(attacks(pattern.pattern, LONG)):
+    for number, text in enumerate(attacks(pattern.pattern, LONG, most)):
         if _seconds(pattern, text) < QUICK_SECONDS + 3 * usual:
             continue
         ratio = min(_seconds(pattern, text) / max(_seconds(pattern, short[number]), 1e-6) for _ in range(3))

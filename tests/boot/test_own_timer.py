@@ -21,11 +21,20 @@ TIMER = """\
 ARG METALLIZE_SRC_IMG
 FROM ${METALLIZE_SRC_IMG}
 COPY import-pubring.gpg /etc/systemd/import-pubring.gpg
-RUN mkdir -p /etc/systemd/system/systemd-sysupdate.timer.d \\
- && printf '[Timer]\\nOnBootSec=\\nOnBootSec=5s\\nRandomizedDelaySec=0\\n' \\
-      >/etc/systemd/system/systemd-sysupdate.timer.d/soon.conf
+COPY soon.conf /etc/systemd/system/systemd-sysupdate.timer.d/soon.conf
 """
+SOON = """\
+[Unit]
+ConditionPathExists=/var/lib/in-a-fleet
+[Timer]
+OnBootSec=
+OnBootSec=5s
+RandomizedDelaySec=0
+"""
+"""A lonely machine would find no server, and have a unit that failed."""
 WAIT = """\
+touch /var/lib/in-a-fleet
+systemctl start systemd-sysupdate.timer
 for second in $(seq 500); do
   state=$(systemctl show --property ActiveState --value systemd-sysupdate.service)
   ls /efi/EFI/Linux | grep -qE '^debian13-ab_2(\\+|\\.)' && [ "$state" = inactive ] && exit
@@ -46,6 +55,7 @@ def asking(folder: Path, version: str, url: str, public_keys: Path, **boot: obje
     del content["boot"]["assert"]["command"]["the other slot is empty"]
     profile.write_text(yaml.safe_dump(content, sort_keys=False))
     (folder / "timer.dockerfile").write_text(TIMER)
+    (folder / "soon.conf").write_text(SOON)
     shutil.copy(public_keys, folder / "import-pubring.gpg")
     return profile
 

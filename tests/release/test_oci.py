@@ -81,6 +81,29 @@ def test_what_is_refused_has_a_place_a_cause_and_a_next_step(
     require_as_before(oci, oci_place, second)
 
 
+@pytest.mark.parametrize("times", [2, 3])
+def test_a_blob_that_somebody_else_sends_meanwhile_is_waited_for(
+    oci: OciKind, oci_place: str, second: Ware, times: int
+) -> None:
+    said = []
+
+    def rule(request: Request, forward: Forward) -> Answer:
+        if request.method != "PUT" or "/manifests/" not in request.path or len(said) == times:
+            return forward(request)
+        said.append(request.path)
+        body = json.dumps({"errors": [{"code": "DIGEST_INVALID", "message": "half of it"}]}).encode()
+        return Answer(status=400, headers={"Content-Type": "application/json"}, body=body)
+
+    oci.line.rule = rule
+    if times == 2:
+        assert released(destination_at(oci_place), second).release.version == "20261130.2"
+        assert seen_by_clients(oci, oci_place) == ("20261130.2", "20261130.1")
+        return
+    with pytest.raises(HostError, match=r"PUT was refused \(400: DIGEST_INVALID: half of it\)"):
+        released(destination_at(oci_place), second)
+    require_as_before(oci, oci_place, second)
+
+
 def test_a_registry_that_is_not_there() -> None:
     with pytest.raises(HostError, match=r"oci://127.0.0.1:1/own/web.*cannot be reached.*refused") as caught:
         destination_at("oci://127.0.0.1:1/own/web").channels()

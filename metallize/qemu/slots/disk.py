@@ -29,8 +29,7 @@ from metallize.qemu.slots.gpt import Row, read_table
 
 _ESP = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b").bytes_le
 _LINUX, _SYSTEMS, _ENVIRONMENT = "EFI/Linux", "grub/systems", "grub/grubenv"
-_COUNTED = re.compile(r"(.+?)(?:\+(\d+)(?:-(\d+))?)?\.efi")
-"""A kernel's name: the system's, and how many tries are left and done, where they are counted."""
+_KERNEL = ".efi"
 _MOST_TRIES = 3
 _ENDS = (".efi", *(f"+{_MOST_TRIES - done}-{done}.efi" for done in range(_MOST_TRIES + 1)), f"+{_MOST_TRIES}.efi")
 """In which order GRUB looks for the kernel of a version."""
@@ -100,10 +99,19 @@ def kernels(names: Iterable[str]) -> tuple[Kernel, ...]:
     found = []
     for name in names:
         folder, _, file = name.rpartition("/")
-        match = _COUNTED.fullmatch(file) if folder == _LINUX else None
-        if match is not None and not file.startswith("."):
-            found.append(Kernel(name, match[1], int(match[2]) if match[2] else None))
+        if folder == _LINUX and file.endswith(_KERNEL) and not file.startswith("."):
+            label, left = _counted(file.removesuffix(_KERNEL))
+            found.append(Kernel(name, label, left))
     return tuple(found)
+
+
+def _counted(stem: str) -> tuple[str, int | None]:
+    """The label in a kernel's name, and the tries left where they are counted: LABEL+LEFT or LABEL+LEFT-DONE."""
+    label, _, counts = stem.rpartition("+")
+    left, dash, done = counts.partition("-")
+    if label and left.isdecimal() and (done.isdecimal() or not dash):
+        return label, int(left)
+    return stem, None
 
 
 def first_of_systemd_boot(found: Sequence[Kernel], newest_first: Sequence[str]) -> Kernel | None:

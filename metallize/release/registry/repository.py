@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -13,15 +14,18 @@ import requests
 import urllib3
 
 from metallize.errors import HostError
-from metallize.patience import FETCH_SLOW
+from metallize.patience import FETCH_SLOW, REGISTRY_HALF_WRITTEN
 from metallize.release.registry.access import Access
 from metallize.release.registry.artifacts import INDEX, MANIFEST, Descriptor, Document, digest_of, read_document
-from metallize.release.registry.errors import unreachable
+from metallize.release.registry.errors import RefusedError, unreachable
 from metallize.release.remote.paced import Answer, pieces
 from metallize.release.remote.reading import Body
 
 _SMALL_BYTES = 256 << 20
 """No manifest or pointer is larger; more is not read into memory, whatever somebody has put there."""
+_ATTEMPTS = 3
+_HALF_WRITTEN = "DIGEST_INVALID"
+"""Debian's registry (2.8, on a disk) says so of a manifest: the link to a blob is written anew by whoever sends it."""
 _KINDS = f"{MANIFEST}, {INDEX}"
 _LIES = "the registry, or what stands before it, is damaged: see its log, or choose another destination"
 
@@ -108,8 +112,21 @@ class Repository:
         return found.digest if found is not None else None
 
     def push(self, document: Document, tag: str | None = None) -> bool:
-        """Store a manifest, under a tag or its digest alone; whether its subject was understood."""
-        reference = tag or document.digest
+        """Store a manifest, under a tag or its digest alone; whether its subject was understood.
+
+        It is asked again where the registry found what the manifest refers to half-written: somebody else stores the
+        same at that moment.
+        """
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                return self._pushed(document, tag or document.digest)
+            except RefusedError as exc:
+                if exc.code != _HALF_WRITTEN or not left:
+                    raise
+            threading.Event().wait(REGISTRY_HALF_WRITTEN)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _pushed(self, document: Document, reference: str) -> bool:
         headers = {"Content-Type": document.media_type}
         with self.access.ask(
             "PUT", f"manifests/{reference}", what=reference, headers=headers, body=document.content,

@@ -17,7 +17,7 @@ import pytest
 import metallize
 from metallize.console.rules import Scanner, built_in_rules
 from metallize.model.boot import ConsoleRules
-from tests.linear import LONG, TOO_LONG, attacks, slowest
+from tests.linear import LONG, MOST_WAYS, TOO_LONG, WAYS, attacks, slowest
 
 PACKAGE = Path(metallize.__file__).parent
 ROOMS = ("checks", "console", "qemu", "shells", "verify")
@@ -83,9 +83,10 @@ def test_the_expressions_are_found() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("most", [WAYS, pytest.param(MOST_WAYS, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("pattern", PATTERNS, ids=PATTERNS.values())
-def test_four_times_the_text_takes_about_four_times_as_long(pattern: re.Pattern[str]) -> None:
-    ratio, text = slowest(pattern)
+def test_four_times_the_text_takes_about_four_times_as_long(pattern: re.Pattern[str], most: int) -> None:
+    ratio, text = slowest(pattern, most)
     assert ratio < TOO_LONG, f"/{pattern.pattern}/ against {text!r}..."
 
 
