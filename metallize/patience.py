@@ -311,11 +311,7 @@ SYSTEM_SETTLE = Wait(
     Clock.STRETCHED,
     "So long the system may take to settle once somebody is logged in, on a host of normal speed.",
 )
-SYSTEM_LEAST_SETTLE = Wait(
-    10.0,
-    Clock.STRETCHED,
-    "so long at the least a system may take to settle once somebody is in",
-)
+SYSTEM_LEAST_SETTLE = Wait(10.0, Clock.STRETCHED, "So long it may take at the least, once somebody is in.")
 
 # verify/session.py
 SESSION_STEPS_GRACE = Wait(30.0, Clock.PLAIN, "Each console step ends at its own time, and needs a moment to say so.")

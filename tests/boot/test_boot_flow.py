@@ -262,6 +262,7 @@ def verify_shipped(cli: Cli, build_dir: Path, folder: Path, name: str, **boot: A
     return done.status, report
 
 
+@pytest.mark.nightly  # three machines, each put back again and again
 @pytest.mark.docker
 def test_groups_begin_with_the_guest_as_it_was_when_it_was_ready(cli: Cli, build_dir: Path, tmp_path: Path) -> None:
     """On a CD, whose machine has no disk to hold the saved memory, over SSH with a key of this boot alone."""

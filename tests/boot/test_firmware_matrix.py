@@ -55,7 +55,7 @@ def held(report: dict[str, Any]) -> set[str]:
     return {result["title"] for result in report["results"] if result["status"] == "held"}
 
 
-@pytest.mark.nightly  # every day with the disk below, and the CD's loaders where they must be refused
+@pytest.mark.nightly  # every day where the CD's loaders must be refused
 def test_the_live_cd_boots_as_a_disk_and_with_secure_boot(cli: Cli, build_dir: Path, tmp_path: Path) -> None:
     image = built(cli, "debian13-livecd", build_dir)
     machines = {
@@ -68,7 +68,8 @@ def test_the_live_cd_boots_as_a_disk_and_with_secure_boot(cli: Cli, build_dir: P
     assert "command Secure Boot is enforced" not in held(seen["bios-disk"])
 
 
-@pytest.mark.parametrize("machine", [SECURE_BOOT, pytest.param("seabios", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("machine", [SECURE_BOOT, "seabios"])
 def test_the_disk_boots_as_a_stick_and_finds_the_tpm(machine: str, cli: Cli, build_dir: Path, tmp_path: Path) -> None:
     image = built(cli, "debian13-ext4", build_dir)
     wanted = {"stick": {"machine": machine, "media": "usb", "tpm": True}}

@@ -34,6 +34,7 @@ def cases(path: Path) -> dict[str, bool]:
     return found
 
 
+@pytest.mark.nightly  # every day on guests of one sector (test_pytest_plugin.py)
 def test_the_gate_passes_with_one_item_an_assertion(build_dir: Path, tmp_path: Path) -> None:
     assert " ".join(GATE) == (
         "pytest boot-tests --profile profiles/debian13-livecd.yaml --machine ovmf --junitxml=x.xml"

@@ -40,6 +40,7 @@ exit 1
 """
 
 
+@pytest.mark.nightly  # every day from a wheel (test_wheel_end_to_end.py)
 def test_an_untouched_dockerfile_becomes_a_verified_image(cli: Cli, tmp_path: Path) -> None:
     app = tmp_path / "shop"
     (app / "pages").mkdir(parents=True)

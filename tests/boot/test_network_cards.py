@@ -12,6 +12,7 @@ from tests.conftest import ROOT, Cli
 pytestmark = [pytest.mark.docker, pytest.mark.boot]
 
 
+@pytest.mark.nightly
 def test_a_bond_outlives_either_leg_and_the_seed_is_there(cli: Cli, tmp_path: Path) -> None:
     done = cli("build", ROOT / "tests/boot/cards/cards.yaml", "--verify", "--build-dir", tmp_path)
     assert done.status == 0

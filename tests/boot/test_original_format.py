@@ -25,7 +25,8 @@ def image(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "build" / "livecd.iso"
 
 
-@pytest.mark.parametrize("script", ["uefi-boot.sh", pytest.param("legacy-boot.sh", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("script", ["uefi-boot.sh", "legacy-boot.sh"])
 def test_the_extension_names_the_host(script: str, image: Path) -> None:
     child = pexpect.spawn(
         str(ROOT / "scripts" / script),

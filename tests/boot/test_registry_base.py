@@ -70,11 +70,12 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[registry.Registry
         yield running
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("variant", "generator", "system"),
     [
         ("trixie", "ext4", "debian-disk.dockerfile"),
-        pytest.param("trixie-slim", "livecd", "debian-live.dockerfile", marks=pytest.mark.nightly),
+        ("trixie-slim", "livecd", "debian-live.dockerfile"),
     ],
 )
 def test_the_machine_has_its_own_name_and_dhcps_name_servers(

@@ -120,6 +120,7 @@ def test_the_recipes_pass_the_tests_and_checks_of_the_tree(tree: Path) -> None:
 
 @pytest.mark.docker
 @pytest.mark.boot
+@pytest.mark.nightly  # every day the recipes are checked and read
 def test_the_kind_sees_the_layers_effect_on_the_machine(tree: Path) -> None:
     done = metallize(tree, "build", "try.yaml", "--verify")
     assert done.status == 0
@@ -133,7 +134,7 @@ def test_the_kind_sees_the_layers_effect_on_the_machine(tree: Path) -> None:
 
 
 @pytest.mark.docker
-@pytest.mark.nightly  # every day the recipe's layer and kind are built and booted
+@pytest.mark.nightly
 def test_the_generator_makes_the_same_squashfs_twice(tree: Path) -> None:
     image = tree / "build" / "try.img"
     digests = set()

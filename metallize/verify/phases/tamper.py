@@ -7,7 +7,6 @@ system, so that there is none to fall back to: whatever reaches a login prompt h
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 
 from metallize.deadline import Deadline
@@ -30,11 +29,10 @@ _TITLES = {
     Tampered.UKI: "a changed kernel image is refused",
     Tampered.UNSIGNED_UKI: "a kernel image without its signature is refused",
 }
-_VERITY = re.compile(
-    r"^.*(?:device-mapper: verity: .* is corrupted|dm-verity device corrupted|metallize: the root filesystem on ).*$",
-    re.MULTILINE,
-)
-"""What dm-verity says of a block that is not the one of its hash, and the initrd where it does not get so far."""
+_VERITY = ("device-mapper: verity: ", " is corrupted")
+"""What dm-verity says of a block that is not the one of its hash, from the device on."""
+_ENDED = ("dm-verity device corrupted", "metallize: the root filesystem on ")
+"""What it says as it ends all, and the initrd where it does not get so far."""
 _UNASKED = "the machine asks for no signatures: boot.machines has one that does, or none looks at this"
 
 
@@ -86,7 +84,7 @@ def judge(
     entry: Entry, kind: Tampered, finding: Finding | None, stage: Stage, console: str, refusals: Collection[str]
 ) -> Result:
     """What became of one boot; pure. `console` is all that it printed."""
-    told = _VERITY.findall(console)
+    told = [line for line in console.split("\n") if _says_corrupted(line)]
     if stage.rank >= Stage.LOGIN.rank:
         claim = _claim("a login prompt, as if nothing had happened", holds=False)
     elif finding is None:
@@ -98,6 +96,11 @@ def judge(
     else:
         claim = _claim(f"{finding.rule}: {finding.cause}, and not a word of dm-verity's", holds=False)
     return entry.judged(claim, observed="console", seconds=finding.seconds if finding is not None else 0.0)
+
+
+def _says_corrupted(line: str) -> bool:
+    begin, end = _VERITY
+    return end in line.partition(begin)[2] or any(each in line for each in _ENDED)
 
 
 def _claim(actual: str, *, holds: bool) -> Claim:

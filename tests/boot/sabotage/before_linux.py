@@ -95,7 +95,6 @@ RECIPES = (
     ),
     Recipe(
         name="grub-without-its-configuration-on-uefi",
-        cheap=True,
         summary="no grub.cfg, and GRUB comes from the ESP",
         disk=lambda disk: disk.remove("/boot/grub/grub.cfg"),
         machine=ovmf.MACHINE,

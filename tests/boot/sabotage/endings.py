@@ -100,7 +100,6 @@ HTTP = {"reach": {"http://:8080/": {"status": 200, "timeout": "5s"}}}
 RECIPES = (
     Recipe(
         name="systemctl-only-fails",
-        cheap=True,
         summary="systemctl ends with status 1 and says nothing",
         disk=lambda disk: replaced_systemctl(disk, ONLY_FAILS),
         expected=(Failed(stage=Stage.READY, result="systemd runs the system", words=("systemctl",), seconds=20),),
@@ -168,7 +167,6 @@ RECIPES = (
     ),
     Recipe(
         name="panic-once-it-was-seen",
-        cheap=True,
         summary="the kernel panics some seconds after the guest was ready",
         disk=lambda disk: after_the_look(disk, "boom", "echo c >/proc/sysrq-trigger"),
         boot=LATER,
@@ -207,7 +205,6 @@ RECIPES = (
     ),
     Recipe(
         name="refused-and-then-booted",
-        cheap=True,
         summary="the first entry of the menu is refused, and the next one boots",
         disk=falls_back,
         boot={"expect": "refused"},

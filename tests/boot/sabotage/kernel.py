@@ -105,7 +105,6 @@ RECIPES = (
     ),
     Recipe(
         name="no-libc",
-        cheap=True,
         summary="the C library is missing",
         disk=lambda disk: disk.remove("/usr/lib/x86_64-linux-gnu/libc.so.6"),
         expected=(Failed(stage=Stage.INITRD, rule="init-lacks-a-library", words=("libc.so.6",)),),

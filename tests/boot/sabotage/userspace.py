@@ -143,7 +143,6 @@ RECIPES = (
     ),
     Recipe(
         name="failing-unit",
-        cheap=True,
         summary="a service fails",
         disk=lambda disk: disk.service("milk", "Type=oneshot\nExecStart=/bin/sh -c 'echo sour >&2; exit 7'"),
         expected=(

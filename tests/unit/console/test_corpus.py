@@ -49,7 +49,7 @@ def test_what_is_found(entry: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cuts", [8, 150])
+@pytest.mark.parametrize("cuts", [8, pytest.param(150, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("entry", CORPUS, ids=name)
 def test_cut_byte_by_byte_and_at_many_places(entry: dict[str, Any], cuts: int) -> None:
     text = entry["text"].encode()

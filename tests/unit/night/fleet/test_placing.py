@@ -137,7 +137,9 @@ def bound(cells: list[Waiting], cores: int) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in (1, 2))])
-@pytest.mark.parametrize("workers", [1, 2, 8, 16, 32, 64])
+@pytest.mark.parametrize(
+    "workers", [1, 2, 8, *(pytest.param(many, marks=pytest.mark.nightly) for many in (16, 32, 64))]
+)
 def test_a_thousand_cells_take_little_longer_than_they_must(workers: int, seed: int) -> None:
     rng = random.Random(seed)  # noqa: S311 - a simulation, and no secret
     cells = cells_of(rng, 1000)
