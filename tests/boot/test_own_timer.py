@@ -52,7 +52,6 @@ def asking(folder: Path, version: str, url: str, public_keys: Path, **boot: obje
     content: dict[str, Any] = yaml.safe_load(profile.read_text())
     content["images"].append("timer.dockerfile")
     content["output"]["options"] = {"update": f"{url}/stable", "verify": True}
-    del content["boot"]["assert"]["command"]["the other slot is empty"]
     profile.write_text(yaml.safe_dump(content, sort_keys=False))
     (folder / "timer.dockerfile").write_text(TIMER)
     (folder / "soon.conf").write_text(SOON)

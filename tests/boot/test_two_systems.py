@@ -19,8 +19,7 @@ FIRMWARE = pytest.mark.parametrize("machine", ["seabios", "ovmf"])
 
 def written(folder: Path, version: str, **boot: object) -> Path:
     """The shipped profile as that of another release, of one name with the others: what is kept stays theirs."""
-    text = (ROOT / "profiles" / f"{NAME}.yaml").read_text()
-    content: dict[str, Any] = yaml.safe_load(text.replace(f"{NAME}_1", f"{NAME}_{version}"))
+    content: dict[str, Any] = yaml.safe_load((ROOT / "profiles" / f"{NAME}.yaml").read_text())
     content["output"]["version"] = version
     release = content["boot"]["assert"]["file"]["/usr/lib/os-release"]
     release["contents"] = [f'IMAGE_ID="{NAME}"', f'IMAGE_VERSION="{version}"']
@@ -72,9 +71,6 @@ def test_a_machine_comes_back_of_broken_releases_and_is_updated_to_the_next(
         "tamper": ["downgrade"],
     }
     new = written(tmp_path / "2", "2", machines=[machine], update=update)
-    content = yaml.safe_load(new.read_text())
-    del content["boot"]["assert"]["command"]["the other slot is empty"]
-    new.write_text(yaml.safe_dump(content, sort_keys=False))
     done = cli("build", new, "--verify", "--build-dir", build_dir / f"ab-2-{machine}")
     assert done.status == 0, done.stderr
     titles = results(build_dir / f"ab-2-{machine}")
