@@ -85,7 +85,7 @@ def test_what_is_refused_has_a_place_a_cause_and_a_next_step(
 def test_a_blob_that_somebody_else_sends_meanwhile_is_waited_for(
     oci: OciKind, oci_place: str, second: Ware, times: int
 ) -> None:
-    said = []
+    said: list[str] = []
 
     def rule(request: Request, forward: Forward) -> Answer:
         if request.method != "PUT" or "/manifests/" not in request.path or len(said) == times:
