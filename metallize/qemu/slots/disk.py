@@ -221,7 +221,8 @@ class Disk:
 
     def _chosen(self, firmware: Firmware, esp: Row, names: Sequence[str], labels: Sequence[str]) -> Kernel | None:
         if firmware is Firmware.UEFI:
-            return first_of_systemd_boot(kernels(names), labels)
+            shown = [each for each in kernels(names) if self._is_shown(esp, each.path)]
+            return first_of_systemd_boot(shown, labels)
         stem = f"{labels[0].rpartition('_')[0]}_" if labels else ""
         return first_of_grub(names, read_environment(self._content(esp, _ENVIRONMENT)), stem)
 
@@ -257,6 +258,17 @@ class Disk:
         return self._remembered(
             (path, *self._once(f"places of {path}", esp, lambda: self._places(esp, path))),
             lambda: self._copied(esp, path, _digest_of),
+        )
+
+    def _is_shown(self, esp: Row, path: str) -> bool:
+        """Whether systemd-boot takes a file for a kernel: for a UKI with .osrel (boot.c, boot_entry_add_type2).
+
+        FAT puts a file's new name into a folder before it says where its content is (Linux, vfat_rename): for a moment
+        there is an empty one, which no boot loader starts.
+        """
+        return self._remembered(
+            ("shown", path, *self._once(f"places of {path}", esp, lambda: self._places(esp, path))),
+            lambda: self._copied(esp, path, _is_uki),
         )
 
     def _places(self, esp: Row, path: str) -> tuple[object, ...]:
@@ -315,6 +327,13 @@ class Disk:
         if key not in self._known:
             self._known[key] = look()
         return self._known[key]  # type: ignore[return-value]  # as it was put there under this key
+
+
+def _is_uki(number: int) -> bool:
+    try:
+        return bool(content_of(number, ".osrel"))
+    except ValueError:
+        return False
 
 
 def _digest_of(number: int, start: int = 0, size: int | None = None) -> str:

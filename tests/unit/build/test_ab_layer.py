@@ -60,7 +60,7 @@ class Machine:
     def has(self, *kernels: str) -> None:
         for name in kernels:
             (self.folder / "EFI/Linux").mkdir(parents=True, exist_ok=True)
-            (self.folder / "EFI/Linux" / f"web_{name}.efi").touch()
+            (self.folder / "EFI/Linux" / f"web_{name}.efi").write_text("kernel")
             (self.folder / "grub/systems").mkdir(parents=True, exist_ok=True)
             (self.folder / f"grub/systems/web_{name.partition('+')[0]}.cfg").touch()
 
@@ -165,6 +165,19 @@ def test_what_was_tried_in_vain_is_said_and_not_tried_again(bios: Machine) -> No
     bios.has("3+3-0")
     assert bios.say("next") == "3 is tried on the next start\n"
     assert bios.noted == "good=1 next=3 left=3 bad=2"
+
+
+@pytest.mark.parametrize("efi", [False, True])
+def test_a_kernel_that_a_power_cut_left_empty_is_no_update(tmp_path: Path, bios: Machine, efi: bool) -> None:
+    machine = Machine(folder=bios.folder, running="1", efi=efi)
+    machine.has("2+3-0")
+    empty = tmp_path / "EFI/Linux/web_2+3-0.efi"
+    empty.write_bytes(b"")
+    machine.say("next")
+    assert "next=2" not in machine.noted
+    assert "web_2+3-0.efi was empty, and is removed" in machine.say("good")
+    assert [each.name for each in empty.parent.iterdir()] == ["web_1+3-0.efi"]
+    assert "is removed" not in machine.say("good")
 
 
 def test_a_system_that_comes_up_after_all_is_bad_no_more(bios: Machine) -> None:

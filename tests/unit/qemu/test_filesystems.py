@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import subprocess
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metallize.qemu.filesystems import Partition, holds_nothing, overlap, partitions
+from metallize.qemu.filesystems import Partition, holds_nothing, overlap, partitions, problem_of
 
 
 def gpt(*spans: tuple[int, int]) -> bytes:
@@ -46,6 +50,25 @@ def test_any_bytes_are_read(data: bytes, is_gpt: bool) -> None:
     for partition in partitions(head):
         assert partition.start_bytes >= 0
         assert partition.size_bytes >= 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_filesystem_that_was_mounted_is_not_damaged_for_that(tmp_path: Path, damaged: bool) -> None:
+    """e2fsck -p takes a filesystem with no backup of its features for clean, and -f finds the flag of a mounted one."""
+    path = tmp_path / "fs.img"
+    subprocess.run(["truncate", "-s", "6M", path], check=True)
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-O", "orphan_file", path], check=True)
+    commands = ["feature orphan_present", *(["set_inode_field <2> links_count 7"] if damaged else [])]
+    for command in commands:
+        subprocess.run(["debugfs", "-w", "-R", command, path], check=True, capture_output=True)
+    number = os.open(path, os.O_RDWR)
+    try:
+        problem = problem_of(number)
+    finally:
+        os.close(number)
+    assert ("ref count is 7" in problem) is damaged
+    assert bool(problem) is damaged
 
 
 BIOS_BOOT = b"Hah!IdontNeedEFI"

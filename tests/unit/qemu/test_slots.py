@@ -17,12 +17,14 @@ from metallize.qemu.argv import GuestPlan
 from metallize.qemu.slots import disk, gpt
 from metallize.qemu.slots.disk import Kernel, NotWholeError
 from metallize.qemu.slots.update import Seen, Window, check_update, disks_of_update
+from tests.unit.build.test_two_systems import pe
 from tests.unit.qemu.test_argv import PLAN
 from tests.unit.qemu.test_moments import log_of
 from tests.unit.qemu.two_slots import NEW, OLD, SIZE, STEPS, Machine, both_slots
 
 pytestmark = pytest.mark.slow
 BOTH = pytest.mark.parametrize("firmware", [Firmware.UEFI, Firmware.BIOS])
+OTHER = pe({".osrel": b"ID=web\n", ".linux": b"another"})
 LABELS = ("web_2", "web_1")
 
 
@@ -92,13 +94,22 @@ def test_an_updated_disk_starts_the_new_one(machine: Machine, firmware: Firmware
     assert opened(machine).started(firmware, (NEW.system, only)) == NEW.system
 
 
+@pytest.mark.parametrize("content", [b"", b"x", OTHER[:300]])
+def test_systemd_boot_passes_over_what_is_no_kernel(machine: Machine, content: bytes) -> None:
+    only = opened(machine).only_system(Firmware.UEFI)
+    for step in STEPS.values():
+        step(machine)
+    machine.file("EFI/Linux/web_2+3-0.efi", content)
+    assert opened(machine).started(Firmware.UEFI, (NEW.system, only)) == only
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
         (lambda it: it.put("root_b", b"x"), r"its slot `web_2` is not that release's"),
         (lambda it: it.put("tree_b", b"x"), r"its slot `web_2` is not that release's"),
-        (lambda it: it.file("EFI/Linux/web_2+3-0.efi", b"x"), "its content is not that of web_2"),
-        (lambda it: it.file("EFI/Linux/web_3.efi", b"x"), "which is of neither release"),
+        (lambda it: it.file("EFI/Linux/web_2+3-0.efi", OTHER), "its content is not that of web_2"),
+        (lambda it: it.file("EFI/Linux/web_3.efi", OTHER), "which is of neither release"),
         (lambda it: it.mtools("mdeltree", "::EFI"), "finds no system to start"),
         (lambda it: it.put("esp", bytes(SIZE - (1 << 20))), "the ESP cannot be read"),
     ],

@@ -51,7 +51,13 @@ class Release:
 
     @property
     def kernel(self) -> bytes:
-        return pe({".cmdline": f"roothash={self.root_hash} panic=10".encode(), ".linux": self.root[:20000]})
+        return pe(
+            {
+                ".osrel": b"ID=web\n",
+                ".cmdline": f"roothash={self.root_hash} panic=10".encode(),
+                ".linux": self.root[:20000],
+            }
+        )
 
     @property
     def grub(self) -> bytes:
