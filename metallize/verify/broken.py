@@ -16,12 +16,14 @@ from metallize.errors import HostError, UsageError
 from metallize.files.parts import Part
 from metallize.files.uki import content_of, replace_section, sections
 from metallize.model.update import Broken
+from metallize.qemu.slots.gpt import read_table
 
 KERNEL, GRUB = ".efi", ".grub"
 """How the names of the parts end that are changed."""
 _MOST_CHARACTERS = 2047
 """Of a command line of Linux on x86 (COMMAND_LINE_SIZE, arch/x86/include/asm/setup.h)."""
 _DAMAGED_BYTES = 4096
+_HINT = "it is the raw image of the release before, with the same output.name"
 _UNIT = "metallize-broken.service"
 _SERVICE = """\
 [Unit]
@@ -35,14 +37,33 @@ mount --bind /run/$0 $f; exit 1' {version}
 """It gives the system the version by which it was installed, and fails."""
 
 
-def broken_version(version: str, number: int, broken: Broken) -> str:
-    """What the release is called: before the new version and after every other; the later one has a higher number."""
-    return f"{version}~{number}.{broken}"
+def version_before(image: Path, name: str) -> str:
+    """Which version of a release the slots of a raw image have, by the names of its partitions. Raises HostError."""
+    with image.open("rb") as file:
+        number = file.fileno()
+        try:
+            rows = read_table(lambda at, size: os.pread(number, size, at), os.fstat(number).st_size).rows
+        except ValueError as exc:
+            raise HostError(f"boot.update.from: {image} has no slots: {exc}", hint=_HINT) from exc
+    found = {row.label.removeprefix(f"{name}_") for row in rows if row.label.startswith(f"{name}_")}
+    if len(found) != 1:
+        words = f"slots of the versions {', '.join(sorted(found))}" if found else f"no slot of {name}"
+        raise HostError(f"boot.update.from: {image} has {words}", hint=_HINT)
+    return found.pop()
 
 
-def older_version(version: str) -> str:
-    """Of a release that has this content and comes before it."""
-    return f"{version}~0"
+def broken_version(before: str, number: int, broken: Broken) -> str:
+    """What the release is called: after the version before, and before all that follow it; a later one is higher.
+
+    A letter comes before every digit, and a hyphen before a dot. `~`, which would say all this of the new version, is
+    no part of a version for systemd-sysupdate (version_is_valid, src/sysupdate/sysupdate-util.c), which passes over it.
+    """
+    return f"{before}-a{number}.{broken}"
+
+
+def older_version(before: str) -> str:
+    """Of a release that comes before the new one, and could be installed."""
+    return f"{before}-a0"
 
 
 def words_of(broken: Broken, version: str) -> tuple[str, ...]:

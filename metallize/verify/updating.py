@@ -17,7 +17,7 @@ from metallize.files.vanishing import vanishing_folder
 from metallize.model.profile import ARCHITECTURES
 from metallize.model.update import Engine, Tamper, Update
 from metallize.serve import Files, opened, opened_parts
-from metallize.verify.broken import break_release, broken_version, older_version, require_parts
+from metallize.verify.broken import break_release, broken_version, older_version, require_parts, version_before
 from metallize.verify.phases import update
 from metallize.verify.phases.rollback import Offered
 from metallize.verify.phases.update import Offers
@@ -74,20 +74,26 @@ def old_machine(boot: PreparedBoot) -> Iterator[tuple[PreparedBoot, Offers]]:
                 logs_writes=wanted.power_cuts is not None,
             )
         )
-        files = _files(stack, request, wanted, folder)
+        before = ""
+        if wanted.broken or wanted.tamper:
+            before = version_before(image, str(as_mapping(request.manifest.get("release", {})).get("name", "")))
+        files = _files(stack, request, wanted, folder, before)
         if files is None:
             yield ready, Offers()
             return
         served, url = stack.enter_context(ready.serving(files))
-        yield served, offers_of(request, wanted, url)
+        yield served, offers_of(request, wanted, url, before)
 
 
-def offers_of(request: VerifyRequest, wanted: Update, url: str) -> Offers:
-    """What is offered at our URL: the new image at its root, what is made of it in folders; pure."""
+def offers_of(request: VerifyRequest, wanted: Update, url: str, before: str) -> Offers:
+    """What is offered at our URL: the new image at its root, what is made of it in folders; pure.
+
+    `before` is the version that is updated.
+    """
     told = as_mapping(request.manifest.get("release", {}))
     version = str(told.get("version", ""))
     broken = tuple(
-        Offered(broken=each, version=broken_version(version, number, each), url=f"{url}/{each}")
+        Offered(broken=each, version=broken_version(before, number, each), url=f"{url}/{each}")
         for number, each in enumerate(wanted.broken, start=1)
     )
     older = f"{url}/{Tamper.DOWNGRADE}" if Tamper.DOWNGRADE in wanted.tamper else ""
@@ -95,7 +101,7 @@ def offers_of(request: VerifyRequest, wanted: Update, url: str) -> Offers:
     return Offers(url=url, broken=broken, older=older, label=label, parts=parts_of(request.manifest, request.image))
 
 
-def _files(stack: ExitStack, request: VerifyRequest, wanted: Update, folder: Path) -> Files | None:
+def _files(stack: ExitStack, request: VerifyRequest, wanted: Update, folder: Path, before: str) -> Files | None:
     """What the guest finds: a folder of somebody's, or the image's parts; None for no parts."""
     image, manifest = request.image, request.manifest
     if wanted.files is not None:
@@ -104,14 +110,13 @@ def _files(stack: ExitStack, request: VerifyRequest, wanted: Update, folder: Pat
     if not parts:
         return None
     made = stack.enter_context(vanishing_folder(folder, ".offered-", kin="../*/"))
-    offers = offers_of(request, wanted, "")
+    offers = offers_of(request, wanted, "", before)
     releases: list[tuple[str, dict[str, Part], dict[str, Path]]] = [("", parts, {})]
     for each in offers.broken:
         changed = break_release(image, parts, each.broken, each.version, made)
         releases.append((each.url, named_parts(manifest, image, each.version), changed))
     if offers.older:
-        version = older_version(str(manifest["release"]["version"]))
-        releases.append((offers.older, named_parts(manifest, image, version), {}))
+        releases.append((offers.older, named_parts(manifest, image, older_version(before)), {}))
     places: dict[str, tuple[int, int]] = {}
     beside: dict[str, Path] = {}
     for number, (place, named, changed) in enumerate(releases):

@@ -122,11 +122,16 @@ class Rollback:
         return self._come_back(guest) if tried.holds else None
 
     def _checked(self) -> Update:
-        """The update whose first command sees that this release is a newer one, or it would not even be tried."""
-        running = f"$({self.update.version_command})"
-        newer = f'systemd-analyze compare-versions {self.offered.version} gt "{running}" >&2 || exit\n'
-        first, *rest = self.update.commands
-        return self.update.model_copy(update={"engine": None, "install": (newer + first, *rest)})
+        """The update whose command sees that this release is a newer one, and that something comes of it.
+
+        Or it would not even be tried: what an engine takes for nothing new it leaves out, and ends well.
+        """
+        running, there = f"$({self.update.version_command})", f"$({self.update.installed_command})"
+        newer = f'systemd-analyze compare-versions {self.offered.version} gt "{running}" >&2 || exit\nwas="{there}"\n'
+        changed = f'\n[ "{there}" != "$was" ] || {{ echo nothing was installed >&2; exit 1; }}\n'
+        return self.update.model_copy(
+            update={"engine": None, "install": (newer + changed.join([*self.update.commands, ""]),)}
+        )
 
     def _come_back(self, guest: RunningGuest) -> BootSession | None:
         turn = Turn(name=f"back-{self.offered.broken}", suffix=f" after a broken {self.offered.broken}")

@@ -17,6 +17,7 @@ from metallize.qemu.argv import GuestPlan
 from metallize.qemu.slots import disk, gpt
 from metallize.qemu.slots.disk import Kernel, NotWholeError
 from metallize.qemu.slots.update import Seen, Window, check_update, disks_of_update
+from metallize.verify.broken import version_before
 from tests.unit.build.test_two_systems import pe
 from tests.unit.qemu.test_argv import PLAN
 from tests.unit.qemu.test_moments import log_of
@@ -65,8 +66,8 @@ def test_both_ends_agree_on_names_and_environment() -> None:
     assert disk._ENDS == two_systems.ENDS
     block = two_systems.environment(good="1", next="2", left="3")
     assert disk.read_environment(block) == {"good": "1", "next": "2", "left": "3"}
-    [kernel] = disk.kernels([two_systems.System("web", "2~1.init").kernel.lstrip("/")])
-    assert kernel == Kernel("EFI/Linux/web_2~1.init+3-0.efi", "web_2~1.init", 3)
+    [kernel] = disk.kernels([two_systems.System("web", "1-a1.init").kernel.lstrip("/")])
+    assert kernel == Kernel("EFI/Linux/web_1-a1.init+3-0.efi", "web_1-a1.init", 3)
 
 
 @pytest.fixture
@@ -192,6 +193,19 @@ def test_the_disk_at_some_of_the_moments_can_be_booted(machine: Machine) -> None
         found = [each.cut.flushed for each in disks]
     assert len(found) == 3
     assert found == sorted(set(found))
+
+
+def test_the_version_that_is_updated_is_that_of_its_slots(machine: Machine, tmp_path: Path) -> None:
+    assert version_before(machine.path, "web") == "1"
+    with pytest.raises(HostError, match=r"boot.update.from: .* has no slot of shop"):
+        version_before(machine.path, "shop")
+    for step in STEPS.values():
+        step(machine)
+    with pytest.raises(HostError, match="slots of the versions 1, 2"):
+        version_before(machine.path, "web")
+    (tmp_path / "empty.img").write_bytes(bytes(1 << 20))
+    with pytest.raises(HostError, match="has no slots"):
+        version_before(tmp_path / "empty.img", "web")
 
 
 def test_an_image_that_has_no_two_slots_is_told(machine: Machine) -> None:

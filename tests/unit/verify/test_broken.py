@@ -81,7 +81,7 @@ def offered(wanted: VerifyRequest, folder: Path) -> dict[str, bytes]:
     """All that the guest can ask for."""
     with ExitStack() as stack:
         assert wanted.boot.update is not None
-        files = updating._files(stack, wanted, wanted.boot.update, folder)
+        files = updating._files(stack, wanted, wanted.boot.update, folder, "1")
         assert files is not None
         found = {}
         for name in files.names:
@@ -104,7 +104,7 @@ def section(content: bytes, name: str, folder: Path) -> bytes:
 
 def test_what_is_offered_is_whole_by_its_own_list(tmp_path: Path) -> None:
     found = offered(asked(tmp_path), tmp_path)
-    places = {"": "2", "kernel/": "2~1.kernel", "init/": "2~2.init", "service/": "2~3.service", "downgrade/": "2~0"}
+    places = {"": "2", "kernel/": "1-a1.kernel", "init/": "1-a2.init", "service/": "1-a3.service", "downgrade/": "1-a0"}
     for place, version in places.items():
         sums = dict(line.split("  ")[::-1] for line in found[f"{place}SHA256SUMS"].decode().splitlines())
         assert set(sums) == {f"web_{version}_x86-64{end}" for end in ("_1.root", "_2.verity", ".grub", ".efi")}
@@ -116,8 +116,8 @@ def test_what_is_offered_is_whole_by_its_own_list(tmp_path: Path) -> None:
 def test_each_broken_release_is_newer_than_the_one_before_and_older_than_the_update(tmp_path: Path) -> None:
     wanted = asked(tmp_path)
     assert wanted.boot.update is not None
-    offers = updating.offers_of(wanted, wanted.boot.update, "http://x")
-    versions = ["1", "2~0", *(each.version for each in offers.broken), "2"]
+    offers = updating.offers_of(wanted, wanted.boot.update, "http://x", "1")
+    versions = ["1", "1-a0", *(each.version for each in offers.broken), "2"]
     assert all(compare(one, other) < 0 for one, other in pairwise(versions))
     assert [each.url for each in offers.broken] == ["http://x/kernel", "http://x/init", "http://x/service"]
     assert (offers.url, offers.older) == ("http://x", "http://x/downgrade")
@@ -125,7 +125,7 @@ def test_each_broken_release_is_newer_than_the_one_before_and_older_than_the_upd
 
 def test_only_the_kernels_files_are_changed(tmp_path: Path) -> None:
     found = offered(asked(tmp_path), tmp_path)
-    for kind, version in (("kernel", "2~1.kernel"), ("init", "2~2.init"), ("service", "2~3.service")):
+    for kind, version in (("kernel", "1-a1.kernel"), ("init", "1-a2.init"), ("service", "1-a3.service")):
         assert found[f"{kind}/web_{version}_x86-64_1.root"] == found["web_2_x86-64_1.root"]
         image = found[f"{kind}/web_{version}_x86-64.efi"]
         assert section(image, ".osrel", tmp_path) == RELEASED.replace(b'"2"', f'"{version}"'.encode())
@@ -138,11 +138,11 @@ def test_only_the_kernels_files_are_changed(tmp_path: Path) -> None:
         assert grub == GRUB.decode().replace("panic=10", f"panic=10{added}"), "GRUB is told the same"
         assert bool(added) is (kind != "kernel")
         assert re.fullmatch(r"[A-Za-z0-9_.,:/=@%+ -]*", added), "nothing that GRUB would take for anything else"
-    assert section(found["kernel/web_2~1.kernel_x86-64.efi"], ".initrd", tmp_path)[:4096] == bytes(4096)
+    assert section(found["kernel/web_1-a1.kernel_x86-64.efi"], ".initrd", tmp_path)[:4096] == bytes(4096)
 
 
 def test_the_service_gives_the_system_its_version_and_fails(tmp_path: Path) -> None:
-    [credential, wants] = broken.words_of(Broken.SERVICE, "2~3.service")
+    [credential, wants] = broken.words_of(Broken.SERVICE, "1-a3.service")
     unit = base64.b64decode(credential.rpartition(":")[2]).decode().replace("\\\n", " ")
     assert credential.startswith("systemd.set_credential_binary=systemd.extra-unit.metallize-broken.service:")
     assert wants == "systemd.wants=metallize-broken.service"
@@ -156,7 +156,7 @@ def test_the_service_gives_the_system_its_version_and_fails(tmp_path: Path) -> N
     env = {"PATH": f"{fake.parent}:{os.environ['PATH']}"}
     done = subprocess.run(["sh", "-c", here, name], check=False, capture_output=True, env=env)
     assert (done.returncode, done.stderr) == (1, b"")
-    assert released.read_text() == RELEASED.decode().replace('"2"', "2~3.service")
+    assert released.read_text() == RELEASED.decode().replace('"2"', "1-a3.service")
 
 
 def test_a_command_line_that_linux_would_cut_is_told(tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ URL = "http://10.0.2.100"
 OFFERS = Offers(
     url=URL,
     broken=(
-        Offered(broken=Broken.KERNEL, version="2~1.kernel", url=f"{URL}/kernel"),
-        Offered(broken=Broken.SERVICE, version="2~2.service", url=f"{URL}/service"),
+        Offered(broken=Broken.KERNEL, version="1-a1.kernel", url=f"{URL}/kernel"),
+        Offered(broken=Broken.SERVICE, version="1-a2.service", url=f"{URL}/service"),
     ),
     older=f"{URL}/downgrade",
 )
@@ -93,7 +93,7 @@ class Slots(HealthyGuest):
         if "systemd-sysupdate" in probe:
             return self.takes(probe)
         failed = "".join(
-            f"{each} has not come up, and is not tried any more\n" for each in self.installed if "~" in each
+            f"{each} has not come up, and is not tried any more\n" for each in self.installed if "-a" in each
         )
         for part, text in (
             (f"cat {upkeep.PLACE}", self.token),
@@ -108,11 +108,11 @@ class Slots(HealthyGuest):
 
     def takes(self, probe: str) -> tuple[int, str]:
         """It installs what it is offered, but for what is older."""
-        name = {"/kernel": "2~1.kernel", "/service": "2~2.service", "/downgrade": ""}
+        name = {"/kernel": "1-a1.kernel", "/service": "1-a2.service", "/downgrade": ""}
         offered = next((version for place, version in name.items() if f"{URL}{place}" in probe), "2")
         if offered:
             self.installed.append(offered)
-        if "~" in offered:
+        if "-a" in offered:
             cast("TryingWatch", self.watch).tries = self.falls_back
         return 0, ""
 
@@ -156,7 +156,7 @@ def test_each_broken_release_is_planned_before_the_update() -> None:
 def test_a_machine_that_comes_back_and_is_updated_then_holds() -> None:
     results, guest = updated()
     assert not_held(results) == []
-    assert guest.installed == ["2~1.kernel", "2~2.service", "2"], "and nothing that is older"
+    assert guest.installed == ["1-a1.kernel", "1-a2.service", "2"], "and nothing that is older"
 
 
 def test_the_failures_of_what_is_meant_to_fail_end_nothing() -> None:
@@ -174,7 +174,7 @@ def test_a_system_that_is_not_tried_as_often_as_it_may_be_is_told(count: int) ->
     assert "did not end in a restart within" in tried.note
     assert results["broken-kernel/update/back"].status is Status.UNSEEN
     assert results["update/update/version"].status is Status.UNSEEN
-    assert guest.installed == ["2~1.kernel"]
+    assert guest.installed == ["1-a1.kernel"]
 
 
 def test_a_machine_that_stands_still_is_not_waited_for() -> None:
@@ -189,6 +189,7 @@ def test_a_machine_that_stands_still_is_not_waited_for() -> None:
     ("said", "failing"),
     [
         ({"compare-versions": lambda: (1, "")}, "broken-kernel/update/install/1"),
+        ({"echo nothing was installed": lambda: (1, "")}, "broken-kernel/update/install/1"),
         ({"cat_/var/tmp": lambda: (0, "another")}, "broken-kernel/update/state"),
         ({"metallize-boot-good": lambda: (0, "1 is the system to start\n")}, "broken-kernel/update/says"),
         ({"metallize-boot-good": lambda: (1, "")}, "broken-service/update/says"),
@@ -208,7 +209,7 @@ def test_a_release_that_is_no_newer_one_is_not_restarted_into() -> None:
 
 def test_another_version_than_before_is_not_back() -> None:
     entry = asked_entry("broken-kernel/update/back")
-    assert rollback.judge_back(entry, "1", "2~1.kernel", "ssh").status is Status.FAILED
+    assert rollback.judge_back(entry, "1", "1-a1.kernel", "ssh").status is Status.FAILED
     assert rollback.judge_back(entry, "1", None, "ssh").status is Status.UNSEEN
     assert rollback.judge_back(entry, "1", "1", "ssh").status is Status.HELD
 
