@@ -180,6 +180,14 @@ def test_a_kernel_that_a_power_cut_left_empty_is_no_update(tmp_path: Path, bios:
     assert "is removed" not in machine.say("good")
 
 
+def test_a_system_of_which_grub_was_not_told_is_tried_still(bios: Machine) -> None:
+    bios.say("good")
+    bios.has("2+3-0")
+    assert "2 is tried on the next start" in bios.say("good")
+    assert "next=2 left=3" in bios.noted
+    assert "2 is tried" not in bios.say("good"), "it is noted already"
+
+
 def test_a_system_that_comes_up_after_all_is_bad_no_more(bios: Machine) -> None:
     block = two_systems.environment(good="1", next="", left="", bad="2")
     (bios.folder / "grub/grubenv").write_bytes(block)
