@@ -62,7 +62,7 @@ class Machine:
             (self.folder / "EFI/Linux").mkdir(parents=True, exist_ok=True)
             (self.folder / "EFI/Linux" / f"web_{name}.efi").write_text("kernel")
             (self.folder / "grub/systems").mkdir(parents=True, exist_ok=True)
-            (self.folder / f"grub/systems/web_{name.partition('+')[0]}.cfg").touch()
+            (self.folder / f"grub/systems/web_{name.partition('+')[0]}.cfg").write_text("linux")
 
 
 @pytest.fixture
@@ -168,15 +168,18 @@ def test_what_was_tried_in_vain_is_said_and_not_tried_again(bios: Machine) -> No
 
 
 @pytest.mark.parametrize("efi", [False, True])
-def test_a_kernel_that_a_power_cut_left_empty_is_no_update(tmp_path: Path, bios: Machine, efi: bool) -> None:
+@pytest.mark.parametrize("name", ["EFI/Linux/web_2+3-0.efi", "grub/systems/web_2.cfg"])
+def test_what_a_power_cut_left_empty_is_no_update(tmp_path: Path, bios: Machine, name: str, efi: bool) -> None:
     machine = Machine(folder=bios.folder, running="1", efi=efi)
     machine.has("2+3-0")
-    empty = tmp_path / "EFI/Linux/web_2+3-0.efi"
+    empty = tmp_path / name
     empty.write_bytes(b"")
     machine.say("next")
     assert "next=2" not in machine.noted
-    assert "web_2+3-0.efi was empty, and is removed" in machine.say("good")
-    assert [each.name for each in empty.parent.iterdir()] == ["web_1+3-0.efi"]
+    assert f"{empty.name} was empty, and is removed" in machine.say("good")
+    assert "next=2" not in machine.noted
+    assert not empty.exists()
+    assert len(list((tmp_path / "EFI/Linux").iterdir()) + list((tmp_path / "grub/systems").iterdir())) == 3
     assert "is removed" not in machine.say("good")
 
 
