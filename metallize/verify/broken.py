@@ -38,17 +38,17 @@ mount --bind /run/$0 $f; exit 1' {version}
 
 
 def version_before(image: Path, name: str) -> str:
-    """Which version of a release the slots of a raw image have, by the names of its partitions. Raises HostError."""
+    """Which version of a release the slots of a raw image have, by the names of its partitions. Raises UsageError."""
     with image.open("rb") as file:
         number = file.fileno()
         try:
             rows = read_table(lambda at, size: os.pread(number, size, at), os.fstat(number).st_size).rows
         except ValueError as exc:
-            raise HostError(f"boot.update.from: {image} has no slots: {exc}", hint=_HINT) from exc
+            raise UsageError(f"boot.update.from: {image} has no slots: {exc}", hint=_HINT) from exc
     found = {row.label.removeprefix(f"{name}_") for row in rows if row.label.startswith(f"{name}_")}
     if len(found) != 1:
         words = f"slots of the versions {', '.join(sorted(found))}" if found else f"no slot of {name}"
-        raise HostError(f"boot.update.from: {image} has {words}", hint=_HINT)
+        raise UsageError(f"boot.update.from: {image} has {words}", hint=_HINT)
     return found.pop()
 
 

@@ -48,6 +48,7 @@ def require_update(request: VerifyRequest) -> None:
             )
         if wanted.broken:
             require_parts(parts, request.image)
+        _version_before(request, wanted)
 
 
 @contextmanager
@@ -74,15 +75,21 @@ def old_machine(boot: PreparedBoot) -> Iterator[tuple[PreparedBoot, Offers]]:
                 logs_writes=wanted.power_cuts is not None,
             )
         )
-        before = ""
-        if wanted.broken or wanted.tamper:
-            before = version_before(image, str(as_mapping(request.manifest.get("release", {})).get("name", "")))
+        before = _version_before(request, wanted)
         files = _files(stack, request, wanted, folder, before)
         if files is None:
             yield ready, Offers()
             return
         served, url = stack.enter_context(ready.serving(files))
         yield served, offers_of(request, wanted, url, before)
+
+
+def _version_before(request: VerifyRequest, wanted: Update) -> str:
+    """The version that is updated, where something goes by it. Raises UsageError where its image has none."""
+    if not (wanted.broken or wanted.tamper):
+        return ""
+    told = as_mapping(request.manifest.get("release", {}))
+    return version_before(Path(wanted.before), str(told.get("name", "")))
 
 
 def offers_of(request: VerifyRequest, wanted: Update, url: str, before: str) -> Offers:

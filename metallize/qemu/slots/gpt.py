@@ -51,7 +51,7 @@ def read_table(read: Read, disk_bytes: int) -> Table:
 
 
 def _rows(read: Read, at: int) -> tuple[Row, ...]:
-    sector = read(at, _SECTOR)
+    sector = read(at, _SECTOR) if at >= 0 else b""
     if len(sector) < _HEADER.size:
         raise ValueError("it is not on the disk")
     signature, _, size, told, _, place, _, _, _, _, first, count, each, told_rows = _HEADER.unpack_from(sector)

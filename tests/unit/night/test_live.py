@@ -59,7 +59,7 @@ def test_a_site_whose_name_comes_to_mean_this_host_reads_nothing(tmp_path: Path)
         for host in ("evil.example", f"evil.example:{running.http.port}", "127.0.0.1.evil.example"):
             request = urllib.request.Request(url, headers={"Host": host})
             with pytest.raises(urllib.error.HTTPError, match="404") as caught:
-                urllib.request.urlopen(request, timeout=10)  # noqa: S310
+                urllib.request.urlopen(request, timeout=10)  # noqa: S310 - our own server
             caught.value.close()
 
 

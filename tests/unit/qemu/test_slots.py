@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from metallize_os import two_systems
 
-from metallize.errors import HostError
+from metallize.errors import HostError, UsageError
 from metallize.model.machine import Firmware
 from metallize.model.profile import ImageFormat
 from metallize.qemu.argv import GuestPlan
@@ -197,15 +197,16 @@ def test_the_disk_at_some_of_the_moments_can_be_booted(machine: Machine) -> None
 
 def test_the_version_that_is_updated_is_that_of_its_slots(machine: Machine, tmp_path: Path) -> None:
     assert version_before(machine.path, "web") == "1"
-    with pytest.raises(HostError, match=r"boot.update.from: .* has no slot of shop"):
+    with pytest.raises(UsageError, match=r"boot.update.from: .* has no slot of shop"):
         version_before(machine.path, "shop")
     for step in STEPS.values():
         step(machine)
-    with pytest.raises(HostError, match="slots of the versions 1, 2"):
+    with pytest.raises(UsageError, match="slots of the versions 1, 2"):
         version_before(machine.path, "web")
-    (tmp_path / "empty.img").write_bytes(bytes(1 << 20))
-    with pytest.raises(HostError, match="has no slots"):
-        version_before(tmp_path / "empty.img", "web")
+    for size in (0, 100, 1 << 20):
+        (tmp_path / "empty.img").write_bytes(bytes(size))
+        with pytest.raises(UsageError, match="has no slots"):
+            version_before(tmp_path / "empty.img", "web")
 
 
 def test_an_image_that_has_no_two_slots_is_told(machine: Machine) -> None:

@@ -190,7 +190,8 @@ def test_an_image_without_such_parts_cannot_be_broken(tmp_path: Path) -> None:
     old = tmp_path / "old.img"
     old.write_bytes(b"")
     wanted = asked(tmp_path, **{"from": str(old)})
-    updating.require_update(wanted)
+    with pytest.raises(UsageError, match=r"old\.img has no slots"):
+        updating.require_update(wanted)
     parts = [each for each in wanted.manifest["parts"] if each["suffix"] != ".grub"]
     without = replace(wanted, manifest={**wanted.manifest, "parts": parts})
     with pytest.raises(UsageError, match=re.escape("has no part .grub")):
