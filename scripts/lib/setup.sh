@@ -499,6 +499,17 @@ venv_pip() {
   return 1
 }
 
+# Whether it is another checkout's own, by a link or by its name: of a copy, or of a checkout that was moved, the stamp
+# names a place that is another or gone. Python clears what a link leads to, and then makes nothing there.
+foreign_venv() {
+  local stamp="$METALLIZE_VENV/metallize-setup.stamp" venv root
+  [ ! -L "$METALLIZE_VENV" ] || return 0
+  [ -f "$stamp" ] || return 1
+  venv="$(sed -n 's/^venv //p' "$stamp")"
+  root="$(sed -n 's/^root //p' "$stamp")"
+  [ ! "$root" -ef "$METALLIZE_ROOT" ] && [ -d "$root" ] && [ "$venv" -ef "$METALLIZE_VENV" ]
+}
+
 make_venv() {
   local python
   python="$(find_python)" ||
@@ -508,6 +519,10 @@ make_venv() {
   if [ -e "$METALLIZE_VENV" ] && [ ! -e "$METALLIZE_VENV/pyvenv.cfg" ] &&
     [ -n "$(ls -A "$METALLIZE_VENV" 2>/dev/null)" ]; then
     die "$METALLIZE_VENV exists and is no virtual environment" "move it away, or name another in METALLIZE_VENV"
+  fi
+  if foreign_venv; then
+    die "$METALLIZE_VENV is a link, or the environment of another checkout, which would lose it" \
+      "set METALLIZE_SKIP_SETUP=1 to use it as it is, or METALLIZE_VENV to have one made elsewhere"
   fi
   say "Making the virtual environment $METALLIZE_VENV with $python"
   "$python" -m venv --clear "$METALLIZE_VENV" || die "$python -m venv failed" "see its message above"

@@ -76,6 +76,47 @@ def test_a_folder_that_is_no_environment_is_not_cleared(bash: Bash, tmp_path: Pa
     assert (precious / "file").exists()
 
 
+@pytest.mark.parametrize("stamped", [True, False])
+@pytest.mark.parametrize("way", ["a link", "its name"])
+def test_the_environment_of_another_checkout_is_not_cleared(
+    bash: Bash, tmp_path: Path, way: str, *, stamped: bool
+) -> None:
+    """As where .venv of a clone is a link: what is there is that other checkout's, and in use."""
+    other, venv = tmp_path / "other", tmp_path / "other/.venv"
+    venv.mkdir(parents=True)
+    (venv / "pyvenv.cfg").touch()
+    if stamped:
+        (venv / "metallize-setup.stamp").write_text(f"venv {venv}\nroot {other}\npython 3.11.2 /usr\n")
+    mine = venv
+    if way == "a link":
+        mine = tmp_path / "mine"
+        mine.symlink_to(venv)
+    bash.env["METALLIZE_VENV"] = str(mine)
+    script = environment(bash).partition("make_venv")[0] + "setup_venv"
+    done = bash(script)
+    if stamped or way == "a link":
+        assert done.status == 3
+        assert f"{mine} is a link, or the environment of another checkout" in done.stderr
+        assert "METALLIZE_SKIP_SETUP=1" in done.stderr
+        assert (venv / "pyvenv.cfg").read_text() == "", "nothing of it is touched"
+    else:
+        assert done.status == 0, "nobody's, half made: made anew"
+
+
+@pytest.mark.parametrize("what", ["a copy", "moved"])
+def test_what_is_no_other_checkouts_is_made_anew(bash: Bash, tmp_path: Path, what: str) -> None:
+    other, mine = tmp_path / "other", tmp_path / "mine"
+    mine.mkdir()
+    (mine / "pyvenv.cfg").touch()
+    (mine / "metallize-setup.stamp").write_text(f"venv {other}/.venv\nroot {other}\npython 3.11.2 /usr\n")
+    bash.env["METALLIZE_VENV"] = str(mine)
+    if what == "a copy":
+        (other / ".venv").mkdir(parents=True)
+    done = bash(environment(bash).partition("make_venv")[0] + "setup_venv")
+    assert done.status == 0, done.stderr
+    assert (mine / "metallize-setup.stamp").is_file()
+
+
 def test_no_suitable_python_is_an_error_that_says_what_to_install(bash: Bash) -> None:
     done = bash("find_python() { return 1; }\nsetup_venv")
     assert done.status == 3
