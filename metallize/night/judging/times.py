@@ -100,6 +100,8 @@ def slow_unit(units: Mapping[str, float], before: Sequence[Mapping[str, float]])
         return ""
     excesses = {}
     for name, seconds in units.items():
+        if seconds <= UNIT.floor.seconds:  # no usual time is so short that this were suspected
+            continue
         usual = spread([each.get(name, 0.0) for each in known])
         if seconds - usual.median > UNIT.of(usual):
             excesses[name] = seconds - usual.median

@@ -53,7 +53,7 @@ def front_page(
         f"Metallize: {len(bad)} of {len(rows)} fail" if len(bad) > known else f"Metallize: {words.lower()}",
         _head(nights, latest, known, verdict, words, under_way),
         _failures(bad, nights, link_of),
-        judged(findings, "What got worse, and what changed"),
+        _judged(findings, bad),
         _matrix(rows, nights[: -NIGHTS - 1 : -1], link_of, page_of),
         _unreadable(history),
     )
@@ -92,6 +92,14 @@ def _failures(bad: Sequence[Trend], nights: Sequence[str], link_of: LinkOf) -> M
         return section("cause", "What was seen", element("p", text, class_="headline"), class_="passed")
     kind = "passed" if all(trend.latest.known_issue for trend in bad) else "failed"
     return section("cause", "What fails, and since when", *(_failure(trend, link_of) for trend in bad), class_=kind)
+
+
+def _judged(findings: Sequence[Finding], bad: Sequence[Trend]) -> Markup | None:
+    """Of what fails the page tells above."""
+    if not bad:
+        return judged(findings, "What got worse, and what changed")
+    heading = "What else got worse, and what changed"
+    return judged(findings, heading, nothing="Nothing else is known to have got worse.")
 
 
 def _failure(trend: Trend, link_of: LinkOf) -> Markup:

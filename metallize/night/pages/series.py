@@ -16,7 +16,9 @@ from metallize.night.trends import Trend
 from metallize.report.page import Markup, document, element, folded, joined, seconds, section
 
 RUNS = 400
-"""So many are in the table: a year and a month."""
+"""So many are in the tables: a year and a month."""
+SHOWN = 30
+"""So many of them without being asked for: on a phone each is a paragraph."""
 OPEN = 5
 """So many findings are open, the others folded."""
 UNITS = 6
@@ -52,12 +54,17 @@ def series_page(trend: Trend, findings: Sequence[Finding], facts: Facts, link_of
         ),
         judged(findings, "What was judged"),
         _plots(trend, findings, facts),
-        section("runs", "Every run", _runs(trend, link_of)),
+        section("runs", "Every run", *_runs(trend, link_of)),
     )
 
 
-def judged(findings: Sequence[Finding], heading: str) -> Markup | None:
-    """What was said of nights, the newest first: the latest that got worse open, all else folded."""
+def judged(
+    findings: Sequence[Finding], heading: str, *, nothing: str = "Nothing is known to have got worse."
+) -> Markup | None:
+    """What was said of nights, the newest first: the latest that got worse open, all else folded.
+
+    `nothing` is what is said where nothing got worse.
+    """
     known = grouped(each for each in findings if each.verdict is not Verdict.YOUNG)
     told = sorted(known, key=lambda each: each.night, reverse=True)
     if not told:
@@ -68,7 +75,7 @@ def judged(findings: Sequence[Finding], heading: str) -> Markup | None:
     return section(
         "judged",
         heading,
-        element("div", *worse) if worse else element("p", "Nothing is known to have got worse."),
+        element("div", *worse) if worse else element("p", nothing),
         folded(f"{len(rest)} more: earlier, changed, suspected or cleared", *rest) if rest else None,
         class_="failed" if worse else "passed",
     )
@@ -162,10 +169,16 @@ _NAME = 12
 """Characters of a name that fit beside a plot."""
 
 
-def _runs(trend: Trend, link_of: LinkOf) -> Markup:
+def _runs(trend: Trend, link_of: LinkOf) -> Iterator[Markup]:
+    attempts = [attempt for night in trend.nights for attempt in night.attempts][: -RUNS - 1 : -1]
+    yield _table(attempts[:SHOWN], link_of)
+    if earlier := attempts[SHOWN:]:
+        yield folded(f"{len(earlier)} earlier", _table(earlier, link_of))
+
+
+def _table(attempts: Sequence[Attempt], link_of: LinkOf) -> Markup:
     heads = ("Night", "Verdict", "Stage", "Ready", "Host", "Image", "Versions", "Cause")
-    attempts = [attempt for night in trend.nights for attempt in night.attempts]
-    lines = [_run(attempt, heads, link_of) for attempt in reversed(attempts[-RUNS:])]
+    lines = [_run(attempt, heads, link_of) for attempt in attempts]
     head = element("thead", element("tr", *(element("th", text, scope="col") for text in heads)))
     return element("table", head, element("tbody", *lines), class_="runs")
 

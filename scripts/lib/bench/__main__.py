@@ -17,6 +17,7 @@ from bench.builds import change, cold_arm64, cold_ext4, cold_livecd, unchanged
 from bench.matrix import matrix
 from bench.measuring import MIB, ROOT, Bench
 from bench.night import night
+from bench.pages import pages
 from bench.releases import release
 from metallize.command import run
 
@@ -33,8 +34,9 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "release": release,
     "matrix": matrix,
     "night": night,
+    "pages": pages,
 }
-HOSTLESS = frozenset({"night"})
+HOSTLESS = frozenset({"night", "pages"})
 """What neither builds nor boots."""
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from bench.measuring import Bench
 from bench.nights import CELLS, NIGHTS, NOISES, PLANTS, World, found, measured, ordinary, planted, power
+from metallize.night.attempt import Attempt, Cell, Status
 from metallize.night.facts import facts_folder, write_facts
 from metallize.night.history import append, history_path, read
 from metallize.night.pages.site import write_site
@@ -55,12 +58,31 @@ def night(bench: Bench) -> None:
 
 def year(folder: Path, nights: int = _YEAR) -> float:
     """Write a year down and show it; the processor time that the showing took, in seconds."""
-    world = World.of(NOISES["quiet"], seed=1)
-    for number in range(nights):
-        world.night(number, confirming=False)
-    append(history_path(folder), (replace(each, run_folder="") for each in world.attempts))
-    for facts in world.images.values():
-        write_facts(facts_folder(folder), facts)
+    write_year(folder, nights)
     begun = time.process_time()
     write_site(folder)
     return time.process_time() - begun
+
+
+def write_year(folder: Path, nights: int = _YEAR, *, units: int = 0, failing: Sequence[Cell] = ()) -> None:
+    """The history and the images of so many nights of CELLS, with so many more services in each boot.
+
+    `failing` are cells that fail in every seventh night, the last among them.
+    """
+    world = World.of(NOISES["quiet"], seed=1)
+    for number in range(nights):
+        world.night(number, confirming=False)
+    more = {f"service-number-{number}.service": 0.01 * number for number in range(units)}
+    began = sorted({each.night for each in world.attempts})
+    bad = set(began[::-7])
+
+    def one(attempt: Attempt) -> Attempt:
+        seen = replace(attempt, run_folder="", units=MappingProxyType({**attempt.units, **more}))
+        if attempt.cell not in failing or attempt.night not in bad:
+            return seen
+        reason = "command `systemctl is-active shop.service`: exit-status is 3, expected 0"
+        return replace(seen, status=Status.FAIL, stage="assert", reason=reason, signature="assert: command")
+
+    append(history_path(folder), map(one, world.attempts))
+    for facts in world.images.values():
+        write_facts(facts_folder(folder), facts)

@@ -18,7 +18,7 @@ from metallize.night.facts import facts_folder, write_facts
 from metallize.night.history import History, append, history_path
 from metallize.night.pages.front import front_page
 from metallize.night.pages.plot import Line, Mark, plot
-from metallize.night.pages.series import page_name
+from metallize.night.pages.series import SHOWN, page_name
 from metallize.night.pages.site import write_site
 from tests.unit.night.attempts import CELL, HOST, attempt, of
 from tests.unit.night.test_judging import BEFORE, NEW, OLD, after, quiet, slow
@@ -54,6 +54,38 @@ def test_every_cell_has_its_page_and_the_first_leads_there(tmp_path: Path) -> No
     assert captions == ["Time by stage, seconds", "Size, MiB", "Packages"]
     assert "suspected" in text
     assert len(root.findall(".//table[@class='runs']/tbody/tr")) == 11
+
+
+def test_beside_what_fails_nothing_else_is_said_to_be_worse(tmp_path: Path) -> None:
+    """A green `nothing got worse` below a red `1 FAILING` was no true word."""
+    append(history_path(tmp_path), [*quiet(), attempt(11, sha256=NEW)])
+    write_facts(facts_folder(tmp_path), BEFORE)
+    write_facts(facts_folder(tmp_path), after(packages={"openssl": "3.0.16-1"}))
+    assert "Nothing is known to have got worse." in write_site(tmp_path).read_text()
+    append(history_path(tmp_path), [attempt(11, "FAIL", cell=of("db"))])
+    text = write_site(tmp_path).read_text()
+    assert "What else got worse, and what changed" in text
+    assert "Nothing else is known to have got worse." in text
+    assert "Nothing is known" not in text
+
+
+def test_of_many_runs_the_latest_are_open_and_the_others_folded(tmp_path: Path) -> None:
+    append(
+        history_path(tmp_path), [attempt(n) for n in range(1, 29)] + [attempt(n, cell=of("db")) for n in range(1, 2)]
+    )
+    text = next((write_site(tmp_path).parent / "nightly/pages").glob("web-*")).read_text()
+    assert len(parsed(text).findall(".//details/table[@class='runs']/tbody/tr")) == 0
+    later = [
+        replace(attempt(n % 28 + 1), night=f"2026-02-{n % 28 + 1:02}T02:00:00+00:00", run=f"r{n}") for n in range(28)
+    ]
+    append(history_path(tmp_path), later)
+    write_site(tmp_path)
+    root = parsed(next((tmp_path / "nightly/pages").glob("web-*")).read_text())
+    assert len(root.findall(".//section[@id='runs']/table/tbody/tr")) == SHOWN
+    assert len(root.findall(".//section[@id='runs']/details/table/tbody/tr")) == 56 - SHOWN
+    first = root.find(".//section[@id='runs']/table/tbody/tr/th")
+    assert first is not None
+    assert (first.text or "").startswith("2026-02-28")
 
 
 def test_rows_are_chosen_without_a_script(tmp_path: Path) -> None:
