@@ -68,6 +68,11 @@ def _as_ours(error: BaseException, words: Sequence[str]) -> MetallizeError:
         where = f": {error.filename}" if error.filename else ""
         hint = "free some space, or choose another folder with --build-dir" if error.errno in FULL else None
         return HostError(f"{error.strerror or error}{where}", hint=hint)
+    if (missing := _missing_package(error)) is not None:
+        return HostError(
+            f"the installation of metallize is not whole: {sys.executable} has no package {missing}",
+            hint="install metallize anew: `scripts/quickstart` in a checkout, else pip with --force-reinstall",
+        )
     bug = error if isinstance(error, BugError) else BugError("", error)
     _, secrets = bug_report.without_secrets(words)
     try:
@@ -75,6 +80,15 @@ def _as_ours(error: BaseException, words: Sequence[str]) -> MetallizeError:
     except OSError:
         hint = f"{_REPORT_IT} this:\n{bug_report.report_text(error, words)}"
     return MetallizeError(bug_report.hide(bug.message, secrets), hint=hint)
+
+
+def _missing_package(error: BaseException) -> str | None:
+    """The package of somebody else that an installation lacks: one that was begun, or cleared away meanwhile."""
+    cause = error.__cause__ if isinstance(error, BugError) else error
+    if not isinstance(cause, ModuleNotFoundError) or cause.name is None:
+        return None
+    package = cause.name.partition(".")[0]
+    return None if package == "metallize" else package
 
 
 def _remains(noted: Sequence[str], begun: float) -> str:

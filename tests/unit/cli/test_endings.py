@@ -50,7 +50,15 @@ Plant = Callable[[BaseException], None]
 
 
 @pytest.mark.parametrize(
-    "error", [KeyError("x"), RecursionError("too deep"), AssertionError(), ImportError("no module"), GeneratorExit()]
+    "error",
+    [
+        KeyError("x"),
+        RecursionError("too deep"),
+        AssertionError(),
+        ImportError("no module"),
+        ModuleNotFoundError("no module", name="metallize.nothing"),
+        GeneratorExit(),
+    ],
 )
 def test_a_bug_ends_with_3_and_a_report(call: Call, planted: Plant, tmp_path: Path, error: BaseException) -> None:
     planted(error)
@@ -132,6 +140,7 @@ def test_where_no_report_can_be_written_it_is_shown(
         (OSError(errno.ENOSPC, "No space left on device", "/x"), 3, "No space left on device: /x"),
         (OSError(errno.EACCES, "Permission denied", "/x"), 3, "Permission denied: /x"),
         (HostError("no QEMU"), 3, "error: no QEMU"),
+        (ModuleNotFoundError("No module named 'qemu.qmp'", name="qemu.qmp"), 3, "has no package qemu\n  next: install"),
         (UsageError("wrong"), 2, "error: wrong"),
         (VerificationFailed("it failed"), 1, "error: it failed"),
         (KeyboardInterrupt(), 130, "interrupted; nothing was left behind"),
