@@ -132,6 +132,7 @@ missing_packages() {
   has qemu-system-aarch64 || echo qemu-system-arm
   has qemu-img || echo qemu-utils
   has mcopy || echo mtools
+  has fsck.fat || echo dosfstools
   emulators
   has_ovmf || echo ovmf
   [ -e /usr/share/AAVMF/AAVMF_CODE.fd ] || echo '?qemu-efi-aarch64'
@@ -213,7 +214,7 @@ setup_packages() {
   [ "${#wanted[@]}" -gt 0 ] || return 0
   if ! has apt-get; then
     die "missing on this host: ${wanted[*]#\?}; only apt is known to this script" \
-      "install what gives you python3 (>= $OLDEST_PYTHON), qemu-system-x86_64, qemu-system-aarch64, qemu-img, OVMF, mtools, mmdebstrap, docker with buildx," \
+      "install what gives you python3 (>= $OLDEST_PYTHON), qemu-system-x86_64, qemu-system-aarch64, qemu-img, OVMF, mtools, dosfstools, mmdebstrap, docker with buildx," \
       "and for other architectures' images: qemu-user-static, binfmt-support and arch-test"
   fi
   for word in "${wanted[@]}"; do

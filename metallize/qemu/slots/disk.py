@@ -197,6 +197,11 @@ class Disk:
                 raise NotWholeError(f"{kernel.path} would be started, and its slot `{row.label}` is not that release's")
         return system
 
+    def of_esp(self, look: Callable[[Row], T]) -> T:
+        """What is seen of the ESP; it is looked at again only where something came to it. Raises NotWholeError."""
+        esp = self._esp(self._rows())
+        return self._once("seen", esp, lambda: look(esp))
+
     def only_system(self, firmware: Firmware) -> System:
         """The one that a new disk has. Raises NotWholeError where that is none."""
         rows = self._rows()

@@ -10,19 +10,21 @@ import os
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from metallize.errors import HostError
 from metallize.model.machine import Firmware
 from metallize.qemu.argv import GuestPlan
+from metallize.qemu.descriptors import nameless_file
 from metallize.qemu.filesystems import HEAD_BYTES, is_ext, partitions
 from metallize.qemu.moments import Disk as BootDisk
-from metallize.qemu.moments import Fault, disk_and_log, disks_of, problem_in, spread
+from metallize.qemu.moments import Fault, copy_part, disk_and_log, disks_of, problem_in, spread
+from metallize.qemu.slots import fat
 from metallize.qemu.slots.disk import Disk, NotWholeError, System
-from metallize.qemu.slots.gpt import read_table
+from metallize.qemu.slots.gpt import Row, read_table
 from metallize.qemu.write_log import Cut, Replay, WriteLog, cuts
 
 _SECTOR = 512
@@ -52,6 +54,19 @@ class Brick:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Damage:
+    """A moment at which the ESP's filesystem is damaged."""
+
+    cut: Cut
+    problem: str
+    write: str
+    started: str
+    """What the boot loader would have started all the same; empty where that is nothing whole."""
+    lost: str = ""
+    """Why it would not be whole once fsck.fat has mended it, as the next start does; empty where it would be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """What came of the moments."""
 
@@ -65,6 +80,9 @@ class Seen:
     checks: int = 0
     """How many filesystems were looked at in all."""
     faults: tuple[Fault, ...] = ()
+    esps: int = 0
+    """How many different ESPs were checked."""
+    damages: tuple[Damage, ...] = ()
 
     @property
     def a_minute(self) -> float:
@@ -79,9 +97,14 @@ class Signs:
         self._writes = log.writes
         self._touching: dict[tuple[int, int], tuple[list[int], frozenset[int]]] = {}
         self.cut = Cut(flushed=0)
+        self.other: Row | None = None
+        """Where the disk holds something else for now."""
 
     def of(self, start: int, size: int) -> object:
         """The same value for the same bytes."""
+        other = self.other
+        if other is not None and start < other.start + other.size and other.start < start + size:
+            return object()
         if (start, size) not in self._touching:
             end = start + size
             touching = [no for no, each in enumerate(self._writes) if each.at < end and each.at + each.size > start]
@@ -104,20 +127,28 @@ class _Look:
     systems: tuple[System, ...]
     disk: Disk
     signs: Signs
+    stack: ExitStack
+    """Closes what is opened."""
     started: Counter[str] = field(default_factory=Counter)
     bricks: list[Brick] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     checks: int = 0
+    esps: int = 0
+    damages: list[Damage] = field(default_factory=list)
     tried: int = 0
+    _copies: dict[tuple[int, int], fat.Copy] = field(default_factory=dict)
 
     def at(self, cut: Cut, *, filesystems: bool) -> None:
         """The disk is as the cut left it."""
         self.signs.cut = cut
         self.tried += 1
+        started = ""
         try:
-            self.started[self.disk.started(self.firmware, self.systems).label] += 1
+            started = self.disk.started(self.firmware, self.systems).label
+            self.started[started] += 1
         except NotWholeError as exc:
             self.bricks.append(Brick(cut=cut, problem=str(exc), write=self._last(cut)))
+        self._look_at_esp(cut, started)
         if not filesystems:
             return
         for partition in partitions(os.pread(self.number, HEAD_BYTES, 0)):
@@ -126,6 +157,58 @@ class _Look:
             self.checks += 1
             if problem := problem_in(self.number, partition, self.folder):
                 self.faults.append(Fault(cut=cut, partition=partition.number, problem=problem))
+
+    def _look_at_esp(self, cut: Cut, started: str) -> None:
+        """Whether its filesystem is damaged, which the boot loader need not notice, and what mending it destroys."""
+        try:
+            row, damage = self.disk.of_esp(lambda row: (row, self._damage(cut, row)))
+        except NotWholeError:
+            return  # no table leads to it: nothing is started, and that has been said
+        if not damage:
+            return
+        found = Damage(cut=cut, problem=fat.in_words(damage), write=self._last(cut), started=started)
+        self.damages.append(replace(found, lost=self._lost(cut, row)))
+
+    def _damage(self, cut: Cut, row: Row) -> tuple[str, ...]:
+        self.esps += 1
+        return fat.damage_of(self._copy(cut, row).number)
+
+    def _copy(self, cut: Cut, row: Row) -> fat.Copy:
+        """The ESP in a file of its own, which follows the disk."""
+        place = row.start, row.size
+        copy = self._copies.get(place)
+        if copy is None:
+            number = nameless_file(self.stack, self.folder)
+            copy_part(self.number, row.start, row.size, number)
+            copy = fat.Copy(log=self.log, disk=self.number, start=row.start, size=row.size, number=number, cut=cut)
+            self._copies[place] = copy
+        copy.follow(cut)
+        return copy
+
+    def _lost(self, cut: Cut, row: Row) -> str:
+        """Mend it on the disk, see what would be started then, and take it back."""
+        now = self._copy(cut, row).number
+        with ExitStack() as stack:
+            mended = nameless_file(stack, self.folder)
+            copy_part(now, 0, row.size, mended)
+            fat.mend(mended)
+            if left := fat.damage_of(mended):
+                return f"fsck.fat does not mend it: {fat.in_words(left)}"
+            changed = tuple(fat.differences(now, mended))
+            self.signs.other = row
+            try:
+                self._put(mended, changed, row)
+                self.disk.started(self.firmware, self.systems)
+            except NotWholeError as exc:
+                return f"once it is mended: {exc}"
+            finally:
+                self._put(now, changed, row)
+                self.signs.other = None
+        return ""
+
+    def _put(self, source: int, spans: Iterable[tuple[int, int]], row: Row) -> None:
+        for at, size in spans:
+            fat.write_at(self.number, os.pread(source, size, at), row.start + at)
 
     def _last(self, cut: Cut) -> str:
         number = cut.reached[-1] if cut.reached else cut.flushed - 1
@@ -140,8 +223,8 @@ def check_update(
 ) -> Seen:
     """Bring a copy of the disk to each moment of the update, and see which system would be started then.
 
-    At `count` of them every ext4 filesystem is checked as well. The machine is off, and its plan has a log. Raises
-    HostError where the log or a tool is missing, or the disk was not whole to begin with.
+    The ESP's filesystem is checked at each, and at `count` of them every ext4 filesystem. The machine is off, and its
+    plan has a log. Raises HostError where the log or a tool is missing, or the disk was not whole to begin with.
     """
     began = time.monotonic()
     with ExitStack() as stack:
@@ -152,8 +235,9 @@ def check_update(
         with replay.at(Cut(flushed=0)):
             old = _at_first(disk, firmware)
         look = _Look(
-            log=log, number=number, folder=folder, firmware=firmware, systems=(new, old), disk=disk, signs=signs
-        )
+            log=log, number=number, folder=folder, firmware=firmware, systems=(new, old), disk=disk, signs=signs,
+            stack=stack,
+        )  # fmt: skip
         with replay.at(Cut(flushed=begin)):
             plain = _each_write(log, number, begin, len(log.writes), of_slots=True)
         seeded = cuts(log, count, seed, since=begin)
@@ -161,11 +245,13 @@ def check_update(
         for cut, filesystems in sorted(moments, key=lambda each: (each[0].flushed, each[0].reached)):
             with replay.at(cut):
                 look.at(cut, filesystems=filesystems)
-            if len(look.bricks) + len(look.faults) >= _MOST_FAULTS:
+            lost = [each for each in look.damages if each.lost]
+            if len(look.bricks) + len(look.faults) + len(lost) >= _MOST_FAULTS:
                 break
     return Seen(
         tried=look.tried, writes=end - begin, seconds=time.monotonic() - began, started=dict(look.started),
-        bricks=tuple(look.bricks), checks=look.checks, faults=tuple(look.faults),
+        bricks=tuple(look.bricks), checks=look.checks, faults=tuple(look.faults), esps=look.esps,
+        damages=tuple(look.damages),
     )  # fmt: skip
 
 
@@ -215,13 +301,3 @@ def _each_write(log: WriteLog, number: int, begin: int, end: int, *, of_slots: b
         for no in range(begin, end)
         if any(log.writes[no].at < stop and log.writes[no].at + log.writes[no].size > start for start, stop in spans)
     )
-
-
-def spread_words(started: Mapping[str, int]) -> str:
-    """Which system would have been started how often."""
-    return ", ".join(f"{label} at {count}" for label, count in sorted(started.items()))
-
-
-def shown(bricks: Sequence[Brick], most: int) -> tuple[Brick, ...]:
-    """The first of them."""
-    return tuple(bricks[:most])

@@ -27,6 +27,7 @@ from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
 
 _STARTS = "update/starts"
+_ESP = "update/esp"
 _FILESYSTEMS = "update/filesystems"
 _BACK = "update/back"
 _INSTALL = "update/install"
@@ -58,6 +59,7 @@ def plan(request: VerifyRequest) -> tuple[Entry, ...]:
     )  # fmt: skip
     entries = [
         AFTER_UPDATE.entry(_STARTS, "what would be started is whole at every moment of it", "power-cut"),
+        AFTER_UPDATE.entry(_ESP, "the ESP's filesystem is whole at every moment of it, or mended", "power-cut"),
         *(whole if count else ()),
     ]
     for turn in turns_of(update):
@@ -111,7 +113,7 @@ class Cuts:
         firmware = self.boot.request.machine.firmware
         seen = check_update(plan, folder, self.window, self.new, firmware=firmware, count=asked.moments, seed=seed)
         starts = judge_starts(self.checklist[f"{AFTER_UPDATE.name}/{_STARTS}"], seen, seed)
-        self.checklist.settle(starts)
+        self.checklist.settle(starts, judge_esps(self.checklist[f"{AFTER_UPDATE.name}/{_ESP}"], seen))
         if asked.moments:
             self.checklist.settle(judge_filesystems(self.checklist[f"{AFTER_UPDATE.name}/{_FILESYSTEMS}"], seen))
         turns = turns_of(self.update)
@@ -219,6 +221,31 @@ def judge_starts(entry: Entry, seen: Seen, seed: int) -> Result:
         for brick in seen.bricks[:_SHOWN]
     )
     return entry.judged(whole, *bricks, observed="the disk, on the host", note=note)
+
+
+def judge_esps(entry: Entry, seen: Seen) -> Result:
+    """The ESP's FAT at all moments: damage that a boot loader need not notice, and what is lost by it; pure."""
+    if not seen.esps:
+        return entry.unseen("looked for an ESP on the disk: no table led to one")
+    lost = [each for each in seen.damages if each.lost]
+    mended = [each for each in seen.damages if not each.lost]
+    actual = f"damaged at {len(seen.damages)} of {seen.tried} moments" if seen.damages else "whole at all"
+    then = f"for good at {len(lost)}" if lost else "mended each time" if mended else f"{seen.esps} different ones"
+    whole = _claim(
+        "filesystem",
+        "whole at each moment, or mended by fsck.fat with nothing lost that is started",
+        f"{actual}, {then}",
+        holds=not lost,
+    )
+    damages = (
+        Claim(
+            attribute=f"{each.cut} ({each.write})", expected="whole, or mended", actual=each.lost, holds=False,
+            note=f"{each.problem}; started would be {each.started or 'nothing whole'}",
+        )
+        for each in lost[:_SHOWN]
+    )  # fmt: skip
+    words = [f"{each.cut} ({each.write}): {each.problem}; started: {each.started or 'nothing'}" for each in mended]
+    return entry.judged(whole, *damages, observed="fsck.fat on the host", note="\n".join(words[:_SHOWN]))
 
 
 def judge_filesystems(entry: Entry, seen: Seen) -> Result:

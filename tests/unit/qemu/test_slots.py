@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from metallize.verify.broken import version_before
 from tests.unit.build.test_two_systems import pe
 from tests.unit.qemu.test_argv import PLAN
 from tests.unit.qemu.test_moments import log_of
-from tests.unit.qemu.two_slots import NEW, OLD, SIZE, STEPS, Machine, both_slots
+from tests.unit.qemu.two_slots import NEW, OLD, PLACES, SIZE, STEPS, Machine, both_slots
 
 pytestmark = pytest.mark.slow
 BOTH = pytest.mark.parametrize("firmware", [Firmware.UEFI, Firmware.BIOS])
@@ -142,12 +143,14 @@ def checked(machine: Machine, order: Sequence[str], firmware: Firmware, count: i
     return check_update(plan, machine.path.parent, window, NEW.system, firmware=firmware, count=count, seed=7)
 
 
-def planned(machine: Machine, order: Sequence[str]) -> tuple[GuestPlan, Window]:
+def planned(
+    machine: Machine, order: Sequence[str], steps: Mapping[str, Callable[[Machine], None]] = STEPS
+) -> tuple[GuestPlan, Window]:
     image = machine.path.with_name("before.img")
     image.write_bytes(machine.path.read_bytes())
     machine.logged(lambda it: it.put("var", b"a boot writes"))
     begin = 512 + sum(512 + len(step[1]) if step else 512 for step in machine.log)
-    machine.logged(*(STEPS[name] for name in order))
+    machine.logged(*(steps[name] for name in order))
     log = log_of(machine.path.with_name("log"), machine.log)
     plan = replace(PLAN, image=image, image_format=ImageFormat.RAW, disk_bytes=SIZE, write_log=log, descriptors=())
     return plan, Window(begin_bytes=begin, end_bytes=log.stat().st_size)
@@ -172,6 +175,38 @@ def test_a_kernel_that_is_renamed_before_its_root_is_whole_is_found_with_the_wri
     assert first.write.startswith(f"write {first.cut.flushed}, of ")
     step = order.index("rename" if firmware is Firmware.UEFI else "next") + 1
     assert writes_up_to(machine, step - 1) < first.cut.flushed <= writes_up_to(machine, step)
+
+
+def shared(machine: Machine, *, from_the_middle: bool) -> None:
+    """A name in the root for clusters of the new kernel: for all of them, as half a rename leaves it, or for some."""
+    content = machine.path.read_bytes()
+    start, size = PLACES["esp"]
+    at = content.index(b"WEB_2_~1EFI", start, start + size)
+    (cluster,) = struct.unpack_from("<H", content, at + 26)
+    root = content.index(b"NO-NAME ", start)
+    free = next(place for place in range(root, start + size, 32) if not any(content[place : place + 32]))
+    place = struct.pack("<H", cluster + 10 * from_the_middle)
+    machine.at(free, b"OTHER   EFI" + content[at + 11 : at + 26] + place + content[at + 28 : at + 32])
+
+
+@pytest.mark.parametrize(
+    ("from_the_middle", "lost"),
+    [(False, ""), (True, "once it is mended: EFI/Linux/web_2+3-0.efi would be started, and its content is not that")],
+)  # a kernel that is emptied is passed over for the old one, and one that is cut short is not
+def test_a_fat_that_is_damaged_is_told_and_what_mending_it_loses(
+    machine: Machine, from_the_middle: bool, lost: str
+) -> None:
+    machine.file("NO-NAME", b"x")
+    steps = dict(STEPS) | {"share": lambda it: shared(it, from_the_middle=from_the_middle)}
+    plan, window = planned(machine, list(steps), steps)
+    seen = check_update(plan, machine.path.parent, window, NEW.system, firmware=Firmware.UEFI, count=0, seed=7)
+    assert seen.bricks == ()
+    found = seen.damages[-1]
+    assert "share clusters" in found.problem
+    assert found.started == "web_2"
+    assert found.lost.startswith(lost)
+    assert bool(found.lost) == bool(lost)
+    assert 0 < seen.esps < seen.tried
 
 
 def writes_up_to(machine: Machine, steps: int) -> int:

@@ -18,7 +18,7 @@ from metallize.model.boot import Boot
 from metallize.model.report import Result, Status
 from metallize.qemu.moments import Fault
 from metallize.qemu.slots.disk import System
-from metallize.qemu.slots.update import Brick, Seen, Window
+from metallize.qemu.slots.update import Brick, Damage, Seen, Window
 from metallize.qemu.write_log import Cut
 from metallize.verify.checklist import Checklist
 from metallize.verify.phases import update, update_cuts
@@ -31,7 +31,7 @@ from tests.unit.verify.test_rollback import URL, Slots, TryingWatch
 from tests.unit.verify.test_update import LOGINS, OldImage, not_held
 
 UPDATE = {"from": "old.img", "engine": "sysupdate", "power_cuts": {"boots": 2, "moments": 10, "seed": 7}}
-SEEN = Seen(tried=700, writes=90, seconds=30.0, started={"web_1": 600, "web_2": 100}, checks=10)
+SEEN = Seen(tried=700, writes=90, seconds=30.0, started={"web_1": 600, "web_2": 100}, checks=10, esps=80)
 BRICK = Brick(
     cut=Cut(flushed=41), problem="EFI/Linux/web_2+3-0.efi would be started", write="write 41, of 512 bytes at 9"
 )
@@ -48,6 +48,7 @@ def test_it_is_planned_after_the_update() -> None:
     each = ["back", "install/1", "restart", "version", "state"]
     assert ids[begin:] == [
         "update/update/starts",
+        "update/update/esp",
         "update/update/filesystems",
         *(f"update-cut-1/update/{name}" for name in each),
         *(f"update-cut-2/update/{name}" for name in each),
@@ -72,6 +73,33 @@ def test_what_would_be_started_is_judged(seen: Seen, status: Status) -> None:
         assert result.claims[1].attribute == "after write 41 (write 41, of 512 bytes at 9)"
     if status is Status.HELD:
         assert "(1400 a minute): web_1 at 600, web_2 at 100" in result.note
+
+
+DAMAGE = Damage(
+    cut=Cut(flushed=41), problem="/x  and; /y; share clusters.", write="write 41, of 512 bytes at 9", started="web_1"
+)
+LOST = replace(DAMAGE, lost="once it is mended: nothing would be started")
+
+
+@pytest.mark.parametrize(
+    ("seen", "status", "actual"),
+    [
+        (SEEN, Status.HELD, "whole at all, 80 different ones"),
+        (replace(SEEN, damages=(DAMAGE,)), Status.HELD, "damaged at 1 of 700 moments, mended each time"),
+        (replace(SEEN, damages=(DAMAGE, LOST)), Status.FAILED, "damaged at 2 of 700 moments, for good at 1"),
+        (replace(SEEN, esps=0), Status.UNSEEN, ""),
+    ],
+)
+def test_a_damaged_fat_is_told_though_it_is_read(seen: Seen, status: Status, actual: str) -> None:
+    entry = Checklist(update.plan(asked()))["update/update/esp"]
+    result = update_cuts.judge_esps(entry, seen)
+    assert result.status is status
+    if result.claims:
+        assert result.claims[0].actual == actual
+    if seen.damages:
+        assert "(write 41, of 512 bytes at 9): /x  and; /y; share clusters.; started: web_1" in result.note
+    if status is Status.FAILED:
+        assert result.claims[1].actual == "once it is mended: nothing would be started"
 
 
 @pytest.mark.parametrize(
