@@ -47,13 +47,18 @@ def late(options: argparse.Namespace) -> int:
     """`metallize nightly --late HOURS`: the status is 3 where no night has come for so long; it is told once."""
     build_dir = settings_of(options).build_dir or Path("build")
     deliver = deliverer()
-    attempts = histories.read(histories.history_path(build_dir)).attempts
-    if not attempts:
+    now = datetime.now(UTC)
+    history = histories.read(histories.history_path(build_dir)).until(now)
+    if history.ahead:
+        err(f"note: {history.told()}")
+    if not history.attempts and history.ahead:
+        return ExitCode.MACHINERY
+    if not history.attempts:
         raise UsageError(
             f"there is no history in {histories.history_path(build_dir)}",
             hint="metallize nightly makes the first night of it",
         )
-    item = missed(attempts, datetime.now(UTC), timedelta(hours=options.late), unfinished(build_dir))
+    item = missed(history.attempts, now, timedelta(hours=options.late), unfinished(build_dir))
     if item is None:
         return ExitCode.DONE
     err(visible(item.text))

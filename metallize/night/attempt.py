@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -149,6 +150,15 @@ class Attempt:
     def bad(self) -> bool:
         """Whether somebody has to see to it."""
         return self.status in (Status.FAIL, Status.ERROR, Status.MISS)
+
+
+def time_of(night: str) -> datetime | None:
+    """When a night began, by its name; None where that is no time with its zone."""
+    try:
+        found = datetime.fromisoformat(night)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
 
 
 def run_id(*parts: object) -> str:

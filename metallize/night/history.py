@@ -9,17 +9,20 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from metallize.errors import FULL, MAKE_ROOM, HostError, UsageError
 from metallize.files.synced import sync_folder
-from metallize.night.attempt import Attempt
+from metallize.night.attempt import Attempt, time_of
 from metallize.night.lines import attempt_of, line_of
 
 FOLDER = "nightly"
 FILE = "history.jsonl"
 _MOST_TOLD = 5
+_AHEAD = timedelta(days=1)
+"""So much may the clocks of a fleet's hosts differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +31,34 @@ class History:
 
     attempts: tuple[Attempt, ...] = ()
     unreadable: tuple[int, ...] = ()
+    ahead: tuple[str, ...] = ()
+    """Nights that are left out: they are yet to come."""
+
+    def until(self, now: datetime) -> History:
+        """Without the nights that are yet to come: some clock was wrong when they were written, or this one is now.
+
+        The night that a wrong clock dates latest would be the latest for as long, and no other would be judged.
+        """
+        times = {night: time_of(night) for night in {each.night for each in self.attempts}}
+        ahead = {night for night, began in times.items() if began is not None and began > now + _AHEAD}
+        if not ahead:
+            return self
+        left = tuple(each for each in self.attempts if each.night not in ahead)
+        return replace(self, attempts=left, ahead=tuple(sorted(ahead)))
 
     def told(self) -> str:
-        """What could not be read, in a sentence; empty where all was."""
+        """What could not be read, and what is left out, in a sentence; empty where nothing is."""
+        return "; ".join(filter(None, (self._unreadable(), self._ahead())))
+
+    def _ahead(self) -> str:
+        if not self.ahead:
+            return ""
+        some = ", ".join(self.ahead[:_MOST_TOLD]) + (", ..." if self.ahead[_MOST_TOLD:] else "")
+        count = len(self.ahead)
+        what = "1 night is" if count == 1 else f"{count} nights are"
+        return f"{what} yet to come by this host's clock, which is wrong or was, and left out: {some}"
+
+    def _unreadable(self) -> str:
         if not self.unreadable:
             return ""
         some = ", ".join(map(str, self.unreadable[:_MOST_TOLD])) + (", ..." if self.unreadable[_MOST_TOLD:] else "")

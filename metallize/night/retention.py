@@ -47,11 +47,15 @@ def _here(folder: Path, build_dir: Path) -> Path:
 
 
 def _span(night: str, now: datetime) -> tuple[int, int | str]:
-    """Which span an age falls in; what is no time is as old as can be, each for itself."""
+    """Which span an age falls in; what is no time is as old as can be, and what is yet
+    to come, as where a clock is wrong, as young, each for itself.
+    """
     try:
-        age = max(now - datetime.fromisoformat(night), timedelta())
+        age = now - datetime.fromisoformat(night)
     except (ValueError, TypeError):
         return (len(_THINNED) + 1, night)
+    if age < timedelta():
+        return (-1, night)
     for number, (until, each) in enumerate(_THINNED):
         if age < until:
             return (number, age // each)

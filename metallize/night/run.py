@@ -67,7 +67,7 @@ def run_nightly(
     """
     build_dir = options.build_dir or Path("build")
     host = this_host()
-    before = history.read(history_path(build_dir)).attempts
+    before = _before(build_dir, events)
     key = digest_of(matrix.key, host.id, *map(str, (options.fresh, options.pull, options.accel, options.capture)))
     nights = {each.night for each in before}
     board = Board(events)
@@ -125,6 +125,14 @@ def status_of(attempts: Sequence[Attempt]) -> ExitCode:
     return ExitCode.DONE
 
 
+def _before(build_dir: Path, events: Events) -> tuple[Attempt, ...]:
+    """What was tried in the nights before, those too that are yet to come: that is said."""
+    known = history.read(history_path(build_dir))
+    if told := known.until(datetime.now(UTC)).told():
+        events.emit(Note(text=f"nightly: {told}", level=Level.WARNING))
+    return known.attempts
+
+
 def _try(matrix: Matrix, named: frozenset[str], means: Means, session: Session) -> None:
     """What is wrong with profiles, then the builds, then the boots; the page whatever ends it."""
     try:
@@ -164,7 +172,7 @@ def _seeking(matrix: Matrix, means: Means, most: timedelta, in_turn: OfOneHost) 
 
 def _known(means: Means) -> tuple[Attempt, ...]:
     with index.opened(means.build_dir) as opened:
-        return opened.history().attempts
+        return opened.history().until(datetime.now(UTC)).attempts
 
 
 def _facts(means: Means) -> Facts:
@@ -172,7 +180,9 @@ def _facts(means: Means) -> Facts:
 
 
 def _let_go(means: Means) -> None:
-    """Keep the images that a later night is compared with, and no other."""
-    _, judgement = judged(means.build_dir)
+    """Keep the images that a later night is compared with, and no other; all where some clock was wrong."""
+    known, judgement = judged(means.build_dir)
+    if known.ahead:
+        return
     for sha256 in keeping.release(kept_folder(means.build_dir), judgement.compared):
         means.events.emit(Note(text=f"nightly: the image {sha256[:12]} is kept no longer: there is a later good one"))

@@ -16,6 +16,8 @@ from metallize.report.page import Markup, document, element, joined, mark, secti
 NIGHTS = 30
 """So many are columns of the matrix; the trend's own table has more."""
 _WIDTH, _HEIGHT = 120, 28
+_LONG = 24
+"""Characters of a name that is kept on one line."""
 
 PageOf = Callable[[Cell], str | None]
 """Where a cell's own page is, seen from this one; None where it has none."""
@@ -142,7 +144,8 @@ def _matrix(rows: Sequence[Trend], nights: Sequence[str], link_of: LinkOf, page_
         by_night = {night.night: night for night in trend.nights}
         regression = trend.first_bad if trend.last_good is not None else None
         cells = [_cell(by_night.get(night), link_of, first=by_night.get(night) is regression) for night in nights]
-        name = element("th", element("span", trend.cell.name, class_="muted" if same else None), scope="row")
+        shown = element("span", trend.cell.name, class_="muted" if same else None)
+        name = element("th", shown, scope="row", class_=_width(trend.cell.name))
         good = "good" if not trend.latest.outcome.bad else None
         lines.append(element("tr", name, _machine(trend, page_of), _sparkline_cell(trend), *cells, class_=good))
     legend = element(
@@ -160,7 +163,13 @@ def _matrix(rows: Sequence[Trend], nights: Sequence[str], link_of: LinkOf, page_
 def _machine(trend: Trend, page_of: PageOf) -> Markup:
     text = trend.cell.machine or "-"
     page = page_of(trend.cell)
-    return element("td", element("a", text, href=page, aria_label=f"{trend.cell}: its own page") if page else text)
+    shown = element("a", text, href=page, aria_label=f"{trend.cell}: its own page") if page else text
+    return element("td", shown, class_=_width(text))
+
+
+def _width(name: str) -> str | None:
+    """The class of a cell of the table: a long name is broken into lines."""
+    return "long" if len(name) > _LONG else None
 
 
 def _filter(rows: Sequence[Trend]) -> Markup | None:

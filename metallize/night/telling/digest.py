@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from metallize.model.visible import visible
-from metallize.night.attempt import Attempt, Cell
+from metallize.night.attempt import Attempt, Cell, time_of
 from metallize.night.judging.findings import Finding, day, grouped, lines_of
 from metallize.night.outcomes import CellNight, Outcome, cell_nights
 
@@ -104,7 +104,7 @@ def missed(attempts: Iterable[Attempt], now: datetime, after: timedelta, began: 
     `began` is a night that is under way, or did not come to its end. A history in which no night has a time says
     nothing.
     """
-    times = [found for found in (_time(each.night) for each in attempts) if found is not None]
+    times = [found for found in (time_of(each.night) for each in attempts) if found is not None]
     last = max(times, default=None)
     if last is None or now - last < after:
         return None
@@ -114,14 +114,6 @@ def missed(attempts: Iterable[Attempt], now: datetime, after: timedelta, began: 
     if began:
         text += f"\n  one began at {day(began)} and did not come to its end"
     return Item(key=f"missed {night}", kind="missed", night=night, text=visible(text))
-
-
-def _time(night: str) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(night)
-    except ValueError:
-        return None
-    return found if found.tzinfo is not None else None
 
 
 def new_of(items: Iterable[Item], told: Mapping[str, str], since: str) -> Digest | None:

@@ -45,7 +45,8 @@ def tell(build_dir: Path, items: Sequence[Item], night: str, deliver: Deliver, e
         with _alone(path):
             told = _read(path)
             told.since = told.since or night
-            digest = new_of(items, told.keys, told.since)
+            # A night before the first one: some clock was wrong then, or is now.
+            digest = new_of(items, told.keys, min(told.since, night))
             why = "" if digest is None else deliver(digest)
             if why:
                 _warn(events, f"{digest.title if digest else ''}: it could not be told: {why}")

@@ -30,7 +30,7 @@ CELLS = tuple(
 )
 NIGHTS = 20
 """That are judged, after LEAST_NIGHTS that are too young for it."""
-_FIRST = datetime(2026, 1, 1, 2, 0, tzinfo=UTC)
+_FIRST = datetime(2025, 1, 1, 2, 0, tzinfo=UTC)
 _UNITS = MappingProxyType({"systemd-udev-trigger.service": 0.20, "networkd.service": 0.17, "ssh.service": 0.12})
 """The share of userspace that each takes."""
 _MIB = 1 << 20
