@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from metallize.build import volumes
 from metallize.build.currency import changes_since
 from metallize.build.engines.engine import Assembly, Engine
 from metallize.build.epoch import source_date_epoch
@@ -56,7 +57,8 @@ class Making:
 
     def _census(self, images: Images) -> Census:
         references = {name: image.reference for name, image in images.made.items()}
-        return census(self.engine, filled(self.steps.look.argv, {**references, DOCKER.name: self.engine.command}))
+        argv = filled(self.steps.look.argv, {**references, DOCKER.name: self.engine.command})
+        return census(self.engine, argv, lambda lines: volumes.refusal(lines, self.plan.rootfs.layers))
 
     def image(self, images: Images, work: Path) -> Stored:
         """Run the generator and write down what came of it."""

@@ -18,7 +18,7 @@ from metallize.build.base.bootstrap import distribution, supports
 from metallize.build.dockerfile import Instruction, automatic_arguments
 from metallize.build.plan import SOURCE_ARGUMENT, BaseImage, BuildPlan, ImageStack, Job, LayerBuild, Seal
 from metallize.build.signing import Signing
-from metallize.build.sources import LayerSource, swallowing
+from metallize.build.sources import TRUSTED, LayerSource, swallowing
 from metallize.build.step import digest_of
 from metallize.errors import Problem, ProfileError
 from metallize.model.catalogue import Generator
@@ -130,6 +130,8 @@ def _remarks(
             continue
         for each in part.dockerfile.cautions:
             yield f"{part.layer.name}:{each.line}: {each.message}{f' ({each.hint})' if each.hint else ''}."
+        for path in part.trusted:
+            yield f"{part.layer.name}: {path} has attributes `{TRUSTED}*`, which no image keeps: a unit can set them."
         if profile.base.snapshot:
             named = _foreign(part, arguments, profile.platform, profile.platform)
             for image in [each.reference for each in named if distribution(each.reference)]:

@@ -15,6 +15,11 @@ from metallize.build.dockerfile.dockerignore import Ignored, excluded, ignore_fi
 from metallize.errors import Location, MetallizeError, Problem, ProfileError
 from metallize.model.catalogue import Layer
 
+TRUSTED = "trusted."
+"""What the names of attributes begin with that only CAP_SYS_ADMIN reads (xattr(7)): COPY takes them into a layer, where
+no build sees them any more, the seal's either."""
+_CAPABILITY = "security.capability"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerSource:
@@ -23,6 +28,8 @@ class LayerSource:
     layer: Layer
     dockerfile: Dockerfile
     digest: str
+    trusted: tuple[Path, ...] = ()
+    """The files among them with extended attributes that no image keeps, see `TRUSTED`."""
 
     @property
     def faults(self) -> tuple[Problem, ...]:
@@ -51,14 +58,17 @@ def read_layer(layer: Layer, *, triggers: Sequence[Instruction] = (), refuse: bo
         raise ProfileError(source.faults)
     reads = dockerfile.context_reads(triggers)
     digest = hashlib.sha256(text)
+    trusted: list[Path] = []
     if reads is None:
         reads = (ContextRead(pattern=".", line=0),)
     if reads:
         ignored_by = ignore_file(layer.path, layer.context)
         paths = set(_read(layer.context, reads, read_ignored(ignored_by)))
         for path in sorted({*paths, *([ignored_by] if ignored_by else [])}):
-            _digest_file(digest, layer.context, path)
-    return replace(source, digest=digest.hexdigest())
+            names = _digest_file(digest, layer.context, path)
+            if any(name.startswith(TRUSTED) for name in names):
+                trusted.append(path)
+    return replace(source, digest=digest.hexdigest(), trusted=tuple(trusted))
 
 
 def swallowing(source: LayerSource, folder: Path) -> int | None:
@@ -161,7 +171,8 @@ def _below(context: Path, root: Path, ignored: Ignored) -> Iterator[Path]:
         yield from inside
 
 
-def _digest_file(digest: hashlib._Hash, context: Path, path: Path) -> None:
+def _digest_file(digest: hashlib._Hash, context: Path, path: Path) -> tuple[str, ...]:
+    """Digest its name, mode, contents and extended attributes; the names of these."""
     name = path.relative_to(context) if path.is_relative_to(context) else Path(path.name)
     info = path.lstat()
     digest.update(b"\0%b\0%b\0" % (os.fsencode(name), stat.filemode(info.st_mode).encode()))
@@ -169,3 +180,17 @@ def _digest_file(digest: hashlib._Hash, context: Path, path: Path) -> None:
         digest.update(os.fsencode(path.readlink()))
     elif stat.S_ISREG(info.st_mode):
         digest.update(hashlib.sha256(_bytes(path)).digest())
+    attributes = _attributes(path)
+    for key, value in attributes:
+        digest.update(b"\0\0%b\0%b" % (os.fsencode(key), hashlib.sha256(value).digest()))
+    return tuple(key for key, _ in attributes)
+
+
+def _attributes(path: Path) -> tuple[tuple[str, bytes], ...]:
+    """The extended attributes by which BuildKit tells files apart (cache/contenthash), as far as we see them."""
+    try:
+        listed = os.listxattr(path, follow_symlinks=False)
+        names = sorted(name for name in listed if name == _CAPABILITY or not name.startswith(("security.", "system.")))
+        return tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in names)
+    except OSError:  # also where one goes away meanwhile
+        return ()

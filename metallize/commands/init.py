@@ -40,7 +40,11 @@ def init(options: argparse.Namespace) -> int:
     except OSError as exc:
         raise HostError(f"{answers.folder / FOLDER}: {exc.strerror}", hint="name another folder") from exc
     for each in written:
-        why = "; it is there already, and says something else" if each.done is Done.KEPT else f": {each.file.about}"
+        why = (
+            "; it is there already, and says something else: remove it to have it anew"
+            if each.done is Done.KEPT
+            else f": {each.file.about}"
+        )
         out(f"{each.done} {os.path.relpath(each.file.path)}{why}")
     for words in (*hints, *(application.notes if application else ())):
         err(f"note: {words}")

@@ -68,6 +68,10 @@ def read_application(
     chosen = base_for(image, supported) if base is None else Base(reference=base, family=family_of(base))
     directives, rest = _changed(text, parsed, root)
     told = [
+        *(
+            f"{path.name}:{each.line}: {each.message}{f' ({each.hint})' if each.hint else ''}."
+            for each in parsed.cautions
+        ),
         *([f"{path.name}:{root.line}: {chosen.note}."] if chosen.note else []),
         *(f"{path.name}:{line}: {words}." for line, words in _losses(parsed, root, context, chosen)),
     ]

@@ -66,6 +66,27 @@ def test_an_image_without_a_shell(site: Site, cli: Cli) -> None:
     refused(done, "the packages of the rootfs could not be counted", "no /bin/sh: name a base with a shell")
 
 
+def test_attributes_that_no_build_sees_are_told(site: Site, cli: Cli) -> None:
+    """COPY brings them along where root copies; nobody else's client sees them."""
+    (site.folder / "brick").write_text("")
+    os.setxattr(site.folder / "brick", "user.colour", b"red")
+    if os.geteuid() == 0:
+        os.setxattr(site.folder / "brick", "trusted.brick", b"1")
+    layer = site.layer("brick.dockerfile", f"{HEADER}COPY brick /srv/\n")
+    profile = site.profile("x.iso", "system.dockerfile", layer)
+    planned = cli("plan", profile, cwd=site.folder)
+    assert planned.status == 0, planned.stderr
+    note = f"# note: brick.dockerfile: {site.folder}/brick has attributes `trusted.*`, which no image keeps"
+    assert (note in planned.stdout) == (os.geteuid() == 0)
+
+
+def test_a_volume_that_is_a_file(site: Site, cli: Cli) -> None:
+    layer = site.layer("volume.dockerfile", f'{HEADER}RUN touch "/srv/a file"\nVOLUME ["/srv", "/srv/a file"]\n')
+    done = cli("build", site.profile("x.iso", "system.dockerfile", layer), cwd=site.folder)
+    refused(done, "volume.dockerfile:4: VOLUME is on /srv/a file, which is a file", "next: take it out of VOLUME")
+    assert leftovers(site.build) == []
+
+
 @pytest.mark.parametrize(
     ("generator", "file", "removed", "words"),
     [

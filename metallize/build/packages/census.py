@@ -55,11 +55,16 @@ class Runs(Protocol):
         ...
 
 
-def census(engine: Runs, argv: Sequence[str]) -> Census:
-    """Look into a rootfs with the command that runs SCRIPT there. Raises EngineError where it fails."""
+def census(engine: Runs, argv: Sequence[str], known: Callable[[Sequence[str]], EngineError | None]) -> Census:
+    """Look into a rootfs with the command that runs SCRIPT there.
+
+    Raises EngineError where it fails: the one that is `known` by the lines that were printed, or one with their tail.
+    """
     lines: list[str] = []
     failed = engine.run(argv, lines.append)
     if failed is not None:
+        if (why := known(failed)) is not None:
+            raise why
         told = "\n".join(failed[-_TAIL_LINES:])
         hint = "the image has no /bin/sh: name a base with a shell" if "/bin/sh: no such file" in told else None
         raise EngineError(f"the packages of the rootfs could not be counted:\n{told}", hint=hint)

@@ -39,7 +39,7 @@ package installed bash 5.2.37-2+b5 amd64
 
 
 def test_a_census_is_sorted_and_counts_what_is_installed() -> None:
-    found = census(FakeEngine(packages=PRINTED), ("docker", "run", "any"))
+    found = census(FakeEngine(packages=PRINTED), ("docker", "run", "any"), lambda _: None)
     assert found == Census(packages=(BASH, LIBC, TZDATA), newest=1764005470)
 
 
@@ -73,7 +73,7 @@ def test_a_look_that_fails_says_why() -> None:
             return ["exec: /bin/sh: no such file"]
 
     with pytest.raises(EngineError, match="could not be counted:\nexec: /bin/sh"):
-        census(Broken(), ("docker",))
+        census(Broken(), ("docker",), lambda _: None)
 
 
 def test_a_look_has_no_network_and_leaves_nothing(make_plan: MakePlan) -> None:

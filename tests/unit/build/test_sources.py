@@ -47,6 +47,7 @@ MEANINGFUL: dict[str, Callable[[Path], object]] = {
     "what a copied link leads to": lambda root: (root / "behind").write_text("other"),
     "an ignore file": lambda root: (root / ".dockerignore").write_text("conf"),
     "the dockerfile's own ignore file": lambda root: (root / "my.dockerfile.dockerignore").write_text("conf"),
+    "an extended attribute": lambda root: os.setxattr(root / "conf/a", "user.colour", b"red"),
     "a name that is no UTF-8": lambda root: (root / os.fsdecode(b"conf/\xff")).write_text(""),
 }
 MEANINGLESS: dict[str, Callable[[Path], object]] = {
@@ -190,3 +191,25 @@ def test_a_link_that_leads_to_itself_is_a_link(layer: Layer) -> None:
     (layer.context / "round").symlink_to("round")
     layer.path.write_text("FROM x\nCOPY round* /srv/\n")
     assert read_layer(layer).digest
+
+
+def test_the_value_of_an_attribute_counts(layer: Layer) -> None:
+    digests = set()
+    for value in (b"red", b"green", b""):
+        os.setxattr(layer.context / "one.txt", "user.colour", value)
+        digests.add(read_layer(layer).digest)
+    assert len(digests) == 3
+
+
+def test_attributes_that_no_image_keeps_are_known_by_their_file(layer: Layer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only root may set and see them: tests/build/test_failures.py has real ones."""
+    here = str(layer.context / "conf/a")
+    monkeypatch.setattr(os, "listxattr", lambda path, **_: ["trusted.brick"] if str(path) == here else [])
+    monkeypatch.setattr(os, "getxattr", lambda _path, _name, **_options: b"1")
+    assert read_layer(layer).trusted == (layer.context / "conf/a",)
+
+
+def test_a_hosts_own_labels_do_not_count(layer: Layer, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = read_layer(layer).digest
+    monkeypatch.setattr(os, "listxattr", lambda _path, **_: ["security.selinux", "system.posix_acl_access"])
+    assert read_layer(layer).digest == before

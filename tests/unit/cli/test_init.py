@@ -100,6 +100,12 @@ def test_an_untouched_dockerfile_becomes_a_layer(call: Call) -> None:
     assert yaml.safe_load(Path("os/.gitlab-ci.yml").read_text())["os-image"]["script"]
 
 
+def test_what_is_hardly_meant_as_it_is_written_is_told(call: Call) -> None:
+    said = call("init", "--dockerfile", app('FROM debian:trixie\nCMD ["shop",]\n'), "--name", "web", "--ci", "none")
+    assert said.status == 0
+    assert 'note: Dockerfile:2: CMD ["shop",] is no JSON, so a shell is given the whole of it as a command' in said.err
+
+
 def test_the_dockerfile_of_a_checkout_leaves_its_images_out(call: Call) -> None:
     Path(".git").mkdir()
     app(folder=".")
@@ -229,7 +235,9 @@ def test_nothing_of_a_persons_is_written_over(call: Call) -> None:
     Path("os/web.yaml").symlink_to("gone.yaml")
     words = ("init", "--dockerfile", path, "--name", "web", "--ci", "none")
     said = call(*words)
-    assert "kept os/assertions.yaml; it is there already, and says something else" in said.out
+    assert (
+        "kept os/assertions.yaml; it is there already, and says something else: remove it to have it anew" in said.out
+    )
     assert "kept os/web.yaml" in said.out
     assert Path("os/assertions.yaml").read_text() == "mine: 1\n"
     assert Path("os/web.yaml").is_symlink()
