@@ -21,9 +21,9 @@ from metallize.release.destinations import schemes
 from metallize.report.runs import find_runs
 
 _KINDS = {
-    "profile": "profiles",
-    "profiles": "profiles",
-    "target": "profiles",
+    "profile": "file_profiles",
+    "profiles": "file_profiles",
+    "target": "file_targets",
     "machines": "machines",
     "to": "destinations",
     "destination": "destinations",
@@ -31,9 +31,11 @@ _KINDS = {
     "NAME of runs": "runs",
     "NAME of logs": "runs",
 }
-"""Of what takes names: which."""
-_FILES = frozenset({"image", "device", "assertions", "steps", "junitxml"})
-_FOLDERS = frozenset({"build_dir", "extensions_dir"})
+"""Of what takes names: which. Where a path may stand too, shtab's Bash looks for `_file` in the function's name."""
+_FILES = frozenset({"image", "before", "after", "sign_key"})
+"""What may be a path, beside all that is one by its type."""
+_FOLDER = "FOLDER"
+"""What the help calls a path of a folder."""
 _ANY_FILE = {"bash": "_shtab_compgen_files", "zsh": "_files"}
 _ANY_FOLDER = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/"}
 _BASH = """
@@ -41,8 +43,8 @@ _metallize_names() {
   local IFS=$'\\n'
   compgen -W "$("${COMP_WORDS[0]}" completion --names "$1" 2>/dev/null)" -- "$2"
 }
-_metallize_files_too() { _metallize_names "$1" "$2"; compgen -f -- "$2"; }
-_metallize_profiles() { _metallize_files_too profiles "$1"; }
+_metallize_file_profiles() { _metallize_names profiles "$1"; compgen -f -X '!*.y*ml' -- "$1"; compgen -d -- "$1"; }
+_metallize_file_targets() { _metallize_names profiles "$1"; compgen -f -- "$1"; }
 _metallize_machines() { _metallize_names machines "$1"; }
 _metallize_layers() { _metallize_names layers "$1"; }
 _metallize_all() { _metallize_names all "$1"; }
@@ -55,7 +57,8 @@ _metallize_names() {
   names=("${(@f)$("${_comp_command1:-metallize}" completion --names "$1" 2>/dev/null)}")
   compadd -a names
 }
-_metallize_profiles() { _metallize_names profiles; _files }
+_metallize_file_profiles() { _metallize_names profiles; _files -g '*.y(a|)ml' }
+_metallize_file_targets() { _metallize_names profiles; _files }
 _metallize_machines() { _metallize_names machines }
 _metallize_layers() { _metallize_names layers }
 _metallize_all() { _metallize_names all }
@@ -89,10 +92,10 @@ def _complete(verb: str, action: argparse.Action) -> None:
     """Say on an action how its value is completed: shtab looks for it there."""
     kind = _KINDS.get(f"NAME of {verb}" if action.dest == "name" else action.dest)
     how = {"bash": f"_metallize_{kind}", "zsh": f"_metallize_{kind}"} if kind else None
-    if action.dest in _FILES:
-        how = _ANY_FILE
-    elif action.dest in _FOLDERS:
+    if action.metavar == _FOLDER:
         how = _ANY_FOLDER
+    elif how is None and (action.dest in _FILES or action.type is Path):
+        how = _ANY_FILE
     if how is not None:
         action.complete = how  # type: ignore[attr-defined]  # shtab's way
 

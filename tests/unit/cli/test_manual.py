@@ -36,18 +36,26 @@ try "$@"
     [
         (["pu"], ["publish"]),
         (["build", "debian13-l"], ["debian13-livecd"]),
-        (["build", "we"], ["web.yaml"]),
         (["build", "x.yaml", "--machine", "ovmf-"], ["ovmf-secureboot"]),
         (["explain", "debian-li"], ["debian-live.dockerfile"]),
         (["boot", "x.yaml", "--acc"], ["--accel"]),
         (["boot", "x.yaml", "--accel", "k"], ["kvm"]),
-        (["flash", "we"], ["web.yaml"]),
+        (["flash", "web.y"], ["web.yaml"]),
         (["releases", "s"], ["s3://"]),
         (["publish", "x.yaml", "--to", "s"], ["s3://"]),
+        (["init", "--dockerfile", "web."], ["web.dockerfile", "web.yaml"]),
+        (["init", "--context", "web"], ["web-files"]),
+        (["build", "web"], ["web-files", "web.yaml"]),
+        (["verify", "web"], ["web-files", "web.dockerfile", "web.yaml"]),
+        (["diff", "web.y"], ["web.yaml"]),
+        (["nightly", "--keys", "w"], ["web-files"]),
+        (["attest", "x", "--key", "web.y"], ["web.yaml"]),
     ],
 )
 def test_bash_completes(call: Call, words: list[str], some: list[str]) -> None:
-    Path("web.yaml").touch()
+    for name in ("web.yaml", "web.dockerfile"):
+        Path(name).touch()
+    Path("web-files").mkdir()
     Path("completion").write_text(call("completion", "bash").out)
     program = Path("metallize")
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m metallize "$@"\n')
@@ -59,7 +67,7 @@ def test_bash_completes(call: Call, words: list[str], some: list[str]) -> None:
         check=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    assert done.stdout.split() == some
+    assert sorted(set(done.stdout.split())) == some
     assert done.stderr == ""
 
 
@@ -73,6 +81,7 @@ eval "$(./metallize completion zsh)" && path=($PWD $path) && print re''ady
 def test_zsh_completes(call: Call) -> None:
     """In a terminal, with its own key: what zsh makes of a line is to be had no other way."""
     Path("web.yaml").touch()
+    Path("files").mkdir()
     run("20261129T000000Z", report=PASSED)
     program = Path("metallize")
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m metallize "$@"\n')
@@ -85,6 +94,8 @@ def test_zsh_completes(call: Call) -> None:
             ("pub", "publish "),
             ("build debian13-l", "debian13-livecd "),
             ("build we", "web.yaml "),
+            ("init --dockerfile w", "web.yaml "),
+            ("init --context f", "files/"),
             ("build x.yaml --machine ovmf-", "ovmf-secureboot "),
             ("explain debian-li", "debian-live.dockerfile "),
             ("boot x.yaml --acce", "--accel "),
