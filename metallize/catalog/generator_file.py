@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from metallize.config.reading.source import read_tree
+from metallize.config.reading.source import parse_tree, read_text
 from metallize.config.reading.validation import Findings, decode
 from metallize.errors import Location, ProfileError
 from metallize.model.boot import Media
@@ -65,7 +66,17 @@ def generator_schema() -> dict[str, Any]:
 def read_generator(path: Path) -> Generator:
     """The generator whose generator.yaml this is; raises ProfileError with all that is wrong in it."""
     findings = Findings()
-    root = read_tree(path, findings.problems)
+    text = read_text(path, findings.problems)
+    if text is None:
+        raise ProfileError(findings.sorted())
+    return _generator(path, text)
+
+
+@cache
+def _generator(path: Path, text: str) -> Generator:
+    """Of a file's text, which is read again where that has changed only."""
+    findings = Findings()
+    root = parse_tree(path, text, findings.problems)
     parsed = decode(GeneratorFile, root, findings) if root is not None else None
     if parsed is None or findings.problems:
         raise ProfileError(findings.sorted())

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,8 +38,9 @@ LOOK = "See what there is"
 TEND = "Tend this host and your shell"
 
 
+@cache
 def parser() -> Parser:
-    """The whole command line."""
+    """The whole command line, which is asked more than once in a run."""
     top = Parser(
         prog="metallize", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )

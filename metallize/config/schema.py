@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -46,14 +49,15 @@ def _assertions(vocabulary: Vocabulary) -> Schema:
 
 def suite_schema(vocabulary: Vocabulary) -> Schema:
     """The schema of a file of assertions: a suite, or a goss file."""
-    models = [kind.options for kind in sorted(vocabulary.kinds.values(), key=lambda kind: kind.name)]
-    _, made = models_json_schema([(model, "validation") for model in models], ref_template="#/$defs/{model}")
+    models: list[type[BaseModel]] = [
+        kind.options for kind in sorted(vocabulary.kinds.values(), key=lambda kind: kind.name)
+    ]
     return {
         "$schema": _DRAFT,
         "title": "metallize suite",
         **_assertions(vocabulary),
         "patternProperties": _OWN_KEYS,
-        "$defs": _readable(made["$defs"]),
+        "$defs": _definitions(models),
     }
 
 
@@ -93,8 +97,7 @@ def profile_schema(vocabulary: Vocabulary) -> Schema:
         MachineOverrides,
         *(kind.options for kind in kinds),
     ]
-    _, made = models_json_schema([(model, "validation") for model in models], ref_template="#/$defs/{model}")
-    definitions: Schema = _readable(made["$defs"])
+    definitions = _definitions(models)
     _extend_output(definitions["Output"], vocabulary)
     definitions["OneOutput"] = _one_output(definitions["Output"])
     _extend_boot(definitions["Boot"], vocabulary)
@@ -253,6 +256,19 @@ def _extend_boot(boot: Schema, vocabulary: Vocabulary) -> None:
             },
         },
     }
+
+
+def _definitions(models: Sequence[type[BaseModel]]) -> Schema:
+    """The schemas of models and of all that they are made of, by name; the caller's own."""
+    made: Schema = json.loads(_as_json(tuple(models)))
+    return made
+
+
+@cache
+def _as_json(models: tuple[type[BaseModel], ...]) -> str:
+    """They take longer to be made than all else of a schema, and two schemas have the same."""
+    _, made = models_json_schema([(model, "validation") for model in models], ref_template="#/$defs/{model}")
+    return json.dumps(_readable(made["$defs"]))
 
 
 def _readable(schema: Any) -> Any:

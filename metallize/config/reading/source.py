@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -76,8 +77,7 @@ def parse_tree(path: Path, text: str, problems: list[Problem]) -> Node | None:
     start = Location(path=path, line=1, column=1)
     loader: yaml.SafeLoader | None = None
     try:
-        _refuse_deep(path, text)
-        loader = yaml.SafeLoader(text)
+        loader = _Shallow(path, text)
         root = loader.get_single_node()
         if root is None:
             problems.append(Problem(location=start, message="the file is empty"))
@@ -136,20 +136,21 @@ def _syntax_problem(path: Path, exc: yaml.MarkedYAMLError) -> Problem:
     )
 
 
-def _refuse_deep(path: Path, text: str) -> None:
-    """Walk the events, which needs no recursion, before the composer, which does."""
-    depth = 0
-    loader = yaml.SafeLoader(text)
-    try:
-        while loader.check_event():
-            event = loader.get_event()  # type: ignore[no-untyped-call]  # the stubs lack it
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth > MAX_DEPTH:
-                message = f"the file is nested more than {MAX_DEPTH} levels deep"
-                raise _Unusable(Problem(location=_location(path, event.start_mark), message=message))
-    finally:
-        loader.dispose()
+class _Shallow(yaml.SafeLoader):
+    """Gives its composer, which needs a recursion for each level, no more levels than MAX_DEPTH."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        super().__init__(text)
+        self._path, self._depth = path, 0
+
+    def get_event(self) -> Any:
+        event = super().get_event()  # type: ignore[no-untyped-call]  # the stubs lack it
+        self._depth += isinstance(event, yaml.CollectionStartEvent)
+        self._depth -= isinstance(event, yaml.CollectionEndEvent)
+        if self._depth > MAX_DEPTH:
+            message = f"the file is nested more than {MAX_DEPTH} levels deep"
+            raise _Unusable(Problem(location=_location(self._path, event.start_mark), message=message))
+        return event
 
 
 class _Builder:

@@ -14,6 +14,7 @@ from metallize_os.two_systems import System
 
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow  # the scripts start many programs
 LAYER = ROOT / "layers" / "debian-ab"
 COMPARE = """#!{python}
 import sys

@@ -187,6 +187,7 @@ def test_a_page_is_opened_where_there_is_a_desktop(call: Call, tmp_path: Path, m
     assert "the run has no verdict" in call("logs", "--open").err
 
 
+@pytest.mark.slow
 def test_a_run_is_followed_to_its_end(call: Call) -> None:
     folder = run("20261129T000000Z")
     with subprocess.Popen(["sleep", "600"], cwd=folder) as at_it:

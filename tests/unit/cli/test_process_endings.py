@@ -132,6 +132,7 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
     assert done.stderr.startswith("error: File too large\n")
 
 
+@pytest.mark.slow
 def test_what_a_shell_left_to_us_is_not_ours(tmp_path: Path) -> None:
     words = shlex.join([sys.executable, "-c", INTERRUPTED_AT_AN_IMPORT, MODULES[0]])
     script = f"sleep 600 <&- >&- 2>&- & echo $! > {shlex.quote(str(tmp_path / 'pid'))}; sleep 0.05; exec {words}"

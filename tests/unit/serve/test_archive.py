@@ -103,6 +103,7 @@ def test_a_size_that_leads_back_or_far_away_has_an_end(tmp_path: Path, size: int
         pass
 
 
+@pytest.mark.slow
 def test_more_files_than_anybody_serves(tmp_path: Path) -> None:
     one = member("d", tarfile.DIRTYPE)
     source = tar(tmp_path / "net.tar", *[one] * (archive.MAX_MEMBERS + 1))
