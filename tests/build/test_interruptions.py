@@ -50,6 +50,17 @@ def test_while_a_layer_is_built(start: Start, site: Site, engine: DockerEngine, 
     assert leftovers(site.build) == []
 
 
+def test_a_killed_build_has_no_layer_made_for_nobody(start: Start, site: Site) -> None:
+    """SIGKILL, of which no handler of ours knows: the engine's client ends with us, and what it had built."""
+    layer = site.layer("slow.dockerfile", f"{HEADER}RUN echo it begins && sleep 90909\n")
+    running = start("build", site.profile("slow.iso", layer), cwd=site.folder)
+    running.until(prints("it begins"))
+    running.send(signal.SIGKILL)
+    assert running.end()[0] == -signal.SIGKILL
+    soon(lambda: not running.processes(), "all its processes are gone")
+    soon(lambda: not runs("sleep", "90909"), "the build's own process is gone")
+
+
 MOMENTS = pytest.mark.parametrize(
     ("file", "generator", "moment"),
     [

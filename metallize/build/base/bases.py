@@ -22,7 +22,7 @@ from metallize.build.base.bootstrap import TIME_LIMIT, distribution, pulled_tag
 from metallize.build.engines import buildkit
 from metallize.build.engines.engine import Engine, ImageInfo, Output
 from metallize.build.step import DOCKER, SCRATCH, Kind, Step, filled, pin_of
-from metallize.command import run, spawn
+from metallize.command import run, spawn, tethered
 from metallize.deadline import Deadline
 from metallize.errors import EngineError, HostError, told_if_left
 from metallize.events import Events, Level, Note, step
@@ -186,7 +186,7 @@ def _mmdebstrap(argv: Sequence[str], folder: Path, output: Output) -> str | None
     """
     lines: deque[str] = deque(maxlen=_TAIL_LINES)
     with spawn(
-        (*_enclosure(), *argv),
+        tethered((*_enclosure(), *argv)),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={"TMPDIR": str(folder), SCRATCH: str(folder)},

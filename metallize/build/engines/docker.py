@@ -20,7 +20,7 @@ from metallize.build.engines.rootfs_pipe import RootfsPipe
 from metallize.build.engines.survey import EngineFacts
 from metallize.build.plan import PARENT_LABEL
 from metallize.build.steps.assembly import BUILDER_LABEL, RUN_LABEL, SEALED_CONTAINER, SEALED_IMAGE
-from metallize.command import spawn
+from metallize.command import spawn, tethered
 from metallize.errors import EngineError, MetallizeError, told_if_left
 from metallize.model.profile import Platform
 
@@ -113,7 +113,9 @@ class DockerEngine:
 
     def run(self, argv: Sequence[str], output: Output) -> list[str] | None:
         self._require()
-        with spawn(argv, env=self._environment, stderr=subprocess.STDOUT, stdout=subprocess.PIPE) as process:
+        # A client that outlives us has the engine go on building for nobody.
+        words = tethered(argv)
+        with spawn(words, env=self._environment, stderr=subprocess.STDOUT, stdout=subprocess.PIPE) as process:
             self._running.add(process)
             if self._cancelled:
                 process.terminate()
@@ -152,7 +154,8 @@ class DockerEngine:
         refused = self.run(assembly.hold, lambda _line: None)
         if refused is not None:
             raise assembling.export_failure("made no container of it", refused)
-        with spawn(assembly.export, env=self._environment, stdout=sink, stderr=subprocess.PIPE) as export:
+        words = tethered(assembly.export)
+        with spawn(words, env=self._environment, stdout=sink, stderr=subprocess.PIPE) as export:
             sink.close()  # else it would not fail when its reader has gone
             said = _follow(export.stderr, lambda _line: None)
             if export.wait() != 0 and generator.status is None:
@@ -236,9 +239,8 @@ class _Generator(threading.Thread):
 
     def run(self) -> None:
         try:
-            with spawn(
-                self._assembly.generate, env=self._environment, stderr=subprocess.STDOUT, stdout=subprocess.PIPE
-            ) as process:
+            words = tethered(self._assembly.generate)
+            with spawn(words, env=self._environment, stderr=subprocess.STDOUT, stdout=subprocess.PIPE) as process:
                 self._process = process
                 self.lines = _follow(process.stdout, self._output)
                 self.status = process.wait()
