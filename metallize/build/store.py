@@ -287,6 +287,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
             file.write("\n")
         Path(name).chmod(0o644)
         Path(name).replace(path)
-    except BaseException:
+    except BaseException as exc:
         Path(name).unlink(missing_ok=True)
+        if isinstance(exc, OSError):
+            exc.filename = exc.filename or str(path)  # a write that fails, as on a full disk, knows none
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 from metallize.model.report import BootReport
@@ -20,7 +21,13 @@ def write_report(report: BootReport, folder: Path) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write beside the file and rename, so that nobody reads half of it."""
+    """Write beside the file and rename, so that nobody reads half of it. Raises OSError, which names the file."""
     part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8", errors="backslashreplace")
-    part.replace(path)
+    try:
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
+        part.replace(path)
+    except OSError as exc:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        exc.filename = exc.filename or str(path)  # a write that fails, as on a full disk, knows none
+        raise
