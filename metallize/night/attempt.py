@@ -68,6 +68,9 @@ class Host:
     model: str = ""
     """The processor and the cores that may be used: hosts of one model count as alike."""
     accelerator: str = ""
+    clock: str = ""
+    """`instructions` where the guest's clock counted those (docs/machines.md): it boots slower by the host's clock, and
+    its units quicker by its own; empty where it had the host's time."""
     slowness: float = 1.0
     """As measured: 1.0 is a host of normal speed."""
     qemu: str = ""
@@ -135,7 +138,8 @@ class Attempt:
     def series(self) -> Series:
         """What its times may be compared with."""
         host_class = ", ".join(filter(None, (self.host.model, f"QEMU {self.host.qemu}" if self.host.qemu else "")))
-        return Series(cell=self.cell, accelerator=self.host.accelerator, host_class=host_class)
+        accelerator = " by ".join(filter(None, (self.host.accelerator, self.host.clock)))
+        return Series(cell=self.cell, accelerator=accelerator, host_class=host_class)
 
     @property
     def leader(self) -> str:

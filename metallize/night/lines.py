@@ -37,7 +37,7 @@ def plain_of(attempt: Attempt) -> dict[str, Any]:
         if name == "cell":
             found |= asdict(attempt.cell)
         elif name == "host":
-            found["host"] = asdict(attempt.host)
+            found["host"] = {key: value for key, value in asdict(attempt.host).items() if key != "clock" or value}
         elif isinstance(value, Mapping):
             if value:
                 found[name] = dict(value)
@@ -81,7 +81,7 @@ def _new(data: Mapping[str, Any]) -> Attempt:
         metrics=_numbers(data.get("metrics", {})),
         versions=_words(data.get("versions", {})),
         host=Host(
-            **{name: str(host.get(name, "")) for name in ("id", "model", "accelerator", "qemu")},
+            **{name: str(host.get(name, "")) for name in ("id", "model", "accelerator", "clock", "qemu")},
             slowness=_number(host.get("slowness", 1)),
             load=_number(host.get("load", 0)),
             concurrency=int(host.get("concurrency", 1)),

@@ -9,8 +9,11 @@ import pytest
 
 from metallize.model.kind import Claim
 from metallize.model.report import Severity, Stage, StageTime, Status
+from metallize.night.attempt import Attempt
 from metallize.night.gather import Night, attempt_of_report, failed_in, seen_in, stages_of, this_host, units_in, why
+from metallize.night.lines import attempt_of, line_of
 from metallize.night.signatures import LONGEST, MOST, normalised, signature_of, warnings_in
+from metallize.qemu.plan import COUNTED_NOTE
 from tests.unit.night.attempts import CELL, HOST, night
 from tests.unit.report.test_report import FAILED, FAILS, PANIC, PASSED
 
@@ -74,6 +77,21 @@ def test_why_a_boot_failed_is_one_line() -> None:
     second = replace(FAILS, id="2", claims=(Claim(attribute="a", expected="b", actual="c", holds=False),))
     assert why(replace(claims, results=(FAILS, second)))[0].endswith(", and 1 more")
     assert why(replace(claims, results=())) == (f"the boot got as far as stage {FAILED.stage}", f"stage/{FAILED.stage}")
+
+
+def test_a_guest_whose_clock_counts_instructions_is_of_another_series() -> None:
+    """Its units take a tenth by its own clock, and its stages longer by the host's."""
+
+    def of(*notes: str) -> Attempt:
+        made, _ = attempt_of_report(Night(began=night(1), host=HOST), CELL, 1, replace(PASSED, notes=notes), {})
+        return made
+
+    plain, counted = of(), of(COUNTED_NOTE.format(slowness=PASSED.accelerator.slowness))
+    assert (plain.host.clock, counted.host.clock) == ("", "instructions")
+    assert plain.series != counted.series
+    assert "by instructions" in str(counted.series)
+    assert attempt_of(line_of(counted)) == counted
+    assert '"clock"' not in line_of(plain), "as before"
 
 
 def test_units_of_a_guest() -> None:

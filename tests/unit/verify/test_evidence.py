@@ -53,6 +53,13 @@ def test_a_shell_that_is_lost_is_no_error(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_over_the_serial_line_the_services_that_take_longest_are_told_too() -> None:
+    """A night says of those which of them made a boot slower, however it was logged in."""
+    for logs, most in ((evidence.LOGS, 300), (evidence.LOGS_OVER_SERIAL, 40)):
+        assert "# seconds that each service took to start" in logs["units.txt"]
+        assert logs["units.txt"].endswith(f"sort -rn | head -n {most}\n")
+
+
 @pytest.mark.parametrize("logs", [evidence.LOGS, evidence.LOGS_OVER_SERIAL])
 def test_the_snippets_are_ones_that_sh_reads(logs: dict[str, str]) -> None:
     assert list(logs)[:3] == ["dmesg.txt", "journal.txt", "units.txt"]
