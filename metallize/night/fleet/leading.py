@@ -229,6 +229,8 @@ class OnFleet:
             return Missed(error=error_of(done.fault, host), host=done.host)
         asked = run.item.work
         if (done.report.sha256, done.report.machine) != (asked.sha256, asked.request.machine_entry):
+            run.post.misses += MOST_MISSES
+            self._missed[asked.cell] |= {run.post.address}
             return Missed(error=HostError(f"on {host.id} another image was booted, or elsewhere"), host=host)
         run.post.misses = 0
         return self._booted(run, done)

@@ -207,6 +207,21 @@ def test_a_worker_whose_disk_is_full_misses_the_cell_and_another_gets_it(fleet: 
     assert len(missed) <= 2, "a worker that is full is asked no more than it has cores"
 
 
+@pytest.mark.parametrize("lies", ["image", "machine"])
+def test_a_worker_that_lies_is_not_believed_and_asked_no_more(fleet: Fleet, night: FleetNight, lies: str) -> None:
+    """A pass of another image, or on another machine, is nobody's: the cell goes to somebody else."""
+    fleet.scheduler()
+    fleet.worker("liar", FLEET_LIES=lies)
+    fleet.worker("good")
+    attempts = night.run(dict.fromkeys("abcdef", "pass"))
+    whole(night, attempts)
+    assert set(outcome(attempts).values()) <= {"PASS", "MISS PASS"}
+    missed = [each for each in attempts if each.status is Status.MISS]
+    assert missed
+    assert all("another image was booted, or elsewhere" in each.reason for each in missed)
+    assert len(missed) <= 2, "a worker that lies is asked no more than it has cores"
+
+
 def test_what_nobody_can_boot_is_said_before_anything_is_built(fleet: Fleet, night: FleetNight) -> None:
     fleet.scheduler()
     fleet.worker("other", FLEET_SOFTWARE="f" * 64)
