@@ -120,5 +120,5 @@ def require_space(folder: Path, rootfs_bytes: int, image_format: ImageFormat) ->
     if free < need:
         raise HostError(
             f"{folder.parent} has {free >> 20} MiB free; making this image needs about {need >> 20} MiB",
-            hint="free some space, or choose another folder with --build-dir",
+            hint="`metallize prune` makes room, or choose another folder with --build-dir",
         )

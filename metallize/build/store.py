@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 from metallize.build.generator import FILES, sha256_of
-from metallize.errors import HostError, told_if_left
+from metallize.errors import MAKE_ROOM, HostError, told_if_left
 from metallize.events import Events, Note
 from metallize.files.json_file import read_mapping
 
@@ -155,10 +155,11 @@ class Store:
                     events.emit(Note(text=f"{who}; waiting for it"))
                     fcntl.flock(turn, fcntl.LOCK_EX)
                     fcntl.flock(lock, how)
-            lock.seek(0)
-            lock.truncate()
-            lock.write(holder)
-            lock.flush()
+            try:
+                lock.truncate(0)
+                os.write(lock.fileno(), holder.encode())  # a buffer would be written once more when it is closed
+            except OSError as exc:
+                raise HostError(f"{path} cannot be written: {exc.strerror}", hint=MAKE_ROOM) from exc
             yield
 
     def _make(self, folder: Path) -> None:

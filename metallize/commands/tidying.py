@@ -120,7 +120,7 @@ def _sum_up(gone: Sequence[Candidate], lines: JsonLines | None, *, dry_run: bool
         lines.write({"event": "result", "count": len(gone), "bytes": files, "layers": len(layers), "dry_run": dry_run})
         return
     if not gone:
-        err("nothing to prune")
+        err("nothing to prune; the images that `metallize ls` shows stay until you remove them")
         return
     verb = "would free" if dry_run else "freed"
     also = f", and {len(layers)} layers' tags in Docker, which free what no other image shares" if layers else ""

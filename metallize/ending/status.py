@@ -11,7 +11,7 @@ from pathlib import Path
 
 from metallize.commands import bug_report
 from metallize.commands.saying import show_error
-from metallize.errors import FULL, BugError, ExitCode, HostError, MetallizeError, left_behind, of_thread
+from metallize.errors import FULL, MAKE_ROOM, BugError, ExitCode, HostError, MetallizeError, left_behind, of_thread
 from metallize.render.colour import Colour
 
 _ONLY_PRINT = frozenset(
@@ -60,6 +60,9 @@ def _colour(words: Sequence[str]) -> Colour:
 def _as_ours(error: BaseException, words: Sequence[str]) -> MetallizeError:
     """The error as one that has a message for a person and a next step."""
     if isinstance(error, MetallizeError) and not isinstance(error, BugError):
+        # Where no more can be written that is the next step, whatever was taken for likely.
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in FULL and "room" not in (error.hint or ""):
+            error.hint = MAKE_ROOM
         return error
     if isinstance(error, MemoryError):
         return HostError("this host has not enough memory left", hint="end other programs, or see `ulimit -v`")

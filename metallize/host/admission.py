@@ -175,7 +175,7 @@ def _take(place: Path, need: Need, capacity: Capacity, held: ExitStack, events: 
         now = time.monotonic()
         if now - begun > _SAY_AFTER_SECONDS and (running != said or now >= again):
             said, again = running, now + _SAY_AGAIN_SECONDS
-            names = ", ".join(f"{each}, running for {each.seconds:.0f} s," for each in running)
+            names = " and ".join(f"{each}, running for {each.seconds:.0f} s," for each in running)
             text = f"{need.what} waits for {names} to end (first in line, for {now - begun:.0f} s; {_limit(capacity)})"
             events.emit(Note(text=text))
         time.sleep(POLL_SECONDS)

@@ -148,6 +148,22 @@ def test_a_disk_without_the_space_is_noticed_before_the_work(site: Site, cli: Cl
     assert leftovers(small_disk) == ["full"]
 
 
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (["init", "--yes"], ".yaml cannot be written"),
+        (["schema", "--write"], "--write .metallize"),
+        (["lock", "x.yaml"], "build/.metallize/x.iso.lock cannot be written"),
+    ],
+)
+def test_a_disk_that_is_full(site: Site, cli: Cli, small_disk: Path, words: list[str], place: str) -> None:
+    shutil.copytree(site.profile("x.iso").parent, small_disk, dirs_exist_ok=True)
+    with (small_disk / "full").open("wb") as file, suppress(OSError):
+        while True:
+            os.write(file.fileno(), bytes(1 << 12))
+    refused(cli(*words, cwd=small_disk), place, "No space left on device", "next: make room: see df -h")
+
+
 def fill_up(folder: Path) -> None:
     """Take all but a few MiB of a disk that somebody else is writing to as well."""
     with (folder / "full").open("wb") as rest:

@@ -54,7 +54,9 @@ def test_the_newest_runs_stay(call: Call) -> None:
     assert (result["event"], result["count"], result["dry_run"]) == ("result", 3, False)
     assert result["bytes"] == sum(event["bytes"] for event in gone) > 0
     assert [each for each in (*seabios, *ovmf) if not each.exists()] == seabios[:3]
-    assert "nothing to prune" in call("prune").err
+    assert call("prune").err.endswith(
+        "nothing to prune; the images that `metallize ls` shows stay until you remove them\n"
+    )
     assert len(call("prune", "--keep", "2", "--json").events()) == 17
 
 
