@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,6 +48,8 @@ def read_application(
 ) -> Application:
     """Read an application's dockerfile. Raises UsageError where no layer can be made of it."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # /dev/zero has no end, and a pipe perhaps no writer
+            raise UsageError(f"{path} is no file", hint="--dockerfile takes the app's Dockerfile")
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise UsageError(f"{path} is no UTF-8 text", hint="name a dockerfile") from exc

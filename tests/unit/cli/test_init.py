@@ -194,6 +194,7 @@ def test_a_base_of_ones_own(call: Call) -> None:
     ("words", "text", "told"),
     [
         (["--dockerfile", "gone"], APP, "gone: No such file or directory"),
+        (["--dockerfile", "/dev/zero", "--name", "web"], APP, "/dev/zero is no file"),
         (["--dockerfile", "my app"], "RUN x\n", "my app/Dockerfile has no FROM"),
         (["--dockerfile", "my app"], "ARG B\nFROM $B\n", ":2: `FROM $B`: only a build argument names that image"),
         (["--dockerfile", "my app"], "ARG METALLIZE_SRC_IMG\nFROM ${METALLIZE_SRC_IMG}\n", "is a layer already"),
