@@ -76,8 +76,15 @@ def test_a_folder_that_is_no_environment_is_not_cleared(bash: Bash, tmp_path: Pa
     assert (precious / "file").exists()
 
 
-@pytest.mark.parametrize("stamped", [True, False])
-@pytest.mark.parametrize("way", ["a link", "its name"])
+@pytest.mark.parametrize(
+    ("way", "stamped"),
+    [
+        ("a link", True),
+        ("a link", False),
+        ("its name", True),
+        pytest.param("its name", False, marks=pytest.mark.slow),  # an environment is made
+    ],
+)
 def test_the_environment_of_another_checkout_is_not_cleared(
     bash: Bash, tmp_path: Path, way: str, *, stamped: bool
 ) -> None:
@@ -103,6 +110,7 @@ def test_the_environment_of_another_checkout_is_not_cleared(
         assert done.status == 0, "nobody's, half made: made anew"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["a copy", "moved"])
 def test_what_is_no_other_checkouts_is_made_anew(bash: Bash, tmp_path: Path, what: str) -> None:
     other, mine = tmp_path / "other", tmp_path / "mine"
