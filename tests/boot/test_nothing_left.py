@@ -72,9 +72,9 @@ def left_in(folder: Path) -> list[str]:
     return [str(path) for path in folder.rglob("*") if path.is_file() and not EVIDENCE.fullmatch(path.name)]
 
 
-def wait_until_gone(mark: str, ports: dict[str, str] | None = None) -> list[str]:
+def wait_until_gone(mark: str, ports: dict[str, str] | None = None, seconds: float = GONE_SECONDS) -> list[str]:
     """The processes and the ports that are still there when their time is over."""
-    end = time.monotonic() + GONE_SECONDS
+    end = time.monotonic() + seconds
     while True:
         left = [*ours(mark).values(), *((ports or {}).keys() & listening().keys())]
         if not left or time.monotonic() > end:
