@@ -20,6 +20,9 @@ _FIRST_HASH = 4096
 """In a tree of 4096-byte blocks: the top, right after the superblock (veritysetup's on-disk format)."""
 _HARMLESS = ".osrel"
 """A section that systemd-boot shows a title from, and no code is in (UAPI.5, Unified Kernel Image)."""
+_COMMAND_LINE = ".cmdline"
+_BLANK, _OTHER_BLANK = b" ", b"\t"
+"""Both are white space to systemd-stub, which makes the one the other (mangle_stub_cmdline), to Linux and to init."""
 _CERTIFICATES = pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_SECURITY"]
 
 
@@ -53,8 +56,18 @@ def patch_of(kind: Tampered, parts: Sequence[Part], image: Path) -> Patch:
     except (ValueError, pefile.PEFormatError) as exc:
         raise UsageError(f"boot.tamper: {kind}: {part.suffix} of {image.name}: {exc}") from exc
     was = content[place : place + length]
-    changed = bytes(length) if kind is Tampered.UNSIGNED_UKI else bytes(byte ^ 0xFF for byte in was)
-    return Patch(offset=part.offset + place, content=changed)
+    return Patch(offset=part.offset + place, content=_other(kind, was))
+
+
+def _other(kind: Tampered, was: bytes) -> bytes:
+    """What is there in its place."""
+    match kind:
+        case Tampered.UNSIGNED_UKI:
+            return bytes(len(was))
+        case Tampered.CMDLINE:
+            return _OTHER_BLANK
+        case Tampered.ROOT | Tampered.VERITY | Tampered.UKI:
+            return bytes(byte ^ 0xFF for byte in was)
 
 
 def _place(kind: Tampered, content: bytes) -> tuple[int, int]:
@@ -64,7 +77,7 @@ def _place(kind: Tampered, content: bytes) -> tuple[int, int]:
             return _after(content, _SQUASHFS, _MADE_AT, "no squashfs")
         case Tampered.VERITY:
             return _after(content, _VERITY, _FIRST_HASH, "no tree of dm-verity's")
-        case Tampered.UKI | Tampered.UNSIGNED_UKI:
+        case Tampered.UKI | Tampered.UNSIGNED_UKI | Tampered.CMDLINE:
             return _in_uki(kind, content)
 
 
@@ -81,7 +94,18 @@ def _in_uki(kind: Tampered, content: bytes) -> tuple[int, int]:
             raise ValueError("it has no signature, so nothing tells what is changed in it: see output.secure_boot")
         if kind is Tampered.UNSIGNED_UKI:
             return directory.get_file_offset(), directory.sizeof()
+        name = _COMMAND_LINE if kind is Tampered.CMDLINE else _HARMLESS
         for section in found.sections:
-            if section.Name.rstrip(b"\0").decode("latin-1") == _HARMLESS and section.SizeOfRawData:
-                return section.PointerToRawData, 1
-    raise ValueError(f"it has no section {_HARMLESS}: it is no unified kernel image")
+            if section.Name.rstrip(b"\0").decode("latin-1") == name and section.SizeOfRawData:
+                start, size = section.PointerToRawData, min(section.SizeOfRawData, section.Misc_VirtualSize)
+                return (start + _blank_in(content[start : start + size]) if kind is Tampered.CMDLINE else start), 1
+    raise ValueError(f"it has no section {name}: it is no unified kernel image")
+
+
+def _blank_in(line: bytes) -> int:
+    """Where the first blank between two words is."""
+    text = line.rstrip(b"\0\n ")
+    at = text.find(_BLANK, len(text) - len(text.lstrip(_BLANK)))
+    if at < 0:
+        raise ValueError(f"no blank is between words of its command line {text.decode('ascii', 'replace')!r}")
+    return at

@@ -308,7 +308,10 @@ class Boot(Frozen):
     ] = None
     tamper: Annotated[
         tuple[Tampered, ...],
-        Field(description="what is changed in a copy of the image, which must then be refused: root, verity, uki, ..."),
+        Field(
+            description="what is changed in a copy of the image, which must then be refused: root, verity, uki, "
+            "unsigned-uki, cmdline"
+        ),
     ] = ()
     actions: Annotated[
         tuple[Action, ...], Field(description="in this order, when all holds; every cable is put back at the end")

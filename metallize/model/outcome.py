@@ -71,9 +71,11 @@ class Tampered(StrEnum):
     """A byte of the signed kernel image that no code reads."""
     UNSIGNED_UKI = "unsigned-uki"
     """The kernel image as it was, without its signature."""
+    CMDLINE = "cmdline"
+    """A blank between two words of the kernel's command line, in the signed kernel image, which every reader skips."""
 
 
-SIGNED = frozenset({Tampered.UKI, Tampered.UNSIGNED_UKI})
+SIGNED = frozenset({Tampered.UKI, Tampered.UNSIGNED_UKI, Tampered.CMDLINE})
 """What nothing but a firmware that asks for signatures can refuse."""
-SUFFIXES = {Tampered.ROOT: ".root", Tampered.VERITY: ".verity", Tampered.UKI: ".efi", Tampered.UNSIGNED_UKI: ".efi"}
+SUFFIXES = {Tampered.ROOT: ".root", Tampered.VERITY: ".verity", **dict.fromkeys(SIGNED, ".efi")}
 """What the name of the part ends with that is changed."""

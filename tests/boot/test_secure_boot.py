@@ -67,7 +67,7 @@ def test_what_a_key_of_ones_own_signed_boots_with_secure_boot_enforced(
 
 
 def test_a_changed_image_is_refused_part_by_part(cli: Cli, build_dir: Path, tmp_path: Path) -> None:
-    tampered = ["root", "verity", "uki", "unsigned-uki"]
+    tampered = ["root", "verity", "uki", "unsigned-uki", "cmdline"]
     mine, folder = profile(tmp_path / "1", signer="mine", tamper=tampered), build_dir / "signed"
     done = cli("build", mine, "--verify", "--build-dir", folder)
     assert done.status == 0, done.stderr
@@ -75,7 +75,7 @@ def test_a_changed_image_is_refused_part_by_part(cli: Cli, build_dir: Path, tmp_
     told = {each["id"].partition("/")[2]: each for each in machine["results"] if each["id"].startswith("tamper/")}
     assert {name: each["status"] for name, each in told.items()} == dict.fromkeys(tampered, "held")
     assert all("corrupted" in told[name]["claims"][0]["actual"] for name in ("root", "verity"))
-    assert all("secure-boot-refused" in told[name]["claims"][0]["actual"] for name in ("uki", "unsigned-uki"))
+    assert all("secure-boot-refused" in told[name]["claims"][0]["actual"] for name in tampered[2:])
 
 
 @pytest.mark.parametrize("signer", [None, "yours"])

@@ -28,6 +28,7 @@ _TITLES = {
     Tampered.VERITY: "a changed tree of hashes is refused",
     Tampered.UKI: "a changed kernel image is refused",
     Tampered.UNSIGNED_UKI: "a kernel image without its signature is refused",
+    Tampered.CMDLINE: "a changed command line of the kernel is refused",
 }
 _VERITY = ("device-mapper: verity: ", " is corrupted")
 """What dm-verity says of a block that is not the one of its hash, from the device on."""

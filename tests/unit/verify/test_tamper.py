@@ -26,7 +26,9 @@ from metallize.verify.phases import tamper
 from metallize.verify.phases.refusal import default_refusals
 from tests.programs import efi_program
 
-KERNEL = efi_program({".osrel": b'NAME="web"\n', ".linux": b"k" * 700}, signature=b"s" * 1600)
+KERNEL = efi_program(
+    {".osrel": b'NAME="web"\n', ".cmdline": b" roothash=ab  ro quiet\n\0", ".linux": b"k" * 700}, signature=b"s" * 1600
+)
 PARTS = {
     "_1.root": b"hsqs".ljust(8192, b"r"),
     "_1.verity": b"verity\0\0".ljust(12288, b"v"),
@@ -70,6 +72,14 @@ def test_a_byte_of_each_part_is_another_one(image: Path) -> None:
     assert image.read_bytes()[place:].startswith(b'NAME="web"')
 
 
+def test_a_blank_of_the_command_line_is_another_one(image: Path) -> None:
+    before, after, _ = changed(image, Tampered.CMDLINE)
+    [place] = places(before, after)
+    start = before.index(b" roothash")
+    assert after[start:].startswith(b" roothash=ab\t ro quiet\n\0")
+    assert place == start + len(b" roothash=ab")
+
+
 def test_a_signature_is_taken_away_and_nothing_else(image: Path) -> None:
     before, after, patch = changed(image, Tampered.UNSIGNED_UKI)
     start = before.index(b"MZ")
@@ -94,6 +104,9 @@ def test_a_signature_is_taken_away_and_nothing_else(image: Path) -> None:
         (".efi", efi_program({".osrel": b"a"}), Tampered.UKI, "it has no signature"),
         (".efi", efi_program({".osrel": b"a"}), Tampered.UNSIGNED_UKI, "it has no signature"),
         (".efi", efi_program({".linux": b"a"}, signature=b"s" * 8), Tampered.UKI, "no section .osrel"),
+        (".efi", efi_program({".cmdline": b"a b"}), Tampered.CMDLINE, "it has no signature"),
+        (".efi", efi_program({".linux": b"a"}, signature=b"s" * 8), Tampered.CMDLINE, "no section .cmdline"),
+        (".efi", efi_program({".cmdline": b" ro \n"}, signature=b"s" * 8), Tampered.CMDLINE, "no blank is between"),
     ],
 )
 def test_what_cannot_be_tampered_with_is_told(
@@ -168,6 +181,8 @@ REFUSED = "secure-boot-refused"
         (Tampered.ROOT, None, Stage.INITRD, CORRUPTED, False, "neither refused nor come up"),
         (Tampered.UKI, found(REFUSED), Stage.LOADER, "", True, REFUSED),
         (Tampered.UKI, found("kernel-panic"), Stage.KERNEL, CORRUPTED, False, "kernel-panic"),
+        (Tampered.CMDLINE, found(REFUSED), Stage.LOADER, "", True, REFUSED),
+        (Tampered.CMDLINE, found("kernel-panic"), Stage.KERNEL, CORRUPTED, False, "kernel-panic"),
         (Tampered.UNSIGNED_UKI, found("silent-console"), Stage.FIRMWARE, "", False, "silent-console"),
         (Tampered.UNSIGNED_UKI, found(REFUSED), Stage.READY, "", False, "as if nothing had happened"),
     ],
