@@ -38,6 +38,8 @@ class Tamper(StrEnum):
     """What is offered that must not be installed."""
 
     DOWNGRADE = "downgrade"
+    INDEX = "index"
+    """SHA256SUMS is not what was signed, or a file is not what SHA256SUMS says."""
 
 
 class PowerCuts(Frozen):
@@ -60,19 +62,23 @@ class PowerCuts(Frozen):
     ] = None
 
 
-_SYSUPDATE = """\
+TRANSFERS = """\
 set -eu
-definitions=$METALLIZE_SCRATCH/sysupdate.d
-mkdir "$definitions"
-for each in /usr/lib/sysupdate.d/*.transfer /etc/sysupdate.d/*.transfer; do
-  [ -e "$each" ] || continue
-  sed "/^.Source./,/^.Target./{s|^Type=.*|Type=url-file|;s|^Path=.*|Path=$METALLIZE_UPDATE|}" "$each" \\
-    >"$definitions/${each##*/}"
-done
-/usr/lib/systemd/systemd-sysupdate --definitions="$definitions" --verify=no update
+transfers() {
+  mkdir "$METALLIZE_SCRATCH/$1"
+  for each in /usr/lib/sysupdate.d/*.transfer /etc/sysupdate.d/*.transfer; do
+    [ -e "$each" ] || continue
+    sed "/^.Source./,/^.Target./{s|^Type=.*|Type=url-file|;s|^Path=.*|Path=$2|}" "$each" \\
+      >"$METALLIZE_SCRATCH/$1/${each##*/}"
+  done
+}
+"""
+"""For the guest's shell: `transfers FOLDER URL` writes the machine's own transfers, but for where they come from."""
+_SYSUPDATE = f"""{TRANSFERS}\
+transfers sysupdate.d "$METALLIZE_UPDATE"
+/usr/lib/systemd/systemd-sysupdate --definitions="$METALLIZE_SCRATCH/sysupdate.d" --verify=no update
 """
 _INSTALL = {Engine.SYSUPDATE: (_SYSUPDATE,)}
-"""The machine's own transfers, but for where they come from."""
 _VERSION = {Engine.SYSUPDATE: '. /usr/lib/os-release; echo "${IMAGE_VERSION?}"'}
 
 
@@ -128,7 +134,11 @@ class Update(Frozen):
         int, Field(strict=True, ge=1, le=20, description="so often a broken release is started before it is given up")
     ] = 3
     tamper: Annotated[
-        tuple[Tamper, ...], Field(description="what must not be installed: downgrade (a release with a lower version)")
+        tuple[Tamper, ...],
+        Field(
+            description="what must not be installed: downgrade (a release with a lower version), index (a SHA256SUMS "
+            "that was changed after it was signed, and a file that is not what SHA256SUMS says)"
+        ),
     ] = ()
 
     power_cuts: Annotated[

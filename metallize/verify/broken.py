@@ -66,6 +66,11 @@ def older_version(before: str) -> str:
     return f"{before}-a0"
 
 
+def tampered_version(before: str) -> str:
+    """Of a release that is newer than the one that runs, and must not be installed all the same."""
+    return f"{before}-a0.index"
+
+
 def words_of(broken: Broken, version: str) -> tuple[str, ...]:
     """What is added to the kernel's command line; pure."""
     match broken:

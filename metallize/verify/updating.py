@@ -12,19 +12,28 @@ from metallize.build.generator import sha256_of
 from metallize.errors import HostError, UsageError
 from metallize.files.image_format import format_of
 from metallize.files.json_file import as_mapping
+from metallize.files.openpgp import Signer
 from metallize.files.parts import Part, parts_of
 from metallize.files.vanishing import vanishing_folder
 from metallize.model.profile import ARCHITECTURES
 from metallize.model.update import Engine, Tamper, Update
 from metallize.serve import Files, opened, opened_parts
-from metallize.verify.broken import break_release, broken_version, older_version, require_parts, version_before
+from metallize.verify.broken import (
+    break_release,
+    broken_version,
+    older_version,
+    require_parts,
+    tampered_version,
+    version_before,
+)
 from metallize.verify.phases import update
 from metallize.verify.phases.rollback import Offered
 from metallize.verify.phases.update import Offers
 from metallize.verify.prepared import PreparedBoot, prepared_boot
+from metallize.verify.refusing import index
 from metallize.verify.request import VerifyRequest
 
-SUMS = "SHA256SUMS"
+SUMS, SIGNATURE = "SHA256SUMS", "SHA256SUMS.gpg"
 
 
 def require_update(request: VerifyRequest) -> None:
@@ -76,12 +85,13 @@ def old_machine(boot: PreparedBoot) -> Iterator[tuple[PreparedBoot, Offers]]:
             )
         )
         before = _version_before(request, wanted)
-        files = _files(stack, request, wanted, folder, before)
+        signer = Signer.make("metallize") if Tamper.INDEX in wanted.tamper else None
+        files = _files(stack, request, wanted, folder, before, signer)
         if files is None:
             yield ready, Offers()
             return
         served, url = stack.enter_context(ready.serving(files))
-        yield served, offers_of(request, wanted, url, before)
+        yield served, offers_of(request, wanted, url, before, signer)
 
 
 def _version_before(request: VerifyRequest, wanted: Update) -> str:
@@ -92,10 +102,10 @@ def _version_before(request: VerifyRequest, wanted: Update) -> str:
     return version_before(Path(wanted.before), str(told.get("name", "")))
 
 
-def offers_of(request: VerifyRequest, wanted: Update, url: str, before: str) -> Offers:
+def offers_of(request: VerifyRequest, wanted: Update, url: str, before: str, signer: Signer | None = None) -> Offers:
     """What is offered at our URL: the new image at its root, what is made of it in folders; pure.
 
-    `before` is the version that is updated.
+    `before` is the version that is updated, `signer` whoever signs what is tampered with then.
     """
     told = as_mapping(request.manifest.get("release", {}))
     version = str(told.get("version", ""))
@@ -105,10 +115,19 @@ def offers_of(request: VerifyRequest, wanted: Update, url: str, before: str) -> 
     )
     older = f"{url}/{Tamper.DOWNGRADE}" if Tamper.DOWNGRADE in wanted.tamper else ""
     label = f"{told.get('name', '')}_{version}"
-    return Offers(url=url, broken=broken, older=older, label=label, parts=parts_of(request.manifest, request.image))
+    return Offers(
+        url=url,
+        broken=broken,
+        older=older,
+        index=index.Offer(url=url, keyring=signer.keyring) if signer is not None else None,
+        label=label,
+        parts=parts_of(request.manifest, request.image),
+    )
 
 
-def _files(stack: ExitStack, request: VerifyRequest, wanted: Update, folder: Path, before: str) -> Files | None:
+def _files(
+    stack: ExitStack, request: VerifyRequest, wanted: Update, folder: Path, before: str, signer: Signer | None
+) -> Files | None:
     """What the guest finds: a folder of somebody's, or the image's parts; None for no parts."""
     image, manifest = request.image, request.manifest
     if wanted.files is not None:
@@ -138,7 +157,39 @@ def _files(stack: ExitStack, request: VerifyRequest, wanted: Update, folder: Pat
             lines.append(f"{part.sha256 if path is None else sha256_of(path)}  {name}\n")
         sums = beside[prefix + SUMS] = made / f"{SUMS}.{number}"
         sums.write_text("".join(lines), encoding="ascii")
+    if signer is not None:
+        tampered = named_parts(manifest, image, tampered_version(before))
+        for number, (place, pointers) in enumerate(tampered_pointers(tampered, parts, signer).items()):
+            places |= {f"{place}/{name}": (part.offset, part.size_bytes) for name, part in tampered.items()}
+            beside |= _written(pointers, place, made / f"tampered-{number}")
     return stack.enter_context(opened_parts(image, places, beside))
+
+
+def _written(pointers: Mapping[str, bytes], place: str, folder: Path) -> dict[str, Path]:
+    """Files of a new folder, by where the guest finds them."""
+    folder.mkdir()
+    for name, content in pointers.items():
+        (folder / name).write_bytes(content)
+    return {f"{place}/{name}": folder / name for name in pointers}
+
+
+def tampered_pointers(
+    named: Mapping[str, Part], signed: Mapping[str, Part], signer: Signer
+) -> dict[str, dict[str, bytes]]:
+    """What stands beside the files of each place that `metallize.verify.refusing.index` names; pure but for the key.
+
+    `named` are the parts as they are offered, `signed` those of the release whose index somebody has changed.
+    """
+    lines = [f"{part.sha256}  {name}\n" for name, part in named.items()]
+    whole = "".join(lines).encode("ascii")
+    other = "".join(f"{part.sha256}  {name}\n" for name, part in signed.items()).encode("ascii")
+    *kept, last = lines
+    mixed = "".join([*kept, ("1" if last[0] == "0" else "0") + last[1:]]).encode("ascii")
+    return {
+        index.WHOLE: {SUMS: whole, SIGNATURE: signer.signature(whole)},
+        index.CHANGED: {SUMS: whole, SIGNATURE: signer.signature(other)},
+        index.MIXED: {SUMS: mixed},
+    }
 
 
 def named_parts(manifest: Mapping[str, Any], image: Path, version: str = "") -> dict[str, Part]:

@@ -68,7 +68,7 @@ def test_a_machine_comes_back_of_broken_releases_and_is_updated_to_the_next(
         "engine": "sysupdate",
         "keep": ["/etc/ssh", "/srv"],
         "broken": ["kernel", "init", "service"],
-        "tamper": ["downgrade"],
+        "tamper": ["downgrade", "index"],
     }
     new = written(tmp_path / "2", "2", machines=[machine], update=update)
     done = cli("build", new, "--verify", "--build-dir", build_dir / f"ab-2-{machine}")
@@ -77,9 +77,37 @@ def test_a_machine_comes_back_of_broken_releases_and_is_updated_to_the_next(
     assert titles["the version is that of this image after the update"] == "held"
     assert titles["command the system has come up, and is kept after the update"] == "held"
     assert titles["a release with a lower version is not installed after the update"] == "held"
+    tampered = "a release that was tampered with"
+    assert titles[f"an index that was changed after it was signed is refused: {tampered}"] == "held"
+    assert titles[f"a file that is not what the index says is refused: {tampered}"] == "held"
     for kind in ("kernel", "init", "service"):
         assert titles[f"it is tried 3 times: a release with a broken {kind}"] == "held"
         assert titles[f"the guest says which version failed: a release with a broken {kind}"] == "held"
+
+
+@pytest.mark.nightly  # two systems' boots, and one of the updated machine
+def test_a_machine_takes_nothing_that_was_tampered_with(cli: Cli, build_dir: Path, tmp_path: Path) -> None:
+    old = written(tmp_path / "1", "1", machines=["ovmf"])
+    assert cli("build", old, "--build-dir", build_dir / "ab-1").status == 0
+    update = {
+        "from": str(build_dir / "ab-1" / f"{NAME}.img"),
+        "engine": "sysupdate",
+        "tamper": ["index", "downgrade"],
+    }
+    new = written(tmp_path / "2", "2", machines=["ovmf"], tpm=True, update=update, suites=["base"])
+    content = yaml.safe_load(new.read_text())
+    del content["boot"]["assert"]
+    new.write_text(yaml.safe_dump(content, sort_keys=False))
+    folder = build_dir / "ab-tampered"
+    done = cli("build", new, "--verify", "--build-dir", folder)
+    assert done.status == 0, done.stderr
+    titles = results(folder)
+    tampered = "a release that was tampered with"
+    assert titles[f"an index that was changed after it was signed is refused: {tampered}"] == "held"
+    assert titles[f"a file that is not what the index says is refused: {tampered}"] == "held"
+    assert titles["the version is that of this image after the update"] == "held"
+    assert titles["PCR 11 is what the manifest predicts after the update"] == "held"
+    assert titles["a release with a lower version is not installed after the update"] == "held"
 
 
 @pytest.mark.nightly  # two systems' boots, and four of disks that were cut off

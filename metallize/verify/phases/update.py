@@ -24,6 +24,7 @@ from metallize.verify.phases import reboot, rollback, update_cuts, upkeep
 from metallize.verify.phases.rollback import Offered, Rollback
 from metallize.verify.phases.upkeep import State
 from metallize.verify.prepared import PreparedBoot
+from metallize.verify.refusing import index
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
 
@@ -47,6 +48,7 @@ class Offers:
     """Of the update itself."""
     broken: tuple[Offered, ...] = ()
     older: str = ""
+    index: index.Offer | None = None
     label: str = ""
     """NAME_VERSION of the update, and its parts."""
     parts: tuple[Part, ...] = ()
@@ -61,6 +63,7 @@ def plan(request: VerifyRequest) -> tuple[Entry, ...]:
     commands = enumerate(update.commands, start=1)
     return (
         turn.entry(_READY, "the release before comes up, so that it can be updated:", "update"),
+        *index.plan(request),
         *rollback.plan(request),
         *(turn.entry(f"{_INSTALL}/{number}", _title(number, update), "update") for number, _ in commands),
         *reboot.plan(request, turn),
@@ -111,6 +114,8 @@ class Updating:
         try:
             before = self._opened(self.boot.bare().session(guest, BEFORE))
             state = self._prepared(before)
+            if state is not None and not self._refused(before):
+                return
             ready = self._rolled_back(before, state) if state is not None else None
             begin = self._logged()
             if state is None or ready is None or not self._install(ready):
@@ -172,6 +177,11 @@ class Updating:
         up = _claim("before", "up", f"up, version {state.version}", holds=True)
         self.checklist.settle(ready.judged(up, observed=shell.name))
         return state
+
+    def _refused(self, before: BootSession) -> bool:
+        """The machine has left what was tampered with, where that is asked for."""
+        offer = self.offers.index
+        return offer is None or index.run(before, self.update, offer, self.checklist)
 
     def _rolled_back(self, before: BootSession, state: State) -> BootSession | None:
         """The machine has come back of each broken release; None where it has not."""
@@ -272,10 +282,7 @@ def judge_untouched(
         )
     if done.status is Status.UNSEEN:
         return done
-    was, now = before.stdout.strip(), after.stdout.strip()
-    changed = sorted(set(now.splitlines()) ^ set(was.splitlines()))
-    actual = "as it was" if was == now else f"changed: {'; '.join(changed)}"
-    return entry.judged(_claim("installed", "as it was", actual, holds=was == now), observed=observed, note=done.note)
+    return entry.judged(index.untouched(before, after), observed=observed, note=done.note)
 
 
 def _claim(attribute: str, expected: str, actual: str, *, holds: bool) -> Claim:

@@ -71,18 +71,24 @@ def install(
     session: BootSession, shell: Shell, update: Update, url: str, entries: Sequence[Entry]
 ) -> tuple[Result, ...]:
     """Run the update's commands, one after the other, to the first that fails. Raises GuestFailed."""
-    limit = update.timeout.total_seconds()
     results = []
     for entry, command in zip(entries, update.commands, strict=True):
-        script = (
-            f"echo $(({round(limit)} * ${{METALLIZE_SLOWNESS:-1}})) >$METALLIZE_SCRATCH/limit\n"
-            f"{URL}={quote(url)}; export {URL}\n{command}"
-        )
-        [seen] = session.observer.run(shell, [script], limit_seconds=limit + LOOK_SECONDS).observations
+        seen = ran(session, shell, update, url, command)
         results.append(judge_command(entry, command, seen, observed=shell.name))
         if not results[-1].holds:
             break
     return tuple(results)
+
+
+def ran(session: BootSession, shell: Shell, update: Update, url: str, command: str) -> Observation | None:
+    """What a command says that may take as long as an update's, and finds the files at this URL. Raises GuestFailed."""
+    limit = update.timeout.total_seconds()
+    script = (
+        f"echo $(({round(limit)} * ${{METALLIZE_SLOWNESS:-1}})) >$METALLIZE_SCRATCH/limit\n"
+        f"{URL}={quote(url)}; export {URL}\n{command}"
+    )
+    [seen] = session.observer.run(shell, [script], limit_seconds=limit + LOOK_SECONDS).observations
+    return seen
 
 
 def asked(session: BootSession, shell: Shell, probe: str) -> Observation | None:

@@ -60,10 +60,11 @@ def newest() -> Iterator[Guest]:
 
 
 @contextmanager
-def container(made_by: str) -> Iterator[Guest]:
+def container(made_by: str, *options: str) -> Iterator[Guest]:
     suite = planning.base_of(BaseImage(reference="debian:trixie", platform=Platform.AMD64), Catalog())
     base = bases.resolve(DockerEngine(), suite, Silent()).image.reference
-    name = run(["docker", "run", "--detach", "--rm", "--network", "host", base, "sleep", "infinity"]).stdout.strip()
+    started = ["docker", "run", "--detach", "--rm", "--network", "host", *options, base, "sleep", "infinity"]
+    name = run(started).stdout.strip()
     try:
         guest = Guest(name)
         made = guest.run(f"apt-get update -q && {made_by}")

@@ -18,6 +18,7 @@ import pytest
 
 from metallize.errors import HostError, UsageError
 from metallize.files import uki
+from metallize.files.openpgp import Signer
 from metallize.model.boot import Boot
 from metallize.model.update import Broken
 from metallize.release.naming import compare
@@ -77,11 +78,11 @@ def asked(folder: Path, **changes: object) -> VerifyRequest:
     return replace(request(with_assertions=False), boot=boot, image=image, manifest=manifest)
 
 
-def offered(wanted: VerifyRequest, folder: Path) -> dict[str, bytes]:
+def offered(wanted: VerifyRequest, folder: Path, signer: Signer | None = None) -> dict[str, bytes]:
     """All that the guest can ask for."""
     with ExitStack() as stack:
         assert wanted.boot.update is not None
-        files = updating._files(stack, wanted, wanted.boot.update, folder, "1")
+        files = updating._files(stack, wanted, wanted.boot.update, folder, "1", signer)
         assert files is not None
         found = {}
         for name in files.names:
@@ -111,6 +112,28 @@ def test_what_is_offered_is_whole_by_its_own_list(tmp_path: Path) -> None:
         for name, digest in sums.items():
             assert hashlib.sha256(found[place + name]).hexdigest() == digest
     assert len(found) == 5 * 5
+
+
+def test_an_index_that_was_tampered_with_is_wrong_in_one_way_alone(tmp_path: Path) -> None:
+    signer = Signer.make("x")
+    found = offered(asked(tmp_path, broken=[], tamper=["index"]), tmp_path, signer)
+    whole, changed, mixed = (
+        {name.rpartition("/")[2]: content for name, content in found.items() if name.startswith(f"index/{place}/")}
+        for place in ("whole", "changed", "mixed")
+    )
+    assert {name for name in whole if "SUMS" not in name} == {
+        f"web_1-a0.index_x86-64{end}" for end in ("_1.root", "_2.verity", ".grub", ".efi")
+    }
+    assert whole["SHA256SUMS.gpg"] == signer.signature(whole["SHA256SUMS"])
+    assert changed["SHA256SUMS.gpg"] == signer.signature(found["SHA256SUMS"]), "of the release's own"
+    assert {name for name in whole if whole[name] != changed[name]} == {"SHA256SUMS.gpg"}
+    assert {name for name in whole if whole[name] != mixed.get(name)} == {"SHA256SUMS", "SHA256SUMS.gpg"}
+    lines = [each["SHA256SUMS"].decode().splitlines() for each in (whole, mixed)]
+    wrong = [other for one, other in zip(*lines, strict=True) if one != other]
+    [(digest, name)] = [line.split("  ") for line in wrong]
+    assert name.endswith(".efi")
+    assert digest[1:] == hashlib.sha256(whole[name]).hexdigest()[1:]
+    assert compare("1", "1-a0.index") < 0
 
 
 def test_each_broken_release_is_newer_than_the_one_before_and_older_than_the_update(tmp_path: Path) -> None:

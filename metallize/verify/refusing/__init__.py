@@ -1,0 +1,1 @@
+"""Releases that a machine must not take, whoever offers them."""
