@@ -157,7 +157,7 @@ def staying(engine: Engine, image: ImageInfo) -> ImageInfo:
 
 _TOLD = ("kernel", "os", "firmware", "packages", "tools", "rootfs_bytes", "files")
 """What the manifest has in the generator's words."""
-_TOLD_IF_THERE = ("parts", "signed")
+_TOLD_IF_THERE = ("parts", "signed", "pcr11")
 """The same, where a generator says it."""
 
 

@@ -20,13 +20,14 @@ from metallize.host import accelerator
 from metallize.model.assertion import Assertion
 from metallize.model.boot import Boot, MachineOverrides
 from metallize.model.loaded import Profile
-from metallize.model.machine import Machine
+from metallize.model.machine import Firmware, Machine
 from metallize.model.profile import ImageFormat
 from metallize.model.report import BootReport
 from metallize.qemu.chain import chain_of, graph
 from metallize.qemu.chain import opened as opened_layers
 from metallize.qemu.plan import has_tpm
 from metallize.serve import opened
+from metallize.verify.looks.measured import measured_promises
 from metallize.verify.request import VerifyRequest
 
 
@@ -59,7 +60,7 @@ def requests_for(
             image=image,
             image_format=image_format,
             boot=boot,
-            assertions=with_promises(profile.assertions, catalog, machine, boot, overrides),
+            assertions=with_promises(profile.assertions, catalog, machine, boot, overrides, manifest),
             groups=profile.groups,
             machine_entry=name,
             machine=machine,
@@ -83,14 +84,20 @@ def with_promises(
     machine: Machine,
     boot: Boot,
     overrides: MachineOverrides | None = None,
+    manifest: Mapping[str, Any] | None = None,
 ) -> tuple[Assertion, ...]:
-    """The assertions, and those that the machine brings itself; only what is observed in a shell is asserted."""
+    """The assertions, and those that machine and manifest bring; only what is observed in a shell is asserted.
+
+    Raises HostError where the manifest is damaged.
+    """
     if boot.login is None and boot.ssh is None:
         return tuple(assertions)
     vocabulary = catalog.vocabulary()
-    suites = (*machine.suites, *(["tpm"] if has_tpm(boot, overrides or MachineOverrides()) else []))
+    tpm = has_tpm(boot, overrides or MachineOverrides())
+    suites = (*machine.suites, *(["tpm"] if tpm else []))
     promised = (each for name in suites for each in load_suite(catalog.suites[name], vocabulary=vocabulary))
-    return (*assertions, *(each for each in promised if each not in assertions))
+    measured = measured_promises(manifest or {}, catalog.kinds) if tpm and machine.firmware is Firmware.UEFI else ()
+    return (*assertions, *(each for each in promised if each not in assertions), *measured)
 
 
 def entries_of(profile: Profile, catalog: Catalog, machines: Sequence[str]) -> Mapping[str, MachineOverrides]:

@@ -50,11 +50,12 @@ def part(image: Path, suffix: str) -> bytes:
 def test_what_a_key_of_ones_own_signed_boots_with_secure_boot_enforced(
     cli: Cli, build_dir: Path, tmp_path: Path
 ) -> None:
-    mine, folder = profile(tmp_path / "1", signer="mine"), build_dir / "signed"
+    mine, folder = profile(tmp_path / "1", signer="mine", tpm=True), build_dir / "signed"
     done = cli("build", mine, "--verify", "--check", "--build-dir", folder)
     assert done.status == 0, done.stderr
     assert results(folder)["command Secure Boot is enforced"] == "held"
     assert results(folder)["command the system has come up, and is kept"] == "held"
+    assert results(folder)["PCR 11 is what the manifest predicts"] == "held"
     told = manifest(folder)
     files = {each["file"]: each for each in told["signed"]}
     kernel = files[f"/EFI/Linux/{NAME}_1+3-0.efi"]

@@ -39,16 +39,18 @@ def results(build_dir: Path) -> dict[str, str]:
 def test_a_system_in_a_slot_is_verified_read_only_and_kept_once_it_has_come_up(
     cli: Cli, build_dir: Path, tmp_path: Path
 ) -> None:
-    profile = written(tmp_path / "1", "1", machines=["ovmf"])
+    profile = written(tmp_path / "1", "1", machines=["ovmf"], tpm=True)
     done = cli("build", profile, "--verify", "--build-dir", build_dir / "ab-1")
     assert done.status == 0, done.stderr
     titles = results(build_dir / "ab-1")
     assert titles["command the system has come up, and is kept"] == "held"
+    assert titles["PCR 11 is what the manifest predicts"] == "held"
     manifest = json.loads((build_dir / "ab-1" / f"{NAME}.img.manifest.json").read_text())
     assert manifest["release"] == {"name": NAME, "version": "1"}
     assert [part["suffix"].rpartition(".")[2] for part in manifest["parts"]] == ["root", "verity", "grub", "efi"]
+    assert [each["phases"] for each in manifest["pcr11"]["values"]] == [[], ["sysinit"], ["sysinit", "ready"]]
     update = {"from": str(build_dir / "ab-1" / f"{NAME}.img"), "engine": "sysupdate"}
-    asking = written(tmp_path / "1-updated", "1", machines=["ovmf"], update=update)
+    asking = written(tmp_path / "1-updated", "1", machines=["ovmf"], tpm=True, update=update)
     refused = cli("publish", asking, "--to", tmp_path / "out", "--channel", "stable", "--build-dir", build_dir / "ab-1")
     assert refused.status == 1, "its own boot holds, and nobody has seen the update"
     assert "has changed since it was verified" in refused.stderr

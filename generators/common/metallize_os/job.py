@@ -108,8 +108,15 @@ class Part:
         return {"suffix": self.suffix, "offset": self.offset, "size": self.size, "sha256": digest.hexdigest()}
 
 
-def answer(conversion: Conversion, *, kernel: str, boots_by: tuple[str, ...], parts: tuple[Part, ...] = ()) -> None:
-    """Write result.json: what is in the image and how it boots."""
+def answer(
+    conversion: Conversion,
+    *,
+    kernel: str,
+    boots_by: tuple[str, ...],
+    parts: tuple[Part, ...] = (),
+    pcr11: dict[str, object] | None = None,
+) -> None:
+    """Write result.json: what is in the image, how it boots, and what a TPM will hold then (metallize_os.measuring)."""
     for note in conversion.notes:
         say(note)
     release = conversion.os_release
@@ -127,6 +134,7 @@ def answer(conversion: Conversion, *, kernel: str, boots_by: tuple[str, ...], pa
         else None,
         "tools": _tools(),
         **({"parts": [part.told(OUT / "image") for part in parts]} if parts else {}),
+        **({"pcr11": pcr11} if pcr11 is not None else {}),
     }
     (OUT / "result.json").write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
 

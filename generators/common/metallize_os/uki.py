@@ -25,6 +25,12 @@ class Section:
 
     offset: int
     size: int
+    memory: int = 0
+    """Its size once it is loaded, where the file has less of it: the rest is zeros then."""
+
+    def loaded(self, image: bytes) -> bytes:
+        """Its content in memory."""
+        return image[self.offset : self.offset + self.size].ljust(self.memory, b"\0")
 
     @property
     def sectors(self) -> str:
@@ -60,7 +66,8 @@ def sections(image: bytes) -> dict[str, Section]:
         for number in range(count):
             at = header + 24 + optional + 40 * number
             name, virtual, _, raw, offset = struct.unpack_from("<8sIIII", image, at)
-            found[name.rstrip(b"\0").decode("ascii")] = Section(offset=offset, size=min(virtual, raw) or raw)
+            more = virtual if virtual > raw else 0
+            found[name.rstrip(b"\0").decode("ascii")] = Section(offset, min(virtual, raw) or raw, more)
     except (struct.error, UnicodeDecodeError) as exc:
         raise ValueError(f"the file is cut short, or no PE file: {exc}") from exc
     return found
