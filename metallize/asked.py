@@ -116,8 +116,20 @@ def _update(update: Update | None) -> object:
         before = _content(image, state.st_ino, state.st_size, state.st_mtime_ns)
     except OSError:
         before = image.name
-    files = Path(update.files).name if update.files is not None else None
+    files = canonical(tuple(_in_folder(Path(update.files)))) if update.files is not None else None
     return update.model_copy(update={"before": before, "files": files})
+
+
+def _in_folder(folder: Path) -> Iterator[tuple[str, str]]:
+    """The files that a guest finds there, by their names and contents; nothing of a folder that is not there."""
+    for path in sorted(folder.rglob("*")):
+        try:
+            state = path.stat()
+            if path.is_file():
+                content = _content(path, state.st_ino, state.st_size, state.st_mtime_ns)
+                yield path.relative_to(folder).as_posix(), content
+        except OSError:  # gone, or a link to nothing: it is handed out to nobody
+            continue
 
 
 @cache

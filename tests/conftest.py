@@ -54,7 +54,9 @@ def root() -> Path:
 def cli() -> Cli:
     """Run `metallize ARGS...` to its end as a process of its own; its status is the test's to judge."""
 
-    def run_cli(*args: str | Path, cwd: Path = ROOT, env: dict[str, str] | None = None) -> Finished:
+    def run_cli(
+        *args: str | Path, cwd: Path = ROOT, env: dict[str, str] | None = None, limit: timedelta = CLI_LIMIT
+    ) -> Finished:
         words = [sys.executable, "-m", "metallize", *(str(arg) for arg in args)]
         done = subprocess.run(
             words,
@@ -65,7 +67,7 @@ def cli() -> Cli:
             errors="replace",
             check=False,
             stdin=subprocess.DEVNULL,
-            timeout=CLI_LIMIT.total_seconds(),
+            timeout=limit.total_seconds(),
         )
         sys.stdout.write(done.stdout)
         sys.stdout.write(done.stderr)

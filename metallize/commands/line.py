@@ -124,6 +124,9 @@ def _add_proving(verbs: Verbs) -> None:
     image.add_argument("--password", help="its password")
     image.add_argument("--steps", type=Path, metavar="STEPS.yaml", help="console steps: a list of {expect, send}")
     image.add_argument(
+        "--update", type=Path, metavar="UPDATE.yaml", help="how the release before comes to it: what boot.update has"
+    )
+    image.add_argument(
         "--require",
         action="append",
         default=[],

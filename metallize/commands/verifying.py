@@ -20,7 +20,7 @@ from metallize.commands.shared import (
     show_reports,
     write_junit,
 )
-from metallize.config import load_steps
+from metallize.config import load_steps, load_update
 from metallize.errors import ExitCode, UsageError
 from metallize.events import Note
 from metallize.model.boot import Boot, ConsoleRules, Init, Login, Ssh
@@ -54,10 +54,11 @@ def verify(options: argparse.Namespace) -> int:
             display=options.display,
             internet=options.internet or None,
             init=Init(options.init),
+            update=load_update(options.update) if options.update is not None else None,
             **_ways_in(options),
         )
         with renderer:
-            if options.assertions and not options.user:
+            if _is_looked_at(options) and not options.user:
                 renderer.emit(Note(text=_BY_KEY))
             reports = images.verify_image(
                 options.image, catalog, renderer, settings, boot=boot, suites=options.assertions
@@ -82,6 +83,7 @@ def _check_belonging(options: argparse.Namespace) -> None:
             ("--user", options.user, "boot.login and boot.ssh"),
             ("--password", options.password, "boot.login and boot.ssh"),
             ("--steps", options.steps, "boot.steps"),
+            ("--update", options.update, "boot.update"),
             ("--require", options.require, "boot.console.require"),
             ("--display", options.display, "boot.display"),
             ("--internet", options.internet, "boot.internet"),
@@ -109,7 +111,12 @@ def _ways_in(options: argparse.Namespace) -> dict[str, Any]:
     if options.user:
         login = Login(user=options.user, password=options.password or "")
         return {"login": login, "ssh": Ssh(user=options.user, password=options.password)}
-    return {"ssh": Ssh(user="root", key=EPHEMERAL)} if options.assertions else {}
+    return {"ssh": Ssh(user="root", key=EPHEMERAL)} if _is_looked_at(options) else {}
+
+
+def _is_looked_at(options: argparse.Namespace) -> bool:
+    """Whether somebody must be logged in to see what is asked of the image."""
+    return bool(options.assertions or options.update)
 
 
 def boot(options: argparse.Namespace) -> int:

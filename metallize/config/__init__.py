@@ -1,7 +1,7 @@
 """Profiles and suites from YAML to values, with every problem at once; see `load_profile` and `load_suite`."""
 
 from metallize.config.assertions import load_suite
-from metallize.config.expectations import load_steps
+from metallize.config.expectations import load_steps, load_update
 from metallize.config.profile import load_profile, load_profiles
 from metallize.config.project import FILE as PROJECT_FILE
 from metallize.config.schema import profile_schema, project_schema, suite_schema
@@ -17,6 +17,7 @@ __all__ = [
     "load_profiles",
     "load_steps",
     "load_suite",
+    "load_update",
     "profile_schema",
     "project_schema",
     "suite_schema",

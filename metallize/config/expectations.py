@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from metallize.config.named_files import with_update_found
 from metallize.config.reading.source import read_tree
 from metallize.config.reading.suggest import did_you_mean
 from metallize.config.reading.tree import Entry, Mapping, Scalar, Sequence, kind_of, shown
@@ -14,6 +15,7 @@ from metallize.errors import ProfileError
 from metallize.model.boot import Step
 from metallize.model.go_regex import compile_go_regex
 from metallize.model.keys import KEYS, unknown_keys
+from metallize.model.update import Update
 
 _UNIT = re.compile(
     r"[A-Za-z0-9:_.\\@-]{1,250}\.(?:service|socket|target|mount|automount|swap|timer|path|slice|scope|device)"
@@ -47,6 +49,30 @@ def load_steps(path: Path) -> tuple[Step, ...]:
     if findings.problems:
         raise ProfileError(findings.sorted())
     return tuple(steps)
+
+
+def load_update(path: Path) -> Update:
+    """What `boot.update` of a profile says, from a file of its own. Raises ProfileError with every problem."""
+    findings = Findings()
+    root = read_tree(path, findings.problems)
+    update = None
+    if isinstance(root, Mapping):
+        found = with_update_found(Entry(key="update", location=root.location, value=root), path).value
+        update = decode(Update, found, findings, place=root.location)
+        before = found.get("from") if isinstance(found, Mapping) else None
+        if update is not None and before is not None and _names_releases(update.before):
+            message = "`from`: of an image that no profile tells of nobody knows which release came before"
+            findings.add(before.location, message, "name the image of the release before")
+    elif root is not None:
+        message = f"what boot.update has is wanted here, not {kind_of(root)}: `{shown(root)}`"
+        findings.add(root.location, message, "for example {from: old.img, engine: rauc, files: bundles}")
+    if update is None or findings.problems:
+        raise ProfileError(findings.sorted())
+    return update
+
+
+def _names_releases(text: str) -> bool:
+    return text.startswith(("http://", "https://")) or Path(text).is_dir()
 
 
 def check_steps(steps: Sequence, findings: Findings) -> None:

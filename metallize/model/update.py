@@ -24,6 +24,7 @@ class Engine(StrEnum):
     """Who updates, and how that is begun."""
 
     SYSUPDATE = "sysupdate"
+    RAUC = "rauc"
 
 
 class Broken(StrEnum):
@@ -78,8 +79,23 @@ _SYSUPDATE = f"""{TRANSFERS}\
 transfers sysupdate.d "$METALLIZE_UPDATE"
 /usr/lib/systemd/systemd-sysupdate --definitions="$METALLIZE_SCRATCH/sysupdate.d" --verify=no update
 """
-_INSTALL = {Engine.SYSUPDATE: (_SYSUPDATE,)}
-_VERSION = {Engine.SYSUPDATE: '. /usr/lib/os-release; echo "${IMAGE_VERSION?}"'}
+_RAUC = """\
+set -eu
+bundle=/var/tmp/metallize.raucb
+trap 'rm -f "$bundle"' EXIT
+if command -v curl >/dev/null; then curl -sSf -o "$bundle" "$METALLIZE_UPDATE"
+elif command -v wget >/dev/null; then wget -q -O "$bundle" "$METALLIZE_UPDATE"
+else bundle=$METALLIZE_UPDATE
+fi
+rauc install "$bundle" >&2
+"""
+"""Of what RAUC itself reads over HTTP, udev may close the block device before it is mounted (rauc#1741)."""
+_INSTALL = {Engine.SYSUPDATE: (_SYSUPDATE,), Engine.RAUC: (_RAUC,)}
+"""The machine's own transfers, but for where they come from; a bundle of RAUC's (rauc(1), install)."""
+_VERSION = {
+    Engine.SYSUPDATE: '. /usr/lib/os-release; echo "${IMAGE_VERSION?}"',
+    Engine.RAUC: '. /etc/os-release; echo "${IMAGE_VERSION:-${VERSION_ID?}}"',
+}
 
 
 _GIVEN_UP = {Engine.SYSUPDATE: "journalctl --boot --output=cat --unit=metallize-boot-good.service"}
@@ -104,7 +120,10 @@ class Update(Frozen):
     ]
     engine: Annotated[
         Engine | None,
-        Field(description="sysupdate: the parts of this image are installed by systemd-sysupdate, in place of install"),
+        Field(
+            description="sysupdate: the parts of this image are installed by systemd-sysupdate, in place of install; "
+            "rauc: the bundle in files is, by rauc install"
+        ),
     ] = None
     files: Annotated[
         OneLine | None,
@@ -152,9 +171,13 @@ class Update(Frozen):
             raise ValueError("either `engine`, or `install` and `version` are wanted")
         if self.engine is not None and self.install:
             raise ValueError("`engine` says what is installed, and so does `install`: leave one out")
+        if self.engine is Engine.RAUC and self.files is None:
+            raise ValueError("`engine: rauc` installs a bundle: `files` is wanted, the folder that it is in")
         for name, asked in (("broken", self.broken), ("tamper", self.tamper), ("power_cuts", self.power_cuts)):
-            if asked and (self.engine is None or self.files is not None):
-                raise ValueError(f"`{name}` goes by this image's parts: it needs `engine`, and no `files`")
+            if asked and (self.engine is not Engine.SYSUPDATE or self.files is not None):
+                raise ValueError(
+                    f"`{name}` goes by the parts of generator `ab`: it needs `engine: sysupdate`, and no `files`"
+                )
             if isinstance(asked, tuple) and len(set(asked)) != len(asked):
                 raise ValueError(f"`{name}` names something twice")
         return self
@@ -172,9 +195,9 @@ class Update(Frozen):
     @property
     def given_up_command(self) -> str:
         """What prints which versions the machine has tried in vain."""
-        return _GIVEN_UP[self.engine] if self.engine is not None else ""
+        return _GIVEN_UP.get(self.engine, "") if self.engine is not None else ""
 
     @property
     def installed_command(self) -> str:
         """What prints all that installing something changes."""
-        return _INSTALLED[self.engine] if self.engine is not None else ""
+        return _INSTALLED.get(self.engine, "") if self.engine is not None else ""

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from metallize.build.generator import sha256_of
 from metallize.errors import HostError, UsageError
@@ -34,6 +35,7 @@ from metallize.verify.refusing import index
 from metallize.verify.request import VerifyRequest
 
 SUMS, SIGNATURE = "SHA256SUMS", "SHA256SUMS.gpg"
+BUNDLE = ".raucb"
 
 
 def require_update(request: VerifyRequest) -> None:
@@ -48,6 +50,8 @@ def require_update(request: VerifyRequest) -> None:
         )
     if wanted.files is not None and not Path(wanted.files).is_dir():
         raise UsageError(f"boot.update.files: there is no folder {wanted.files}")
+    if wanted.engine is Engine.RAUC:
+        bundle_of(wanted)
     if wanted.engine is Engine.SYSUPDATE and wanted.files is None:
         parts = named_parts(request.manifest, request.image)
         if not parts:
@@ -91,7 +95,19 @@ def old_machine(boot: PreparedBoot) -> Iterator[tuple[PreparedBoot, Offers]]:
             yield ready, Offers()
             return
         served, url = stack.enter_context(ready.serving(files))
-        yield served, offers_of(request, wanted, url, before, signer)
+        place = f"{url}/{quote(bundle_of(wanted))}" if wanted.engine is Engine.RAUC else url
+        yield served, offers_of(request, wanted, place, before, signer)
+
+
+def bundle_of(wanted: Update) -> str:
+    """The name of the bundle that RAUC installs, the one in the folder. Raises UsageError where there is not one."""
+    found = sorted(each.name for each in Path(wanted.files or "").glob(f"*{BUNDLE}") if each.is_file())
+    if len(found) != 1:
+        raise UsageError(
+            f"boot.update.files: {wanted.files} has {'the bundles ' + ', '.join(found) if found else 'no bundle'}",
+            hint=f"`engine: rauc` installs the one file there whose name ends with {BUNDLE}",
+        )
+    return found[0]
 
 
 def _version_before(request: VerifyRequest, wanted: Update) -> str:

@@ -83,6 +83,9 @@ def run(session: BootSession, update: Update, offer: Offer, checklist: Checklist
     return all(each.holds for each in results)
 
 
+_REFUSED = "`tamper` is refused where another engine updates (model/update.py)"
+
+
 def signed_script(engine: Engine, offer: Offer) -> str:
     """What offers the changed index in the guest, by the machine's own word on signatures; pure."""
     match engine:
@@ -106,6 +109,8 @@ END
 export METALLIZE_SCRATCH
 unshare --mount sh "$METALLIZE_SCRATCH/alone"
 """
+        case Engine.RAUC:
+            raise AssertionError(_REFUSED)
     assert_never(engine)
 
 
@@ -117,6 +122,8 @@ def mixed_script(engine: Engine) -> str:
 transfers mixed "$METALLIZE_UPDATE/{MIXED}"
 tried mixed --verify=no mixed
 """
+        case Engine.RAUC:
+            raise AssertionError(_REFUSED)
     assert_never(engine)
 
 

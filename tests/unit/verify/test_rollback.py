@@ -243,7 +243,8 @@ def asked_entry(id_: str) -> Any:
         ({"broken": ["init", "init"]}, "names something twice"),
         ({"tries": 0}, "tries"),
         ({"files": "updates"}, "and no `files`"),
-        ({"engine": None, "install": ["a"], "version": "v"}, "it needs `engine`"),
+        ({"engine": None, "install": ["a"], "version": "v"}, "it needs `engine: sysupdate`"),
+        ({"engine": "rauc", "files": "bundles"}, "it needs `engine: sysupdate`"),
     ],
 )
 def test_what_nobody_can_break_is_refused(changes: dict[str, object], words: str) -> None:

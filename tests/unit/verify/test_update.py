@@ -22,7 +22,7 @@ from metallize.verify.phases.update import Offers, Updating
 from metallize.verify.prepared import PreparedBoot
 from metallize.verify.request import VerifyRequest
 from metallize.verify.session import BootSession
-from metallize.verify.updating import named_parts, require_update
+from metallize.verify.updating import bundle_of, named_parts, require_update
 from tests.unit.verify.bad_answers import Clock, Line
 from tests.unit.verify.healthy import HealthyGuest, HealthyWatch, _in_place, _Prepared, request
 
@@ -189,6 +189,7 @@ def test_the_snippet_that_digests_sees_names_contents_and_links(tmp_path: Path) 
         ({"from": "x", "engine": "sysupdate", "install": ["a"]}, "leave one out"),
         ({"engine": "sysupdate"}, "from"),
         ({"from": "x", "engine": "sysupdate", "keep": ["etc"]}, "keep"),
+        ({"from": "x", "engine": "rauc"}, "installs a bundle: `files` is wanted"),
     ],
 )
 def test_half_an_update_is_refused(given: dict[str, object], words: str) -> None:
@@ -208,6 +209,39 @@ def test_what_an_update_needs_is_looked_for_first(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has no parts"):
         require_update(asked(**by_engine))
     require_update(replace(asked(**by_engine), manifest=MANIFEST))
+
+
+def test_rauc_installs_the_one_bundle_of_its_folder(tmp_path: Path) -> None:
+    old, bundles = tmp_path / "old.img", tmp_path / "bundles"
+    old.write_bytes(b"")
+    bundles.mkdir()
+    by_rauc: dict[str, object] = {
+        "from": str(old), "engine": "rauc", "files": str(bundles), "install": [], "version": None
+    }  # fmt: skip
+    (bundles / "notes.txt").write_text("no bundle")
+    with pytest.raises(UsageError, match="has no bundle"):
+        require_update(asked(**by_rauc))
+    (bundles / "web 2.raucb").write_bytes(b"")
+    require_update(asked(**by_rauc))
+    wanted = asked(**by_rauc).boot.update
+    assert wanted is not None
+    assert bundle_of(wanted) == "web 2.raucb"
+    assert 'rauc install "$bundle"' in wanted.commands[0]
+    (bundles / "web-3.raucb").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"has the bundles web 2\.raucb, web-3\.raucb"):
+        require_update(asked(**by_rauc))
+
+
+@pytest.mark.parametrize(
+    ("release", "version"), [("VERSION_ID=13", "13"), ("VERSION_ID=13\nIMAGE_VERSION=2.1", "2.1"), ("ID=x", "")]
+)
+def test_rauc_does_not_say_which_version_runs_and_the_system_does(tmp_path: Path, release: str, version: str) -> None:
+    wanted = asked(engine="rauc", files="bundles", install=[], version=None).boot.update
+    assert wanted is not None
+    (tmp_path / "os-release").write_text(release)
+    script = wanted.version_command.replace("/etc/os-release", str(tmp_path / "os-release"))
+    done = subprocess.run(["sh", "-c", script], check=False, capture_output=True, text=True)
+    assert (done.stdout.strip(), done.returncode == 0) == (version, bool(version))
 
 
 MANIFEST = {
@@ -232,3 +266,53 @@ def test_the_proof_is_of_an_update_from_these_very_bytes(tmp_path: Path) -> None
     other.write_bytes(b"2")
     assert len(ids(one, same)) == 1
     assert len(ids(one, other)) == 2
+
+
+def test_the_proof_is_of_the_files_that_it_is_updated_by(tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    (files / "more").mkdir(parents=True)
+    (files / "more" / "web.raucb").write_bytes(b"1")
+
+    def id_of(folder: Path) -> str:
+        return asked_of(asked(files=str(folder))).id
+
+    first = id_of(files)
+    assert first == id_of(files.rename(tmp_path / "elsewhere"))
+    files = tmp_path / "elsewhere"
+    (files / "more" / "web.raucb").write_bytes(b"22")
+    assert len({first, id_of(files), id_of(tmp_path / "nowhere")}) == 3
+    (files / "gone").symlink_to("nowhere")
+    second = id_of(files)
+    (files / "more" / "web.raucb").rename(files / "web.raucb")
+    assert id_of(files) != second
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("there", "installed"),
+    [
+        (("curl", "wget"), "fetched by curl"),
+        (("wget",), "fetched by wget"),
+        ((), "http://10.0.2.100/web 2.raucb"),
+    ],
+)
+def test_a_bundle_is_fetched_by_what_there_is(tmp_path: Path, there: tuple[str, ...], installed: str) -> None:
+    wanted = asked(engine="rauc", files="bundles", install=[], version=None).boot.update
+    assert wanted is not None
+    for name in there:
+        last = f'[ "$before" != -o -a "$before" != -O ] || echo fetched by {name} >"$last"; before=$last'
+        program(tmp_path / name, f'for last in "$@"; do {last}; done')
+    program(tmp_path / "rauc", 'if [ -e "$2" ]; then cat "$2"; else echo "$2"; fi; exit 7')
+    for tool in ("rm", "cat"):
+        (tmp_path / tool).symlink_to(f"/bin/{tool}")
+    bundle = tmp_path / "bundle"
+    script = wanted.commands[0].replace("bundle=/var/tmp/metallize.raucb", f"bundle={bundle}")
+    env = {"PATH": str(tmp_path), "METALLIZE_UPDATE": "http://10.0.2.100/web 2.raucb"}
+    done = subprocess.run(["/bin/sh", "-c", script], check=False, capture_output=True, text=True, env=env)
+    assert (done.returncode, done.stderr.strip()) == (7, installed)
+    assert not bundle.exists()
+
+
+def program(path: Path, text: str) -> None:
+    path.write_text(f"#!/bin/sh\nbefore=\n{text}\n")
+    path.chmod(0o755)

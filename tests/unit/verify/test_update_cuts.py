@@ -202,6 +202,7 @@ def test_an_image_without_its_parts_is_told() -> None:
 
 
 def test_only_an_engine_with_parts_can_be_cut_off() -> None:
-    for changes in ({"files": "updates"}, {"engine": None, "install": ["a"], "version": "v"}):
-        with pytest.raises(ValueError, match="`power_cuts` goes by this image's parts"):
+    others = {"engine": "rauc", "files": "bundles"}
+    for changes in ({"files": "updates"}, {"engine": None, "install": ["a"], "version": "v"}, others):
+        with pytest.raises(ValueError, match="`power_cuts` goes by the parts of generator `ab`"):
             asked(**changes)
