@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from tests.conftest import ROOT, Cli
 pytestmark = [pytest.mark.docker, pytest.mark.boot]
 
 NAME = "debian13-ab"
+LIMIT = timedelta(minutes=90)
+"""Of a dozen boots, on a host of two cores that others keep busy."""
 FIRMWARE = pytest.mark.parametrize("machine", ["seabios", "ovmf"])
 
 
@@ -73,7 +76,7 @@ def test_a_machine_comes_back_of_broken_releases_and_is_updated_to_the_next(
         "tamper": ["downgrade", "index"],
     }
     new = written(tmp_path / "2", "2", machines=[machine], update=update)
-    done = cli("build", new, "--verify", "--build-dir", build_dir / f"ab-2-{machine}")
+    done = cli("build", new, "--verify", "--build-dir", build_dir / f"ab-2-{machine}", limit=LIMIT)
     assert done.status == 0, done.stderr
     titles = results(build_dir / f"ab-2-{machine}")
     assert titles["the version is that of this image after the update"] == "held"
@@ -126,7 +129,7 @@ def test_a_machine_survives_a_power_cut_at_every_write_of_its_update(
     del content["boot"]["assert"]
     new.write_text(yaml.safe_dump(content, sort_keys=False))
     folder = build_dir / f"ab-cuts-{machine}"
-    done = cli("build", new, "--verify", "--build-dir", folder)
+    done = cli("build", new, "--verify", "--build-dir", folder, limit=LIMIT)
     assert done.status == 0, done.stderr
     titles = results(folder)
     assert titles["what would be started is whole at every moment of it after the update"] == "held"
