@@ -129,7 +129,7 @@ class Proof:
                 asked=asked_of(request),
                 judge=judge() if is_one_judge() else NOBODY,
                 report={**report_to_json(report), "machine": request.machine_entry},
-                firmware=firmware_name(request.machine, own_keys=bool(request.overrides.keys)),
+                firmware=firmware_name(request.machine, own_keys=request.overrides.own_keys),
             )
             for request, report in zip(requests, reports, strict=True)
         }

@@ -65,8 +65,7 @@ def _asked(manifest: Mapping[str, Any], plan: BuildPlan) -> Iterator[str]:
         found.append("the generator")
     elif generator.get("options") != dict(plan.job.options):
         found.append("the generator's options")
-    signer = plan.signing.fingerprint if plan.signing is not None else None
-    if _of(manifest, "secure_boot").get("certificate_sha256") != signer:
+    if _of(manifest, "secure_boot") != (plan.signing.told() if plan.signing is not None else {}):
         found.append("output.secure_boot")
     if manifest.get("kernel_boot_params") != plan.job.kernel_boot_params:
         found.append("kernel_boot_params")

@@ -31,11 +31,17 @@ class Signing:
 
     key: Path
     certificate: str
+    enrolls: bool = False
+    """Whether the image brings the certificate to firmware that holds none."""
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the certificate's DER, in hexadecimal digits: what openssl x509 -fingerprint -sha256 shows."""
         return hashlib.sha256(ssl.PEM_cert_to_DER_cert(self.certificate)).hexdigest()
+
+    def told(self) -> dict[str, object]:
+        """As the manifest has it."""
+        return {"certificate_sha256": self.fingerprint, **({"enrolls": True} if self.enrolls else {})}
 
 
 def signing_of(profile: Profile) -> Signing | None:
@@ -53,7 +59,7 @@ def signing_of(profile: Profile) -> Signing | None:
     if more:
         message = f"{asked.certificate} has {len(more) + 1} certificates, and the key has one"
         raise _wrong(profile, "certificate", message, "leave in it the key's own alone")
-    return Signing(key=Path(asked.key), certificate=certificate)
+    return Signing(key=Path(asked.key), certificate=certificate, enrolls=asked.enroll)
 
 
 def require_key(profile: Profile, signing: Signing) -> None:

@@ -193,6 +193,6 @@ def manifest_of(plan: BuildPlan, steps: Steps, images: Images, image: DiskImage,
         "kernel_boot_params": plan.job.kernel_boot_params,
         **{key: image.facts.get(key) for key in _TOLD},
         **{key: image.facts[key] for key in _TOLD_IF_THERE if key in image.facts},
-        **({"secure_boot": {"certificate_sha256": plan.signing.fingerprint}} if plan.signing is not None else {}),
+        **({"secure_boot": plan.signing.told()} if plan.signing is not None else {}),
         **({"release": {"name": plan.job.release, "version": plan.job.version}} if plan.job.version else {}),
     }

@@ -15,12 +15,18 @@ from metallize.model.catalogue import MachineEntry
 def with_keys_read(entry: Entry, profile: Path, machine: MachineEntry | None, findings: Findings) -> Entry:
     """An entry of boot.machines with the certificates in place of their file's name."""
     node = entry.value
-    keys = node.get("keys") if isinstance(node, Mapping) else None
-    if keys is None or not isinstance(node, Mapping):
+    if not isinstance(node, Mapping):
         return entry
-    if machine is not None and not machine.secure_boot:
-        message = f"`keys`: machine `{machine.name}` has no Secure Boot, so nobody asks for a key"
-        findings.add(keys.location, message, "choose one that has: machine: ovmf-secureboot")
+    keys, setup = node.get("keys"), node.get("setup_mode")
+    for each in (keys, setup):
+        if each is not None and machine is not None and not machine.secure_boot:
+            message = f"`{each.key}`: machine `{machine.name}` has no Secure Boot, so nobody asks for a key"
+            findings.add(each.location, message, "choose one that has: machine: ovmf-secureboot")
+    if keys is None:
+        return entry
+    if setup is not None and isinstance(setup.value, Scalar) and setup.value.value is True:
+        message = "`setup_mode`: its firmware holds `keys`, and so is in no setup mode"
+        findings.add(setup.location, message, "leave one of the two out")
     read = replace(keys, value=_read(keys, profile, findings))
     entries = tuple(read if each is keys else each for each in node.entries)
     return replace(entry, value=replace(node, entries=entries))

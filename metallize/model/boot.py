@@ -80,6 +80,14 @@ class MachineOverrides(Frozen):
     expect: Expect | None = None
     tpm: Annotated[bool | None, Field(strict=True)] = None
     nics: Nics | None = None
+    setup_mode: Annotated[
+        bool,
+        Field(
+            strict=True,
+            description="of a machine with Secure Boot: its firmware holds no keys at the first boot, and the image "
+            "brings its own (output.secure_boot.enroll)",
+        ),
+    ] = False
     keys: Annotated[
         str | None,
         Field(
@@ -87,6 +95,11 @@ class MachineOverrides(Frozen):
             "holds; the first is PK and KEK, and what any of them signed is started"
         ),
     ] = None
+
+    @property
+    def own_keys(self) -> bool:
+        """Whether its firmware comes without the keys of others."""
+        return bool(self.keys) or self.setup_mode
 
 
 class Login(Frozen):

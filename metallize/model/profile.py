@@ -117,6 +117,13 @@ class SecureBoot(Frozen):
         Field(min_length=1, description="the private key, RSA in PEM: beside the profile, or a whole path"),
     ]
     certificate: Annotated[OneLine, Field(min_length=1, description="its certificate, in PEM")]
+    enroll: Annotated[
+        bool,
+        Field(
+            strict=True,
+            description="firmware in setup mode, which holds no keys, gets this certificate at the image's first boot",
+        ),
+    ] = False
 
 
 class Output(Frozen):

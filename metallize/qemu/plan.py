@@ -67,7 +67,7 @@ def make_plan(
     layers = () if media is Media.NETWORK else chain_of(image, image_format)
     firmware = None
     if machine.firmware is Firmware.UEFI:
-        firmware = firmware_for(machine, own_keys=bool(overrides.keys))
+        firmware = firmware_for(machine, own_keys=overrides.own_keys)
     board = read_board_boot(image, image_format, machine) if machine.firmware is Firmware.VIDEOCORE else None
     wanted = overrides.disk or boot.disk
     on_card = machine.disk_interface == "sd"

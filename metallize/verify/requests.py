@@ -27,6 +27,7 @@ from metallize.qemu.chain import chain_of, graph
 from metallize.qemu.chain import opened as opened_layers
 from metallize.qemu.plan import has_tpm
 from metallize.serve import opened
+from metallize.verify.looks.enrolled import enrolled_promises
 from metallize.verify.looks.measured import measured_promises
 from metallize.verify.request import VerifyRequest
 
@@ -96,8 +97,9 @@ def with_promises(
     tpm = has_tpm(boot, overrides or MachineOverrides())
     suites = (*machine.suites, *(["tpm"] if tpm else []))
     promised = (each for name in suites for each in load_suite(catalog.suites[name], vocabulary=vocabulary))
+    own = enrolled_promises(manifest or {}, catalog.kinds) if overrides is not None and overrides.setup_mode else ()
     measured = measured_promises(manifest or {}, catalog.kinds) if tpm and machine.firmware is Firmware.UEFI else ()
-    return (*assertions, *(each for each in promised if each not in assertions), *measured)
+    return (*assertions, *(each for each in promised if each not in assertions), *own, *measured)
 
 
 def entries_of(profile: Profile, catalog: Catalog, machines: Sequence[str]) -> Mapping[str, MachineOverrides]:

@@ -79,6 +79,24 @@ def test_a_changed_image_is_refused_part_by_part(cli: Cli, build_dir: Path, tmp_
     assert all("secure-boot-refused" in told[name]["claims"][0]["actual"] for name in tampered[2:])
 
 
+def test_firmware_in_setup_mode_takes_the_images_own_certificate_and_enforces_it(
+    cli: Cli, build_dir: Path, tmp_path: Path
+) -> None:
+    setup = {"own": {"machine": "ovmf-secureboot", "setup_mode": True}}
+    mine, folder = profile(tmp_path / "1", signer="mine", machines=setup, tamper=["uki"]), build_dir / "enrols"
+    content = yaml.safe_load(mine.read_text())
+    content["output"]["secure_boot"]["enroll"] = True
+    mine.write_text(yaml.safe_dump(content, sort_keys=False))
+    done = cli("build", mine, "--verify", "--build-dir", folder)
+    assert done.status == 0, done.stderr
+    titles = results(folder)
+    assert titles["command Secure Boot is enforced"] == "held"
+    assert titles["the firmware holds the image's certificate alone"] == "held"
+    assert titles["a changed kernel image is refused"] == "held", "on a machine that has just enrolled it"
+    [console] = (folder / "runs").glob("*/own/*/console.log")
+    assert b"successfully enrolled" in console.read_bytes()
+
+
 @pytest.mark.parametrize("signer", [None, "yours"])
 def test_what_another_key_or_nobody_signed_is_refused_by_the_firmware(
     signer: str | None, cli: Cli, build_dir: Path, tmp_path: Path

@@ -49,6 +49,8 @@ class Job:
     """What the image's releases are called, and its own version: where generator.yaml asks for them."""
     certificate: str = ""
     """Of the key that signs for Secure Boot, in PEM; the program `sign` alone is told."""
+    enroll: bool = False
+    """Whether the image brings that certificate to firmware without keys; as above."""
 
     @classmethod
     def from_argv(cls) -> Job:

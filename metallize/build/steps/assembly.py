@@ -130,7 +130,8 @@ def generate_step(plan: BuildPlan, tools: str) -> Step:
 
 def sign_step(plan: BuildPlan, signing: Signing, tools: str) -> Step:
     """Sign what the firmware starts; where the key is does not belong to the step's key, nor does what is in it."""
-    told = json.dumps({**plan.job.as_json(), "certificate": signing.certificate}, sort_keys=True)
+    enrolls = {"enroll": True} if signing.enrolls else {}
+    told = json.dumps({**plan.job.as_json(), "certificate": signing.certificate, **enrolls}, sort_keys=True)
     source = str(signing.key.absolute()).replace('"', '""')
     key = ("--mount", f'type=bind,readonly,target={SIGNING_KEY},"source={source}"')
     program: tuple[Word, ...] = (Slot(name=tools), SIGNER, told)

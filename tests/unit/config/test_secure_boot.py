@@ -36,6 +36,16 @@ def test_the_files_are_beside_the_profile_and_a_machine_has_the_certificates_the
     assert profile.boot.machines["own"].keys == pair("mine")[1]
 
 
+def test_a_machine_may_begin_without_keys_where_the_image_brings_them(load: Load, tmp_path: Path) -> None:
+    written(tmp_path, "mine")
+    own = AB.replace("keys: mine.pem", "setup_mode: true").replace("mine.pem}", "mine.pem, enroll: true}")
+    profile = load(own)
+    assert profile.boot is not None
+    assert profile.boot.machines["own"].own_keys
+    assert profile.output.secure_boot is not None
+    assert profile.output.secure_boot.enroll
+
+
 def test_a_key_may_be_anywhere_else(load: Load, tmp_path: Path) -> None:
     written(tmp_path, "mine")
     asked = load(AB, overrides={"output.secure_boot.key": "/run/keys/db.key"}).output.secure_boot
@@ -59,6 +69,13 @@ def test_more_than_a_certificate_in_the_file_is_left_there(load: Load, tmp_path:
         ("keys: mine.pem", "keys: mine.key", "`keys`: `mine.key` cannot be read: there is no certificate in PEM in it"),
         ("keys: mine.pem", "keys: [mine.pem]", "`keys` is a file of certificates in PEM, not a list: `[mine.pem]`"),
         ("ovmf-secureboot", "ovmf", "`keys`: machine `ovmf` has no Secure Boot, so nobody asks for a key"),
+        ("keys: mine.pem", "keys: mine.pem, setup_mode: true", "`setup_mode`: its firmware holds `keys`"),
+        (
+            "ovmf-secureboot, keys: mine.pem",
+            "ovmf, setup_mode: true",
+            "`setup_mode`: machine `ovmf` has no Secure Boot, so nobody asks for a key",
+        ),
+        ("certificate: mine.pem}", "certificate: mine.pem, enroll: 1}", "`enroll`"),
         ("{key: mine.key, certificate: mine.pem}", "{key: mine.key}", "the key `certificate` is missing"),
         ("{key: mine.key, certificate: mine.pem}", "mine.key", "`secure_boot`"),
     ],
