@@ -27,10 +27,12 @@ from metallize.deadline import Deadline
 from metallize.errors import EngineError, HostError, told_if_left
 from metallize.events import Events, Level, Note, step
 from metallize.files.cache import cache_folder
+from metallize.files.vanishing import remove_if_left
 
 _TAIL_LINES = 30
 _CLEANING = timedelta(seconds=30)
 _PAUSE_SECONDS = 0.2
+_SCRATCH = "metallize-base-"
 _INSTALL = "install it (apt-get install mmdebstrap), or run scripts/quickstart, which does"
 
 
@@ -239,12 +241,28 @@ def _alone(tag: str, events: Events) -> Iterator[bool]:
 
 
 @contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Show that its owner is alive, as `remove_if_left` asks it."""
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)
+
+
+@contextmanager
 def _scratch() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="metallize-base-"))
+    """A folder to make a base in; what a killed build left is removed first, unless something is mounted there."""
+    for stale in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
+        if not _mounted_below(stale):
+            remove_if_left(stale, _SCRATCH)
+    folder = Path(tempfile.mkdtemp(prefix=_SCRATCH))
     folder.chmod(0o755)  # mmdebstrap works in it as other users: apt's, or those of a user namespace
     with told_if_left(lambda: [str(folder)] if folder.exists() else []):
         try:
-            yield folder
+            with _locked(folder):
+                yield folder
         finally:
             deadline = Deadline.after(_CLEANING, f"{folder} is removed")
             while folder.exists() and not deadline.expired and not _mounted_below(folder):

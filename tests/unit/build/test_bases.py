@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -146,6 +148,28 @@ def test_without_a_registry_debian_is_made_from_packages_and_said_so(record: Pat
     assert words[-1] == "trixie"
     assert "--architectures=amd64" in words
     assert not Path(target).parent.exists(), "the archive's folder is removed"
+
+
+def test_what_a_killed_build_left_is_removed_and_what_another_works_in_is_not(
+    record: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    names = ("left0000", "used0000", "new00000", "mounted0")
+    left, used, new, mounted = (scratch / f"metallize-base-{name}" for name in names)
+    for folder in (left, used, new, mounted):
+        (folder / "etc").mkdir(parents=True)
+        if folder is not new:
+            os.utime(folder, (0, 0))
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    monkeypatch.setattr(bases, "_mounted_below", lambda folder: folder == mounted)
+    number = os.open(used, os.O_RDONLY)
+    fcntl.flock(number, fcntl.LOCK_EX)
+    try:
+        bases.resolve(FakeEngine(), TRIXIE, Recorder())
+    finally:
+        os.close(number)
+    assert record.exists(), "a base was made"
+    assert sorted(scratch.iterdir()) == sorted((used, new, mounted))
 
 
 def test_a_base_of_another_architecture_is_made_with_tools_of_this_hosts(record: Path) -> None:
