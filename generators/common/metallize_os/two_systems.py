@@ -44,8 +44,12 @@ class System:
 
     @property
     def kernel(self) -> str:
-        """Its file on the ESP as it comes: good once it has come up."""
-        return f"{LINUX_FOLDER}/{self.label}+{TRIES}-0.efi"
+        """Its file on the ESP of a new disk, where no tries are counted: there is no other system to go back to.
+
+        One that is counted is renamed once it has come up, and FAT may have neither name with its content for a moment.
+        Were the power to go then, and no other system there, nothing would be started any more.
+        """
+        return f"{LINUX_FOLDER}/{self.label}.efi"
 
     @property
     def grub(self) -> str:
