@@ -61,6 +61,38 @@ def test_a_system_in_a_slot_is_verified_read_only_and_kept_once_it_has_come_up(
     assert not (tmp_path / "out").exists()
 
 
+def test_an_update_is_proven_with_a_power_cut_and_a_release_that_does_not_come_up(
+    cli: Cli, build_dir: Path, tmp_path: Path
+) -> None:
+    """What a night does of everything on both machines, once: six boots that come up and three that do not."""
+    old = written(tmp_path / "1", "1", machines=["ovmf"], tpm=True)
+    assert cli("build", old, "--build-dir", build_dir / "ab-1").status == 0
+    update: dict[str, Any] = {
+        "from": str(build_dir / "ab-1" / f"{NAME}.img"),
+        "engine": "sysupdate",
+        "keep": ["/etc/ssh", "/srv"],
+        "broken": ["kernel"],
+        "power_cuts": {"boots": 1, "moments": 4, "seed": 7},
+    }
+    new = written(tmp_path / "2", "2", machines=["ovmf"], update=update, internet=False, suites=["base"])
+    folder = build_dir / "ab-2-by-day"
+    done = cli("build", new, "--verify", "--build-dir", folder, limit=LIMIT)
+    assert done.status == 0, done.stderr
+    titles = results(folder)
+    for held in (
+        "command the system has come up, and is kept",
+        "command the system has come up, and is kept after the update",
+        "the version is that of this image after the update",
+        "it is tried 3 times: a release with a broken kernel",
+        "the version before is back: a release with a broken kernel",
+        "the guest says which version failed: a release with a broken kernel",
+        "what would be started is whole at every moment of it after the update",
+        "the ESP's filesystem is whole at every moment of it, or mended after the update",
+        "the version is that of this image when the power went at moment 1 of the update",
+    ):
+        assert titles[held] == "held"
+
+
 @pytest.mark.nightly  # six boots that come up for each, and nine that do not
 @FIRMWARE
 def test_a_machine_comes_back_of_broken_releases_and_is_updated_to_the_next(
