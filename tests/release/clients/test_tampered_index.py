@@ -83,7 +83,7 @@ def offered(tmp_path: Path) -> Iterator[index.Offer]:
         for name, content in {**contents, **pointers}.items():
             (folder / name).write_bytes(content)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
-    thread = Thread(target=server.serve_forever)
+    thread = Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
         yield index.Offer(url=f"http://127.0.0.1:{server.server_port}", keyring=signer.keyring)

@@ -38,7 +38,7 @@ def listening() -> Iterator[Hook]:
         def log_message(self, *_args: object) -> None: ...
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
         yield Hook(address=f"json://user:geheim@127.0.0.1:{server.server_port}/hook", got=found, status=status)
