@@ -197,6 +197,8 @@ class BootReport:
     """Of the image, where it was known before the boot."""
     started: str = ""
     """When the machine was switched on: ISO 8601, in UTC."""
+    clock: str = ""
+    """What the guest's clock went by: `instructions`, or nothing where it was the host's time."""
     qemu: str = ""
     """QEMU's version."""
     rest_seconds: float | None = None

@@ -19,7 +19,6 @@ from metallize.night.attempt import NOTHING, READY, Attempt, Cell, Host, Status,
 from metallize.night.facts import ImageFacts, Seen, facts_of
 from metallize.night.lines import MOST_NAMES
 from metallize.night.signatures import signature_of, warnings_in
-from metallize.qemu.plan import COUNTED_NOTE
 
 _TEXT_BYTES = 4 << 20
 """So much of a console or a log is read: it is what the guest printed."""
@@ -128,7 +127,7 @@ def attempt_of_report(
         host=replace(
             replace(night.host, load=_load()) if host is None else host,
             accelerator=report.accelerator.name,
-            clock=_clock_of(report),
+            clock=report.clock,
             slowness=report.accelerator.slowness,
             qemu=report.qemu,
         ),
@@ -137,12 +136,6 @@ def attempt_of_report(
         confirms=confirms,
     )
     return attempt, replace(facts, seen=MappingProxyType({report.machine: seen_in(report, units)}))
-
-
-def _clock_of(report: BootReport) -> str:
-    """What the guest's clock went by, where that was not the host's."""
-    counted = COUNTED_NOTE.format(slowness=report.accelerator.slowness) in report.notes
-    return "instructions" if counted else ""
 
 
 def stages_of(report: BootReport) -> Mapping[str, float]:

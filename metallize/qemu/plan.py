@@ -30,6 +30,8 @@ takes longer: it would be told broken for the host's sake.
 """
 _COUNTED_CPUS = 2
 """All CPUs are emulated by one thread then, which more of them would wait for."""
+COUNTED_CLOCK = "instructions"
+"""What a report says that such a guest's clock goes by."""
 COUNTED_NOTE = (
     "this host emulates {slowness:.1f} times slower than a normal one: while the guest works, its clock counts its "
     "instructions (QEMU's -icount), so that its own time-outs do not run out for the host's sake"

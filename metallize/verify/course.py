@@ -17,6 +17,7 @@ from metallize.model.report import BootReport, Entry, Finding, Severity, StageTi
 from metallize.patience import COURSE_DRAIN as DRAIN_SECONDS
 from metallize.qemu.moments import disks_at
 from metallize.qemu.netboot import fetched
+from metallize.qemu.plan import COUNTED_CLOCK
 from metallize.qemu.vm import RunningGuest
 from metallize.shells.answer import is_chatter
 from metallize.verify.boot import plan_boot, run_boot
@@ -257,6 +258,7 @@ class Course:
             notes=tuple(dict.fromkeys([*self.notes, *session.notes, *fetched(guest.plan.web)])),
             sha256=request.sha256,
             started=self.started.isoformat(timespec="seconds"),
+            clock=COUNTED_CLOCK if self.boot.plan.counts else "",
             qemu=guest.monitor.version,
             rest_seconds=session.rest_seconds,
             listening=session.listening,

@@ -13,7 +13,7 @@ from metallize.night.attempt import Attempt
 from metallize.night.gather import Night, attempt_of_report, failed_in, seen_in, stages_of, this_host, units_in, why
 from metallize.night.lines import attempt_of, line_of
 from metallize.night.signatures import LONGEST, MOST, normalised, signature_of, warnings_in
-from metallize.qemu.plan import COUNTED_NOTE
+from metallize.qemu.plan import COUNTED_CLOCK
 from tests.unit.night.attempts import CELL, HOST, night
 from tests.unit.report.test_report import FAILED, FAILS, PANIC, PASSED
 
@@ -82,11 +82,11 @@ def test_why_a_boot_failed_is_one_line() -> None:
 def test_a_guest_whose_clock_counts_instructions_is_of_another_series() -> None:
     """Its units take a tenth by its own clock, and its stages longer by the host's."""
 
-    def of(*notes: str) -> Attempt:
-        made, _ = attempt_of_report(Night(began=night(1), host=HOST), CELL, 1, replace(PASSED, notes=notes), {})
+    def of(clock: str) -> Attempt:
+        made, _ = attempt_of_report(Night(began=night(1), host=HOST), CELL, 1, replace(PASSED, clock=clock), {})
         return made
 
-    plain, counted = of(), of(COUNTED_NOTE.format(slowness=PASSED.accelerator.slowness))
+    plain, counted = of(""), of(COUNTED_CLOCK)
     assert (plain.host.clock, counted.host.clock) == ("", "instructions")
     assert plain.series != counted.series
     assert "by instructions" in str(counted.series)
