@@ -67,6 +67,7 @@ def test_a_guest_of_a_very_slow_host_has_a_clock_of_its_own(
     assert report.verdict is Verdict.PASSED
     assert ("-icount" in (report.run_folder / "argv.txt").read_text()) is counts
     assert any("counts its instructions" in note for note in report.notes) is counts
+    assert report.clock == ("instructions" if counts else "")
 
 
 @pytest.mark.parametrize("media", [Media.DISK, Media.USB])
