@@ -85,7 +85,8 @@ class OfOneHost:
         profile = self.profiles[cell.name]
         options = replace(self.options, machines=(cell.machine,))
         build_dir = images.store_of(profile, options).build_dir
-        [request] = pipeline.requests_of(profile, self.catalog, stored, options, build_dir)
+        [asked] = pipeline.requests_of(profile, self.catalog, stored, options, build_dir)
+        request = replace(asked, clock=attempt.host.clock)  # how slow the host is may differ from boot to boot
         confirms = attempt.run
         work = Work(
             cell=cell,

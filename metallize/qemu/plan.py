@@ -50,10 +50,11 @@ def make_plan(
     boot: Boot,
     overrides: MachineOverrides,
     accelerator: AcceleratorUse,
+    clock: str | None = None,
     credentials: tuple[str, ...] = (),
     public_key: str = "",
 ) -> GuestPlan:
-    """Everything decided but the names of this run's own files.
+    """Everything decided but the names of this run's own files; the guest's `clock` is as fits the host, if not given.
 
     Raises HostError when the image or the firmware is missing, UsageError where the image does not go with its media or
     names a file outside its folder, CommandError when the image is not what its suffix says.
@@ -83,7 +84,7 @@ def make_plan(
         cpu=accelerator.cpu,
         memory_bytes=overrides.memory or boot.memory,
         cpus=cpus,
-        counts=accelerator.name == "tcg" and accelerator.slowness >= COUNTED_FROM and cpus <= _COUNTED_CPUS,
+        counts=_counts(accelerator, cpus, clock),
         media=media,
         image=image.resolve(),
         image_format=image_format,
@@ -122,6 +123,11 @@ def cpus_of(boot: Boot, overrides: MachineOverrides) -> int:
 def has_tpm(boot: Boot, overrides: MachineOverrides) -> bool:
     """Whether one machine of the profile is to have a TPM."""
     return boot.tpm if overrides.tpm is None else overrides.tpm
+
+
+def _counts(accelerator: AcceleratorUse, cpus: int, clock: str | None) -> bool:
+    wanted = accelerator.slowness >= COUNTED_FROM if clock is None else clock == COUNTED_CLOCK
+    return wanted and accelerator.name == "tcg" and cpus <= _COUNTED_CPUS
 
 
 def _grown(layers: tuple[Layer, ...], wanted_bytes: int, *, power_of_two: bool) -> int:

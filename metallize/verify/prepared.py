@@ -154,6 +154,7 @@ def prepared_boot(
         boot=boot,
         overrides=request.overrides,
         accelerator=accelerator,
+        clock=request.clock,
         credentials=key_credentials(access) if access is not None and boot.ssh and boot.ssh.key == EPHEMERAL else (),
         public_key=public_key(access) if access is not None else "",
     )

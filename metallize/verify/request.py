@@ -35,6 +35,9 @@ class VerifyRequest:
     keep_running: bool = False
     capture: bool = False
     """Every packet of the guest's network card goes to net.pcap, as with boot.capture."""
+    clock: str | None = None
+    """What the guest's clock goes by, as a report says it, for a boot that is compared with another; None: as fits the
+    host's slowness."""
     sha256: str = ""
     """Of the image, where it is known."""
     published: Path | None = None

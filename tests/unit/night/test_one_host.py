@@ -18,6 +18,7 @@ from metallize.night.judging.findings import Kind, Verdict
 from metallize.night.judging.judgement import judge
 from metallize.night.keeping import keep, kept_folder
 from metallize.night.matrix.value import Entry
+from metallize.qemu.plan import COUNTED_CLOCK
 from tests.unit.night.attempts import attempt, of
 from tests.unit.night.simulated import Builds
 from tests.unit.night.test_in_turn import FAST, SLOW, booted, digest, put
@@ -39,6 +40,8 @@ class Hosts:
     """Of those."""
     here: bool = False
     cores: int = 2
+    clock: str = ""
+    """Of the guest in which it was slower; by now the host is as slow as suits the other."""
     asked: list[str] = field(default_factory=list)
 
     @contextmanager
@@ -50,7 +53,7 @@ class Hosts:
 
     def boot_all(self, works: Sequence[Work], ended: Ended) -> None:
         for number, _ in enumerate(works):
-            assert not ended(number, Booted(report=self._report(SLOW, 9.0, "7.2.1"), host=ONE))
+            assert not ended(number, Booted(report=self._report(SLOW, 9.0, "7.2.1", self.clock), host=ONE))
 
     def missing(self, host: Host) -> str:
         return "" if host.id in {each.id for each in self.after} else f"{host.id} is no worker now"
@@ -61,17 +64,17 @@ class Hosts:
     def boot(self, work: Work, host: Host) -> Booted:
         content = work.image().path.read_bytes()
         self.asked.append(host.id)
-        return Booted(
-            report=self._report(content, {FAST: 5.0, SLOW: 9.0}[content] + len(self.asked) / 100, self.qemu), host=host
-        )
+        kernel = {FAST: 5.0, SLOW: 9.0}[content] + len(self.asked) / 100
+        clock = ("" if self.clock else COUNTED_CLOCK) if work.request.clock is None else work.request.clock
+        return Booted(report=self._report(content, kernel, self.qemu, clock), host=host)
 
-    def _report(self, content: bytes, kernel: float, qemu: str) -> BootReport:
-        return replace(booted(content, kernel, self.folder), accelerator=CLASS, qemu=qemu)
+    def _report(self, content: bytes, kernel: float, qemu: str, clock: str) -> BootReport:
+        return replace(booted(content, kernel, self.folder), accelerator=CLASS, qemu=qemu, clock=clock)
 
 
 def a_night(folder: Path, monkeypatch: pytest.MonkeyPatch, hosts: Hosts, before: Sequence[Attempt] = ()) -> Attempt:
     """The line that says what came of the boots in turn."""
-    host = replace(ONE, qemu="7.2.1")
+    host = replace(ONE, qemu="7.2.1", clock=hosts.clock)
     nights = [
         attempt(
             number, sha256=digest(FAST), host=host, cell=of("app"),
@@ -96,6 +99,16 @@ def test_they_are_made_where_the_suspicion_arose(tmp_path: Path, monkeypatch: py
     hosts = Hosts(tmp_path, after=(TWO, ONE))
     assert a_night(tmp_path, monkeypatch, hosts).attempt == 10
     assert hosts.asked == ["h1"] * 10
+    assert verdict(tmp_path) is Verdict.WORSE
+
+
+@pytest.mark.parametrize("clock", ["", COUNTED_CLOCK])
+def test_their_clock_is_that_of_the_guest_in_which_it_was_slower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: str
+) -> None:
+    """A host crosses the slowness at which it changes from one boot to the next."""
+    hosts = Hosts(tmp_path, after=(ONE,), clock=clock)
+    assert a_night(tmp_path, monkeypatch, hosts).attempt == 10
     assert verdict(tmp_path) is Verdict.WORSE
 
 

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from metallize.machines import ovmf, ovmf_secureboot, seabios
-from metallize.model.boot import Media
+from metallize.model.boot import Boot, MachineOverrides, Media
 from metallize.model.nic import Nic
 from metallize.model.profile import ImageFormat
+from metallize.model.report import AcceleratorUse
 from metallize.qemu.argv import GuestPlan, Ports, guest_argv, overlay_argv
 from metallize.qemu.firmware import FirmwarePair
 from metallize.qemu.network import cards_of
+from metallize.qemu.plan import COUNTED_CLOCK, make_plan
 from metallize.qemu.repro import repro_script
 from tests.signers import pair
 
@@ -205,3 +207,24 @@ def test_own_keys_are_written_into_the_variables_by_hand_too(tmp_path: Path) -> 
     file = tmp_path / "repro.sh"
     file.write_text(script)
     subprocess.run(["sh", "-n", file], check=True)
+
+
+@pytest.mark.parametrize(
+    ("slowness", "cpus", "name", "clock", "counts"),
+    [
+        (11.9, 2, "tcg", None, False), (12.0, 2, "tcg", None, True), (12.0, 3, "tcg", None, False),
+        (99.0, 2, "kvm", None, False), (1.0, 1, "tcg", COUNTED_CLOCK, True), (99.0, 1, "tcg", "", False),
+        (99.0, 1, "kvm", COUNTED_CLOCK, False), (99.0, 3, "tcg", COUNTED_CLOCK, False),
+    ],
+)  # fmt: skip
+def test_a_guests_clock_is_as_fits_the_host_or_as_asked(
+    tmp_path: Path, slowness: float, cpus: int, name: str, clock: str | None, counts: bool
+) -> None:
+    image = tmp_path / "image.img"
+    image.write_bytes(bytes(1 << 20))
+    use = AcceleratorUse(name=name, cpu="max", reason="", slowness=slowness, cached=False)
+    plan = make_plan(
+        image=image, image_format=ImageFormat.RAW, machine=seabios.MACHINE, boot=Boot(cpus=cpus),
+        overrides=MachineOverrides(), accelerator=use, clock=clock,
+    )  # fmt: skip
+    assert plan.counts is counts
