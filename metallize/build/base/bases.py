@@ -188,7 +188,7 @@ def _mmdebstrap(argv: Sequence[str], folder: Path, output: Output) -> str | None
     """
     lines: deque[str] = deque(maxlen=_TAIL_LINES)
     with spawn(
-        tethered((*_enclosure(), *argv)),
+        tethered((*enclosure(), *argv)),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={"TMPDIR": str(folder), SCRATCH: str(folder)},
@@ -211,7 +211,7 @@ def _mmdebstrap(argv: Sequence[str], folder: Path, output: Output) -> str | None
     return None if status == 0 else "\n".join(lines)
 
 
-def _enclosure() -> tuple[str, ...]:
+def enclosure() -> tuple[str, ...]:
     """Words before a command that give it namespaces of its own, where root may do so; else none.
 
     mmdebstrap as root mounts proc, sys and dev in its folder. In a mount and a PID namespace (unshare(1)) these

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.measuring import LIMIT, Bench, timed
+from metallize.build.base.bases import enclosure
 from metallize.command import run
 
 PEER_TOOLS = [
@@ -161,5 +162,6 @@ def peers(bench: Bench) -> Iterator[Peers]:
     root = bench.scratch / "peers"
     if not root.exists():
         bench.note("Making a Debian 13 with mkosi and live-build")
-        run(["mmdebstrap", "--variant=minbase", f"--include={','.join(PEER_TOOLS)}", "trixie", root], timeout=LIMIT)
+        words = ("mmdebstrap", "--variant=minbase", f"--include={','.join(PEER_TOOLS)}", "trixie")
+        run([*enclosure(), *words, root], timeout=LIMIT)  # so that an interrupt leaves none of its mounts
     yield Peers(bench=bench, root=root)
