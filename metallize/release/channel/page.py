@@ -33,15 +33,23 @@ def page_text(catalogue: Catalogue) -> str:
         f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
         f"<h1>Releases <span>{channel}</span></h1>\n"
         f"{releases or '<p>Nothing is released in this channel now.</p>' + chr(10)}"
-        f"{_FETCH if catalogue.releases else ''}"
+        f"{_fetch(catalogue.releases[0]) if catalogue.releases else ''}"
         f"{f'<section><h2>No longer here</h2><ul>{gone}</ul></section>{chr(10)}' if gone else ''}"
         "</main>\n</body>\n</html>\n"
     )
 
 
-_FETCH = (
-    "<section><h2>To check what was fetched</h2><pre>sha256sum --check --ignore-missing SHA256SUMS</pre></section>\n"
-)
+def _fetch(release: Release) -> str:
+    """How a person checks what was fetched: its digest, and where it is signed, that these bytes booted."""
+    signed = next((each.payload.name for each in release.images if _is_signed(each)), "")
+    proof = f"\nmetallize attest verify {escape(signed)} --key release.pub" if signed else ""
+    told = "<p>release.pub is the publisher's public key, which comes another way than from here.</p>" if signed else ""
+    commands = f"<pre>sha256sum --check --ignore-missing SHA256SUMS{proof}</pre>"
+    return f"<section><h2>To check what was fetched</h2>{commands}{told}</section>\n"
+
+
+def _is_signed(image: ReleasedImage) -> bool:
+    return any(file.name.endswith(".intoto.jsonl") for file in image.files)
 
 
 def _names(catalogue: Catalogue) -> list[str]:

@@ -41,6 +41,11 @@ def test_a_statement_is_the_standards(place: Place) -> None:
     assert set(line) == {"payload", "payloadType", "signatures"}
 
 
+def test_the_channels_page_says_how_to_check_it(place: Place) -> None:
+    page = (place.image.parent / "index.html").read_text()
+    assert f"metallize attest verify {place.image.name} --key release.pub" in page
+
+
 def test_openssl_verifies_what_was_signed(place: Place, tmp_path: Path) -> None:
     """A second implementation, and the encoding of DSSE written out by hand."""
     for line in place.statements.read_text().splitlines():

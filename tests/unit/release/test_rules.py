@@ -184,6 +184,7 @@ def test_a_channel_shows_what_differs(tmp_path: Path) -> None:
     assert "  ~ base-files  13.8+deb13u8 -> 12  (older than before)" in change["lines"]
     page = (to / "stable" / "index.html").read_text()
     assert "what differs from web_20261130.1" in page
+    assert "sha256sum --check --ignore-missing SHA256SUMS</pre>" in page, "nothing is signed"
     assert "base-files  13.8+deb13u8 -&gt; 12" in page
     feed = ET.fromstring((to / "stable" / "feed.atom").read_bytes())  # noqa: S314 - our own
     first, second = feed.findall(f"{ATOM}entry")
