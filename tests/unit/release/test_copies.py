@@ -45,7 +45,7 @@ def test_what_others_have_packed(place: Place, tmp_path: Path, pack: tuple[str, 
 @pytest.mark.parametrize("form", ["qcow2", "vmdk", "vhdx"])
 def test_a_disk_that_was_converted(tmp_path: Path, form: str) -> None:
     """Of whole MiB, because some formats know no smaller parts."""
-    content = CONTENT[: 4 << 20]
+    content = CONTENT[: 1 << 20].ljust(4 << 20, b"\0")
     place = Place(tmp_path, content)
     (tmp_path / "disk.raw").write_bytes(content)
     converted = tmp_path / f"my disk, converted.{form}"
@@ -61,7 +61,7 @@ def test_a_disk_that_was_converted(tmp_path: Path, form: str) -> None:
 
 
 def test_a_release_in_a_container_and_the_raw_disk_that_is_in_it(tmp_path: Path) -> None:
-    (tmp_path / "disk.raw").write_bytes(CONTENT[: 4 << 20])
+    (tmp_path / "disk.raw").write_bytes(CONTENT[: 1 << 20].ljust(4 << 20, b"\0"))
     subprocess.run(
         ["qemu-img", "convert", "-q", "-O", "qcow2", tmp_path / "disk.raw", tmp_path / "disk.qcow2"], check=True
     )

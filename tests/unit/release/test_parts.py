@@ -23,14 +23,14 @@ def part(suffix: str, start: int, length: int, **changes: object) -> dict[str, o
     return {"suffix": suffix, "offset": start, "size": length, "sha256": digest, **changes}
 
 
-PARTS = [part(ROOT, 4096, 2 << 20), part(".efi", 1000, 5000), part(".grub", 1, 3)]
+PARTS = [part(ROOT, 4096, 5 << 18), part(".efi", 1000, 5000), part(".grub", 1, 3)]
 
 
 def test_a_release_has_the_parts_as_files_that_its_list_vouches_for(tmp_path: Path) -> None:
     done = released(tmp_path / "to", ware(tmp_path / "b", version="1", parts=PARTS))
     files = tree(tmp_path / "to" / "stable")
     sums = files["SHA256SUMS"].decode()
-    for suffix, offset, size in ((ROOT, 4096, 2 << 20), (".efi", 1000, 5000), (".grub", 1, 3)):
+    for suffix, offset, size in ((ROOT, 4096, 5 << 18), (".efi", 1000, 5000), (".grub", 1, 3)):
         name = f"web_1_x86-64{suffix}"
         assert files[name] == CONTENT[offset : offset + size]
         assert f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" in sums
@@ -42,7 +42,7 @@ def test_a_release_has_the_parts_as_files_that_its_list_vouches_for(tmp_path: Pa
 def test_parts_go_with_their_release(tmp_path: Path) -> None:
     released(tmp_path / "to", ware(tmp_path / "b", version="1", parts=PARTS))
     promote(destination_at(str(tmp_path / "to")), "1", Silent(), Terms(), channel="slow")
-    assert tree(tmp_path / "to" / "slow")[f"web_1_x86-64{ROOT}"] == CONTENT[4096 : 4096 + (2 << 20)]
+    assert tree(tmp_path / "to" / "slow")[f"web_1_x86-64{ROOT}"] == CONTENT[4096 : 4096 + (5 << 18)]
 
 
 def test_an_image_without_parts_has_no_more_files_than_before(tmp_path: Path) -> None:
@@ -91,5 +91,5 @@ def test_a_part_beyond_the_end_is_refused(tmp_path: Path) -> None:
 def test_the_catalogue_counts_their_bytes(tmp_path: Path) -> None:
     done = released(tmp_path / "to", ware(tmp_path / "b", version="1", parts=PARTS))
     sizes = {file.name: file.size_bytes for file in done.release.files}
-    assert sizes[f"web_1_x86-64{ROOT}"] == 2 << 20
+    assert sizes[f"web_1_x86-64{ROOT}"] == 5 << 18
     assert done.release.size_bytes == sum(sizes.values())

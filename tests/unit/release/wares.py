@@ -18,7 +18,7 @@ from metallize.release.wares import Ware
 from tests.unit.proof.proofs import OVMF, SEABIOS, proven
 
 NOW = datetime(2026, 11, 30, 12, 0, 0, tzinfo=UTC)
-CONTENT = bytes(range(256)) * 4096 + bytes(3 << 20) + b"the end, in the middle of a block"
+CONTENT = bytes(range(256)) * 2048 + bytes(1 << 20) + b"the end, in the middle of a block"
 FORMATS = {".raw": ImageFormat.RAW, ".qcow2": ImageFormat.QCOW2, ".iso": ImageFormat.ISO}
 PACKAGES = [
     {"name": "base-files", "version": "13.8+deb13u8", "architecture": "amd64"},
