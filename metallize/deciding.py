@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
@@ -56,11 +58,20 @@ def _stamps_before() -> object:
 
 def _stamps(package: Traversable) -> object:
     """What changes with the files, at a tenth of what reading them takes; of a package in an archive, nothing known."""
-    found = [file for name in DECIDES for _, file in _files(package / name, name)]
-    if not all(isinstance(file, Path) for file in found):
+    if not isinstance(package, Path):
         return object()
-    states = [(str(file), Path(str(file)).stat()) for file in found]
-    return sorted((name, state.st_size, state.st_mtime_ns, state.st_ctime_ns) for name, state in states)
+    return sorted(stamp for name in DECIDES for stamp in _stamps_at(os.path.join(package, name)))  # noqa: PTH118 - below
+
+
+def _stamps_at(place: str) -> Iterator[tuple[str, int, int, int]]:
+    # Every boot asks for them, and pathlib would take most of the time.
+    state = os.stat(place)  # noqa: PTH116
+    if not stat.S_ISDIR(state.st_mode):
+        yield place, state.st_size, state.st_mtime_ns, state.st_ctime_ns
+        return
+    for name in os.listdir(place):  # noqa: PTH208
+        if _counts(name):
+            yield from _stamps_at(f"{place}/{name}")
 
 
 def judge_in(package: Traversable) -> str:
@@ -79,5 +90,9 @@ def _files(place: Traversable, name: str) -> Iterator[tuple[str, Traversable]]:
         yield name, place
         return
     for below in place.iterdir():
-        if below.name != "__pycache__" and not below.name.startswith("."):
+        if _counts(below.name):
             yield from _files(below, f"{name}/{below.name}")
+
+
+def _counts(name: str) -> bool:
+    return name != "__pycache__" and not name.startswith(".")
