@@ -17,7 +17,7 @@ import yaml
 
 from metallize.console.interrupted import Rejoiner
 from metallize.console.literals import required_literal
-from metallize.console.sieve import Sieve, means_the_same_in_a_text
+from metallize.console.sieve import means_the_same_in_a_text, sieve_of
 from metallize.model.boot import ConsoleRules
 from metallize.model.go_regex import GoRegex, Match, Pattern, compile_go_regex
 from metallize.model.report import Severity, Stage
@@ -253,9 +253,9 @@ class _Active:
         known = [(rule, _may_be_sifted(rule.pattern)) for rule in rules]
         self._sifted = tuple(rule for rule, sifted in known if sifted)
         self._unsifted = tuple(rule for rule, sifted in known if not sifted)
-        self._sieve = Sieve(
-            [rule.pattern.pattern for rule in self._sifted],
-            [rule.needles for rule in self._sifted],
+        self._sieve = sieve_of(
+            tuple(rule.pattern.pattern for rule in self._sifted),
+            tuple(rule.needles for rule in self._sifted),
         )
 
     def hits(self, text: str) -> list[Hit]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import re2
 
@@ -42,6 +43,12 @@ class Sieve:
             return ()
         # it names none where its memory was short
         return sorted(self._set.Match(data)) or self._every
+
+
+@lru_cache(maxsize=8)
+def sieve_of(patterns: tuple[str, ...], needles: tuple[tuple[str, ...], ...]) -> Sieve:
+    """The same one for the same rules: one boot asks for what the boot before it asked, and RE2 takes its time."""
+    return Sieve(patterns, needles)
 
 
 def means_the_same_in_a_text(pattern: str) -> bool:
