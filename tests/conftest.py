@@ -22,7 +22,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says nothing on a host that boots guests meanwhile.
 settings.register_profile("any host", settings(), deadline=None)
-settings.register_profile("fast", settings(), deadline=None, max_examples=20)  # scripts/test --fast
+settings.register_profile("fast", settings(), deadline=None, max_examples=10)  # scripts/test --fast
 settings.load_profile("any host")
 
 # One run boots one guest at a time by itself, and its tiny ones need not wait for those of another run.

@@ -177,7 +177,7 @@ def test_everything_runs_in_lanes_and_what_is_chosen_in_one(checkout: Path) -> N
     assert lanes_given(checkout, "--lanes", "1") == []
     assert lanes_given(checkout, "--fast", "-x") == []
     fast = script(checkout, "scripts/test", "--fast", PATH=two).stdout.splitlines()[3:]
-    assert fast[:6] == ["-n", "4", "--dist", "worksteal", "-m", "not docker and not boot and not slow"]
+    assert fast[:6] == ["-n", "3", "--dist", "worksteal", "-m", "not docker and not boot and not slow"]
     assert lanes_given(checkout, "--fast", "--lanes", "3", "-x") == ["-n", "3", "--dist", "worksteal"]
 
 

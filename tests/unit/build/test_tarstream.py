@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from metallize_os import tarstream
 from metallize_os.tarstream import BLOCK, END, TarError
 
+from tests.laws import cases
+
 Format = Literal[0, 1, 2]
 FORMATS: dict[str, Format] = {
     "ustar": tarfile.USTAR_FORMAT,
@@ -128,14 +130,14 @@ ANY_MEMBER = st.builds(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=cases(60))
 @given(members=st.lists(ANY_MEMBER, max_size=5), form=st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]))
 def test_any_archive_passes_unchanged(members: list[tuple[tarfile.TarInfo, bytes]], form: Format) -> None:
     source = archive(*members, form=form)
     assert payload(copied(source)) == payload(source)
 
 
-@settings(max_examples=60)
+@settings(max_examples=cases(60))
 @given(members=st.lists(ANY_MEMBER, min_size=1, max_size=4), latest=st.integers(0, 1 << 32))
 def test_no_time_is_later_and_nothing_else_changes(members: list[tuple[tarfile.TarInfo, bytes]], latest: int) -> None:
     source = archive(*members)
@@ -204,7 +206,7 @@ def test_a_directory_as_old_archives_write_it() -> None:
 LONG = archive(member("a", b"x" * 3000), member("b" * 300, b"y", pax_headers={"comment": "x" * 700}))
 
 
-@settings(max_examples=100)
+@settings(max_examples=cases(100))
 @given(cut=st.integers(0, len(payload(LONG)) // BLOCK * BLOCK + BLOCK - 1))
 def test_an_archive_that_ends_early_is_an_error(cut: int) -> None:
     whole = payload(LONG)

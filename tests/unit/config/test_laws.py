@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from metallize.config import Vocabulary, load_profile, load_suite
 from metallize.errors import Problem, ProfileError
+from tests.laws import cases
 from tests.unit.config.conftest import GOOD
 
 WORDS = [
@@ -64,7 +65,7 @@ def _attempt(content: bytes, read: Callable[[Path], object]) -> None:
     assert all(problem.message and "\n" not in problem.message for problem in found)
 
 
-SOME = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+SOME = settings(max_examples=cases(25), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @SOME

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metallize.model.report import Finding, Stage
+from tests.laws import cases
 from tests.unit.console.feed import Fed, lead_to
 
 BANNER = b"[    7.598454] systemd[1]: systemd 257.13-1~deb13u1 running in system mode (+PAM +AUDIT +SELINUX)\r\n"
@@ -68,7 +69,7 @@ def test_userspace_begins_after_the_switch_of_the_root(initrd: bytes) -> None:
 
 
 @given(st.sampled_from(sorted(INITRDS)), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=cases(60), deadline=None)
 def test_it_does_not_depend_on_how_the_bytes_are_cut(name: str, data: st.DataObject) -> None:
     text = lead_to(Stage.KERNEL) + INITRDS[name] + SWITCH + WELCOME + AFTER
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))

@@ -15,6 +15,7 @@ from metallize.files.image_format import cut_short, format_of
 from metallize.model.profile import ImageFormat
 from metallize.qemu.chain import chain_of, graph
 from tests.conftest import Cli
+from tests.laws import cases
 
 MIB = 1 << 20
 BACKING_FORMAT, DATA_FILE = 0xE2792ACA, 0x44415441
@@ -143,7 +144,7 @@ def test_a_name_is_a_files_name_whatever_it_looks_like(home: Path, cli: Cli, nam
     assert "no qcow2 of version 2 or 3" in done.stderr, "the file was read"
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=cases(400), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     head=st.sampled_from([b"QFI\xfb\0\0\0\2", b"QFI\xfb\0\0\0\3", b"KDMV", b"vhdxfile", bytes(512) + b"EFI PART", b""]),
     rest=st.binary(max_size=700),

@@ -17,6 +17,7 @@ from metallize.model.visible import visible
 from metallize.report.page import element
 from metallize.report.run_folder import Console, ConsoleLine, RunFolder, read_console, read_run_folder
 from metallize.report.run_page import run_page
+from tests.laws import cases
 from tests.unit.report.test_report import FAILED, FAILS, PASSED
 
 HOSTILE = "\"'></pre></script><script>alert(1)</script><img src=x onerror=alert(2)><!-- ]]> &lt; \u202e\x00\x1b[31m"
@@ -108,7 +109,7 @@ def test_a_hostile_guest_stays_text() -> None:
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=30))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=cases(60), deadline=None)
 def test_whatever_a_guest_prints_the_page_is_well_formed(text: str) -> None:
     report, folder = hostile_report(text)
     assert_stands_alone(run_page(report, folder))

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from metallize.errors import UsageError
 from metallize.serve import archive, opened
+from tests.laws import cases
 
 SECRET = "what was there before"
 
@@ -121,7 +122,7 @@ def test_it_unpacks_by_itself_as_repro_sh_has_it_do(tmp_path: Path) -> None:
 WHOLE = member("boot.ipxe", content=b"#!ipxe\n" * 100) + member("n" * 300, content=b"x") + bytes(1024)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=cases(300), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.binary(min_size=1, max_size=12)), max_size=6))
 def test_any_bytes_are_files_or_refused(changes: list[tuple[int, bytes]]) -> None:
     content = bytearray(WHOLE)
