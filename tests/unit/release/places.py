@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from base64 import b64decode
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,11 +32,22 @@ class Place:
         self.other = make_key(folder / "other")
         self.ware = ware(folder / "build", content, file)
         released(folder / "to", self.ware, attest=statements(load_signer(self.keys.private)))
+        self._file = f"{BASE}.xz" if file == "web.raw" else f"web_20261130.1_x86-64{Path(file).suffix}"
+        self._stand_in(folder)
+        self.policy = Policy(keys=(load_public(self.keys.public),))
+
+    def _stand_in(self, folder: Path) -> None:
         self.folder = folder / "to" / "stable"
-        self.image = self.folder / (f"{BASE}.xz" if file == "web.raw" else f"web_20261130.1_x86-64{Path(file).suffix}")
+        self.image = self.folder / self._file
         self.statements = attest.statements_beside(self.image)
         self.report = attest.report_beside(self.image)
-        self.policy = Policy(keys=(load_public(self.keys.public),))
+
+    def copied(self, folder: Path) -> Place:
+        """What was released, for a test to change; the keys and the image that was built are those of all."""
+        shutil.copytree(self.folder.parent, folder / "to", symlinks=True)
+        other = copy(self)
+        other._stand_in(folder)
+        return other
 
     def verify(self, image: Path | None = None, **policy: object) -> Attested:
         return attest.verify(image or self.image, self.statements, self.report, replace(self.policy, **policy))  # type: ignore[arg-type]  # of a test

@@ -20,11 +20,6 @@ from tests.unit.release.places import BASE, Change, Place, described
 from tests.unit.release.wares import CONTENT, released
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
-
-
 def test_a_statement_is_the_standards(place: Place) -> None:
     payloads = place.payloads()
     assert [described(payload, "machine")["name"] for payload in payloads] == ["ovmf", "seabios"]

@@ -16,11 +16,6 @@ from tests.unit.release.wares import CONTENT
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
-
-
 @pytest.mark.parametrize(
     "pack",
     [

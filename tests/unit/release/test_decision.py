@@ -21,11 +21,6 @@ from metallize.release.wares import papers_of
 from tests.unit.release.places import BASE, Place, described
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
-
-
 def test_the_decision_names_what_it_rests_on(place: Place) -> None:
     decision = place.decision()
     assert decision["predicateType"] == "https://slsa.dev/verification_summary/v1"
