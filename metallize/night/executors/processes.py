@@ -70,8 +70,9 @@ class OnThisHost:
     def boot(self, work: Work, _host: Host) -> Booted:
         """Raises MetallizeError."""
         options = replace(self.ground.options, machines=(work.cell.machine,))
-        ground = self.ground
-        return Booted(report=images.boot_stored(work.profile, ground.catalog, ground.events, options, work.image()))
+        ground, clock = self.ground, work.request.clock
+        report = images.boot_stored(work.profile, ground.catalog, ground.events, options, work.image(), clock)
+        return Booted(report=report)
 
     def _begun(self, work: Work) -> tuple[Need, Callable[[], Booted | Missed]]:
         return work.need, partial(self._boot, work)

@@ -126,7 +126,13 @@ class Builds:
         return keep(store, Stored(path=plan.build_dir / plan.file, manifest=manifest))
 
     def _boot(
-        self, given: Profile, _catalog: object, _events: object, options: pipeline.Options, _stored: Stored
+        self,
+        given: Profile,
+        _catalog: object,
+        _events: object,
+        options: pipeline.Options,
+        _stored: Stored,
+        _clock: str | None = None,
     ) -> BootReport:
         [machine] = options.machines
         self.boot()

@@ -21,6 +21,7 @@ from metallize.night.confirming import Budget
 from metallize.night.gather import this_host
 from metallize.night.history import append, history_path, read
 from metallize.night.keeping import kept_folder
+from metallize.qemu.plan import COUNTED_CLOCK
 from tests.unit.build.conftest import Recorder, profile
 from tests.unit.night.attempts import attempt, of
 from tests.unit.night.simulated import Builds
@@ -62,20 +63,25 @@ class Guests:
     folder: Path
     booted: list[Path] = field(default_factory=list)
     fails_at: int = 0
+    clock: str = ""
+    """Of the guest that was slower; by now the host is such that it would have the other."""
 
-    def boot(self, _profile: object, _catalog: object, _events: object, options: object, stored: Stored) -> BootReport:
+    def boot(
+        self, _profile: object, _catalog: object, _events: object, options: object, stored: Stored, clock: str | None
+    ) -> BootReport:
         assert isinstance(options, pipeline.Options)
         assert options.machines == ("seabios",)
         if len(self.booted) + 1 == self.fails_at:
             raise KeyboardInterrupt
         self.booted.append(stored.path)
         content = stored.path.read_bytes()
-        return booted(content, self.kernel[content] + len(self.booted) / 100, self.folder)
+        report = booted(content, self.kernel[content] + len(self.booted) / 100, self.folder)
+        return replace(report, clock=("" if self.clock else COUNTED_CLOCK) if clock is None else clock)
 
 
-def nights(count: int = 10) -> list[Attempt]:
+def nights(count: int = 10, clock: str = "") -> list[Attempt]:
     """So many nights of the fast image on this very host."""
-    host = replace(this_host(), accelerator=PASSED.accelerator.name, qemu=PASSED.qemu)
+    host = replace(this_host(), accelerator=PASSED.accelerator.name, qemu=PASSED.qemu, clock=clock)
     return [
         attempt(
             number, sha256=digest(FAST), host=host, cell=of("app"),
@@ -93,7 +99,7 @@ def a_night(
     *,
     goes_on: bool = False,
 ) -> tuple[Attempt, ...]:
-    builds = Builds({"app": (booted(SLOW, 9.0, folder),)}).install(monkeypatch)
+    builds = Builds({"app": (replace(booted(SLOW, 9.0, folder), clock=guests.clock),)}).install(monkeypatch)
     first = images.boot_stored
 
     def boot(*args: Any) -> BootReport:
@@ -103,9 +109,9 @@ def a_night(
     return builds.night(folder, builds.candidate("app"), budget=budget)
 
 
-def begun(folder: Path, *, kept: bool = True) -> None:
+def begun(folder: Path, *, kept: bool = True, clock: str = "") -> None:
     """The nights that were, with the last good image kept, and the slow one in its place."""
-    append(history_path(folder), nights())
+    append(history_path(folder), nights(clock=clock))
     store = put(folder, FAST)
     if kept:
         keeping.keep(kept_folder(folder), store, digest(FAST))
@@ -115,6 +121,16 @@ def begun(folder: Path, *, kept: bool = True) -> None:
 def told(folder: Path, capsys: pytest.CaptureFixture[str], *words: str) -> str:
     assert cli.main(["regressions", "--build-dir", str(folder), *words]) == ExitCode.DONE
     return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("clock", ["", COUNTED_CLOCK])
+def test_the_clock_of_the_boots_in_turn_is_that_of_the_guest_that_was_slower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clock: str
+) -> None:
+    begun(tmp_path, clock=clock)
+    attempts = a_night(tmp_path, monkeypatch, Guests({FAST: 5.0, SLOW: 9.0}, tmp_path, clock=clock))
+    assert {each.host.clock for each in attempts if each.stages} == {clock}
+    assert ": confirmed" in told(tmp_path, capsys)
 
 
 def test_a_slower_image_is_confirmed_in_its_night(
