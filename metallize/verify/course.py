@@ -258,7 +258,7 @@ class Course:
             notes=tuple(dict.fromkeys([*self.notes, *session.notes, *fetched(guest.plan.web)])),
             sha256=request.sha256,
             started=self.started.isoformat(timespec="seconds"),
-            clock=COUNTED_CLOCK if self.boot.plan.counts else "",
+            clock=COUNTED_CLOCK if guest.plan.counts else "",
             qemu=guest.monitor.version,
             rest_seconds=session.rest_seconds,
             listening=session.listening,
