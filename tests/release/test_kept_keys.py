@@ -15,17 +15,18 @@ import pytest
 
 from metallize.command import run
 from metallize.errors import HostError, UsageError
+from metallize.files.token_uri import PIN
 from metallize.release import attest
 from metallize.release.attest import Policy
 from metallize.release.keys import load_public, make_key, signer_of, write_public
-from metallize.release.signing.kept import PIN, names_kept
+from metallize.release.signing.kept import names_kept
 from metallize.release.statement import statements
+from tests import softhsm
+from tests.softhsm import MODULE, TOKEN_PIN
 from tests.unit.release.wares import CONTENT, released, ware
 
 pytestmark = pytest.mark.slow
 
-MODULE = "/usr/lib/softhsm/libsofthsm2.so"
-TOKEN_PIN = "4321"
 # moto hashes again what it is told is a digest already; AWS's API reference says that Sign does not.
 SERVER = """
 import sys
@@ -44,14 +45,7 @@ TOKEN = f"pkcs11:token=the%20release;id=%02?module-path={MODULE}"
 @pytest.fixture(scope="module")
 def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A token with two ECDSA keys and one of RSA; only its module can sign with them."""
-    folder = tmp_path_factory.mktemp("token")
-    (folder / "tokens").mkdir()
-    (folder / "softhsm2.conf").write_text(f"directories.tokendir = {folder}/tokens\nobjectstore.backend = file\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOFTHSM2_CONF", str(folder / "softhsm2.conf"))
-        patch.setenv("PYKCS11LIB", "")
-        patch.setenv(PIN, TOKEN_PIN)
-        run(["softhsm2-util", "--init-token", "--free", "--label", "the release", "--so-pin", "1234", "--pin", "4321"])
+    with softhsm.token(tmp_path_factory.mktemp("token")):
         tool = ["pkcs11-tool", "--module", MODULE, "--login", "--pin", TOKEN_PIN, "--keypairgen"]
         for number, kind in (("02", "EC:prime256v1"), ("03", "EC:secp384r1"), ("04", "rsa:2048")):
             run([*tool, "--key-type", kind, "--id", number])
