@@ -13,6 +13,7 @@ from typing import Any
 
 from metallize.build.engines.assembling import signing_failure
 from metallize.build.engines.engine import Assembly, Engine, Output
+from metallize.build.step import ASKED
 from metallize.errors import GeneratorError, HostError
 from metallize.files.sparse import extents
 from metallize.model.profile import ImageFormat
@@ -84,7 +85,14 @@ def make_image(
 
 
 def _sign(engine: Engine, assembly: Assembly, output: Output) -> None:
-    """Have the image signed. Raises GeneratorError with what the container says is wrong."""
+    """Have the image signed. Raises GeneratorError with what the container says is wrong; HostError for a token."""
+    _run_signer(engine, assembly, output)
+    if assembly.token is not None:
+        assembly.token(assembly.out / ASKED)
+        _run_signer(engine, assembly, output)
+
+
+def _run_signer(engine: Engine, assembly: Assembly, output: Output) -> None:
     try:
         lines = engine.run(assembly.sign, output)
     finally:

@@ -15,13 +15,14 @@ from metallize.build.packages.census import Census, Package, census, epoch_of, n
 from metallize.build.packages.lock import require_locked
 from metallize.build.plan import BuildPlan
 from metallize.build.stacks import Images, build_images, leads_to, manifest_of, staying
-from metallize.build.step import DOCKER, EPOCH, USER, digest_of, filled
+from metallize.build.step import DIGEST, DOCKER, EPOCH, SIGNATURE, USER, digest_of, filled
 from metallize.build.steps import Steps
 from metallize.build.steps.assembly import BUILDER, COMPARED, LABEL, MOUNTED, NOTHING, SEALED, SEALED_DIGITS
 from metallize.build.store import Store, Stored
 from metallize.build.twice.twice import Attempt, attempt, different
 from metallize.errors import EngineError
 from metallize.events import Events, Note, step
+from metallize.host.token import Token
 
 
 def asked_epoch() -> str | None:
@@ -127,9 +128,18 @@ class Making:
             generate=generate,
             sealed=values[SEALED],
             sign=filled(self.steps.sign.argv, values) if self.steps.sign is not None else (),
+            token=self._ask_token if self.steps.token is not None else None,
             out=work,
             label=label,
         )
+
+    def _ask_token(self, folder: Path) -> None:
+        """Have the token sign each digest of a folder. Raises HostError where it does not."""
+        if self.steps.token is None or self.plan.signing is None or not isinstance(self.plan.signing.key, Token):
+            raise EngineError(f"nobody is there to sign {self.plan.file}", hint="see output.secure_boot")
+        for digest in sorted(folder.glob(f"*.{DIGEST}")):
+            places = {DIGEST: str(digest), SIGNATURE: str(digest.with_suffix(f".{SIGNATURE}"))}
+            self.plan.signing.key.sign(filled(self.steps.token.argv, places))
 
     def _compared(self, images: Images) -> str:
         """What the seal tells by which files are no layer's."""

@@ -15,9 +15,23 @@ from metallize.build.notes import notes
 from metallize.build.packages.census import DEFAULT_EPOCH
 from metallize.build.packages.lock import lock_path
 from metallize.build.plan import BuildPlan
-from metallize.build.step import PARENT_ID, PINNED, PINNED_DIGITS, SCRATCH, TAG, Kind, Step, in_shell
+from metallize.build.step import (
+    ASKED,
+    DIGEST,
+    PARENT_ID,
+    PINNED,
+    PINNED_DIGITS,
+    SCRATCH,
+    SIGNATURE,
+    TAG,
+    Kind,
+    Step,
+    in_shell,
+)
 from metallize.build.steps import Steps, steps_of
 from metallize.build.steps.assembly import COMPARED, NOTHING, SEALED_CONTAINER, SEALED_DIGITS, SEALED_IMAGE
+from metallize.files.token_uri import PIN
+from metallize.host.token import TOOL, Token
 
 _FUNCTIONS = r"""
 set -eu
@@ -105,7 +119,7 @@ def shell_script(plan: BuildPlan, *, known: Mapping[str, str] | None = None, lac
     what the engine cannot build of it.
     """
     steps = steps_of(plan)
-    lines = [*_header(plan, steps, known, lacking), *_functions(), *_EPOCH, ""]
+    lines = [*_header(plan, steps, known, lacking), *_functions(), *_EPOCH, "", *_pin(plan)]
     lines += ["# --- The rootfs: a base image and the layers on it, bottom first ---"]
     taken = frozenset(name for step in steps for name in step.inputs if step.kind is Kind.LAYER)
     lines += [line for step in steps.rootfs for line in _made(step, taken)]
@@ -264,20 +278,40 @@ def _assembly(plan: BuildPlan, steps: Steps) -> Iterable[str]:
         'if wait "$seal"; then exported=yes; else exported=no; fi',
         "let_go",
         'wait "$run" && [ "$exported" = yes ] || { say "the image could not be made"; exit 3; }',
-        *_signing(steps.sign),
+        *_signing(steps.sign, steps.token),
         f'mv "$work/image" {shlex.quote(str(plan.image))}',
         f"say {shlex.quote(str(plan.image))}",
     ]
 
 
-def _signing(sign: Step | None) -> list[str]:
+def _signing(sign: Step | None, token: Step | None) -> list[str]:
     if sign is None:
         return []
-    return [
-        "",
-        *_comment(sign.explain),
-        f"{in_shell(sign.argv)} >&2 || {{ say 'the image could not be signed'; exit 3; }}",
-    ]
+    signs = f"{in_shell(sign.argv)} >&2 || {{ say 'the image could not be signed'; exit 3; }}"
+    lines = ["", *_comment(sign.explain), signs]
+    if token is not None:
+        lines += [
+            *_comment(token.explain),
+            f'for {DIGEST} in "$work/{ASKED}"/*.{DIGEST}; do',
+            f"  {SIGNATURE}=${{{DIGEST}%.{DIGEST}}}.{SIGNATURE}",
+            f"  {PIN}=$pin {in_shell(token.argv)} >&2 || {{ say 'the token does not sign'; exit 3; }}",
+            "done",
+            *_comment("once more: the signatures are put in their places"),
+            signs,
+        ]
+    return lines
+
+
+def _pin(plan: BuildPlan) -> list[str]:
+    """Where a token's PIN comes from: read before anything is built."""
+    token = plan.signing.key if plan.signing is not None else None
+    if not isinstance(token, Token):
+        return []
+    comment = f"# The PIN of the token whose key signs; {TOOL} gets it in its environment."
+    source = token.key.pin_source
+    if source is not None:
+        return [comment, f"pin=$(cat {shlex.quote(str(source.absolute()))}) || exit 2", ""]
+    return [comment, f"pin=${{{PIN}-}}", f"[ -n \"$pin\" ] || {{ say '{PIN} has no PIN of the token'; exit 2; }}", ""]
 
 
 def _packages(plan: BuildPlan, look: Step) -> Iterable[str]:

@@ -41,6 +41,8 @@ WORK = "work"
 """The build's own folder, on the filesystem of the image's place."""
 SCRATCH = "METALLIZE_SCRATCH"
 """A folder for what a base is made from; commands find it in their environment too."""
+ASKED, DIGEST, SIGNATURE = "asked", "digest", "signature"
+"""The folder in it of what a token is to sign, NAME.digest; one of these; and its answer, NAME.signature."""
 EPOCH, USER = "epoch", "user"
 """No time in the image is later, in seconds since 1970; who owns what the generator writes."""
 
@@ -58,6 +60,7 @@ class Kind(StrEnum):
     HOLD = "hold"
     GENERATE = "generate"
     SIGN = "sign"
+    ASK = "ask"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from metallize.config.reading.tree import Entry, Mapping, Scalar
 from metallize.config.reading.words import path_problem
+from metallize.files.token_uri import names_token
 
 EPHEMERAL = "ephemeral"
 _ADDRESSES = ("http://", "https://")
@@ -39,6 +40,8 @@ def with_update_found(entry: Entry, profile: Path) -> Entry:
 def _found(entry: Entry, profile: Path, keys: tuple[str, ...]) -> Entry:
     node = entry.value
     if entry.key not in keys or not isinstance(node, Scalar) or not isinstance(node.value, str):
+        return entry
+    if entry.key == "key" and names_token(node.text):
         return entry
     if entry.key == "from" and node.value.startswith(_ADDRESSES):
         return entry

@@ -114,7 +114,10 @@ class SecureBoot(Frozen):
 
     key: Annotated[
         OneLine,
-        Field(min_length=1, description="the private key, RSA in PEM: beside the profile, or a whole path"),
+        Field(
+            min_length=1,
+            description="the private key, RSA: in PEM beside the profile, or a whole path, or a token's pkcs11: URI",
+        ),
     ]
     certificate: Annotated[OneLine, Field(min_length=1, description="its certificate, in PEM")]
     enroll: Annotated[

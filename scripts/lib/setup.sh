@@ -255,6 +255,8 @@ missing_test_packages() {
   has gpg || echo gpg
   has softhsm2-util || echo softhsm2
   has pkcs11-tool || echo opensc
+  has osslsigncode || echo osslsigncode
+  has sbverify || echo sbsigntool
   has aarch64-linux-gnu-as || echo binutils-aarch64-linux-gnu
   has zsh || echo zsh
   has_pull || echo systemd-container

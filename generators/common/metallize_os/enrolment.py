@@ -11,9 +11,9 @@ import ssl
 import struct
 import uuid
 from datetime import UTC, datetime
-from pathlib import Path
 
 from metallize_os import job
+from metallize_os.stand_in import KeyFile, StandIn
 
 FOLDER = "/loader/keys/auto"
 CONFIG, ENROLS = "/loader/loader.conf", b"secure-boot-enroll force\n"
@@ -31,14 +31,12 @@ _REVISION, _KIND = 0x0200, 0x0EF1
 """Of a WIN_CERTIFICATE_UEFI_GUID."""
 
 
-def key_files(certificate: str, key: Path, *, work: Path, epoch: int) -> dict[str, bytes]:
+def key_files(certificate: str, signer: KeyFile | StandIn, *, epoch: int) -> dict[str, bytes]:
     """The files of `FOLDER` by their whole names; the certificate is in PEM."""
     listed = signature_list(ssl.PEM_cert_to_DER_cert(certificate))
-    public, when = work / "enrolled.pem", efi_time(epoch)
-    public.write_text(certificate)
-    found = {}
+    when, found = efi_time(epoch), {}
     for name, vendor in VARIABLES.items():
-        signature = _signed(signed_content(name, vendor, when, listed), public, key)
+        signature = _signed(signed_content(name, vendor, when, listed), signer)
         found[f"{FOLDER}/{name}.auth"] = when + _certificate(signature) + listed
     return found
 
@@ -65,14 +63,14 @@ def _certificate(signature: bytes) -> bytes:
     return struct.pack("<IHH", 24 + len(signature), _REVISION, _KIND) + _PKCS7.bytes_le + signature
 
 
-def _signed(content: bytes, certificate: Path, key: Path) -> bytes:
+def _signed(content: bytes, signer: KeyFile | StandIn) -> bytes:
     """SignedData in DER: EDK II before 2023 takes none with a ContentInfo around it."""
     wrapped = job.tool(
         "openssl", "cms", "-sign", "-binary", "-noattr", "-md", "sha256", "-outform", "DER",
-        "-signer", certificate, "-inkey", key,
+        "-signer", signer.certificate, "-inkey", signer.key,
         stdin=content,
     )  # fmt: skip
-    return inner(wrapped)
+    return signer.finished(inner(wrapped))
 
 
 def inner(wrapped: bytes) -> bytes:

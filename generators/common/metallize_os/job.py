@@ -51,6 +51,8 @@ class Job:
     """Of the key that signs for Secure Boot, in PEM; the program `sign` alone is told."""
     enroll: bool = False
     """Whether the image brings that certificate to firmware without keys; as above."""
+    token: bool = False
+    """Whether its key is on a token, which the host asks (metallize_os.stand_in); as above."""
 
     @classmethod
     def from_argv(cls) -> Job:

@@ -18,6 +18,9 @@ _DIRECTORIES = {0x10B: 96, 0x20B: 112}
 _CERTIFICATES = 4
 """Of the directories, the one that tells of the certificate table."""
 
+_CHECKSUM = 24 + 64
+"""Where the checksum of a PE file stands, behind its signature `PE`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -87,3 +90,15 @@ def signature(image: bytes) -> Section | None:
     except struct.error as exc:
         raise ValueError(f"the file is cut short, or no PE file: {exc}") from exc
     return Section(offset=offset, size=size) if size else None
+
+
+def checksummed(image: bytes) -> bytes:
+    """A PE file with the checksum of what is in it (PE Format, CheckSum; as ImageHlp's CheckSumMappedFile has it)."""
+    (header,) = struct.unpack_from("<I", image, 0x3C)
+    changed = bytearray(image)
+    struct.pack_into("<I", changed, header + _CHECKSUM, 0)
+    total = sum(memoryview(bytes(changed).ljust(-(-len(changed) // 2) * 2, b"\0")).cast("H"))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    struct.pack_into("<I", changed, header + _CHECKSUM, total + len(changed))
+    return bytes(changed)

@@ -45,6 +45,8 @@ class Assembly:
     """The build's own folder, which the container sees as /out."""
     sign: Sequence[str] = ()
     """The container that signs what the first has made; none where it is empty."""
+    token: Callable[[Path], None] | None = None
+    """Asks a token for what that container wants signed, in a folder; it is run once more then."""
     label: str
     """Marks the run's containers and the sealed image, so that they can be found whatever happens."""
 

@@ -36,7 +36,9 @@ from metallize.build.steps.assembly import (
     hold_step,
     seal_step,
     sign_step,
+    token_step,
 )
+from metallize.host.token import Token
 from metallize.model.profile import Platform
 
 BASE, TOOLS_BASE, NATIVE_BASE = "base", "tools_base", "native_base"
@@ -55,13 +57,14 @@ class Steps:
     generate: Step
     sign: Step | None
     """What signs the image, where it is signed."""
+    token: Step | None = None
+    """What asks a token for one signature, where the key is on one: between two runs of `sign`, for each of them."""
     ground: str
     """The step whose image the lowest layer stands on; empty where that is not known."""
 
     def __iter__(self) -> Iterator[Step]:
         yield from (*self.rootfs, *self.tools, self.look, self.seal, self.hold, self.export, self.generate)
-        if self.sign is not None:
-            yield self.sign
+        yield from (each for each in (self.sign, self.token) if each is not None)
 
 
 def steps_of(plan: BuildPlan) -> Steps:
@@ -88,6 +91,7 @@ def steps_of(plan: BuildPlan) -> Steps:
         export=export_step(),
         generate=generate_step(plan, tools[-1].id),
         sign=sign_step(plan, plan.signing, tools[-1].id) if plan.signing is not None else None,
+        token=token_step(plan.signing.key) if plan.signing and isinstance(plan.signing.key, Token) else None,
         ground=compared,
     )
 

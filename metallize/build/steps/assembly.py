@@ -10,6 +10,7 @@ from metallize.build.engines import rootfs_pipe
 from metallize.build.plan import BASE_ARGUMENT, SOURCE_ARGUMENT, TOOLS_ARGUMENT, BuildPlan, Seal
 from metallize.build.signing import Signing
 from metallize.build.step import DOCKER, Kind, Slot, Step, Word, digest_of, key_of
+from metallize.host.token import Token, signing_words
 from metallize.model.profile import Platform
 
 RUN_LABEL, BUILDER_LABEL = "io.metallize.run", "io.metallize.builder"
@@ -131,16 +132,39 @@ def generate_step(plan: BuildPlan, tools: str) -> Step:
 def sign_step(plan: BuildPlan, signing: Signing, tools: str) -> Step:
     """Sign what the firmware starts; where the key is does not belong to the step's key, nor does what is in it."""
     enrolls = {"enroll": True} if signing.enrolls else {}
-    told = json.dumps({**plan.job.as_json(), "certificate": signing.certificate, **enrolls}, sort_keys=True)
-    source = str(signing.key.absolute()).replace('"', '""')
-    key = ("--mount", f'type=bind,readonly,target={SIGNING_KEY},"source={source}"')
-    program: tuple[Word, ...] = (Slot(name=tools), SIGNER, told)
+    job = {**plan.job.as_json(), "certificate": signing.certificate, **enrolls}
+    program: tuple[Word, ...] = (Slot(name=tools), SIGNER)
+    if isinstance(signing.key, Token):
+        where, words = {"token": True}, _CONTAINER
+        explain = "boot loader and kernel are signed for Secure Boot: first this tells what the token is to sign"
+    else:
+        source = str(signing.key.absolute()).replace('"', '""')
+        where, words = {}, (*_CONTAINER, "--mount", f'type=bind,readonly,target={SIGNING_KEY},"source={source}"')
+        explain = "boot loader and kernel are signed for Secure Boot, by a key that no other container sees"
     return Step(
         id="sign",
         kind=Kind.SIGN,
-        explain="boot loader and kernel are signed for Secure Boot, by a key that no other container sees",
-        argv=(*_CONTAINER, *key, *program),
+        explain=explain,
+        argv=(*words, *program, json.dumps({**job, **where}, sort_keys=True)),
         inputs=(tools,),
         output="image",
-        key=key_of((*_CONTAINER, *program)),
+        key=key_of((*_CONTAINER, *program, json.dumps(job, sort_keys=True))),
+    )
+
+
+def token_step(token: Token) -> Step:
+    """Have a token sign; no image depends on which token that is."""
+    argv: tuple[Word, ...] = (
+        *signing_words(token.key),
+        "--input-file", Slot(name=slots.DIGEST),
+        "--output-file", Slot(name=slots.SIGNATURE),
+    )  # fmt: skip
+    return Step(
+        id="token",
+        kind=Kind.ASK,
+        explain="the token signs each of these digests, and its PIN is in no command",
+        argv=argv,
+        inputs=("sign",),
+        output="the signature",
+        key=key_of(argv),
     )

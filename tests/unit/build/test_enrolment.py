@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from metallize_os import enrolment, job
+from metallize_os.stand_in import KeyFile
 from virt.firmware.efi import guids, siglist
 
 from metallize.qemu.enrolment import OWNER
@@ -22,7 +23,7 @@ EPOCH = 1767322984
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, bytes]:
     key, certificate = written(tmp_path, "mine")
-    return enrolment.key_files(certificate.read_text(), key, work=tmp_path, epoch=EPOCH)
+    return enrolment.key_files(certificate.read_text(), KeyFile(key, certificate), epoch=EPOCH)
 
 
 def taken_apart(content: bytes) -> tuple[bytes, bytes, bytes]:
@@ -76,15 +77,16 @@ def verified(signature: bytes, content: bytes, folder: Path) -> int:
 
 
 def test_the_same_key_gives_the_same_bytes(files: dict[str, bytes], tmp_path: Path) -> None:
-    again = enrolment.key_files(pair("mine")[1], tmp_path / "mine.key", work=tmp_path, epoch=EPOCH)
+    signer = KeyFile(tmp_path / "mine.key", tmp_path / "mine.pem")
+    again = enrolment.key_files(pair("mine")[1], signer, epoch=EPOCH)
     assert again == files
 
 
 def test_another_key_is_no_signer_of_this_certificate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    written(tmp_path, "mine")
+    _, certificate = written(tmp_path, "mine")
     other, _ = written(tmp_path, "yours")
     with pytest.raises(SystemExit):
-        enrolment.key_files(pair("mine")[1], other, work=tmp_path, epoch=EPOCH)
+        enrolment.key_files(pair("mine")[1], KeyFile(other, certificate), epoch=EPOCH)
     assert "openssl ended with status" in capsys.readouterr().err
 
 

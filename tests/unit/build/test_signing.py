@@ -40,6 +40,11 @@ def signing(folder: Path, name: str = "mine") -> Signing:
     return found
 
 
+def key_of(mine: Signing) -> Path:
+    assert isinstance(mine.key, Path)
+    return mine.key
+
+
 def signed(make_plan: MakePlan, folder: Path, name: str = "mine") -> BuildPlan:
     return dataclasses.replace(make_plan(generator=SIGNS), signing=signing(folder, name))
 
@@ -49,7 +54,7 @@ def test_who_signs_is_told_by_the_certificates_fingerprint(tmp_path: Path) -> No
     argv = ["openssl", "x509", "-in", str(tmp_path / "mine.pem"), "-noout", "-fingerprint", "-sha256"]
     shown = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
     assert shown.partition("=")[2].strip().replace(":", "").lower() == mine.fingerprint
-    require_key(asking(mine.key, tmp_path / "mine.pem"), mine)
+    require_key(asking(key_of(mine), tmp_path / "mine.pem"), mine)
     assert signing_of(profile()) is None
 
 
@@ -98,11 +103,12 @@ def elliptic() -> str:
 )
 def test_a_key_that_does_not_fit_is_told_and_not_shown(content: str | None, words: str, tmp_path: Path) -> None:
     mine = signing(tmp_path)
-    mine.key.unlink()
+    key = key_of(mine)
+    key.unlink()
     if content is not None:
-        mine.key.write_text(content)
+        key.write_text(content)
     with pytest.raises(ProfileError) as caught:
-        require_key(asking(mine.key, tmp_path / "mine.pem"), mine)
+        require_key(asking(key, tmp_path / "mine.pem"), mine)
     [problem] = caught.value.problems
     assert words in problem.message
     assert problem.hint
@@ -139,7 +145,7 @@ def test_the_key_is_mounted_by_the_last_container_alone_and_stands_nowhere(make_
     assert not any(str(plan.signing.key) in word for word in others)
     script = shell_script(plan)
     assert script.index(GENERATE) < script.index("/generator/sign") < script.index('mv "$work/image"')
-    secret = [line for line in plan.signing.key.read_text().splitlines() if "-----" not in line]
+    secret = [line for line in key_of(plan.signing).read_text().splitlines() if "-----" not in line]
     assert not any(line in script for line in secret)
 
 
