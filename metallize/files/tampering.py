@@ -12,8 +12,8 @@ from metallize.errors import HostError, UsageError
 from metallize.files.parts import Part
 from metallize.model.outcome import SUFFIXES, Tampered
 
-_SQUASHFS = b"hsqs"
-_MADE_AT = 8
+SQUASHFS = b"hsqs"
+MADE_AT = 8
 """In a squashfs superblock: when it was made, which no mount looks at (Documentation/filesystems/squashfs.rst)."""
 _VERITY = b"verity\0\0"
 _FIRST_HASH = 4096
@@ -74,7 +74,7 @@ def _place(kind: Tampered, content: bytes) -> tuple[int, int]:
     """Where in the part, and how many bytes; raises ValueError or PEFormatError where it is none of its kind."""
     match kind:
         case Tampered.ROOT:
-            return _after(content, _SQUASHFS, _MADE_AT, "no squashfs")
+            return _after(content, SQUASHFS, MADE_AT, "no squashfs")
         case Tampered.VERITY:
             return _after(content, _VERITY, _FIRST_HASH, "no tree of dm-verity's")
         case Tampered.UKI | Tampered.UNSIGNED_UKI | Tampered.CMDLINE:

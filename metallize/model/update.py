@@ -32,6 +32,7 @@ class Broken(StrEnum):
 
     INIT = "init"
     KERNEL = "kernel"
+    ROOT = "root"
     SERVICE = "service"
 
 
@@ -146,7 +147,8 @@ class Update(Frozen):
         tuple[Broken, ...],
         Field(
             description="releases made of this one that cannot come up, of which the machine must come back before it "
-            "is updated: kernel (it panics), init (it ends at once), service (a unit fails)"
+            "is updated: kernel (it panics), init (it ends at once), service (a unit fails), root (a block of the root "
+            "is not that of its verity hash)"
         ),
     ] = ()
     tries: Annotated[

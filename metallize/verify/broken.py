@@ -1,7 +1,7 @@
 """Releases that a machine must come back from, or must not take: made of the new image's own parts, with no privilege.
 
-Slots and verity trees stay as they are. What is broken is the unified kernel image, or the kernel's command line in it
-and in what GRUB reads; that reaches every part of a boot.
+Verity trees stay as they are. What is broken is the unified kernel image, or the kernel's command line in it and in
+what GRUB reads, which reaches every part of a boot; or one block of the root, which its tree tells.
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from metallize.errors import HostError, UsageError
 from metallize.files.parts import Part
+from metallize.files.tampering import MADE_AT, SQUASHFS
 from metallize.files.uki import content_of, replace_section, sections
 from metallize.model.update import Broken
 from metallize.qemu.slots.gpt import read_table
 
-KERNEL, GRUB = ".efi", ".grub"
+KERNEL, GRUB, ROOT = ".efi", ".grub", ".root"
 """How the names of the parts end that are changed."""
 _MOST_CHARACTERS = 2047
 """Of a command line of Linux on x86 (COMMAND_LINE_SIZE, arch/x86/include/asm/setup.h)."""
@@ -74,7 +75,7 @@ def tampered_version(before: str) -> str:
 def words_of(broken: Broken, version: str) -> tuple[str, ...]:
     """What is added to the kernel's command line; pure."""
     match broken:
-        case Broken.KERNEL:
+        case Broken.KERNEL | Broken.ROOT:
             return ()
         case Broken.INIT:
             return ("init=/bin/false",)
@@ -87,9 +88,9 @@ def words_of(broken: Broken, version: str) -> tuple[str, ...]:
             )
 
 
-def require_parts(parts: Mapping[str, Part], image: Path) -> None:
+def require_parts(parts: Mapping[str, Part], image: Path, broken: Collection[Broken]) -> None:
     """Raises UsageError where an image lacks what is broken in it."""
-    for end in (KERNEL, GRUB):
+    for end in (KERNEL, GRUB, *((ROOT,) if Broken.ROOT in broken else ())):
         if not any(name.endswith(end) for name in parts):
             raise UsageError(
                 f"boot.update.broken: {image.name} has no part {end} that could be broken",
@@ -108,6 +109,7 @@ def break_release(
     changed: dict[str, Callable[[Path], None]] = {
         KERNEL: lambda path: _break_kernel(path, broken, version, words),
         GRUB: lambda path: _add_for_grub(path, words),
+        **({ROOT: _break_root} if broken is Broken.ROOT else {}),
     }
     made = {}
     for part in parts.values():
@@ -142,6 +144,17 @@ def _break_kernel(path: Path, broken: Broken, version: str, words: tuple[str, ..
             os.pwrite(number, bytes(min(_DAMAGED_BYTES, initrd.size)), initrd.offset)
     finally:
         os.close(number)
+
+
+def _break_root(path: Path) -> None:
+    """Change a byte of the block that every mount begins with; without dm-verity nobody would see it."""
+    with path.open("r+b") as file:
+        if file.read(len(SQUASHFS)) != SQUASHFS:
+            raise ValueError("it is no squashfs")
+        file.seek(MADE_AT)
+        [byte] = file.read(1)
+        file.seek(MADE_AT)
+        file.write(bytes([byte ^ 0xFF]))
 
 
 def _add_for_grub(path: Path, words: tuple[str, ...]) -> None:

@@ -60,7 +60,7 @@ def require_update(request: VerifyRequest) -> None:
                 hint="generator `ab` makes an image that has; of another say `files`, or `install`",
             )
         if wanted.broken:
-            require_parts(parts, request.image)
+            require_parts(parts, request.image, wanted.broken)
         _version_before(request, wanted)
 
 

@@ -93,7 +93,7 @@ def test_an_update_is_proven_with_a_power_cut_and_a_release_that_does_not_come_u
         assert titles[held] == "held"
 
 
-@pytest.mark.nightly  # six boots that come up for each, and nine that do not
+@pytest.mark.nightly  # six boots that come up for each, and twelve that do not
 @FIRMWARE
 def test_a_machine_comes_back_of_broken_releases_and_is_updated_to_the_next(
     machine: str, cli: Cli, build_dir: Path, tmp_path: Path
@@ -104,7 +104,7 @@ def test_a_machine_comes_back_of_broken_releases_and_is_updated_to_the_next(
         "from": str(build_dir / "ab-1" / f"{NAME}.img"),
         "engine": "sysupdate",
         "keep": ["/etc/ssh", "/srv"],
-        "broken": ["kernel", "init", "service"],
+        "broken": ["kernel", "init", "service", "root"],
         "tamper": ["downgrade", "index"],
     }
     new = written(tmp_path / "2", "2", machines=[machine], update=update)
@@ -117,7 +117,7 @@ def test_a_machine_comes_back_of_broken_releases_and_is_updated_to_the_next(
     tampered = "a release that was tampered with"
     assert titles[f"an index that was changed after it was signed is refused: {tampered}"] == "held"
     assert titles[f"a file that is not what the index says is refused: {tampered}"] == "held"
-    for kind in ("kernel", "init", "service"):
+    for kind in ("kernel", "init", "service", "root"):
         assert titles[f"it is tried 3 times: a release with a broken {kind}"] == "held"
         assert titles[f"the guest says which version failed: a release with a broken {kind}"] == "held"
 

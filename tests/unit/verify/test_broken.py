@@ -44,6 +44,7 @@ def kernel() -> bytes:
     return bytes(image)
 
 
+ROOT = b"hsqs" + b"r" * 8188
 GRUB = b"linux (uki)4+18 roothash=abc panic=10\ninitrd (uki)22+10\n"
 
 
@@ -52,7 +53,7 @@ def image_in(folder: Path) -> tuple[Path, dict[str, Any]]:
     image, parts, at = folder / "web.img", [], 4096
     with image.open("wb") as file:
         for suffix, content in (
-            ("_1.root", b"r" * 8192),
+            ("_1.root", ROOT),
             ("_2.verity", b"v" * 4096),
             (".grub", GRUB),
             (".efi", kernel()),
@@ -71,7 +72,7 @@ def asked(folder: Path, **changes: object) -> VerifyRequest:
     update = {
         "from": "old.img",
         "engine": "sysupdate",
-        "broken": ["kernel", "init", "service"],
+        "broken": ["kernel", "init", "service", "root"],
         "tamper": ["downgrade"],
     }
     boot = Boot.model_validate({"update": {**update, **changes}})
@@ -105,13 +106,14 @@ def section(content: bytes, name: str, folder: Path) -> bytes:
 
 def test_what_is_offered_is_whole_by_its_own_list(tmp_path: Path) -> None:
     found = offered(asked(tmp_path), tmp_path)
-    places = {"": "2", "kernel/": "1-a1.kernel", "init/": "1-a2.init", "service/": "1-a3.service", "downgrade/": "1-a0"}
+    broken_ones = {"kernel/": "1-a1.kernel", "init/": "1-a2.init", "service/": "1-a3.service", "root/": "1-a4.root"}
+    places = {"": "2", **broken_ones, "downgrade/": "1-a0"}
     for place, version in places.items():
         sums = dict(line.split("  ")[::-1] for line in found[f"{place}SHA256SUMS"].decode().splitlines())
         assert set(sums) == {f"web_{version}_x86-64{end}" for end in ("_1.root", "_2.verity", ".grub", ".efi")}
         for name, digest in sums.items():
             assert hashlib.sha256(found[place + name]).hexdigest() == digest
-    assert len(found) == 5 * 5
+    assert len(found) == 6 * 5
 
 
 def test_an_index_that_was_tampered_with_is_wrong_in_one_way_alone(tmp_path: Path) -> None:
@@ -142,7 +144,9 @@ def test_each_broken_release_is_newer_than_the_one_before_and_older_than_the_upd
     offers = updating.offers_of(wanted, wanted.boot.update, "http://x", "1")
     versions = ["1", "1-a0", *(each.version for each in offers.broken), "2"]
     assert all(compare(one, other) < 0 for one, other in pairwise(versions))
-    assert [each.url for each in offers.broken] == ["http://x/kernel", "http://x/init", "http://x/service"]
+    assert [each.url for each in offers.broken] == [
+        f"http://x/{name}" for name in ("kernel", "init", "service", "root")
+    ]
     assert (offers.url, offers.older) == ("http://x", "http://x/downgrade")
 
 
@@ -162,6 +166,18 @@ def test_only_the_kernels_files_are_changed(tmp_path: Path) -> None:
         assert bool(added) is (kind != "kernel")
         assert re.fullmatch(r"[A-Za-z0-9_.,:/=@%+ -]*", added), "nothing that GRUB would take for anything else"
     assert section(found["kernel/web_1-a1.kernel_x86-64.efi"], ".initrd", tmp_path)[:4096] == bytes(4096)
+
+
+def test_one_byte_of_the_root_is_changed_and_all_else_is_in_order(tmp_path: Path) -> None:
+    found = offered(asked(tmp_path), tmp_path)
+    was, now = (found[name] for name in ("web_2_x86-64_1.root", "root/web_1-a4.root_x86-64_1.root"))
+    assert [at for at, (one, other) in enumerate(zip(was, now, strict=True)) if one != other] == [8]
+    assert found["root/web_1-a4.root_x86-64_2.verity"] == found["web_2_x86-64_2.verity"]
+    assert found["root/web_1-a4.root_x86-64.grub"] == GRUB
+    image = found["root/web_1-a4.root_x86-64.efi"]
+    assert section(image, ".osrel", tmp_path) == RELEASED.replace(b'"2"', b'"1-a4.root"')
+    assert section(image, ".cmdline", tmp_path) == LINE
+    assert section(image, ".initrd", tmp_path) == INITRD
 
 
 def test_the_service_gives_the_system_its_version_and_fails(tmp_path: Path) -> None:
@@ -198,10 +214,12 @@ def asked_of_a_long_line(folder: Path) -> VerifyRequest:
     return wanted
 
 
-@pytest.mark.parametrize(("suffix", "words"), [(".efi", "PE"), (".grub", "GRUB's command linux")])
+@pytest.mark.parametrize(
+    ("suffix", "words"), [(".efi", "PE"), (".grub", "GRUB's command linux"), (".root", "no squashfs")]
+)
 def test_parts_that_are_not_what_they_should_be_are_told(tmp_path: Path, suffix: str, words: str) -> None:
     wanted = asked(tmp_path)
-    part = next(each for each in wanted.manifest["parts"] if each["suffix"] == suffix)
+    part = next(each for each in wanted.manifest["parts"] if each["suffix"].endswith(suffix))
     with wanted.image.open("r+b") as file:
         file.seek(part["offset"])
         file.write(b"#" * 300)
@@ -215,10 +233,11 @@ def test_an_image_without_such_parts_cannot_be_broken(tmp_path: Path) -> None:
     wanted = asked(tmp_path, **{"from": str(old)})
     with pytest.raises(UsageError, match=r"old\.img has no slots"):
         updating.require_update(wanted)
-    parts = [each for each in wanted.manifest["parts"] if each["suffix"] != ".grub"]
-    without = replace(wanted, manifest={**wanted.manifest, "parts": parts})
-    with pytest.raises(UsageError, match=re.escape("has no part .grub")):
-        updating.require_update(without)
+    for end in (".grub", ".root"):
+        parts = [each for each in wanted.manifest["parts"] if not each["suffix"].endswith(end)]
+        without = replace(wanted, manifest={**wanted.manifest, "parts": parts})
+        with pytest.raises(UsageError, match=re.escape(f"has no part {end}")):
+            updating.require_update(without)
 
 
 def test_a_section_that_has_no_room_stays_as_it_is(tmp_path: Path) -> None:
