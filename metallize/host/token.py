@@ -133,5 +133,6 @@ def signing_words(key: TokenKey) -> tuple[str, ...]:
 
 def _last(done: Finished) -> str:
     """The end of what the tool said, in one line."""
-    lines = [line.strip() for line in done.stderr.splitlines() if line.strip() not in ("", "Aborting.")]
+    lines = [line.strip().removeprefix("error: ") for line in done.stderr.splitlines()]
+    lines = [line for line in lines if line not in ("", "Aborting.")]
     return "; ".join(lines)[-_TAIL_CHARACTERS:]

@@ -21,6 +21,7 @@ from metallize.build.stacks import Images, manifest_of
 from metallize.build.step import digest_of
 from metallize.build.steps import image_key, steps_of
 from metallize.errors import GeneratorError, ProfileError
+from metallize.host.token import Token
 from metallize.model.loaded import Profile
 from metallize.model.profile import ImageFormat
 from tests.signers import pair, written
@@ -150,6 +151,76 @@ def test_the_key_is_mounted_by_the_last_container_alone_and_stands_nowhere(make_
 
 
 GENERATE = "/generator/build"
+
+
+def on_token(folder: Path, more: str = "") -> Signing:
+    """As of a token whose library is there; nobody loads it."""
+    library = folder / "library.so"
+    library.touch()
+    _, certificate = written(folder, "mine")
+    uri = f"pkcs11:token=a%20b;id=%05?module-path={library}{more}"
+    found = signing_of(profile(output={"secure_boot": {"key": uri, "certificate": str(certificate)}}))
+    assert found is not None
+    return found
+
+
+def test_the_same_key_on_a_token_makes_the_same_image(make_plan: MakePlan, tmp_path: Path) -> None:
+    file = signed(make_plan, tmp_path)
+    token = dataclasses.replace(file, signing=on_token(tmp_path))
+    everywhere = {step.id: "sha256:1" for step in steps_of(file)}
+    assert image_key(steps_of(token), everywhere, 1) == image_key(steps_of(file), everywhere, 1)
+    plans = [make_plan(generator=SIGNS, signing=each.signing) for each in (file, token)]
+    assert plans[0].id == plans[1].id
+
+
+def test_no_container_sees_a_token_and_no_command_its_pin(
+    make_plan: MakePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METALLIZE_PIN", "98761234")
+    plan = dataclasses.replace(signed(make_plan, tmp_path), signing=on_token(tmp_path))
+    steps = steps_of(plan)
+    assert steps.sign is not None
+    assert steps.token is not None
+    words = [word for word in steps.sign.argv if isinstance(word, str)]
+    assert json.loads(words[-1])["token"] is True
+    assert not any("library.so" in word or "signing.key" in word for word in words)
+    assert [word for word in steps.token.argv if isinstance(word, str)] == [
+        *("pkcs11-tool", "--module", str(tmp_path / "library.so"), "--token-label", "a b", "--login"),
+        *("--pin", "env:METALLIZE_PIN", "--id", "05", "--sign", "--mechanism", "RSA-PKCS"),
+        *("--input-file", "--output-file"),
+    ]
+    assert isinstance(plan.signing, Signing)
+    assert isinstance(plan.signing.key, Token)
+    assert plan.signing.key.pin() == "98761234"
+    script = shell_script(plan)
+    assert not any("98761234" in text for text in (script, repr(plan), repr(steps)))
+    assert script.index("pin=${METALLIZE_PIN-}") < script.index("find_layer ", script.index("The rootfs:"))
+    signs, asks = script.count("/generator/sign"), script.index("METALLIZE_PIN=$pin pkcs11-tool")
+    assert signs == 2
+    assert script.index("/generator/sign") < asks < script.rindex("/generator/sign") < script.index('mv "$work/image"')
+
+
+def test_a_script_reads_the_pin_where_the_uri_says(make_plan: MakePlan, tmp_path: Path) -> None:
+    found = on_token(tmp_path, f"&pin-source=file:{tmp_path}/my%20pin")
+    script = shell_script(dataclasses.replace(signed(make_plan, tmp_path), signing=found))
+    assert f"pin=$(cat '{tmp_path}/my pin') || exit 2" in script
+
+
+def test_what_a_token_has_signed_is_put_in_by_another_run(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    class Signer(FakeEngine):
+        def run(self, argv: object, output: object) -> None:
+            order.append("signed")
+            (tmp_path / "image").write_bytes(b"signed".ljust(510, b"\0") + b"\x55\xaa")
+            (tmp_path / "result.json").write_text('{"firmware": ["uefi"]}')
+
+    def asked(folder: Path) -> None:
+        order.append(f"asked of {folder.name}")
+
+    given = dataclasses.replace(assembly(tmp_path), token=asked)
+    make_image(Signer(), given, ImageFormat.RAW, lambda _line: None, rootfs_bytes=1)
+    assert order == ["signed", "asked of asked", "signed"]
 
 
 def test_an_image_by_another_certificate_is_not_current(make_plan: MakePlan, tmp_path: Path) -> None:

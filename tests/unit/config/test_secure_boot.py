@@ -53,6 +53,14 @@ def test_a_key_may_be_anywhere_else(load: Load, tmp_path: Path) -> None:
     assert asked.key == "/run/keys/db.key"
 
 
+def test_a_key_on_a_token_is_no_file(load: Load, tmp_path: Path) -> None:
+    written(tmp_path, "mine")
+    uri = "pkcs11:token=mine;id=%02?module-path=/usr/lib/x.so"
+    asked = load(AB.replace("key: mine.key", f'key: "{uri}"')).output.secure_boot
+    assert asked is not None
+    assert asked.key == uri
+
+
 def test_more_than_a_certificate_in_the_file_is_left_there(load: Load, tmp_path: Path) -> None:
     written(tmp_path, "mine")
     private, mine = pair("mine")
