@@ -31,6 +31,10 @@ class OptionFile(Frozen):
     formats: Annotated[
         tuple[ImageFormat, ...], Field(description="formats of images for which it means something; default: all")
     ] = ()
+    needs_tpm: Annotated[
+        tuple[bool | int | float | str, ...],
+        Field(description="values with which the image comes up on a machine with a TPM alone"),
+    ] = ()
 
 
 class GeneratorFile(Frozen):
@@ -121,6 +125,7 @@ def _option(name: str, option: OptionFile) -> Option:
         maximum=None if option.maximum is None else float(_value(option.type, option.maximum)),
         pattern=option.pattern,
         formats=option.formats,
+        needs_tpm=tuple(_value(option.type, each) for each in option.needs_tpm),
     )
 
 

@@ -23,6 +23,7 @@ from metallize.config.reading.suggest import did_you_mean
 from metallize.config.reading.tree import Entry, Mapping, Scalar, Sequence, find, kind_of, locations, shown
 from metallize.config.reading.validation import Findings, decode
 from metallize.config.reading.words import layer_name_problem, path_problem
+from metallize.config.tpm import check_tpm
 from metallize.config.vocabulary import Escape, Vocabulary
 from metallize.errors import Location, ProfileError
 from metallize.model.assertion import Assertion, Group
@@ -130,6 +131,8 @@ def _decode(root: Mapping, path: Path, vocabulary: Vocabulary, findings: Finding
         groups = decode_groups(boot_entry.value, vocabulary.kinds, findings)
         if boot is not None:
             check_power_cut(boot, boot_entry, findings, has_groups=bool(groups))
+        if boot is not None and output is not None:
+            check_tpm(boot, boot_entry, output, vocabulary.generators.get(output.generator), findings)
     if findings.problems or output is None:
         return None
     return Profile(

@@ -39,6 +39,8 @@ class Option:
     pattern: str | None = None
     formats: tuple[ImageFormat, ...] = ()
     """The formats of images for which it means something; every one where empty."""
+    needs_tpm: tuple[OptionValue, ...] = ()
+    """Values with which the image comes up on a machine with a TPM alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
