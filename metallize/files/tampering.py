@@ -68,6 +68,8 @@ def _other(kind: Tampered, was: bytes) -> bytes:
             return _OTHER_BLANK
         case Tampered.ROOT | Tampered.VERITY | Tampered.UKI:
             return bytes(byte ^ 0xFF for byte in was)
+        case Tampered.TPM:
+            raise AssertionError("no byte of the image is another one")
 
 
 def _place(kind: Tampered, content: bytes) -> tuple[int, int]:
@@ -79,6 +81,8 @@ def _place(kind: Tampered, content: bytes) -> tuple[int, int]:
             return _after(content, _VERITY, _FIRST_HASH, "no tree of dm-verity's")
         case Tampered.UKI | Tampered.UNSIGNED_UKI | Tampered.CMDLINE:
             return _in_uki(kind, content)
+        case Tampered.TPM:
+            raise AssertionError("no byte of the image is another one")
 
 
 def _after(content: bytes, magic: bytes, place: int, otherwise: str) -> tuple[int, int]:

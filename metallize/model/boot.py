@@ -323,7 +323,7 @@ class Boot(Frozen):
         tuple[Tampered, ...],
         Field(
             description="what is changed in a copy of the image, which must then be refused: root, verity, uki, "
-            "unsigned-uki, cmdline"
+            "unsigned-uki, cmdline; tpm: another TPM in the machine, once the disk has come up"
         ),
     ] = ()
     actions: Annotated[

@@ -73,6 +73,8 @@ class Tampered(StrEnum):
     """The kernel image as it was, without its signature."""
     CMDLINE = "cmdline"
     """A blank between two words of the kernel's command line, in the signed kernel image, which every reader skips."""
+    TPM = "tpm"
+    """Nothing of the image: the machine has another TPM once the disk has come up."""
 
 
 SIGNED = frozenset({Tampered.UKI, Tampered.UNSIGNED_UKI, Tampered.CMDLINE})

@@ -9,7 +9,7 @@ with prepared_boot(request, accelerator) as boot, boot.switched_on() as guest:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from metallize.model.boot import ConsoleRules, TimeBudgets
 from metallize.model.report import AcceleratorUse, StageTime
 from metallize.qemu import netboot
 from metallize.qemu.argv import GuestPlan
+from metallize.qemu.descriptors import nameless_file
 from metallize.qemu.plan import make_plan
 from metallize.qemu.vm import RunningGuest, make_run_folder, prepared_files, running_guest
 from metallize.serve import Files
@@ -112,6 +113,12 @@ class PreparedBoot:
         plan = replace(plan, overlay=None, firmware_variables=None, state=None, tpm_state=None, descriptors=())
         with prepared_files(plan, self.folder) as ready:
             yield replace(self, plan=ready)
+
+    @contextmanager
+    def with_another_tpm(self) -> Iterator[PreparedBoot]:
+        """The same disk in a machine whose TPM is a new one."""
+        with ExitStack() as stack:
+            yield replace(self, plan=replace(self.plan, tpm_state=nameless_file(stack, self.folder)))
 
     def session(self, guest: RunningGuest, turn: Turn = FIRST, checklist: Checklist | None = None) -> BootSession:
         """A session that has its whole time from now on; with no checklist, one of this boot alone."""

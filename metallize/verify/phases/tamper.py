@@ -29,11 +29,15 @@ _TITLES = {
     Tampered.UKI: "a changed kernel image is refused",
     Tampered.UNSIGNED_UKI: "a kernel image without its signature is refused",
     Tampered.CMDLINE: "a changed command line of the kernel is refused",
+    Tampered.TPM: "the disk stays locked in a machine with another TPM",
 }
 _VERITY = ("device-mapper: verity: ", " is corrupted")
 """What dm-verity says of a block that is not the one of its hash, from the device on."""
 _ENDED = ("dm-verity device corrupted", "metallize: the root filesystem on ")
 """What it says as it ends all, and the initrd where it does not get so far."""
+_LOCKED = "volume-locked"
+"""The rule for what the initrd says then."""
+_NO_TPM = "the machine has no TPM: `tpm: true` gives it one"
 _UNASKED = "the machine asks for no signatures: boot.machines has one that does, or none looks at this"
 
 
@@ -51,7 +55,7 @@ def patches_of(request: VerifyRequest) -> dict[Tampered, Patch]:
 
 
 def _looks(request: VerifyRequest, kind: Tampered) -> bool:
-    return request.machine.secure_boot or kind not in SIGNED
+    return kind is not Tampered.TPM and (request.machine.secure_boot or kind not in SIGNED)
 
 
 def run(boot: PreparedBoot, checklist: Checklist) -> None:
@@ -59,12 +63,21 @@ def run(boot: PreparedBoot, checklist: Checklist) -> None:
     bare, patches = boot.bare(), patches_of(boot.request)
     for kind in boot.request.boot.tamper:
         entry = checklist[f"{TURN.name}/{kind}"]
+        if kind is Tampered.TPM:
+            checklist.settle(_with_another_tpm(bare, entry) if bare.plan.tpm else entry.skipped(_NO_TPM))
+            continue
         if kind not in patches:
             checklist.settle(entry.skipped(_UNASKED))
             continue
         with bare.with_fresh_disk() as fresh:
             write_patch(fresh.plan, patches[kind])
             checklist.settle(_booted(fresh, kind, entry))
+
+
+def _with_another_tpm(boot: PreparedBoot, entry: Entry) -> Result:
+    """The disk that the machine has written to, beside a TPM that has never seen it."""
+    with boot.with_another_tpm() as other:
+        return _booted(other, Tampered.TPM, entry)
 
 
 def _booted(boot: PreparedBoot, kind: Tampered, entry: Entry) -> Result:
@@ -90,6 +103,8 @@ def judge(
         claim = _claim("a login prompt, as if nothing had happened", holds=False)
     elif finding is None:
         claim = _claim(f"neither refused nor come up: it got as far as stage {stage}", holds=False)
+    elif kind is Tampered.TPM:
+        claim = _claim(f"{finding.rule}: {finding.cause}", holds=finding.rule == _LOCKED)
     elif kind in SIGNED:
         claim = _claim(f"{finding.rule}: {finding.cause}", holds=finding.rule in refusals)
     elif told:

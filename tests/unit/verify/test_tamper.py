@@ -158,6 +158,13 @@ def test_a_machine_that_asks_for_no_signature_is_shown_no_other_kernel(image: Pa
     assert list(tamper.patches_of(request(image, machine=ovmf.MACHINE))) == [Tampered.ROOT]
 
 
+def test_another_tpm_changes_no_byte_and_is_shown_to_every_machine(image: Path) -> None:
+    asked = request(image, boot=Boot.model_validate({"tamper": ["tpm", "root"]}), machine=ovmf.MACHINE)
+    assert list(tamper.patches_of(asked)) == [Tampered.ROOT]
+    entry = plan_course(asked)[-2]
+    assert (entry.id, entry.title) == ("tamper/tpm", "the disk stays locked in a machine with another TPM")
+
+
 def found(rule: str) -> Finding:
     return Finding(rule=rule, stage=Stage.INITRD, severity=Severity.FATAL, cause="it went wrong", seconds=4.2)
 
@@ -183,6 +190,9 @@ REFUSED = "secure-boot-refused"
         (Tampered.UKI, found("kernel-panic"), Stage.KERNEL, CORRUPTED, False, "kernel-panic"),
         (Tampered.CMDLINE, found(REFUSED), Stage.LOADER, "", True, REFUSED),
         (Tampered.CMDLINE, found("kernel-panic"), Stage.KERNEL, CORRUPTED, False, "kernel-panic"),
+        (Tampered.TPM, found("volume-locked"), Stage.INITRD, "", True, "volume-locked"),
+        (Tampered.TPM, found("kernel-panic"), Stage.INITRD, CORRUPTED, False, "kernel-panic: it went wrong"),
+        (Tampered.TPM, None, Stage.LOGIN, "", False, "as if nothing had happened"),
         (Tampered.UNSIGNED_UKI, found("silent-console"), Stage.FIRMWARE, "", False, "silent-console"),
         (Tampered.UNSIGNED_UKI, found(REFUSED), Stage.READY, "", False, "as if nothing had happened"),
     ],
