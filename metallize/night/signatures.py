@@ -37,10 +37,10 @@ _MEANS_NONE = re.compile(
 _OF_THE_HOST = re.compile(
     r"\btsc: (?:Fast TSC calibration failed|Unable to calibrate against PIT)|\bTSC calibration failed"
     r"|\bPIT calibration (?:failed|deviates)|\bAPIC calibration not consistent with PM-Timer"
-    r"|\b(?:hrtimer|perf): interrupt took (?:too long\b)?"
+    r"|\b(?:hrtimer|perf): interrupt took (?:too long\b)?|\bcalibrate_delay_direct\(\) failed to get a good estimate"
 )
 """What a kernel finds of the clocks of a guest whose host was busy meanwhile: it comes and goes with no change at all
-(arch/x86/kernel/tsc.c, apic.c and kernel/time/hrtimer.c of Linux)."""
+(arch/x86/kernel/tsc.c and apic.c, init/calibrate.c and kernel/time/hrtimer.c of Linux)."""
 
 
 def normalised(line: str) -> str:

@@ -145,6 +145,7 @@ def test_what_a_console_warns_of() -> None:
         "[    0.1] Linux version 6.12", "[    1.0] ACPI Error: No handler 1", "[    2.0] ACPI Error: No handler 2",
         "EXT4-fs (sda1): mounted, errors=remount-ro", "0 errors were found", "shop.service: Failed with result 'x'",
         "[    0.000000] tsc: Fast TSC calibration failed",
+        "[    0.1] calibrate_delay_direct() failed to get a good estimate for loops_per_jiffy.",
         "[   96.0] perf: interrupt took too long (2501 > 2500), lowering, unable",
     ]  # fmt: skip
     assert warnings_in(lines) == ("ACPI Error: No handler N", "shop.service: Failed with result 'x'")
