@@ -1,8 +1,6 @@
 """Two systems on a disk as their boot loaders find them: which one is started next, and whether it is whole.
 
-Under UEFI systemd-boot starts the newest kernel in EFI/Linux that has tries left or was good (systemd-boot(7), Boot
-counting). Under a BIOS GRUB goes by its environment block (generators/common/metallize_os/two_systems.py). Either
-kernel names its slot by the root hash on its command line. mtools(1) reads the ESP in place.
+Whichever kernel is started names its slot by the root hash on its command line. mtools(1) reads the ESP in place.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ import os
 import re
 import struct
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +24,17 @@ from metallize.model.machine import Firmware
 from metallize.qemu.board import mcopy_argv
 from metallize.qemu.descriptors import descriptor_path, nameless_file
 from metallize.qemu.slots.gpt import Row, read_table
+from metallize.qemu.slots.loaders import (
+    SYSTEMS,
+    Kernel,
+    first_of_grub,
+    first_of_systemd_boot,
+    kernels,
+    read_environment,
+)
 
 _ESP = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b").bytes_le
-_LINUX, _SYSTEMS, _ENVIRONMENT = "EFI/Linux", "grub/systems", "grub/grubenv"
-_KERNEL = ".efi"
-_MOST_TRIES = 3
-_ENDS = (".efi", *(f"+{_MOST_TRIES - done}-{done}.efi" for done in range(_MOST_TRIES + 1)), f"+{_MOST_TRIES}.efi")
-"""In which order GRUB looks for the kernel of a version."""
+_ENVIRONMENT = "grub/grubenv"
 _PIECE_BYTES = 1 << 20
 _BOOT_BYTES = 512
 _MTOOLS = {"MTOOLS_SKIP_CHECK": "1"}
@@ -84,65 +86,6 @@ def system_of(parts: Iterable[Part], label: str) -> System:
         raise ValueError(f"it has no part .{exc.args[0]}") from exc
 
 
-@dataclass(frozen=True, slots=True)
-class Kernel:
-    """A file in EFI/Linux."""
-
-    path: str
-    label: str
-    left: int | None
-    """Tries; None for one that is not counted."""
-
-
-def kernels(names: Iterable[str]) -> tuple[Kernel, ...]:
-    """Those among the names of an ESP's files; pure."""
-    found = []
-    for name in names:
-        folder, _, file = name.rpartition("/")
-        if folder == _LINUX and file.endswith(_KERNEL) and not file.startswith("."):
-            label, left = _counted(file.removesuffix(_KERNEL))
-            found.append(Kernel(name, label, left))
-    return tuple(found)
-
-
-def _counted(stem: str) -> tuple[str, int | None]:
-    """The label in a kernel's name, and the tries left where they are counted: LABEL+LEFT or LABEL+LEFT-DONE."""
-    label, _, counts = stem.rpartition("+")
-    left, dash, done = counts.partition("-")
-    if label and left.isdecimal() and (done.isdecimal() or not dash):
-        return label, int(left)
-    return stem, None
-
-
-def first_of_systemd_boot(found: Sequence[Kernel], newest_first: Sequence[str]) -> Kernel | None:
-    """The one that systemd-boot starts: those with no tries left come last, else the newest first; pure."""
-
-    def order(kernel: Kernel) -> tuple[bool, int]:
-        known = newest_first.index(kernel.label) if kernel.label in newest_first else -1
-        return kernel.left == 0, known
-
-    return min(found, key=order, default=None)
-
-
-def first_of_grub(names: Iterable[str], environment: Mapping[str, str], stem: str) -> Kernel | None:
-    """The one that GRUB starts, as its configuration says; `stem` is what all labels begin with. Pure."""
-    there = set(names)
-    good, next_ = environment.get("good", ""), environment.get("next", "")
-    tried = environment.get("left", "") in {str(left) for left in range(1, _MOST_TRIES + 1)}
-    for version in (next_ if tried else good, good):
-        for end in _ENDS:
-            path, config = f"{_LINUX}/{stem}{version}{end}", f"{_SYSTEMS}/{stem}{version}.cfg"
-            if path in there and config in there:
-                return Kernel(path, f"{stem}{version}", None)
-    return None
-
-
-def read_environment(block: bytes) -> dict[str, str]:
-    """GRUB's environment block (GRUB manual, The GRUB environment block); pure."""
-    lines = block.decode("utf-8", "replace").splitlines()
-    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Clusters:
     """Where the clusters of a FAT are, in bytes from its beginning."""
@@ -187,7 +130,7 @@ class Disk:
             raise NotWholeError(f"the boot loader would start {kernel.path}, which is of neither release")
         self._require(esp, kernel.path, system.kernel, system)
         if firmware is Firmware.BIOS:
-            self._require(esp, f"{_SYSTEMS}/{system.label}.cfg", system.grub, system)
+            self._require(esp, f"{SYSTEMS}/{system.label}.cfg", system.grub, system)
         for area in system.slot:
             row = next((each for each in rows if each.identity == area.identity), None)
             if row is None:
@@ -220,7 +163,7 @@ class Disk:
             if row is None:
                 raise NotWholeError(f"the image of the release before has no partition {uuid.UUID(half)}")
             slot.append(Area(identity=identity, size=row.size, sha256=self._digest(row.start, row.size)))
-        config = f"{_SYSTEMS}/{kernel.label}.cfg"
+        config = f"{SYSTEMS}/{kernel.label}.cfg"
         grub = self._file(esp, config) if config in names else ""
         return System(label=kernel.label, kernel=self._file(esp, kernel.path), grub=grub, slot=tuple(slot))
 

@@ -15,8 +15,9 @@ from metallize.errors import HostError, UsageError
 from metallize.model.machine import Firmware
 from metallize.model.profile import ImageFormat
 from metallize.qemu.argv import GuestPlan
-from metallize.qemu.slots import disk, gpt
-from metallize.qemu.slots.disk import Kernel, NotWholeError
+from metallize.qemu.slots import disk, gpt, loaders
+from metallize.qemu.slots.disk import NotWholeError
+from metallize.qemu.slots.loaders import Kernel
 from metallize.qemu.slots.update import Seen, Window, check_update, disks_of_update
 from metallize.verify.broken import version_before
 from tests.unit.build.test_two_systems import pe
@@ -42,7 +43,7 @@ LABELS = ("web_2", "web_1")
     ],
 )
 def test_systemd_boot_takes_the_newest_that_has_tries(names: Sequence[str], first: str | None) -> None:
-    found = disk.first_of_systemd_boot(disk.kernels(names), LABELS)
+    found = loaders.first_of_systemd_boot(loaders.kernels(names), LABELS)
     assert (found.label if found is not None else None) == first
 
 
@@ -59,15 +60,15 @@ def test_systemd_boot_takes_the_newest_that_has_tries(names: Sequence[str], firs
 )
 def test_grub_takes_what_its_environment_says(environment: dict[str, str], first: str | None) -> None:
     names = ["EFI/Linux/web_1.efi", "EFI/Linux/web_2+3-0.efi", "grub/systems/web_1.cfg", "grub/systems/web_2.cfg"]
-    found = disk.first_of_grub(names, environment, "web_")
+    found = loaders.first_of_grub(names, environment, "web_")
     assert (found.label if found is not None else None) == first
 
 
 def test_both_ends_agree_on_names_and_environment() -> None:
-    assert disk._ENDS == two_systems.ENDS
+    assert loaders.ENDS == two_systems.ENDS
     block = two_systems.environment(good="1", next="2", left="3")
-    assert disk.read_environment(block) == {"good": "1", "next": "2", "left": "3"}
-    [kernel] = disk.kernels([two_systems.System("web", "1-a1.init").kernel.lstrip("/")])
+    assert loaders.read_environment(block) == {"good": "1", "next": "2", "left": "3"}
+    [kernel] = loaders.kernels([two_systems.System("web", "1-a1.init").kernel.lstrip("/")])
     assert kernel == Kernel("EFI/Linux/web_1-a1.init.efi", "web_1-a1.init", None)
 
 
