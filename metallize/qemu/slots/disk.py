@@ -212,12 +212,16 @@ class Disk:
         """Whether systemd-boot takes a file for a kernel: for a UKI with .osrel (boot.c, boot_entry_add_type2).
 
         FAT puts a file's new name into a folder before it says where its content is (Linux, vfat_rename): for a moment
-        there is an empty one, which no boot loader starts.
+        there is an empty one, which no boot loader starts. One that is there no more but for its name, as a removal
+        leaves it for a moment, may show or not: it counts as shown, so that nothing is whole which comes after it.
         """
-        return self._remembered(
-            ("shown", path, *self._once(f"places of {path}", esp, lambda: self._places(esp, path))),
-            lambda: self._copied(esp, path, _is_uki),
-        )
+        try:
+            return self._remembered(
+                ("shown", path, *self._once(f"places of {path}", esp, lambda: self._places(esp, path))),
+                lambda: self._copied(esp, path, _is_uki),
+            )
+        except NotWholeError:
+            return True
 
     def _places(self, esp: Row, path: str) -> tuple[object, ...]:
         """What names the bytes of a file and of the folder that it is in: where they are, and what came there."""

@@ -106,6 +106,23 @@ def test_systemd_boot_passes_over_what_is_no_kernel(machine: Machine, content: b
     assert opened(machine).started(Firmware.UEFI, (NEW.system, only)) == only
 
 
+def half_removed(machine: Machine, path: str) -> None:
+    """As a cut in its removal leaves it: its clusters are free, and its folder has its name all the same."""
+    before = machine.path.read_bytes()
+    start, size = PLACES["esp"]
+    data = start + disk._clusters_of(before[start : start + 512]).data_at
+    machine.mtools("mdel", f"::{path}")
+    machine.at(data, before[data : start + size])
+
+
+@pytest.mark.parametrize("name", ["web_1-a1.kernel+0-3", "web_2+0-3"])
+def test_a_kernel_without_tries_that_is_half_removed_keeps_no_other_from_its_start(machine: Machine, name: str) -> None:
+    only = opened(machine).only_system(Firmware.UEFI)
+    machine.file(f"EFI/Linux/{name}.efi", OTHER)
+    half_removed(machine, f"EFI/Linux/{name}.efi")
+    assert opened(machine).started(Firmware.UEFI, (NEW.system, only)) == only
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -113,6 +130,7 @@ def test_systemd_boot_passes_over_what_is_no_kernel(machine: Machine, content: b
         (lambda it: it.put("tree_b", b"x"), r"its slot `web_2` is not that release's"),
         (lambda it: it.file("EFI/Linux/web_2+3-0.efi", OTHER), "its content is not that of web_2"),
         (lambda it: it.file("EFI/Linux/web_3.efi", OTHER), "which is of neither release"),
+        (lambda it: half_removed(it, "EFI/Linux/web_2+3-0.efi"), r"web_2\+3-0.efi on the ESP cannot be read"),
         (lambda it: it.mtools("mdeltree", "::EFI"), "finds no system to start"),
         (lambda it: it.put("esp", bytes(SIZE - (1 << 20))), "the ESP cannot be read"),
     ],
