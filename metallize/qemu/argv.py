@@ -62,6 +62,8 @@ class GuestPlan:
     firmware: FirmwarePair | None = None
     keys: str = ""
     """Certificates, PEM, that the firmware holds as its only keys; empty for those of its template."""
+    started_unsigned: tuple[str, ...] = ()
+    """Digests of programs that firmware with keys of one's own starts all the same (sha256, Authenticode)."""
     firmware_variables: Path | None = None
     """This run's own copy."""
     board: BoardBoot | None = None

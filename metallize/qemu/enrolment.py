@@ -1,13 +1,14 @@
 """A firmware's variables with keys of one's own: PK, KEK and db hold these certificates, and nobody else's.
 
 The first certificate is platform key and key exchange key, and all of them may sign what is started (UEFI
-Specification, 32.3). virt-firmware writes them as EDK II stores its variables.
+Specification, 32.3); what db has the digest of is started, too, whoever has signed it (32.5.3.3). virt-firmware writes
+them as EDK II stores its variables.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -21,8 +22,10 @@ OWNER = "6d657461-6c6c-5a69-8a65-000000000002"
 """Who has put them there: the signature owner of each (EFI_SIGNATURE_DATA)."""
 
 
-def enrol(variables: Path, certificates: str) -> None:
+def enrol(variables: Path, certificates: str, digests: Iterable[str] = ()) -> None:
     """Write the certificates, PEM, into a raw file of variables that has no keys yet, and switch Secure Boot on.
+
+    `digests` are those of programs that are started whether anybody has signed them or not (sha256, Authenticode).
 
     Raises HostError where the file is none of EDK II's, or has no room for them.
     """
@@ -36,6 +39,8 @@ def enrol(variables: Path, certificates: str) -> None:
                     file = memory_file(stack)
                     os.write(file, each.encode())
                     kept.add_cert(name, OWNER, str(descriptor_path(file)), number == 0)
+        for digest in digests:
+            kept.add_hash("db", OWNER, digest)
         kept.enable_secureboot()
         store.write_varstore(str(variables), kept)
     except SystemExit as exc:  # its way to say so; what is wrong it has written to the log

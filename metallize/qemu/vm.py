@@ -133,7 +133,7 @@ def _variables(plan: GuestPlan, firmware: FirmwarePair, folder: Path, stack: Exi
     if plan.keys:
         bare = nameless_file(stack, folder)
         _made(("qemu-img", "convert", "-f", form, "-O", "raw", source, descriptor_path(bare)), folder, bare)
-        enrol(descriptor_path(bare), plan.keys)
+        enrol(descriptor_path(bare), plan.keys, plan.started_unsigned)
         source, form, inherited = descriptor_path(bare), "raw", (bare,)
     variables = nameless_file(stack, folder)
     argv = ("qemu-img", "convert", "-f", form, "-O", plan.variables_format, source, descriptor_path(variables))

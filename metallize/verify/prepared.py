@@ -141,11 +141,13 @@ def prepared_boot(
     one_thread: bool = False,
     folder: Path | None = None,
     logs_writes: bool = False,
+    started_unsigned: tuple[str, ...] = (),
 ) -> Iterator[PreparedBoot]:
     """Everything that a boot needs but its power; the disk is gone on leaving, the run folder stays.
 
     `folder` is of another machine's run, of which this one is a part; with `logs_writes` all that the guest writes to
-    its disk is written down, whatever the profile says.
+    its disk is written down, whatever the profile says. `started_unsigned` are digests of what firmware with keys of
+    one's own starts beside what they have signed.
 
     Raises HostError or CommandError when the image or its firmware is missing, or a key cannot be read.
     """
@@ -168,7 +170,7 @@ def prepared_boot(
     cut = boot.power_cut
     plan = replace(
         plan, one_thread=one_thread, published=request.published, snapshots=bool(request.groups),
-        logs_writes=logs_writes or (cut is not None and cut.moments > 0),
+        logs_writes=logs_writes or (cut is not None and cut.moments > 0), started_unsigned=started_unsigned,
     )  # fmt: skip
     folder = folder or make_run_folder(request.runs_dir / request.machine_entry)
     with prepared_files(plan, folder) as ready:

@@ -22,6 +22,7 @@ from metallize.serve import Files, opened, opened_parts
 from metallize.verify.broken import (
     break_release,
     broken_version,
+    kernel_digest,
     older_version,
     require_parts,
     tampered_version,
@@ -61,7 +62,18 @@ def require_update(request: VerifyRequest) -> None:
             )
         if wanted.broken:
             require_parts(parts, request.image, wanted.broken)
+            _require_keys(request)
         _version_before(request, wanted)
+
+
+def _require_keys(request: VerifyRequest) -> None:
+    """Raises UsageError for firmware that starts what is signed alone, and is given no keys that we write."""
+    if request.machine.secure_boot and not request.overrides.keys:
+        raise UsageError(
+            f"boot.update.broken: machine `{request.machine_entry}` starts what its firmware's own keys have signed, "
+            "and nobody signs a broken release",
+            hint="give it `keys` (boot.machines): their firmware is told of the digests of these, too",
+        )
 
 
 @contextmanager
@@ -78,6 +90,9 @@ def old_machine(boot: PreparedBoot) -> Iterator[tuple[PreparedBoot, Offers]]:
     folder.mkdir(exist_ok=True)
     old = replace(request, image=image, image_format=format_of(image), groups=(), published=None)
     with ExitStack() as stack:
+        before = _version_before(request, wanted)
+        signer = Signer.make("metallize") if Tamper.INDEX in wanted.tamper else None
+        files, kernels = _files(stack, request, wanted, folder, before, signer)
         ready = stack.enter_context(
             prepared_boot(
                 old,
@@ -86,11 +101,9 @@ def old_machine(boot: PreparedBoot) -> Iterator[tuple[PreparedBoot, Offers]]:
                 one_thread=boot.plan.one_thread,
                 folder=folder,
                 logs_writes=wanted.power_cuts is not None,
+                started_unsigned=kernels,
             )
         )
-        before = _version_before(request, wanted)
-        signer = Signer.make("metallize") if Tamper.INDEX in wanted.tamper else None
-        files = _files(stack, request, wanted, folder, before, signer)
         if files is None:
             yield ready, Offers()
             return
@@ -143,19 +156,24 @@ def offers_of(request: VerifyRequest, wanted: Update, url: str, before: str, sig
 
 def _files(
     stack: ExitStack, request: VerifyRequest, wanted: Update, folder: Path, before: str, signer: Signer | None
-) -> Files | None:
-    """What the guest finds: a folder of somebody's, or the image's parts; None for no parts."""
+) -> tuple[Files | None, tuple[str, ...]]:
+    """What the guest finds, and the digests of the kernels in it that nobody has signed.
+
+    That is a folder of somebody's, or the image's parts; None for no parts.
+    """
     image, manifest = request.image, request.manifest
     if wanted.files is not None:
-        return stack.enter_context(opened(Path(wanted.files), bootable=False))
+        return stack.enter_context(opened(Path(wanted.files), bootable=False)), ()
     parts = named_parts(manifest, image)
     if not parts:
-        return None
+        return None, ()
     made = stack.enter_context(vanishing_folder(folder, ".offered-", kin="../*/"))
     offers = offers_of(request, wanted, "", before)
     releases: list[tuple[str, dict[str, Part], dict[str, Path]]] = [("", parts, {})]
+    kernels = []
     for each in offers.broken:
         changed = break_release(image, parts, each.broken, each.version, made)
+        kernels.append(kernel_digest(changed))
         releases.append((each.url, named_parts(manifest, image, each.version), changed))
     if offers.older:
         releases.append((offers.older, named_parts(manifest, image, older_version(before)), {}))
@@ -178,7 +196,7 @@ def _files(
         for number, (place, pointers) in enumerate(tampered_pointers(tampered, parts, signer).items()):
             places |= {f"{place}/{name}": (part.offset, part.size_bytes) for name, part in tampered.items()}
             beside |= _written(pointers, place, made / f"tampered-{number}")
-    return stack.enter_context(opened_parts(image, places, beside))
+    return stack.enter_context(opened_parts(image, places, beside)), tuple(kernels)
 
 
 def _written(pointers: Mapping[str, bytes], place: str, folder: Path) -> dict[str, Path]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.boot.test_two_systems import NAME, results
+from tests.boot.test_two_systems import LIMIT, NAME, results
 from tests.boot.test_two_systems import written as written_profile
 from tests.conftest import Cli
 from tests.signers import pair, written
@@ -20,9 +20,9 @@ pytestmark = [pytest.mark.docker, pytest.mark.boot, pytest.mark.nightly]
 OWN = {"own": {"machine": "ovmf-secureboot", "keys": "mine.pem"}}
 
 
-def profile(folder: Path, *, signer: str | None, **boot: object) -> Path:
+def profile(folder: Path, *, signer: str | None, version: str = "1", **boot: object) -> Path:
     """The shipped profile, signed by that key where there is one, on a machine that holds `mine` alone."""
-    made = written_profile(folder, "1", **{"machines": OWN, **boot})
+    made = written_profile(folder, version, **{"machines": OWN, **boot})
     written(folder, "mine")
     if signer is not None:
         written(folder, signer)
@@ -95,6 +95,31 @@ def test_firmware_in_setup_mode_takes_the_images_own_certificate_and_enforces_it
     assert titles["a changed kernel image is refused"] == "held", "on a machine that has just enrolled it"
     [console] = (folder / "runs").glob("*/own/*/console.log")
     assert b"successfully enrolled" in console.read_bytes()
+
+
+def test_all_that_can_be_asked_of_a_release_is_proven_in_one_go(cli: Cli, build_dir: Path, tmp_path: Path) -> None:
+    """Boot, update, power cuts, broken releases and what was tampered with, on a machine that asks for signatures."""
+    old = profile(tmp_path / "1", signer="mine", tpm=True)
+    assert cli("build", old, "--build-dir", build_dir / "signed").status == 0
+    update = {
+        "from": str(build_dir / "signed" / f"{NAME}.img"),
+        "engine": "sysupdate",
+        "keep": ["/etc/ssh", "/srv"],
+        "broken": ["kernel", "init", "service"],
+        "tamper": ["index", "downgrade"],
+        "power_cuts": {"boots": 3, "moments": 100, "seed": 7},
+    }
+    tampered = ["root", "verity", "uki", "unsigned-uki", "cmdline"]
+    new = profile(tmp_path / "2", signer="mine", version="2", tpm=True, update=update, tamper=tampered)
+    folder = build_dir / "signed-2"
+    done = cli("build", new, "--verify", "--build-dir", folder, limit=LIMIT)
+    assert done.status == 0, done.stderr
+    titles = results(folder)
+    assert set(titles.values()) == {"held"}
+    for kind in ("kernel", "init", "service"):
+        assert f"it is tried 3 times: a release with a broken {kind}" in titles
+    for number in (1, 2, 3):
+        assert f"the version is that of this image when the power went at moment {number} of the update" in titles
 
 
 @pytest.mark.parametrize("signer", [None, "yours"])

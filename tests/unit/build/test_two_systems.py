@@ -23,15 +23,14 @@ ONE = System(release="web", version="1")
 
 def pe(parts: dict[str, bytes]) -> bytes:
     """A PE file with these sections, each at the next sector, as ukify(1) writes them."""
-    header = 0x40
-    table = b""
-    at, body = 1024, b""
+    header, at, body, table = 0x40, 1024, b"", b""
+    optional = struct.pack("<H58xI44xI", 0x20B, at, 16) + bytes(16 * 8)
     for name, content in parts.items():
         padded = content.ljust(-(-len(content) // 512) * 512, b"\0")
         row = struct.pack("<8sIIII", name.encode(), len(content), 0, len(padded), at + len(body))
         table += row.ljust(40, b"\0")
         body += padded
-    coff = struct.pack("<4sHHIIIHH", b"PE\0\0", 0x8664, len(parts), 0, 0, 0, 8, 0) + bytes(8)
+    coff = struct.pack("<4sHHIIIHH", b"PE\0\0", 0x8664, len(parts), 0, 0, 0, len(optional), 0) + optional
     head = (b"MZ".ljust(0x3C, b"\0") + struct.pack("<I", header)).ljust(header, b"\0") + coff + table
     return head.ljust(at, b"\0") + body
 

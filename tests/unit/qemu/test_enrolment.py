@@ -46,6 +46,16 @@ def test_the_certificates_are_the_only_keys_and_secure_boot_is_on(tmp_path: Path
     assert file.stat().st_size == 1 << 16
 
 
+def test_a_digest_is_in_db_beside_the_certificates_and_nowhere_else(tmp_path: Path) -> None:
+    file = tmp_path / "vars.fd"
+    file.write_bytes(store())
+    enrol(file, pair("mine")[1], ["ab" * 32, "cd" * 32])
+    found = Edk2VarStore(str(file)).get_varlist()
+    held = {name: [sig["data"] for each in found[name].sigdb for sig in each] for name in ("PK", "KEK", "db")}
+    mine = certificate(pair("mine")[1])
+    assert held == {"PK": [mine], "KEK": [mine], "db": [mine, b"\xab" * 32, b"\xcd" * 32]}
+
+
 @pytest.mark.parametrize("content", [bytes(1 << 16), store(1 << 9)], ids=["no store", "no room"])
 def test_a_template_that_takes_no_keys_is_told(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "vars.fd"

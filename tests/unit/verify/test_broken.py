@@ -19,7 +19,8 @@ import pytest
 from metallize.errors import HostError, UsageError
 from metallize.files import uki
 from metallize.files.openpgp import Signer
-from metallize.model.boot import Boot
+from metallize.machines import ovmf_secureboot
+from metallize.model.boot import Boot, MachineOverrides
 from metallize.model.update import Broken
 from metallize.release.naming import compare
 from metallize.verify import broken, updating
@@ -38,7 +39,7 @@ def kernel() -> bytes:
     image = bytearray(pe(parts))
     memory = 0x1000
     for number, content in enumerate(parts.values()):
-        at = 0x40 + 24 + 8 + 40 * number
+        at = 0x40 + 24 + 240 + 40 * number
         struct.pack_into("<I", image, at + 12, memory)
         memory += -(-len(content) // 0x1000) * 0x1000
     return bytes(image)
@@ -83,7 +84,7 @@ def offered(wanted: VerifyRequest, folder: Path, signer: Signer | None = None) -
     """All that the guest can ask for."""
     with ExitStack() as stack:
         assert wanted.boot.update is not None
-        files = updating._files(stack, wanted, wanted.boot.update, folder, "1", signer)
+        files, _ = updating._files(stack, wanted, wanted.boot.update, folder, "1", signer)
         assert files is not None
         found = {}
         for name in files.names:
@@ -225,6 +226,36 @@ def test_parts_that_are_not_what_they_should_be_are_told(tmp_path: Path, suffix:
         file.write(b"#" * 300)
     with pytest.raises(HostError, match=words):
         offered(wanted, tmp_path)
+
+
+def test_firmware_that_asks_for_signatures_is_told_of_the_kernels_that_have_none(tmp_path: Path) -> None:
+    wanted = asked(tmp_path)
+    with ExitStack() as stack:
+        assert wanted.boot.update is not None
+        files, kernels = updating._files(stack, wanted, wanted.boot.update, tmp_path, "1", None)
+        assert files is not None
+        assert len(kernels) == 4
+        for kind, number, digest in zip(("kernel", "init", "service", "root"), (1, 2, 3, 4), kernels, strict=True):
+            with files.content(f"{kind}/web_1-a{number}.{kind}_x86-64.efi", "http://x") as content:
+                assert content is not None
+                (tmp_path / "seen.efi").write_bytes(content.read(0, content.size_bytes))
+            with (tmp_path / "seen.efi").open("rb") as file:
+                assert uki.authenticode(file.fileno()) == digest
+
+
+@pytest.mark.parametrize("overrides", [MachineOverrides(), MachineOverrides(setup_mode=True)])
+def test_a_machine_whose_firmware_takes_no_more_keys_is_refused_with_what_helps(
+    tmp_path: Path, overrides: MachineOverrides
+) -> None:
+    (tmp_path / "old.img").write_bytes(b"")
+    wanted = replace(
+        asked(tmp_path, **{"from": str(tmp_path / "old.img")}),
+        machine=ovmf_secureboot.MACHINE, machine_entry="own", overrides=overrides,
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="machine `own` starts what its firmware's own keys have signed"):
+        updating.require_update(wanted)
+    with pytest.raises(UsageError, match=r"old\.img has no slots"):
+        updating.require_update(replace(wanted, overrides=MachineOverrides(keys="-----BEGIN CERTIFICATE-----")))
 
 
 def test_an_image_without_such_parts_cannot_be_broken(tmp_path: Path) -> None:
