@@ -80,7 +80,7 @@ def test_an_update_is_proven_with_a_power_cut_and_a_release_that_does_not_come_u
         "broken": ["kernel"],
         "power_cuts": {"boots": 1, "moments": 4, "seed": 7},
     }
-    new = written(tmp_path / "2", "2", machines=["ovmf"], update=update, internet=False, suites=["base"])
+    new = written(tmp_path / "2", "2", machines=["ovmf"], tpm=True, update=update, internet=False, suites=["base"])
     folder = build_dir / "ab-2-by-day"
     done = cli("build", new, "--verify", "--build-dir", folder, limit=LIMIT)
     assert done.status == 0, done.stderr
