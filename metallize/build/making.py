@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from metallize.build.generator import make_image
 from metallize.build.packages.census import Census, Package, census, epoch_of, newest_of, snapshot
 from metallize.build.packages.lock import require_locked
 from metallize.build.plan import BuildPlan
-from metallize.build.stacks import Images, build_images, leads_to, manifest_of, staying
+from metallize.build.stacks import Images, build_images, leads_to, manifest_of, pin, staying
 from metallize.build.step import DIGEST, DOCKER, EPOCH, SIGNATURE, USER, digest_of, filled
 from metallize.build.steps import Steps
 from metallize.build.steps.assembly import BUILDER, COMPARED, LABEL, MOUNTED, NOTHING, SEALED, SEALED_DIGITS
@@ -29,6 +30,10 @@ def asked_epoch() -> str | None:
     """SOURCE_DATE_EPOCH, or None where it is not set. Raises UsageError where it is no date."""
     epoch = source_date_epoch(os.environ)
     return None if epoch is None else str(epoch)
+
+
+class _MovedError(EngineError):
+    """A name of an image led to another one in the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +67,27 @@ class Making:
         return census(self.engine, argv, lambda lines: volumes.refusal(lines, self.plan.rootfs.layers))
 
     def image(self, images: Images, work: Path) -> Stored:
-        """Run the generator and write down what came of it."""
+        """Run the generator and write down what came of it.
+
+        Another build with --no-cache may give the names of these images to others meanwhile: then all is done again,
+        by names that stay. Raises EngineError where they are gone by then.
+        """
+        try:
+            return self._image(self._kept(images), work)
+        except _MovedError as moved:
+            self.events.emit(
+                Note(text=f"{moved}; {self.plan.file} is made again, of the images that it is to be made of")
+            )
+            _empty(work)
+            return self._image(self._kept(images, pinned=True), work)
+
+    def _image(self, images: Images, work: Path) -> Stored:
         plan = self.plan
         with step(self.events, "packages", "packages") as counting:
             found = self._census(images)
             locked = require_locked(plan.profile, found.packages)
             counting.detail = f"{len(found.packages)}{f', as {locked.name} has them' if locked else ''}"
         epoch = epoch_of(asked_epoch(), found.newest)
-        images = self._staying(images)
         assembly = self._assembly(images, epoch, work, label=work.name)
         rootfs_bytes = images.made[self.steps.seal.inputs[0]].size_bytes
         with step(self.events, "image", f"image {plan.file}") as making:
@@ -85,9 +103,10 @@ class Making:
         """The steps whose images become the disk image."""
         return tuple(dict.fromkeys((*self.steps.seal.inputs, *self.steps.generate.inputs)))
 
-    def _staying(self, images: Images) -> Images:
-        """The same images, those that are taken by references that lead to them."""
-        kept = {name: staying(self.engine, images.made[name]) for name in self._taken}
+    def _kept(self, images: Images, *, pinned: bool = False) -> Images:
+        """The same images, those that are taken by references that lead to them; `pinned`: that nobody changes."""
+        keep = pin if pinned else staying
+        kept = {name: keep(self.engine, images.made[name]) for name in self._taken}
         return replace(images, made={**images.made, **kept})
 
     def _require_stayed(self, images: Images) -> None:
@@ -95,9 +114,9 @@ class Making:
         for name in self._taken:
             image = images.made[name]
             if not leads_to(self.engine, image.reference, image):
-                raise EngineError(
+                raise _MovedError(
                     f"{image.reference} was built again while {self.plan.file} was made of it",
-                    hint="another build with --no-cache is at work on the same layers: try again",
+                    hint="a build with --no-cache, or `metallize prune`, is at work on the same layers: try again",
                 )
 
     def _assembly(self, images: Images, epoch: int, work: Path, *, label: str) -> Assembly:
@@ -163,5 +182,14 @@ class Making:
         folder.mkdir()
         epoch = int(stored.manifest["source_date_epoch"])
         with step(self.events, "rootfs", f"rootfs of {self.plan.file}, to compare") as keeping:
-            assembly = self._assembly(images, epoch, folder, label=stored.path.parent.name)
+            assembly = self._assembly(self._kept(images), epoch, folder, label=stored.path.parent.name)
             return attempt(self.engine, assembly, stored, keeping.output)
+
+
+def _empty(folder: Path) -> None:
+    """Remove what is in a folder of ours, which stays."""
+    for each in folder.iterdir():
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        else:
+            each.unlink()

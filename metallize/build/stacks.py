@@ -123,7 +123,7 @@ class _Builder:
                 f"the image of {layer.name} as it was ({layer.taken.rpartition(':')[2][:12]}) is there no longer",
                 hint="what removes images, such as docker image prune or metallize prune, is best run after a night",
             )
-        return self.engine.tag(found, pin_of(found.id))
+        return pin(self.engine, found)
 
     def _lend(self, image: ImageInfo, reference: str) -> None:
         """See that a reference of a dockerfile leads to the image that was found for it: BuildKit knows no other."""
@@ -150,8 +150,11 @@ def leads_to(engine: Engine, reference: str, image: ImageInfo) -> bool:
 
 def staying(engine: Engine, image: ImageInfo) -> ImageInfo:
     """The image by a reference that leads to it, and if need be by one that stays with it."""
-    if leads_to(engine, image.reference, image):
-        return image
+    return image if leads_to(engine, image.reference, image) else pin(engine, image)
+
+
+def pin(engine: Engine, image: ImageInfo) -> ImageInfo:
+    """The image by a name that stays with it."""
     return engine.tag(image, pin_of(image.id))
 
 

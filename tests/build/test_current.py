@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from metallize.build import generator
+from metallize.cli import main
 from metallize.command import run
 from tests.conftest import Cli
 
@@ -35,6 +38,34 @@ def test_a_shared_layer_that_another_profile_builds_again(site: Site, cli: Cli) 
     assert not current
     assert after != before
     assert digest(cli, site, ours) == (True, after)
+
+
+def test_a_layer_whose_name_another_build_takes_while_the_image_is_made_of_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = uuid4().hex
+    layer = site.layer(f"{name}.dockerfile", f"{HEADER}RUN echo {name} >/word\n")
+    ours = site.profile("ours.iso", "system.dockerfile", layer)
+    make, made = generator.make_image, list[str]()
+
+    def meanwhile(*given: Any, **named: Any) -> generator.DiskImage:
+        image = make(*given, **named)
+        if not made:
+            [taken] = run(
+                ["docker", "images", "--format", "{{.Repository}}:{{.Tag}}", f"metallize/{name}"]
+            ).stdout.split()
+            other = run(["docker", "images", "--quiet", "metallize/system"]).stdout.split()[0]
+            run(["docker", "tag", other, taken])
+        made.append(image.sha256)
+        return image
+
+    monkeypatch.setattr("metallize.build.making.make_image", meanwhile)
+    monkeypatch.chdir(site.folder)
+    assert main(["build", str(ours), "--build-dir", "one"]) == 0
+    told = capsys.readouterr().err
+    assert "was built again while ours.iso was made of it; ours.iso is made again" in told
+    assert made == [run(["sha256sum", site.folder / "one" / "ours.iso"]).stdout.split()[0]] * 2
+    assert not list((site.folder / "one").glob("**/*.work-*"))
 
 
 def test_a_layer_that_was_removed(site: Site, cli: Cli) -> None:
