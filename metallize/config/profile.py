@@ -13,6 +13,7 @@ from metallize.config.contexts import split_contexts
 from metallize.config.groups import decode_groups
 from metallize.config.inherit import resolve_extends, split_outputs
 from metallize.config.lookup import decode_images
+from metallize.config.machine_needs import check_keys, check_tpm
 from metallize.config.named_files import with_signer_found
 from metallize.config.output import decode_arguments, decode_output
 from metallize.config.overrides import apply_overrides
@@ -23,7 +24,6 @@ from metallize.config.reading.suggest import did_you_mean
 from metallize.config.reading.tree import Entry, Mapping, Scalar, Sequence, find, kind_of, locations, shown
 from metallize.config.reading.validation import Findings, decode
 from metallize.config.reading.words import layer_name_problem, path_problem
-from metallize.config.tpm import check_tpm
 from metallize.config.vocabulary import Escape, Vocabulary
 from metallize.errors import Location, ProfileError
 from metallize.model.assertion import Assertion, Group
@@ -131,6 +131,7 @@ def _decode(root: Mapping, path: Path, vocabulary: Vocabulary, findings: Finding
         groups = decode_groups(boot_entry.value, vocabulary.kinds, findings)
         if boot is not None:
             check_power_cut(boot, boot_entry, findings, has_groups=bool(groups))
+            check_keys(boot, boot_entry, vocabulary.machines, findings)
         if boot is not None and output is not None:
             check_tpm(boot, boot_entry, output, vocabulary.generators.get(output.generator), findings)
     if findings.problems or output is None:

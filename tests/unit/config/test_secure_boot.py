@@ -97,6 +97,22 @@ def test_what_is_no_key_is_told_at_its_place(
     assert all(problem.location.line > 1 for problem in found)
 
 
+BROKEN = "  update: {from: old.img, engine: sysupdate, broken: [kernel]}\n  ssh: {user: admin, password: admin}\n"
+
+
+def test_broken_releases_want_a_machine_whose_keys_are_ours(load: Load, problems: Problems, tmp_path: Path) -> None:
+    written(tmp_path, "mine")
+    assert load(AB + BROKEN).boot is not None
+    for machine in ("setup_mode: true", "memory: 2G"):
+        [found] = problems((AB + BROKEN).replace("keys: mine.pem", machine))
+        assert "machine `own` starts what its firmware's own keys have signed" in found.message
+        assert found.location.line == 9
+    refused = "expect: {refused: [secure-boot-refused]}"
+    assert not [
+        each for each in problems((AB + BROKEN).replace("keys: mine.pem", refused)) if "own keys" in each.message
+    ]
+
+
 def test_a_generator_that_signs_nothing_says_which_do(problems: Problems, tmp_path: Path) -> None:
     written(tmp_path, "mine")
     text = "images: [debian:trixie, debian-disk.dockerfile]\noutput: {generator: ext4, file: my.img, secure_boot: {}}\n"

@@ -1,12 +1,14 @@
-"""What an option of the generator asks of every machine that is to come up: a TPM."""
+"""What each machine must have for what a profile asks: a TPM for a generator's option, keys for broken releases."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping as Named
 
 from metallize.config.reading.tree import Entry, Mapping, Scalar, Sequence
 from metallize.config.reading.validation import Findings
 from metallize.errors import Location
-from metallize.model.boot import Boot
-from metallize.model.catalogue import Generator
+from metallize.model.boot import Boot, MachineOverrides
+from metallize.model.catalogue import Generator, MachineEntry
 from metallize.model.profile import Output
 
 
@@ -17,13 +19,30 @@ def check_tpm(boot: Boot, entry: Entry, output: Output, generator: Generator | N
     if not given:
         return
     for name, machine in boot.machines.items():
-        expected = machine.expect or boot.expect
-        if expected is not None and expected.refused is not None:
-            continue  # it comes to no TPM
-        if boot.tpm if machine.tpm is None else machine.tpm:
+        if _is_refused(boot, machine) or (boot.tpm if machine.tpm is None else machine.tpm):
             continue
         message = f"machine `{name}` has no TPM, and output.options has `{given[0]}`, which needs one to come up"
         findings.add(_place(entry, name), message, "set tpm: true below `boot`, or for this machine alone")
+
+
+def check_keys(boot: Boot, entry: Entry, machines: Named[str, MachineEntry], findings: Findings) -> None:
+    """A machine whose firmware starts what others have signed, and broken releases that nobody signs."""
+    if boot.update is None or not boot.update.broken:
+        return
+    for name, overrides in boot.machines.items():
+        machine = machines.get(overrides.machine or name)
+        if machine is None or not machine.secure_boot or overrides.keys or _is_refused(boot, overrides):
+            continue
+        message = (
+            f"machine `{name}` starts what its firmware's own keys have signed, and nobody signs boot.update.broken"
+        )
+        findings.add(_place(entry, name), message, "give it `keys`: its firmware is told of their digests then")
+
+
+def _is_refused(boot: Boot, machine: MachineOverrides) -> bool:
+    """Whether the image must not come up on it: then it comes neither to a TPM nor to an update."""
+    expected = machine.expect or boot.expect
+    return expected is not None and expected.refused is not None
 
 
 def _place(entry: Entry, name: str) -> Location:
