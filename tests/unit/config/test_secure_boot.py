@@ -108,9 +108,7 @@ def test_broken_releases_want_a_machine_whose_keys_are_ours(load: Load, problems
         assert "machine `own` starts what its firmware's own keys have signed" in found.message
         assert found.location.line == 9
     refused = "expect: {refused: [secure-boot-refused]}"
-    assert not [
-        each for each in problems((AB + BROKEN).replace("keys: mine.pem", refused)) if "own keys" in each.message
-    ]
+    assert load((AB + BROKEN).replace("keys: mine.pem", refused)).boot is not None, "it comes to no update there"
 
 
 def test_a_generator_that_signs_nothing_says_which_do(problems: Problems, tmp_path: Path) -> None:
