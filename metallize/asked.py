@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from metallize.build.generator import sha256_of
+from metallize.build.store import sha256_by, stamp_of
 from metallize.errors import HostError
-from metallize.files.json_file import read_mapping
 from metallize.guest import ShellError
 from metallize.model.assertion import Assertion
 from metallize.model.boot import Boot, Ssh
@@ -112,8 +111,7 @@ def _update(update: Update | None) -> object:
         return None
     image = Path(update.before)
     try:
-        state = image.stat()
-        before = _content(image, state.st_ino, state.st_size, state.st_mtime_ns)
+        before = _content(image)
     except OSError:
         before = image.name
     files = canonical(tuple(_in_folder(Path(update.files)))) if update.files is not None else None
@@ -124,22 +122,20 @@ def _in_folder(folder: Path) -> Iterator[tuple[str, str]]:
     """The files that a guest finds there, by their names and contents; nothing of a folder that is not there."""
     for path in sorted(folder.rglob("*")):
         try:
-            state = path.stat()
             if path.is_file():
-                content = _content(path, state.st_ino, state.st_size, state.st_mtime_ns)
-                yield path.relative_to(folder).as_posix(), content
+                yield path.relative_to(folder).as_posix(), _content(path)
         except OSError:  # gone, or a link to nothing: it is handed out to nobody
             continue
 
 
+def _content(path: Path) -> str:
+    """A file's digest; the manifest beside an image may tell it. Raises OSError."""
+    return _read(path, *stamp_of(path.stat()).values())
+
+
 @cache
-def _content(image: Path, _inode: int, size: int, _changed: int) -> str:
-    """The image's digest: as the manifest beside it tells, or read."""
-    try:
-        told = read_mapping(image.with_name(f"{image.name}.manifest.json"))
-    except (OSError, ValueError):
-        told = {}
-    return str(told["sha256"]) if told.get("size") == size and "sha256" in told else sha256_of(image)
+def _read(path: Path, *_stamp: int) -> str:
+    return sha256_by(path.with_name(f"{path.name}.manifest.json"), path)
 
 
 def _part(what: str, value: object, *, secret: bool = False) -> Part:

@@ -259,6 +259,17 @@ def _stamped(manifest: Mapping[str, Any], image: Path, place: Path) -> Stamp:
     return stamp
 
 
+def sha256_by(paper: Path, image: Path) -> str:
+    """An image's digest: as a manifest tells that tells of this very file, or read. Raises OSError."""
+    try:
+        told = read_mapping(paper)
+        if told["file"] == stamp_of(image.stat()):
+            return str(told["sha256"])
+    except (OSError, ValueError, KeyError):
+        pass
+    return sha256_of(image)
+
+
 def stored_in(folder: Path) -> Stored | None:
     """The image that a folder holds (`Store.linked`), if it is the one that its manifest tells of."""
     try:

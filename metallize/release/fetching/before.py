@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from metallize.build.store import sha256_by, stamp_of, write_json
 from metallize.errors import HostError, UsageError
 from metallize.events import Events, Note
-from metallize.files.json_file import read_mapping
 from metallize.flash.stream import flash_stream
 from metallize.model.loaded import Profile
 from metallize.model.profile import ARCHITECTURES
@@ -21,7 +21,6 @@ from metallize.release.catalogue import Catalogue, Release, ReleasedImage
 from metallize.release.fetching.offer import Offer, catalogue_of, sums_of
 from metallize.release.fetching.origin import Origin, origin_at
 from metallize.release.naming import compare
-from metallize.report.files import write_whole
 
 PLACE = Path(".metallize") / "before"
 """Of a build folder: of each name one image, and what is known of it."""
@@ -152,7 +151,7 @@ def _fetched(offer: Offer, place: Path, events: Events) -> Path:
             old.unlink()
         events.emit(Note(text=f"the machine is updated from {offer.key}: {offer.url}"))
         flash_stream(offer.pieces(), image.image_bytes, image.image_sha256, path, events)
-        write_whole(paper, f'{{"sha256": "{image.image_sha256}", "size": {image.image_bytes}}}\n')
+        write_json(paper, {"sha256": image.image_sha256, "file": stamp_of(path.stat())})
     except OSError as exc:
         raise HostError(f"{place}: {exc.strerror or exc}", hint="see df -h and the rights") from exc
     return path
@@ -160,7 +159,6 @@ def _fetched(offer: Offer, place: Path, events: Events) -> Path:
 
 def _is_there(path: Path, paper: Path, image: ReleasedImage) -> bool:
     try:
-        told, size = read_mapping(paper), path.stat().st_size
-    except (OSError, ValueError):
+        return path.stat().st_size == image.image_bytes and sha256_by(paper, path) == image.image_sha256
+    except OSError:
         return False
-    return told.get("sha256") == image.image_sha256 and size == told.get("size") == image.image_bytes

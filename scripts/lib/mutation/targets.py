@@ -60,7 +60,7 @@ _TESTS = {
         "tests/unit/console/test_corpus.py",
     ),
     "metallize.console.stages": ("tests/unit/console/test_stages.py", "tests/unit/console/test_loaders.py"),
-    "metallize.asked": ("tests/unit/proof/test_asked.py",),
+    "metallize.asked": ("tests/unit/proof/test_asked.py", "tests/unit/proof/test_asked_of_updates.py"),
     "metallize.model.canonical": ("tests/unit/model/test_canonical.py",),
     "metallize.console.rules": ("tests/unit/console/test_scanner.py", "tests/unit/console/test_rules.py"),
 }

@@ -73,8 +73,12 @@ def test_what_is_there_already_is_not_fetched_again(tmp_path: Path) -> None:
     image = before(tmp_path, place)
     state = image.stat()
     assert before(tmp_path, place).stat() == state
-    image.write_bytes(b"cut")
-    assert before(tmp_path, place).read_bytes() == CONTENT + b"1"
+    for other in (b"cut", CONTENT + b"2"):
+        image.write_bytes(other)
+        assert before(tmp_path, place).read_bytes() == CONTENT + b"1"
+    image.touch()
+    state = image.stat()
+    assert before(tmp_path, place).stat() == state, "its bytes are what counts"
 
 
 def test_a_file_stays_the_image_that_it_is(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import pytest
 
-from metallize.asked import asked_of
 from metallize.errors import UsageError
 from metallize.model.boot import Boot
 from metallize.model.report import Result, Status
@@ -254,37 +253,6 @@ MANIFEST = {
 def test_parts_are_called_as_in_a_release() -> None:
     [(name, part)] = named_parts(MANIFEST, Path("x.img")).items()
     assert (name, part.offset, part.size_bytes) == ("web_2_x86-64.efi", 4096, 10)
-
-
-def test_the_proof_is_of_an_update_from_these_very_bytes(tmp_path: Path) -> None:
-    def ids(*files: Path) -> set[str]:
-        return {asked_of(asked(**{"from": str(file)})).id for file in files}
-
-    one, same, other = (tmp_path / name for name in ("one.img", "same.img", "other.img"))
-    one.write_bytes(b"1")
-    same.write_bytes(b"1")
-    other.write_bytes(b"2")
-    assert len(ids(one, same)) == 1
-    assert len(ids(one, other)) == 2
-
-
-def test_the_proof_is_of_the_files_that_it_is_updated_by(tmp_path: Path) -> None:
-    files = tmp_path / "files"
-    (files / "more").mkdir(parents=True)
-    (files / "more" / "web.raucb").write_bytes(b"1")
-
-    def id_of(folder: Path) -> str:
-        return asked_of(asked(files=str(folder))).id
-
-    first = id_of(files)
-    assert first == id_of(files.rename(tmp_path / "elsewhere"))
-    files = tmp_path / "elsewhere"
-    (files / "more" / "web.raucb").write_bytes(b"22")
-    assert len({first, id_of(files), id_of(tmp_path / "nowhere")}) == 3
-    (files / "gone").symlink_to("nowhere")
-    second = id_of(files)
-    (files / "more" / "web.raucb").rename(files / "web.raucb")
-    assert id_of(files) != second
 
 
 @pytest.mark.slow
