@@ -8,7 +8,7 @@ import pytest
 
 from metallize.model.kind import Claim
 from metallize.model.report import Result, Status
-from metallize.verify.checklist import AFTER_REBOOT, Checklist
+from metallize.verify.checklist import AFTER_REBOOT, Checklist, at_moment
 from tests.unit.report.test_report import PASSED
 from tests.unit.verify.entries import entry
 
@@ -82,6 +82,12 @@ def test_claims_make_a_status() -> None:
 def test_a_later_boot_has_entries_of_its_own() -> None:
     again = AFTER_REBOOT.entry("ssh/login", "ssh login", "ssh")
     assert (again.id, again.title, again.phase) == ("reboot/ssh/login", "ssh login after a reboot", "ssh")
+
+
+def test_a_boot_of_what_a_power_cut_left_has_its_moments_number() -> None:
+    first, second = (at_moment(number).entry("update/version", "the version is there", "update") for number in (1, 2))
+    assert (first.id, second.id) == ("moment-1/update/version", "moment-2/update/version")
+    assert second.title == "the version is there at moment 2"
 
 
 def test_an_entry_is_found_by_its_id() -> None:
