@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from metallize import asked
 from metallize.asked import asked_of
 from metallize.build.store import stamp_of
 from metallize.catalog import Catalog
@@ -120,6 +121,23 @@ def test_what_a_guest_could_fetch_of_them_counts(tmp_path: Path, change: Callabl
 def test_a_link_to_nothing_hides_nothing_behind_it(tmp_path: Path) -> None:
     old, files = image(tmp_path / "old.img", b"1"), folder(tmp_path / "files")
     (files / "a-gone").symlink_to("a-gone")
+    before = id_of(old, files)
+    (files / "more" / "web.raucb").write_bytes(b"22")
+    assert id_of(old, files) != before
+
+
+def test_a_file_that_is_gone_while_they_are_read_hides_nothing_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, files = image(tmp_path / "old.img", b"1"), folder(tmp_path / "files")
+    read = asked._content
+
+    def content(path: Path) -> str:
+        if path.name == "a":
+            raise FileNotFoundError(path)
+        return read(path)
+
+    monkeypatch.setattr(asked, "_content", content)
     before = id_of(old, files)
     (files / "more" / "web.raucb").write_bytes(b"22")
     assert id_of(old, files) != before
