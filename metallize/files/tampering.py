@@ -10,6 +10,7 @@ import pefile
 
 from metallize.errors import HostError, UsageError
 from metallize.files.parts import Part
+from metallize.files.uki import CERTIFICATES
 from metallize.model.outcome import SUFFIXES, Tampered
 
 SQUASHFS = b"hsqs"
@@ -23,7 +24,6 @@ _HARMLESS = ".osrel"
 _COMMAND_LINE = ".cmdline"
 _BLANK, _OTHER_BLANK = b" ", b"\t"
 """Both are white space to systemd-stub, which makes the one the other (mangle_stub_cmdline), to Linux and to init."""
-_CERTIFICATES = pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_SECURITY"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ def _after(content: bytes, magic: bytes, place: int, otherwise: str) -> tuple[in
 
 def _in_uki(kind: Tampered, content: bytes) -> tuple[int, int]:
     with pefile.PE(data=content, fast_load=True) as found:
-        directory = found.OPTIONAL_HEADER.DATA_DIRECTORY[_CERTIFICATES]
+        directory = found.OPTIONAL_HEADER.DATA_DIRECTORY[CERTIFICATES]
         if not directory.Size:
             raise ValueError("it has no signature, so nothing tells what is changed in it: see output.secure_boot")
         if kind is Tampered.UNSIGNED_UKI:

@@ -7,10 +7,14 @@ the sectors at which they stand.
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+import pefile
 
 _HEAD_BYTES = 1 << 16
 """As much of the file as may hold its headers."""
@@ -19,10 +23,10 @@ _ROW = struct.Struct("<8sIIII")
 _ROW_BYTES = 40
 _ALIGNED = 512
 _PIECE_BYTES = 1 << 20
-_HEADERS, _CHECKSUM = 24 + 60, 24 + 64
-"""Where it says how long its headers are, and where its checksum stands, behind the signature `PE`."""
-_CERTIFICATES = {0x10B: 24 + 96 + 8 * 4, 0x20B: 24 + 112 + 8 * 4}
-"""Where it tells of its certificate table, by the magic of its optional header: PE32, PE32+."""
+_CHECKSUM = 64
+"""Where its checksum stands in its optional header."""
+CERTIFICATES = pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_SECURITY"]
+"""Of its directories, the one that tells of signatures."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,31 +45,23 @@ class Section:
 
 def sections(number: int) -> dict[str, Section]:
     """The sections of an open file by their names. Raises ValueError for what is no such file."""
-    told = _table(number)
-    starts = sorted(memory for _, _, _, memory, _, _ in told)
-    found = {}
-    for row, name, size, memory, raw, offset in told:
-        after = next((start for start in starts if start > memory), memory + max(size, raw))
-        section = Section(size=min(size, raw) or raw, offset=offset, room=after - memory, row=row, memory=memory)
-        found[name] = section
-    return found
-
-
-def _table(number: int) -> list[tuple[int, str, int, int, int, int]]:
-    """Of each section: where the file tells of it, and what; a name may be there twice. Raises ValueError."""
     head = os.pread(number, _HEAD_BYTES, 0)
     try:
         (header,) = struct.unpack_from("<I", head, 0x3C)
         signature, _, count, _, _, _, optional, _ = struct.unpack_from("<4sHHIIIHH", head, header)
         if signature != b"PE\0\0":
             raise ValueError("it has no PE header")
-        told = []
-        for row in (header + 24 + optional + _ROW_BYTES * each for each in range(count)):
-            name, *places = _ROW.unpack_from(head, row)
-            told.append((row, name.rstrip(b"\0").decode("ascii"), *places))
+        rows = [header + 24 + optional + _ROW_BYTES * each for each in range(count)]
+        told = [(row, *_ROW.unpack_from(head, row)) for row in rows]
+        starts = sorted(memory for _, _, _, memory, _, _ in told)
+        found = {}
+        for row, name, size, memory, raw, offset in told:
+            after = next((start for start in starts if start > memory), memory + max(size, raw))
+            section = Section(size=min(size, raw) or raw, offset=offset, room=after - memory, row=row, memory=memory)
+            found[name.rstrip(b"\0").decode("ascii")] = section
     except (struct.error, UnicodeDecodeError) as exc:
         raise ValueError(f"it is cut short, or no PE file: {exc}") from exc
-    return told
+    return found
 
 
 def content_of(number: int, name: str) -> bytes:
@@ -88,20 +84,23 @@ def replace_section(number: int, name: str, content: bytes) -> None:
 
 def remove_signature(number: int) -> None:
     """Have an open file without the signatures at its end, as before it was signed. Raises ValueError."""
-    row, offset, size = _signature(number)
+    with _opened(number) as image:
+        told = image.OPTIONAL_HEADER.DATA_DIRECTORY[CERTIFICATES]
+        row, start, size = told.get_file_offset(), told.VirtualAddress, told.Size
     if not size:
         return
-    if offset + size != os.fstat(number).st_size:
+    if start + size != os.fstat(number).st_size:
         raise ValueError("its signature is not at its end")
     os.pwrite(number, bytes(8), row)
-    os.ftruncate(number, offset)
+    os.ftruncate(number, start)
 
 
 def authenticode(number: int) -> str:
-    """The sha256 by which firmware knows an open file that it may start, whatever has signed it.
+    """The sha256 by which firmware knows an open file that it may start, whatever has signed it. Raises ValueError.
 
-    As Authenticode has it ("Windows Authenticode Portable Executable Signature Format", Calculating the PE Image Hash):
-    headers, sections in the order of the file, and of the rest so much as they leave. Raises ValueError.
+    As Authenticode has it ("Windows Authenticode Portable Executable Signature Format", Calculating the PE Image Hash),
+    and EDK II: headers, sections in the order of the file, and of the rest so much as they leave. virt-firmware begins
+    the rest behind the last section, which is another one where `replace_section` has left a gap.
     """
     digest = hashlib.sha256()
     for start, end in _measured(number):
@@ -111,29 +110,24 @@ def authenticode(number: int) -> str:
 
 
 def _measured(number: int) -> Iterator[tuple[int, int]]:
-    row, _, certificates = _signature(number)
-    head = os.pread(number, _HEAD_BYTES, 0)
-    (header,) = struct.unpack_from("<I", head, 0x3C)
-    (done,) = struct.unpack_from("<I", head, header + _HEADERS)
-    yield 0, header + _CHECKSUM
-    yield header + _CHECKSUM + 4, row
-    yield row + 8, done
-    for offset, size in sorted((offset, raw) for _, _, _, _, raw, offset in _table(number) if raw):
-        yield offset, offset + size
-        done += size
-    yield done, os.fstat(number).st_size - certificates
+    with _opened(number) as image:
+        optional, told = image.OPTIONAL_HEADER, image.OPTIONAL_HEADER.DATA_DIRECTORY[CERTIFICATES]
+        checksum, row, done = optional.get_file_offset() + _CHECKSUM, told.get_file_offset(), optional.SizeOfHeaders
+        yield from ((0, checksum), (checksum + 4, row), (row + told.sizeof(), done))
+        for start, size in sorted((each.PointerToRawData, each.SizeOfRawData) for each in image.sections):
+            yield start, start + size
+            done += size
+        yield done, os.fstat(number).st_size - told.Size
 
 
-def _signature(number: int) -> tuple[int, int, int]:
-    """Where it tells of its certificate table, and where that is and how long. Raises ValueError."""
-    head = os.pread(number, _HEAD_BYTES, 0)
+@contextmanager
+def _opened(number: int) -> Iterator[pefile.PE]:
+    """What it is made of. Raises ValueError, for what its user finds missing too."""
     try:
-        (header,) = struct.unpack_from("<I", head, 0x3C)
-        (kind,) = struct.unpack_from("<H", head, header + 24)
-        row = header + _CERTIFICATES[kind]
-        return (row, *struct.unpack_from("<II", head, row))
-    except (struct.error, LookupError) as exc:
-        raise ValueError(f"it is cut short, or no PE file: {exc}") from exc
+        with mmap.mmap(number, 0, access=mmap.ACCESS_READ) as content:
+            yield pefile.PE(data=content, fast_load=True)
+    except (pefile.PEFormatError, ValueError, LookupError) as exc:  # or its headers have no row for certificates
+        raise ValueError(f"it is no PE file: {exc}") from exc
 
 
 def _named(number: int, name: str) -> Section:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -157,7 +157,7 @@ def offers_of(request: VerifyRequest, wanted: Update, url: str, before: str, sig
 def _files(
     stack: ExitStack, request: VerifyRequest, wanted: Update, folder: Path, before: str, signer: Signer | None
 ) -> tuple[Files | None, tuple[str, ...]]:
-    """What the guest finds, and the digests of the kernels in it that nobody has signed.
+    """What the guest finds, and of a machine that asks for signatures the digests of the kernels in it that have none.
 
     That is a folder of somebody's, or the image's parts; None for no parts.
     """
@@ -170,10 +170,8 @@ def _files(
     made = stack.enter_context(vanishing_folder(folder, ".offered-", kin="../*/"))
     offers = offers_of(request, wanted, "", before)
     releases: list[tuple[str, dict[str, Part], dict[str, Path]]] = [("", parts, {})]
-    kernels = []
     for each in offers.broken:
         changed = break_release(image, parts, each.broken, each.version, made)
-        kernels.append(kernel_digest(changed))
         releases.append((each.url, named_parts(manifest, image, each.version), changed))
     if offers.older:
         releases.append((offers.older, named_parts(manifest, image, older_version(before)), {}))
@@ -196,7 +194,16 @@ def _files(
         for number, (place, pointers) in enumerate(tampered_pointers(tampered, parts, signer).items()):
             places |= {f"{place}/{name}": (part.offset, part.size_bytes) for name, part in tampered.items()}
             beside |= _written(pointers, place, made / f"tampered-{number}")
-    return stack.enter_context(opened_parts(image, places, beside)), tuple(kernels)
+    return stack.enter_context(opened_parts(image, places, beside)), _unsigned(request, releases)
+
+
+def _unsigned(
+    request: VerifyRequest, releases: Sequence[tuple[str, Mapping[str, Part], Mapping[str, Path]]]
+) -> tuple[str, ...]:
+    """The digests of the kernels that were changed, of a machine that asks for signatures."""
+    if not request.machine.secure_boot:
+        return ()
+    return tuple(kernel_digest(changed) for _, _, changed in releases if changed)
 
 
 def _written(pointers: Mapping[str, bytes], place: str, folder: Path) -> dict[str, Path]:

@@ -237,7 +237,10 @@ def test_ci_fails_when_either_part_does_and_when_no_test_was_run(
 COMMON = "[--lanes][auto][--durations=60][--durations-min=10]"
 
 
-@pytest.mark.parametrize(("options", "given"), [((), f"{COMMON}[-m][not nightly]"), (("--nightly",), COMMON)])
+DAY = "[-m][not nightly][-o][faulthandler_timeout=1800]"
+
+
+@pytest.mark.parametrize(("options", "given"), [((), COMMON + DAY), (("--nightly",), COMMON)])
 def test_ci_leaves_what_takes_long_to_the_night(checkout: Path, options: tuple[str, ...], given: str) -> None:
     executable(checkout / "scripts/check", "true")
     executable(checkout / "scripts/test", 'for word; do printf "[%s]" "$word"; done; echo')

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pefile
 import pytest
-from virt.peutils.pesign import pe_authenticode_hash  # type: ignore[import-untyped]  # it has no stubs
+from virt.peutils.pesign import pe_authenticode_hash
 
 from metallize.files import uki
 from tests.signers import written

@@ -229,7 +229,7 @@ def test_parts_that_are_not_what_they_should_be_are_told(tmp_path: Path, suffix:
 
 
 def test_firmware_that_asks_for_signatures_is_told_of_the_kernels_that_have_none(tmp_path: Path) -> None:
-    wanted = asked(tmp_path)
+    wanted = replace(asked(tmp_path), machine=ovmf_secureboot.MACHINE)
     with ExitStack() as stack:
         assert wanted.boot.update is not None
         files, kernels = updating._files(stack, wanted, wanted.boot.update, tmp_path, "1", None)
